@@ -1,0 +1,1 @@
+"""Settings, logging and flag names: what every floor above may lean on."""

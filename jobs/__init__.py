@@ -1,0 +1,1 @@
+"""The queue: ai_jobs is the truth, arq is the doorbell."""
