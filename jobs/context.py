@@ -1,7 +1,7 @@
 """What a running job may ask of the worker that runs it: the one seam between the queue and the work.
 
-The queue implements this with a leased row of `ai_jobs`; every write behind it is fenced by the lease token, so a
-worker that lost its job can no longer change anything. Work (`jobs.estimate`) sees only this protocol.
+The queue implements this with a leased row of `ai_jobs`; every write behind it is fenced by the lease token, so
+a worker that lost its job can no longer change anything. Work (`jobs.estimate`) sees only this protocol.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ Writes: TypeAlias = Callable[["Connection"], Awaitable[None]]
 
 
 class JobContext(Protocol):
-    """One attempt at one job. Every method may raise the queue's "lease lost" error, which the work must let pass."""
+    """One attempt at one job.
+
+    Every method may raise the queue's "lease lost" error, which the work must let pass.
+    """
 
     @property
     def job_id(self) -> UUID:
@@ -55,5 +58,5 @@ class JobContext(Protocol):
     async def complete(self, result: Json, writes: Writes) -> None:
         """Run `writes`, store the result, the final event and the analytics in one fenced transaction.
 
-        `result` may carry `analytics: {event, properties}`; it is written to `analytics_events`, not to the job.
+        `result` may carry `analytics: {event, properties}`: written to `analytics_events`, not to the job.
         """
