@@ -1,0 +1,183 @@
+"""The only reader of the environment: one frozen object, read once by each process at its start."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    HttpUrl,
+    PostgresDsn,
+    RedisDsn,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """The environment is not fit to start with; the message names variables and never a value."""
+
+
+def _comma_list(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _without_trailing_slash(value: Any) -> Any:
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Every setting, by the name of its variable in lower case; the README's table is held to it by a test."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+
+    environment: Literal["local", "test", "staging", "production"] = Field(
+        "production", description="Where this runs; `local` opens the demo login and nothing else does."
+    )
+    function_name: str = Field("gateway", description="Tag on every log line and Sentry event.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level logged.")
+    host: str = Field("127.0.0.1", description="Address the gateway listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the gateway listens on.")
+    public_url: HttpUrl | None = Field(
+        None,
+        description="Origin in share links, such as `https://share.example.com`; else the request's own.",
+    )
+    allowed_origins: Names = Field((), description="Comma list of origins that browsers may call from (CORS).")
+    drain_seconds: float = Field(5.0, ge=0, le=60, description="Window over which open streams are closed on SIGTERM.")
+
+    database_url: PostgresDsn = Field(description="PostgreSQL as the gateway's login, which cannot bypass RLS.")
+    database_listen_url: PostgresDsn | None = Field(
+        None, description="Direct connection for LISTEN where DATABASE_URL is a transaction pooler."
+    )
+    database_worker_url: PostgresDsn | None = Field(
+        None, description="PostgreSQL as the worker's login, which may act as service_role."
+    )
+    database_admin_url: PostgresDsn | None = Field(
+        None, description="Owner of the schema; only `migrate` and `seed` use it."
+    )
+    database_pool_size: int = Field(10, ge=2, le=200, description="Connections a process may hold open.")
+    database_pooled: bool = Field(
+        default=False, description="True behind a transaction pooler: no prepared statements are kept."
+    )
+    redis_url: RedisDsn = Field(description="Redis or Valkey for the queue's doorbell.")
+
+    s3_endpoint_url: str | None = Field(None, description="S3 endpoint; empty for AWS itself.")
+    s3_public_endpoint_url: str | None = Field(
+        None, description="The endpoint as browsers reach it, for signed URLs, where it differs."
+    )
+    s3_region: str = Field("us-east-1", description="S3 region.")
+    s3_bucket: str = Field("site-visits", description="Private bucket of all media.")
+    s3_access_key_id: SecretStr = Field(description="S3 access key id.")
+    s3_secret_access_key: SecretStr = Field(description="S3 secret key.")
+    ai_fetch_ttl: int = Field(600, ge=300, le=600, description="Seconds a URL signed for a model stays valid.")
+    share_link_ttl: int = Field(300, ge=30, le=300, description="Seconds a customer's media URL stays valid.")
+
+    supabase_url: str | None = Field(None, description="Supabase project; gives issuer and JWKS when they are not set.")
+    supabase_service_role_key: SecretStr | None = Field(
+        None,
+        description="Kept for tools beside us that call Supabase; the spine itself uses database logins.",
+    )
+    jwt_secrets: Secrets = Field((), description="Comma list of HS256 secrets, newest first; all are accepted.")
+    jwt_jwks_url: str | None = Field(None, description="JWKS for RS256, ES256 and EdDSA tokens.")
+    jwt_issuer: str | None = Field(
+        None, description="Required `iss`; not checked when neither it nor SUPABASE_URL is set."
+    )
+    jwt_audience: str = Field("authenticated", description="Required `aud`.")
+    internal_queue_key: SecretStr = Field(description="Key of the queue-processor trigger.")
+    internal_queue_key_previous: SecretStr | None = Field(None, description="Still accepted during a rotation.")
+
+    estimate_engine: Literal["local", "openai"] = Field("local", description="Which engine makes estimates.")
+    openai_api_key: SecretStr | None = Field(None, description="Needed by the `openai` engine.")
+    openai_base_url: str | None = Field(None, description="Any OpenAI-compatible endpoint.")
+    openai_model: str = Field("gpt-5.2", description="Model that looks at photos and drafts.")
+    openai_transcribe_model: str = Field("whisper-1", description="Model that transcribes; it must give timestamps.")
+    openai_timeout_seconds: float = Field(120, gt=0, le=600, description="Deadline of one model call.")
+    worker_concurrency: int = Field(2, ge=1, le=100, description="Jobs one worker process runs at once.")
+
+    sentry_dsn: SecretStr | None = Field(None, description="Sentry project; unset sends nothing.")
+
+    _lists = field_validator("allowed_origins", "jwt_secrets", mode="before")(_comma_list)
+    _urls = field_validator("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", mode="before")(
+        _without_trailing_slash
+    )
+
+    @field_validator("jwt_secrets")
+    @classmethod
+    def _long_enough(cls, secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        # RFC 7518 3.2: an HS256 key has at least the 256 bits of the hash.
+        if any(len(secret.get_secret_value().encode()) < 32 for secret in secrets):  # noqa: PLR2004
+            raise ValueError("each secret needs at least 32 bytes")
+        return secrets
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _exact_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if any("*" in origin or origin.count("/") != len("//") for origin in origins):
+            raise ValueError("each origin is scheme://host[:port], without * or path")
+        return origins
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.jwt_secrets and not self.jwks_url:
+            raise ValueError("set JWT_SECRETS, JWT_JWKS_URL or SUPABASE_URL: without one nobody can log in")
+        if self.estimate_engine == "openai" and self.openai_api_key is None:
+            raise ValueError("set OPENAI_API_KEY, or ESTIMATE_ENGINE=local")
+        return self
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where asymmetric keys are published: JWT_JWKS_URL, else Supabase's own place."""
+        if self.jwt_jwks_url or not self.supabase_url:
+            return self.jwt_jwks_url
+        return f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
+
+    @property
+    def issuer(self) -> str | None:
+        """The `iss` a token must carry, or None when it is not checked."""
+        if self.jwt_issuer or not self.supabase_url:
+            return self.jwt_issuer
+        return f"{self.supabase_url}/auth/v1"
+
+    @property
+    def listen_url(self) -> str:
+        """The direct connection for LISTEN."""
+        return str(self.database_listen_url or self.database_url)
+
+    @property
+    def worker_url(self) -> str:
+        """The worker's own login, else the one there is."""
+        return str(self.database_worker_url or self.database_url)
+
+    @property
+    def admin_url(self) -> str:
+        """The schema's owner, else the one login there is."""
+        return str(self.database_admin_url or self.database_url)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a developer's own machine, where the demo login is open."""
+        return self.environment == "local"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment once.
+
+    Raises `SettingsError`, naming each missing or malformed variable and what is wrong, never its value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = [_explain(item["loc"], item["type"], item["msg"]) for item in error.errors(include_input=False)]
+    raise SettingsError("The environment is incomplete:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = str(location[0]).upper() if location else "settings"
+    if kind == "missing":
+        return f"{name} is not set; the README's configuration table says what it is."
+    return f"{name}: {message.removeprefix('Value error, ')}"

@@ -1,0 +1,73 @@
+"""What can go wrong below the routes, as a tree split by whose fault it is.
+
+SpineError
++-- RequestError          the caller can mend it
+|   +-- InvalidInput      a value is malformed or out of range
+|   +-- NotFound          unknown, or another tenant's: the two are not told apart
+|   +-- Forbidden         known caller, not allowed
+|   +-- Conflict          the state has moved on; read again
+|   +-- Gone              it was here and will not come back
+|   +-- TooLarge          past a size limit
+|   +-- UnsupportedType   not a type we take, or not what it claims to be
+|   +-- TooMany           past a rate or a cap; carries retry_after seconds
++-- Unavailable           ours, and passing: try again after retry_after seconds
+"""
+
+from typing import Any
+
+
+class SpineError(Exception):
+    """Base: `detail` is a sentence for the caller; `extra` are further members of the problem document."""
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+
+class RequestError(SpineError):
+    """The caller can mend it."""
+
+
+class InvalidInput(RequestError):
+    """A value is malformed or out of range."""
+
+
+class NotFound(RequestError):
+    """Unknown, or another tenant's."""
+
+
+class Forbidden(RequestError):
+    """Known caller, not allowed."""
+
+
+class Conflict(RequestError):
+    """The state has moved on."""
+
+
+class Gone(RequestError):
+    """It was here and will not come back."""
+
+
+class TooLarge(RequestError):
+    """Past a size limit."""
+
+
+class UnsupportedType(RequestError):
+    """Not a type we take, or not what it claims to be."""
+
+
+class TooMany(RequestError):
+    """Past a rate or a cap."""
+
+    def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after = retry_after
+
+
+class Unavailable(SpineError):
+    """A resource of ours does not answer in time."""
+
+    def __init__(self, detail: str, *, retry_after: float = 2.0, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after = retry_after

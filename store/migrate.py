@@ -1,0 +1,96 @@
+"""Brings a database to the newest schema: numbered files, forward only, each once and in one transaction."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+DIRECTORY = Path(__file__).parent / "migrations"
+_FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
+# Any constant will do: it only has to be the same in every process that migrates.
+_LOCK = 7_263_118_204
+
+
+class MigrationError(Exception):
+    """The files and the database disagree; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file: its number, name and text."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """sha256 of the text, kept beside the version so that an edited file is found."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations(directory: Path = DIRECTORY) -> list[Migration]:
+    """All migrations in order of their number; two of one number are an error."""
+    found = [
+        Migration(int(match[1]), match[2], path.read_text(encoding="utf-8"))
+        for path in sorted(directory.glob("*.sql"))
+        if (match := _FILE.match(path.name))
+    ]
+    if len({migration.version for migration in found}) != len(found):
+        raise MigrationError("Two migrations carry the same number.")
+    return found
+
+
+async def migrate(url: str, directory: Path = DIRECTORY) -> list[Migration]:
+    """Apply what is missing and return it; safe to run twice, and by several at once."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        missing = _missing(migrations(directory), await _applied(connection))
+        for migration in missing:
+            await _apply(connection, migration)
+        return missing
+    finally:
+        await connection.close(timeout=5)
+
+
+async def pending(url: str, directory: Path = DIRECTORY) -> list[Migration]:
+    """Tell what `migrate` would apply."""
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        return _missing(migrations(directory), await _applied(connection))
+    finally:
+        await connection.close(timeout=5)
+
+
+async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, str]:
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS public.schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
+        "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    await connection.execute("ALTER TABLE public.schema_migrations ENABLE ROW LEVEL SECURITY")
+    rows = await connection.fetch("SELECT version, checksum FROM public.schema_migrations")
+    return {row["version"]: row["checksum"] for row in rows}
+
+
+def _missing(known: list[Migration], applied: dict[int, str]) -> list[Migration]:
+    for migration in known:
+        if applied.get(migration.version, migration.checksum) != migration.checksum:
+            raise MigrationError(
+                f"{migration.version:04}_{migration.name}.sql was edited after it was applied: "
+                "restore it and put the change into a new file."
+            )
+    return [migration for migration in known if migration.version not in applied]
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO public.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+            migration.version,
+            migration.name,
+            migration.checksum,
+        )

@@ -1,0 +1,98 @@
+"""Connections to PostgreSQL, each lent with the rights of whom it acts for."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self, TypeAlias
+
+import asyncpg
+import orjson
+from asyncpg.pool import PoolConnectionProxy
+
+from store.errors import Unavailable
+
+Record: TypeAlias = asyncpg.Record
+Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
+
+ACQUIRE_SECONDS = 5.0
+# Above the 30 s statement_timeout of the roles, so that the server's own message wins where it can.
+COMMAND_SECONDS = 35.0
+
+
+class Database:
+    """A pool whose connections act for a request's user, or for the process itself.
+
+    As PostgREST does it: `role` and `request.jwt.claims` are set for one transaction, so that RLS applies to every
+    statement in it and nothing of one request is left for the next.
+    """
+
+    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, name: str, size: int = 10, role: str | None = None, pooled: bool = False) -> Self:
+        """Connect, failing fast; `role` is taken by every connection, `name` shows in pg_stat_activity."""
+        server_settings = {"application_name": name} | ({"role": role} if role else {})
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=ACQUIRE_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            statement_cache_size=0 if pooled else 200,
+            server_settings=server_settings,
+            init=use_json,
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close once every lent connection is back, or after 5 s by force."""
+        try:
+            await asyncpg.compat.wait_for(self._pool.close(), ACQUIRE_SECONDS)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def as_user(self, claims: Mapping[str, Any]) -> AsyncIterator[Connection]:
+        """Lend a transaction in the role `authenticated` under these verified JWT claims."""
+        async with self.as_system() as connection:
+            await connection.execute(
+                "SELECT set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)",
+                orjson.dumps(claims).decode(),
+            )
+            yield connection
+
+    @asynccontextmanager
+    async def as_system(self) -> AsyncIterator[Connection]:
+        """Lend a transaction with the login's own rights: the functions of schema scopekit, and no table."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection outside a transaction.
+
+        Raises `Unavailable` when none is free, or the server not there, within 5 s.
+        """
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        except (
+            TimeoutError,
+            OSError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.CannotConnectNowError,
+        ) as error:
+            raise Unavailable("The database does not answer; nothing was changed. Try again.") from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+
+async def use_json(connection: Connection) -> None:
+    """Let json and jsonb go in and out as Python values."""
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(kind, schema="pg_catalog", encoder=_encode, decoder=orjson.loads, format="text")
+
+
+def _encode(value: Any) -> str:
+    return orjson.dumps(value, default=str).decode()
