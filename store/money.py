@@ -1,0 +1,49 @@
+"""Money, pure: what a line costs and what an estimate adds up to.
+
+Decimal throughout, rounded half up to cents per line, exactly as the CHECKs of `estimates` and `estimate_lines`
+compute it again. An unpriced line has no amount: it is counted, never taken for 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CENT = Decimal("0.01")
+# Wide enough for numeric(12, 3) times numeric(12, 2), whatever context the caller's thread has.
+_EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What an estimate adds up to; `unpriced_count` says how many lines are missing from it."""
+
+    subtotal: Decimal
+    tax_rate: Decimal
+    tax: Decimal
+    total: Decimal
+    unpriced_count: int
+
+
+def to_cents(value: Decimal) -> Decimal:
+    """Round half up to two decimals."""
+    return value.quantize(CENT, rounding=ROUND_HALF_UP, context=_EXACT)
+
+
+def line_amount(quantity: Decimal, unit_price: Decimal | None) -> Decimal | None:
+    """Quantity times price in cents; None for a line without a price."""
+    return None if unit_price is None else to_cents(_EXACT.multiply(quantity, unit_price))
+
+
+def totals(amounts: Iterable[Decimal | None], tax_rate: Decimal) -> Sums:
+    """Add up the lines that have an amount; `tax_rate` is a share, 0.0825 for 8.25 %."""
+    every = tuple(amounts)
+    priced = [amount for amount in every if amount is not None]
+    with localcontext(_EXACT):
+        subtotal = to_cents(sum(priced, start=Decimal(0)))
+        tax = to_cents(subtotal * tax_rate)
+        return Sums(subtotal, tax_rate, tax, subtotal + tax, len(every) - len(priced))

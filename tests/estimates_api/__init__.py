@@ -1,0 +1,1 @@
+"""Estimates over HTTP: reading, editing, price items, and the arithmetic behind them."""

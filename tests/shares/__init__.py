@@ -1,0 +1,1 @@
+"""Shares: links for customers, the page behind them, and the decision."""
