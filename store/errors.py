@@ -3,12 +3,14 @@
 SpineError
 +-- RequestError          the caller can mend it
 |   +-- InvalidInput      a value is malformed or out of range
+|   |   +-- Unprocessable understood, but its values cannot be used as they are (422)
 |   +-- NotFound          unknown, or another tenant's: the two are not told apart
 |   +-- Forbidden         known caller, not allowed
 |   +-- Conflict          the state has moved on; read again
 |   +-- Gone              it was here and will not come back
 |   +-- TooLarge          past a size limit
 |   +-- UnsupportedType   not a type we take, or not what it claims to be
+|   +-- Stalled           the body stopped arriving (408); send it again
 |   +-- TooMany           past a rate or a cap; carries retry_after seconds
 +-- Unavailable           ours, and passing: try again after retry_after seconds
 """
@@ -33,6 +35,10 @@ class InvalidInput(RequestError):
     """A value is malformed or out of range."""
 
 
+class Unprocessable(InvalidInput):
+    """Understood, but its values cannot be used as they are."""
+
+
 class NotFound(RequestError):
     """Unknown, or another tenant's."""
 
@@ -55,6 +61,10 @@ class TooLarge(RequestError):
 
 class UnsupportedType(RequestError):
     """Not a type we take, or not what it claims to be."""
+
+
+class Stalled(RequestError):
+    """The body stopped arriving."""
 
 
 class TooMany(RequestError):

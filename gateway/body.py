@@ -1,0 +1,126 @@
+"""What comes in as JSON, checked, and what goes out as JSON."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from store.errors import InvalidInput, TooLarge, Unprocessable, UnsupportedType
+
+Model = TypeVar("Model", bound=BaseModel)
+
+JSON_BYTES = 64 * 1024
+_DASHED = 36
+_OUT = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+
+
+async def read_json(request: Request, model: type[Model], *, limit: int = JSON_BYTES) -> Model:
+    """Read the body as `model`; an empty body is `{}`.
+
+    Raises `UnsupportedType` for another content type, `TooLarge` past `limit` bytes, `InvalidInput` for broken JSON
+    and `Unprocessable`, with `errors: [{field, message}]`, for values that do not fit.
+    """
+    _require_json(request)
+    body = await read_body(request, limit=limit)
+    try:
+        value = orjson.loads(body) if body.strip() else {}
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"The body is not JSON: {error.msg} at line {error.lineno}.") from None
+    if not isinstance(value, dict):
+        raise InvalidInput("The body must be a JSON object.")
+    if _has_nul(value):
+        raise InvalidInput("The body holds the character U+0000, which cannot be stored.")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Unprocessable("Some fields cannot be used; see errors.", errors=_explain(error)) from None
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """Read a small body whole. Raises `TooLarge` past `limit` bytes, before reading when the client says so."""
+    if (declared_length(request) or 0) > limit:
+        raise TooLarge(f"The body may have at most {limit} bytes.", limit=limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"The body may have at most {limit} bytes.", limit=limit)
+    return bytes(body)
+
+
+def declared_length(request: Request) -> int | None:
+    """Content-Length, or None without one. Raises `InvalidInput` when it is no number."""
+    text = request.headers.get("content-length")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidInput("Content-Length must be a number of bytes.")
+    return int(text)
+
+
+def uuid_param(value: str, name: str) -> UUID:
+    """Read a UUID in its usual dashed form; `name` is how the caller knows it. Raises `InvalidInput`."""
+    try:
+        if len(value) == _DASHED:
+            return UUID(value)
+    except ValueError:
+        pass
+    raise InvalidInput(f"{name} must be a UUID such as 0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90.", field=name)
+
+
+def int_param(value: str | None, name: str, *, low: int, high: int) -> int | None:
+    """Read a whole number within `low..high`, None when absent. Raises `InvalidInput`."""
+    if value is None or value == "":
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high:
+        return int(text)
+    raise InvalidInput(f"{name} must be a whole number from {low} to {high}.", field=name)
+
+
+def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON: Decimal and UUID as strings, times as ISO-8601 in UTC with Z, a Record as an object."""
+    body = orjson.dumps(value, default=_plain, option=_OUT)
+    return Response(body, status, headers, media_type="application/json")
+
+
+def _require_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise UnsupportedType("Send the body as application/json.")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(_has_nul(item) for item in value)
+
+
+def _explain(error: ValidationError) -> list[dict[str, str]]:
+    return [
+        {"field": ".".join(map(str, item["loc"])), "message": item["msg"].removeprefix("Value error, ")}
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return format(value, "f")
+        case UUID():  # asyncpg's own subclass
+            return str(value)
+        case asyncpg.Record():
+            return dict(value)
+        case set() | frozenset():
+            return sorted(value)
+        case _ if hasattr(value, "model_dump"):
+            return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
