@@ -61,10 +61,15 @@ class Kept:
     def _write(self, values: dict[str, object]) -> None:
         """Write beside, then rename: a crash leaves the old file or the new one."""
         beside = self.path.with_suffix(".new")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(values, file, indent=1)
+        write_private(beside, json.dumps(values, indent=1))
         beside.replace(self.path)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
 
 
 def is_free(port: int) -> bool:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import http.client
 import importlib.metadata
 import json
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store.embedded.errors import NotInstalled
-from store.embedded.kept import LOOPBACK, PAIR_OFFSET
+from store.embedded.kept import LOOPBACK, PAIR_OFFSET, write_private
 from store.embedded.server import Launch, bare_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from store.embedded.kept import Kept
+
 REGION = "us-east-1"
 PARTS = ("master", "volume", "filer", "s3", "admin")
+JWT_SECTIONS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
 SOCKETS = (
     "seaweedfs-{part}-grpc-{grpc}.sock",
     "seaweedfs-{part}-{port}.sock",
@@ -26,16 +28,20 @@ SOCKETS = (
 
 
 class Seaweed:
-    """A SeaweedFS in `directory/seaweed` with one S3 identity; `ports` has one per part, its gRPC twin is +10000."""
+    """A SeaweedFS in `directory/seaweed` with one S3 identity; `ports` has one per part, its gRPC twin is +10000.
+
+    `keys` is where its secrets are kept.
+    """
 
     name = "seaweed"
 
-    def __init__(self, directory: Path, ports: Mapping[str, int], access_key: str, secret_key: str) -> None:
+    def __init__(self, directory: Path, ports: Mapping[str, int], keys: Kept) -> None:
         self.data = directory / "seaweed"
         self.identities = directory / "s3.json"
         self.ports = ports
-        self.access_key = access_key
-        self.secret_key = secret_key
+        self.access_key = keys.secret("s3_access_key", 15)
+        self.secret_key = keys.secret("s3_secret_key")
+        self._jwt_key = keys.secret("s3_internal_key")
 
     @property
     def endpoint(self) -> str:
@@ -46,8 +52,9 @@ class Seaweed:
         """Write the identity and return the command line."""
         self.data.mkdir(mode=0o700, exist_ok=True)
         # `weed mini` remembers options here and prefers them to its command line.
-        (self.data / "mini.options").unlink(missing_ok=True)
+        self._forget_options()
         self._write_identities()
+        self._close_back_doors()
         self._remove_sockets()
         env = bare_env(self.data) | {"GOMEMLIMIT": "128MiB", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
         command = (str(binary()), "mini", *self._options())
@@ -66,7 +73,8 @@ class Seaweed:
             connection.close()
 
     def settle(self) -> None:
-        """Nothing to do: buckets are made by whoever owns them."""
+        """Buckets are made by whoever owns them; only the remembered options go."""
+        self._forget_options()
 
     def _options(self) -> tuple[str, ...]:
         ports = [
@@ -85,8 +93,21 @@ class Seaweed:
             "-webdav=false",
             "-admin.ui=false",
             "-master.telemetry=false",
-            "-volume.max=1000",
+            "-volume.max=1000",  # by default free disk / 1 GB, and each bucket takes volumes of its own
+            "-volume.preStopSeconds=0",
         )
+
+    def _forget_options(self) -> None:
+        (self.data / "mini.options").unlink(missing_ok=True)
+
+    def _close_back_doors(self) -> None:
+        """Let only the S3 gateway in to filer and volumes.
+
+        Without these keys the filer answers everybody, with CORS `*`: any page open in the developer's browser could
+        read and delete every object.
+        """
+        sections = [f'[{section}]\nkey = "{self._jwt_key}"\n' for section in JWT_SECTIONS]
+        write_private(self.data / "security.toml", "\n".join(sections))
 
     def _write_identities(self) -> None:
         identity = {
@@ -94,9 +115,7 @@ class Seaweed:
             "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        descriptor = os.open(self.identities, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"identities": [identity]}, file)
+        write_private(self.identities, json.dumps({"identities": [identity]}))
 
     def _remove_sockets(self) -> None:
         """Remove what a killed weed left in /tmp; the ports are ours alone, so the names are too."""

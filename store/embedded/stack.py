@@ -126,7 +126,7 @@ class Stack:
         return (
             Postgres(self.directory, ports["postgres"], durable=self.durable),
             Valkey(self.directory, ports["valkey"], durable=self.durable),
-            Seaweed(self.directory, ports, keys.secret("s3_access_key", 15), keys.secret("s3_secret_key")),
+            Seaweed(self.directory, ports, keys),
         )
 
     def _launch(self, server: Server) -> None:
