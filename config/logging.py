@@ -1,0 +1,90 @@
+"""JSON log lines, one shape for ours and the libraries': timestamp, level, message, correlation_id, ids, metadata."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+
+# On top of every line where they are known; anything else a caller adds goes under `metadata`.
+_TOP = ("timestamp", "level", "message", "correlation_id", "function")
+_IDS = ("tenant_id", "user_id", "visit_id", "job_id")
+# Lines outside a request or a job carry this process's own id, so that no line is without one.
+_PROCESS_ID = f"process-{uuid4()}"
+
+Event = MutableMapping[str, Any]
+
+
+def configure_logging(*, level: str, function: str) -> None:
+    """Send every logger of this process, the libraries' too, to stdout as JSON lines."""
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+
+    def shape(_logger: Any, _method: str, event: Event) -> Event:
+        event.setdefault("correlation_id", _PROCESS_ID)
+        event["function"] = function
+        return _shape(event)
+
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                shape,
+                structlog.processors.JSONRenderer(serializer=_dumps),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # Its lines at `info` name every request with its address, signed URLs and tokens included.
+    for name in ("httpx", "httpcore", "botocore", "aiobotocore", "openai"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return the logger of a module; what is bound by `bind` appears on its lines."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def bind(**ids: object) -> AbstractContextManager[None]:
+    """Put ids (correlation_id, tenant_id, user_id, visit_id, job_id) on every line inside the `with`."""
+    texts = {name: str(value) for name, value in ids.items() if value is not None}
+    return structlog.contextvars.bound_contextvars(**texts)
+
+
+def correlation_id() -> str:
+    """Return the id of the request or job at hand, else this process's own."""
+    return str(structlog.contextvars.get_contextvars().get("correlation_id", _PROCESS_ID))
+
+
+def _shape(event: Event) -> Event:
+    line: dict[str, Any] = {"message": event.pop("event", "")}
+    for name in (*_TOP, *_IDS):
+        if name in event:
+            line[name] = event.pop(name)
+    return line | {"metadata": dict(event)} if event else line
+
+
+def _dumps(value: Any, **_: Any) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

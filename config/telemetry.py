@@ -1,0 +1,66 @@
+"""Error reports to Sentry, scrubbed of everything that opens a door: cookies, tokens, keys, signed URLs."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import sentry_sdk
+
+from config.logging import correlation_id
+
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
+
+    from config.settings import Settings
+
+_SECRET_NAMES = re.compile(
+    r"cookie|authorization|apikey|api[-_]key|token|ticket|passcode|password|secret|internal[-_]key", re.IGNORECASE
+)
+# A share path, any query string (signed URLs, tickets), and anything shaped as a JWT.
+_SECRET_TEXTS = (
+    (re.compile(r"/e/[A-Za-z0-9_-]{16,}"), "/e/[scrubbed]"),
+    (re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']+"), r"\1?[scrubbed]"),
+    (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), "[scrubbed]"),
+    (re.compile(r"(postgres(?:ql)?|rediss?)://[^\s@/]+@"), r"\1://[scrubbed]@"),
+)
+
+
+def start_sentry(settings: "Settings") -> None:
+    """Report unhandled errors of this process; does nothing without SENTRY_DSN."""
+    if settings.sentry_dsn is None:
+        return
+    sentry_sdk.init(
+        dsn=settings.sentry_dsn.get_secret_value(),
+        environment=settings.environment,
+        send_default_pii=False,
+        include_local_variables=False,  # Frames hold tokens and customers' words.
+        max_request_body_size="never",
+        before_send=scrub,
+        before_breadcrumb=lambda crumb, _hint: scrub_value(crumb),
+    )
+    sentry_sdk.set_tag("function", settings.function_name)
+
+
+def scrub(event: "Event", _hint: "Hint") -> "Event":
+    """Return the event without secrets and with the correlation id as a tag."""
+    request = event.get("request")
+    if request:
+        request.pop("cookies", None)
+        request.pop("query_string", None)
+    event.setdefault("tags", {})["correlation_id"] = correlation_id()  # type: ignore[index]
+    clean: Event = scrub_value(event)
+    return clean
+
+
+def scrub_value(value: Any) -> Any:
+    """Return `value` with secrets replaced, by the name of a key or the shape of a text, at any depth."""
+    if isinstance(value, dict):
+        return {
+            key: "[scrubbed]" if isinstance(key, str) and _SECRET_NAMES.search(key) else scrub_value(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return type(value)(scrub_value(inner) for inner in value)
+    if isinstance(value, str):
+        for pattern, replacement in _SECRET_TEXTS:
+            value = pattern.sub(replacement, value)
+    return value

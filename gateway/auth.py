@@ -1,0 +1,177 @@
+"""Who is asking: a JWT in the Authorization header, or in the browser's HttpOnly session cookie."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import jwt
+import structlog
+from starlette.requests import HTTPConnection
+
+from config.flags import Flag, is_on
+from config.settings import Settings
+from gateway.context import context_of
+from gateway.keys import KeySet
+from store import tenants
+from store.errors import Forbidden, NotFound, RequestError
+
+SESSION_COOKIE = "scopekit_session"
+_ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
+_LEEWAY_SECONDS = 5
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Role = Literal["member", "admin", "owner"]
+
+
+class Unauthenticated(RequestError):
+    """No token, or one that does not hold; answered with 401 and WWW-Authenticate."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A verified caller; `claims` are what the database sees, `expires_at` is in epoch seconds."""
+
+    user_id: UUID
+    tenant_id: UUID
+    role: Role
+    expires_at: float
+    claims: Mapping[str, Any]
+
+    @classmethod
+    def from_claims(cls, claims: Mapping[str, Any]) -> Self:
+        """Read a verified token. The tenant is `app_metadata.tenant_id`, which only the issuer can write.
+
+        Raises `Unauthenticated` when a needed claim is missing or malformed.
+        """
+        metadata = claims.get("app_metadata")
+        try:
+            tenant_id = UUID(metadata["tenant_id"])  # type: ignore[index]
+            user_id = UUID(claims["sub"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
+        # Anything but a known role is the least one: a missing role must never pass for a high one.
+        role = metadata.get("role") if isinstance(metadata, Mapping) else None
+        known: Role = role if role in ("admin", "owner") else "member"
+        return cls(user_id, tenant_id, known, float(claims["exp"]), claims)
+
+
+class Authenticator:
+    """Verifies tokens against every key in force: several HS256 secrets at once, and a JWKS."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secrets = [secret.get_secret_value() for secret in settings.jwt_secrets]
+        self._keys = KeySet(settings.jwks_url) if settings.jwks_url else None
+        self._audience = settings.jwt_audience
+        self._issuer = settings.issuer
+
+    async def verify(self, token: str) -> Principal:
+        """Return the token's principal; raises `Unauthenticated` with a reason that reveals no key."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise Unauthenticated("The token is not a JWT.") from None
+        if header.get("alg") == "HS256":
+            return Principal.from_claims(self._verify_symmetric(token))
+        return Principal.from_claims(await self._verify_asymmetric(token, header))
+
+    def _verify_symmetric(self, token: str) -> dict[str, Any]:
+        for secret in self._secrets:
+            try:
+                return self._decode(token, secret, ["HS256"])
+            except jwt.InvalidSignatureError:
+                continue
+        raise Unauthenticated("The token is not signed by a key in force.")
+
+    async def _verify_asymmetric(self, token: str, header: Mapping[str, Any]) -> dict[str, Any]:
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if self._keys is None or algorithm not in _ASYMMETRIC or not isinstance(kid, str):
+            raise Unauthenticated("The token is not signed in a way accepted here.")
+        key = await self._keys.find(kid)
+        if key is None or key.algorithm_name != algorithm:
+            raise Unauthenticated("The token is not signed by a key in force.")
+        try:
+            return self._decode(token, key, [algorithm])
+        except jwt.InvalidSignatureError:
+            raise Unauthenticated("The token is not signed by a key in force.") from None
+
+    def _decode(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=algorithms,
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "sub", "aud"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The token has expired; sign in again.") from None
+        except jwt.InvalidSignatureError:
+            raise
+        except jwt.PyJWTError as error:
+            raise Unauthenticated(f"The token does not hold: {error}.") from None
+        return claims
+
+
+async def authenticate(connection: HTTPConnection) -> Principal:
+    """Return who is asking, and put them on the log lines of this request.
+
+    Raises `Unauthenticated`; `Forbidden` when a cookie alone vouches for a change that another site may have sent.
+    """
+    token, from_cookie = _find_token(connection)
+    if token is None:
+        raise Unauthenticated("Sign in: send `Authorization: Bearer <token>`.")
+    if from_cookie:
+        _require_same_origin(connection)
+    principal = await context_of(connection).auth.verify(token)
+    structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
+    return principal
+
+
+async def require_flag(connection: HTTPConnection, principal: Principal, flag: Flag) -> None:
+    """Pass when the tenant's flag is on.
+
+    Raises `NotFound` for a part the tenant does not have, `Forbidden` for estimation, whose visits it can see.
+    """
+    async with context_of(connection).db.as_user(principal.claims) as conn:
+        flags = await tenants.feature_flags(conn)
+    if not is_on(flags, flag):
+        detail = f"`{flag}` is not enabled for this tenant; ask an administrator to turn it on."
+        raise Forbidden(detail) if flag is Flag.ESTIMATION else NotFound(detail)
+
+
+def _find_token(connection: HTTPConnection) -> tuple[str | None, bool]:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip(), False
+    return connection.cookies.get(SESSION_COOKIE), True
+
+
+def _require_same_origin(connection: HTTPConnection) -> None:
+    """Refuse a cross-site change that rides on the cookie; SameSite=Lax alone trusts sibling subdomains."""
+    if connection.scope.get("method", "GET") in _SAFE_METHODS:
+        return
+    origin = connection.headers.get("origin")
+    own = connection.headers.get("host")
+    if origin is None or urlsplit(origin).netloc != own:
+        raise Forbidden("A change by session cookie must come from this site's own pages.")
+
+
+def mint(settings: Settings, *, user_id: UUID, tenant_id: UUID, role: Role, seconds: int) -> str:
+    """Sign a token with the newest HS256 secret: for development and for the demo login."""
+    now = int(time.time())
+    claims = {
+        "sub": str(user_id),
+        "aud": settings.jwt_audience,
+        "iat": now,
+        "exp": now + seconds,
+        "role": "authenticated",
+        "app_metadata": {"tenant_id": str(tenant_id), "role": role},
+    }
+    if settings.issuer:
+        claims["iss"] = settings.issuer
+    return jwt.encode(claims, settings.jwt_secrets[0].get_secret_value(), algorithm="HS256")

@@ -1,0 +1,36 @@
+"""The resources a handler may use: opened once in the lifespan, reached through the request."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+    from starlette.templating import Jinja2Templates
+
+    from config.settings import Settings
+    from gateway.auth import Authenticator
+    from jobs.queue import JobQueue
+    from realtime.hub import Hub
+    from store.decoder import Decoder
+    from store.objects import ObjectStore
+    from store.pool import Database
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the lifespan opened."""
+
+    settings: "Settings"
+    db: "Database"
+    objects: "ObjectStore"
+    decoder: "Decoder"
+    queue: "JobQueue"
+    hub: "Hub"
+    auth: "Authenticator"
+    templates: "Jinja2Templates"
+
+
+def context_of(connection: "HTTPConnection") -> Context:
+    """Return the resources of the application that serves this connection."""
+    context: Context = connection.state.context
+    return context

@@ -1,0 +1,33 @@
+-- name: current_tenant
+-- The tenant RLS lets the request see, with its settings.
+SELECT t.id, t.name, s.currency, s.tax_rate, s.profile, s.feature_flags
+FROM tenants t JOIN tenant_settings s ON s.tenant_id = t.id
+WHERE t.id = current_tenant_id();
+
+-- name: feature_flags
+-- Nested flags of the request's tenant.
+SELECT feature_flags FROM tenant_settings WHERE tenant_id = current_tenant_id();
+
+-- name: upsert_tenant
+-- A tenant under a known id; a second run keeps its name.
+INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING;
+
+-- name: upsert_settings
+-- Its settings; a second run keeps what was changed since.
+INSERT INTO tenant_settings (tenant_id, feature_flags, currency, tax_rate, profile)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id) DO NOTHING;
+
+-- name: upsert_membership
+-- Who belongs to it.
+INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: has_price_items
+-- Whether the tenant has a price book at all.
+SELECT EXISTS (SELECT 1 FROM price_items WHERE tenant_id = $1);
+
+-- name: insert_price_items
+-- A whole price book at once: codes, descriptions, categories, units, unit prices.
+INSERT INTO price_items (tenant_id, code, description, category, unit, unit_price)
+SELECT $1, code, description, category, unit, unit_price
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::numeric[])
+     AS book(code, description, category, unit, unit_price);

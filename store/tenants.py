@@ -1,0 +1,23 @@
+"""Tenants and what is set for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from store.errors import NotFound
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("tenants")
+
+
+async def current(conn: Connection) -> Record:
+    """Return the tenant of the request with its settings: id, name, currency, tax_rate, profile, feature_flags."""
+    row = await conn.fetchrow(SQL.current_tenant)
+    if row is None:
+        raise NotFound("This tenant does not exist any more.")
+    return row
+
+
+async def feature_flags(conn: Connection) -> Mapping[str, Any]:
+    """Return the request's tenant's flags as nested objects; empty when it has none."""
+    return await conn.fetchval(SQL.feature_flags) or {}

@@ -1,0 +1,151 @@
+"""The fixtures every suite shares: real services, a tenant of one's own, the app in process, the product as processes."""
+
+import asyncio
+import dataclasses
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from config.settings import Settings
+from gateway.app import create_app
+from store.embedded.stack import Endpoints, Stack
+from store.objects import ObjectStore
+from store.pool import Database, use_json
+from tests.product import Product, start_product
+from tests.stack import Services, make_services, make_template
+from tests.tenants import Tenant, make_tenant
+
+_STACK = pytest.StashKey[Stack]()
+_ENDPOINTS = pytest.StashKey[dict[str, Any]]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the stack once, in the process that outlives all workers: the servers die with their parent."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    directory = tempfile.mkdtemp(prefix="scopekit-tests-")
+    stack = Stack(Path(directory), durable=False)
+    config.stash[_STACK] = stack
+    endpoints = stack.start()
+    asyncio.run(make_template(endpoints))
+    config.stash[_ENDPOINTS] = dataclasses.asdict(endpoints)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell each xdist worker where the services are."""
+    node.workerinput["endpoints"] = node.config.stash[_ENDPOINTS]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the stack when the last worker is done."""
+    stack = config.stash.get(_STACK, None)
+    if stack is not None:
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Endpoints:
+    """Where the embedded servers are."""
+    workerinput = getattr(request.config, "workerinput", None)
+    return Endpoints(**(workerinput["endpoints"] if workerinput else request.config.stash[_ENDPOINTS]))
+
+
+@pytest.fixture(scope="session")
+def services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
+    """Give this xdist worker its own database, bucket and Redis number."""
+    workerinput = getattr(request.config, "workerinput", None)
+    services = asyncio.run(make_services(stack, workerinput["workerid"] if workerinput else "main"))
+    asyncio.run(_make_bucket(services))
+    return services
+
+
+async def _make_bucket(services: Services) -> None:
+    async with ObjectStore.open(services.settings()) as store:
+        await store.ensure_bucket()
+
+
+@pytest.fixture
+def settings(services: Services) -> Settings:
+    """Settings of a process that uses this worker's services."""
+    return services.settings()
+
+
+@pytest.fixture
+async def admin(services: Services) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Connect as the owner of the schema, past RLS."""
+    connection = await asyncpg.connect(services.admin_url)
+    await use_json(connection)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def db(services: Services) -> AsyncIterator[Database]:
+    """Connect as the gateway does."""
+    database = await Database.open(services.gateway_url, name="test-gateway", size=4)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def service(services: Services) -> AsyncIterator[Database]:
+    """Connect as a worker does."""
+    database = await Database.open(services.worker_url, name="test-worker", size=4, role="service_role")
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def tenant(admin: "asyncpg.Connection[asyncpg.Record]") -> Tenant:
+    """Make a tenant with every flag on and a small price book."""
+    return await make_tenant(admin)
+
+
+@pytest.fixture
+async def other_tenant(admin: "asyncpg.Connection[asyncpg.Record]") -> Tenant:
+    """Make a second tenant, whom the first must never see."""
+    return await make_tenant(admin)
+
+
+@pytest.fixture
+async def objects(settings: Settings) -> AsyncIterator[ObjectStore]:
+    """Open this worker's bucket."""
+    async with ObjectStore.open(settings) as store:
+        yield store
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[Starlette]:
+    """Open the gateway inside the test's own loop."""
+    application = create_app(settings)
+    async with application.router.lifespan_context(application) as state:
+        application.state.context = state["context"]
+        yield application
+
+
+@pytest.fixture
+async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """Call the gateway in process; a stream needs `server`, as this transport buffers whole answers."""
+    context = app.state.context
+
+    async def with_state(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] = {"context": context}
+        await app(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as caller:
+        yield caller
+
+
+@pytest.fixture(scope="session")
+def server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """Run the gateway and a worker as processes, once per xdist worker."""
+    with start_product(services, tmp_path_factory.mktemp("product")) as product:
+        yield product

@@ -1,0 +1,71 @@
+"""A tenant of a test's own: with flags, a price book, a user and a token."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import jwt
+
+from tests.stack import JWT_SECRET
+
+ALL_FLAGS = {"visits": {"enabled": True, "ai_estimation_enabled": True, "ws_progress_enabled": True}}
+PRICE_BOOK = [
+    ("DRY-01", "Drywall repair patch", "Drywall", "sq ft", "4.50"),
+    ("ELE-01", "GFCI outlet, installed", "Electrical", "each", "145.00"),
+    ("ROO-01", "Asphalt shingle roofing", "Roofing", "squares", "420.00"),
+    ("ROO-02", "Seamless aluminum gutter", "Roofing", "lf", "11.25"),
+    ("DEC-01", "Composite deck boards", "Decking", "sq ft", "18.75"),
+    ("PAI-01", "Interior wall paint, two coats", "Painting", "sq ft", "2.10"),
+    ("PLU-01", "Water heater, 50 gallon, installed", "Plumbing", "each", "1850.00"),
+    ("PLU-02", "Toilet replacement", "Plumbing", "each", "395.00"),
+    ("DOO-01", "Interior door, hung", "Carpentry", "each", "310.00"),
+    ("LAB-01", "General labor", "Labor", "hours", "65.00"),
+]
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """Ids and credentials of one tenant's user."""
+
+    id: UUID
+    user_id: UUID
+    role: str = "owner"
+    claims: dict[str, Any] = field(default_factory=dict)
+
+    def token(self, *, seconds: int = 3600, secret: str = JWT_SECRET, **changes: Any) -> str:
+        """Sign a token that expires in `seconds`; `changes` replace claims."""
+        now = int(time.time())
+        return jwt.encode({**self.claims, "iat": now, "exp": now + seconds, **changes}, secret, algorithm="HS256")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The Authorization header of its user."""
+        return {"authorization": f"Bearer {self.token()}"}
+
+
+async def make_tenant(admin: "asyncpg.Connection[asyncpg.Record]", *, flags: dict[str, Any] | None = None) -> Tenant:
+    """Insert a tenant with settings, an owner and the small price book."""
+    tenant_id, user_id = uuid4(), uuid4()
+    await admin.execute("INSERT INTO tenants (id, name) VALUES ($1, $2)", tenant_id, f"Tenant {tenant_id.hex[:8]}")
+    await admin.execute(
+        "INSERT INTO tenant_settings (tenant_id, feature_flags, currency, tax_rate, profile) "
+        "VALUES ($1, $2, 'USD', 0.0825, $3)",
+        tenant_id,
+        ALL_FLAGS if flags is None else flags,
+        {"business_name": "Harbor & Pine Builders", "phone": "+1 555 0100", "address": "12 Quay Street"},
+    )
+    await admin.execute("INSERT INTO memberships VALUES ($1, $2, 'owner')", tenant_id, user_id)
+    await admin.executemany(
+        "INSERT INTO price_items (tenant_id, code, description, category, unit, unit_price) "
+        "VALUES ($1, $2, $3, $4, $5, $6::text::numeric)",
+        [(tenant_id, *item) for item in PRICE_BOOK],
+    )
+    claims = {
+        "sub": str(user_id),
+        "aud": "authenticated",
+        "role": "authenticated",
+        "app_metadata": {"tenant_id": str(tenant_id), "role": "owner"},
+    }
+    return Tenant(tenant_id, user_id, "owner", claims)
