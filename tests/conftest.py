@@ -1,4 +1,4 @@
-"""The fixtures every suite shares: real services, a tenant of one's own, the app in process, the product as processes."""
+"""The fixtures every suite shares: real services, a tenant of one's own, the app in process or as processes."""
 
 import asyncio
 import dataclasses
@@ -38,6 +38,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config.stash[_ENDPOINTS] = dataclasses.asdict(endpoints)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell each xdist worker where the services are."""
     node.workerinput["endpoints"] = node.config.stash[_ENDPOINTS]

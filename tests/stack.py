@@ -1,4 +1,4 @@
-"""The services behind the suite: one embedded stack a run, and in it a database, a bucket and a Redis number a worker."""
+"""The services behind the suite: one embedded stack, and in it a database, a bucket and a Redis number a worker."""
 
 import os
 from dataclasses import dataclass

@@ -2,13 +2,15 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import jwt
 
 from tests.stack import JWT_SECRET
+
+if TYPE_CHECKING:
+    import asyncpg
 
 ALL_FLAGS = {"visits": {"enabled": True, "ai_estimation_enabled": True, "ws_progress_enabled": True}}
 PRICE_BOOK = [

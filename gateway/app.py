@@ -1,0 +1,85 @@
+"""The ASGI application: every route, under what holds for all of them."""
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
+
+from config.settings import Settings
+from gateway import (
+    demo,
+    estimates,
+    health,
+    jobs,
+    me,
+    media,
+    pages,
+    price_items,
+    progress,
+    share_page,
+    shares,
+    uploads,
+    visits,
+)
+from gateway.errors import HANDLERS, LastResort
+from gateway.lifespan import lifespan_of
+from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
+
+_MODULES = (health, me, demo, visits, uploads, media, jobs, progress, estimates, price_items, shares, share_page, pages)
+
+_CORS_HEADERS = ["authorization", "x-client-info", "apikey", "content-type", "x-sequence", "x-duration-ms", "x-media-id", "x-file-name", "x-label", "last-event-id", "idempotency-key", "if-match", "x-correlation-id", "tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum", "upload-defer-length", "upload-concat"]
+_CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS")
+_CORS_MAX_AGE_SECONDS = 86400
+
+
+def create_app(settings: Settings) -> Starlette:
+    """Build the gateway for these settings; nothing is opened before its lifespan starts."""
+    return Starlette(
+        routes=all_routes(),
+        middleware=_middleware(settings),
+        exception_handlers=HANDLERS,
+        lifespan=lifespan_of(settings),
+    )
+
+
+def all_routes() -> list[BaseRoute]:
+    """Return every route of the product."""
+    return [route for module in _MODULES for route in module.routes]
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    """Order them outermost first: an error must still carry CORS headers, or a browser hides it from the page."""
+    return [
+        Middleware(Correlation),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=_CORS_METHODS,
+            allow_headers=_CORS_HEADERS,
+            expose_headers=(CORRELATION_HEADER, "location", "retry-after"),
+            max_age=_CORS_MAX_AGE_SECONDS,
+        ),
+        Middleware(SecurityHeaders, content_security_policy=content_security_policy(settings)),
+        Middleware(LastResort),
+    ]
+
+
+def content_security_policy(settings: Settings) -> str:
+    """Allow our own origin, and the store for photos, audio and direct uploads; nothing inline, nobody else."""
+    store = (
+        settings.s3_public_endpoint_url
+        or settings.s3_endpoint_url
+        or f"https://*.s3.{settings.s3_region}.amazonaws.com"
+    )
+    return "; ".join(
+        (
+            "default-src 'self'",
+            f"img-src 'self' blob: data: {store}",
+            f"media-src 'self' blob: {store}",
+            f"connect-src 'self' {store}",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )

@@ -1,0 +1,62 @@
+"""Opens what the gateway needs, in order, and closes it in reverse."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from starlette.applications import Starlette
+from starlette.templating import Jinja2Templates
+
+from config.settings import Settings
+from gateway.auth import Authenticator
+from gateway.context import Context
+from jobs.queue import JobQueue
+from realtime.hub import Hub
+from store.decoder import Decoder
+from store.objects import ObjectStore
+from store.pool import Database
+
+HERE = Path(__file__).parent
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    context: Context
+
+
+def lifespan_of(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+    """Make the lifespan that opens these settings' resources; a resource that is away at the start fails it."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[State]:
+        async with AsyncExitStack() as opened:
+            yield {"context": await open_context(settings, opened)}
+
+    return lifespan
+
+
+async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
+    """Open every resource into `opened`, which closes them."""
+    db = await Database.open(
+        str(settings.database_url),
+        name=settings.function_name,
+        size=settings.database_pool_size,
+        pooled=settings.database_pooled,
+    )
+    opened.push_async_callback(db.close)
+    objects = await opened.enter_async_context(ObjectStore.open(settings))
+    decoder = opened.enter_context(Decoder())
+    queue = await opened.enter_async_context(JobQueue.open(settings))
+    hub = await opened.enter_async_context(Hub.open(settings, db))
+    return Context(
+        settings=settings,
+        db=db,
+        objects=objects,
+        decoder=decoder,
+        queue=queue,
+        hub=hub,
+        auth=Authenticator(settings),
+        templates=Jinja2Templates(HERE / "templates"),
+    )

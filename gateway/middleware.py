@@ -1,0 +1,86 @@
+"""What holds for every request: its correlation id, its log line, its security headers."""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from config.logging import get_logger
+
+_log = get_logger(__name__)
+_FIT_TO_LOG = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+_QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics", "/functions/v1/health", "/static"})
+
+CORRELATION_HEADER = "x-correlation-id"
+
+
+class Correlation:
+    """Takes the caller's correlation id or makes one, returns it, and logs the request under it.
+
+    The log line names the route's pattern, never the path: a path may hold a share's token.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get(CORRELATION_HEADER, "")
+        correlation_id = given if _FIT_TO_LOG.match(given) else str(uuid4())
+        status = 0
+        began = time.perf_counter()
+
+        async def with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[CORRELATION_HEADER] = correlation_id
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+        try:
+            await self._app(scope, receive, with_id)
+        finally:
+            _log_request(scope, status, time.perf_counter() - began)
+
+
+class SecurityHeaders:
+    """Sets what browsers should refuse; a route that sets one of these itself keeps its own."""
+
+    def __init__(self, app: ASGIApp, content_security_policy: str) -> None:
+        self._app = app
+        self._headers = {
+            "content-security-policy": content_security_policy,
+            "x-content-type-options": "nosniff",
+            "x-frame-options": "DENY",
+            "referrer-policy": "same-origin",
+            "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _log_request(scope: Scope, status: int, seconds: float) -> None:
+    route = _pattern(scope)
+    if route in _QUIET and status < 500:  # noqa: PLR2004 - probes every few seconds would drown the rest
+        return
+    _log.info("Request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+def _pattern(scope: Scope) -> str:
+    route = scope.get("route")
+    return getattr(route, "path", None) or "unmatched"

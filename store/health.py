@@ -1,0 +1,18 @@
+"""What the database says of itself and of the queue."""
+
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("health")
+
+
+async def ping(conn: Connection) -> None:
+    """Raise when the database does not answer."""
+    await conn.fetchval(SQL.ping)
+
+
+async def queue_health(conn: Connection) -> Record:
+    """Return (depth: queued jobs, last_job_success: time or None) over all tenants."""
+    row = await conn.fetchrow(SQL.queue_health)
+    assert row is not None  # noqa: S101 - the function always gives one row
+    return row
