@@ -27,7 +27,11 @@ from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
 
 _MODULES = (health, me, demo, visits, uploads, media, jobs, progress, estimates, price_items, shares, share_page, pages)
 
-_CORS_HEADERS = ["authorization", "x-client-info", "apikey", "content-type", "x-sequence", "x-duration-ms", "x-media-id", "x-file-name", "x-label", "last-event-id", "idempotency-key", "if-match", "x-correlation-id", "tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum", "upload-defer-length", "upload-concat"]
+_CORS_HEADERS = (
+    *("authorization", "x-client-info", "apikey", "content-type", "x-sequence", "x-duration-ms"),  # the runbook's
+    *("x-media-id", "x-file-name", "x-label", "last-event-id", "idempotency-key", "if-match", CORRELATION_HEADER),
+    *("tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum"),
+)
 _CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS")
 _CORS_MAX_AGE_SECONDS = 86400
 

@@ -87,6 +87,7 @@ class LastResort:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, answering for whatever it raises."""
         started = False
 
         async def noting_start(message: Message) -> None:
