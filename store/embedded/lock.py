@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 # PostgreSQL's shutdown checkpoint after a lost parent takes well under this on a laptop.
 LEFTOVERS_GO_S = 15.0
 KILLED_GO_S = 5.0
+# An owner whose terminal or `make` has just been killed is told so a moment later.
+SECOND_LOOK_S = 1.0
+# Streams drain, jobs are handed back, servers write their checkpoints.
+STOPPING_TAKES_S = 75.0
 
 
 class DirectoryLock:
     """The right to use a data directory.
 
     The lock is an flock on an open file which children inherit: while any of them lives, nobody else gets in. The
-    file's text tells who: `{"owner": {pid, started}, "note": str, "children": {name: {pid, started}}}`.
+    file's text tells who: `{"owner": MARK, "note": str, "stopping": bool, "children": {NAME: MARK}}` where MARK is
+    `{"pid": int, "started": str}`.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -38,6 +43,11 @@ class DirectoryLock:
             raise EmbeddedError(f"{self.path} is not held")
         return self._fd
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process may use the directory."""
+        return self._fd is not None
+
     def acquire(self, *, wait_s: float = LEFTOVERS_GO_S) -> None:
         """Take the lock, waiting for a crashed owner's leftovers to end.
 
@@ -49,7 +59,7 @@ class DirectoryLock:
             os.close(self._fd)
             self._fd = None
             raise EmbeddedError(f"processes of an earlier run still hold {self.path}: {self._names(read(self.path))}")
-        self._record = {"owner": vars(Mark.of(os.getpid())), "note": "", "children": {}}
+        self._record = {"owner": vars(Mark.of(os.getpid())), "note": "", "stopping": False, "children": {}}
         self._write()
 
     def release(self) -> None:
@@ -64,6 +74,11 @@ class DirectoryLock:
     def note(self, text: str) -> None:
         """Write down what a second caller should be told, such as the URL."""
         self._record["note"] = text
+        self._write()
+
+    def stopping(self) -> None:
+        """Write down that the owner is about to leave, so that a second caller waits instead of giving up."""
+        self._record["stopping"] = True
         self._write()
 
     def child(self, name: str, pid: int) -> None:
@@ -94,28 +109,46 @@ class DirectoryLock:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        return True
+        return self._is_current()
+
+    def _is_current(self) -> bool:
+        """Check that what we locked is what the path names; `make clean` may have removed it while we waited."""
+        try:
+            same = os.path.samestat(os.fstat(self.fd), self.path.stat())
+        except FileNotFoundError:
+            same = False
+        if not same:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            stale, self._fd = self.fd, self._open()
+            os.close(stale)
+        return same
 
     def _outlast(self, wait_s: float) -> bool:
-        """Wait for a dead owner's children; end those that overstay."""
+        """Wait for an owner that stops and for a dead owner's children; end those that overstay."""
+        wait_until(lambda: not self._owned(), SECOND_LOOK_S)
         self._refuse_if_owned()
-        if wait_until(self._try_unless_owned, wait_s):
+        wait_until(lambda: not self._owner_lives(), STOPPING_TAKES_S)
+        self._refuse_if_owned(even_stopping=True)
+        if wait_until(self._try, wait_s):
             return True
         for number in (signal.SIGTERM, signal.SIGKILL):
             for mark in children(read(self.path)).values():
                 mark.signal(number)
-            if wait_until(self._try_unless_owned, KILLED_GO_S):
+            if wait_until(self._try, KILLED_GO_S):
                 return True
         return False
 
-    def _try_unless_owned(self) -> bool:
-        self._refuse_if_owned()
-        return self._try()
+    def _owner_lives(self) -> bool:
+        holder = owner(read(self.path))
+        return holder is not None and holder.alive()
 
-    def _refuse_if_owned(self) -> None:
+    def _owned(self) -> bool:
+        return self._owner_lives() and not read(self.path).get("stopping")
+
+    def _refuse_if_owned(self, *, even_stopping: bool = False) -> None:
         record = read(self.path)
         holder = owner(record)
-        if holder is not None and holder.alive():
+        if holder is not None and (self._owner_lives() if even_stopping else self._owned()):
             raise AlreadyRunning(
                 f"ScopeKit already runs in {self.path.parent} as process {holder.pid}"
                 f"{_said(record)}. `make stop` ends it.",

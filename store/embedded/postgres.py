@@ -12,7 +12,7 @@ from pathlib import Path
 
 from store.embedded.errors import NotInstalled, ServerFailed
 from store.embedded.kept import LOOPBACK
-from store.embedded.process import started_at
+from store.embedded.process import kill_group, spawn, started_at, wait_until
 from store.embedded.server import Launch, bare_env
 from store.embedded.unprivileged import way_in
 
@@ -109,20 +109,19 @@ class Postgres:
         fresh.mkdir(mode=0o700)
         command = [str(bin_directory / "initdb"), *INITDB_OPTIONS, "-D", str(fresh)]
         become = way_in(bin_directory / "postgres", fresh)
-        answer = subprocess.run(  # noqa: S603 - our own binary
-            command if self.durable else [*command, "--no-sync"],
-            env=bare_env(self.directory),
-            cwd=self.directory,
-            preexec_fn=become,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=INITDB_S,
-            check=False,
-        )
         log = self.directory / "logs" / "initdb.log"
-        log.write_text(answer.stdout + answer.stderr)
-        if answer.returncode != 0:
+        with log.open("wb") as output:
+            initdb = spawn(
+                command if self.durable else [*command, "--no-sync"],
+                env=bare_env(self.directory),
+                cwd=self.directory,
+                output=output,
+                death_signal=signal.SIGKILL,
+                become=become,
+            )
+        wait_until(lambda: initdb.poll() is not None, INITDB_S)
+        kill_group(initdb)
+        if initdb.returncode != 0:
             raise ServerFailed(self.name, "initdb failed", log)
         fresh.rename(self.data)
 

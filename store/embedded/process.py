@@ -136,6 +136,12 @@ def _in_child(parent: int, death_signal: int, become: Callable[[], None] | None)
     return prepare
 
 
+def follow_parent(death_signal: int) -> None:
+    """Have the kernel send this process a signal when its parent ends, however it ends; nothing where it cannot."""
+    if sys.platform.startswith("linux"):
+        check(libc().prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0), "prctl")
+
+
 def end(process: subprocess.Popen[bytes], stop_signal: int, deadline_s: float) -> bool:
     """Ask a child to stop, then kill its group; return whether it went when asked."""
     if process.poll() is None:
