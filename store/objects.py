@@ -1,0 +1,379 @@
+"""The private bucket: every photo and recording, streamed in, signed out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from config.logging import get_logger
+from store.errors import NotFound, TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterator
+
+    from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+    from config.settings import Settings
+
+_log = get_logger(__name__)
+
+# The least S3 takes for any part but the last; memory of an upload is one of these.
+PART_BYTES = 5 * 1024 * 1024
+MEDIA_BYTES = 104_857_600
+_CHUNK_BYTES = 256 * 1024
+_CLEANUP_SECONDS = 10.0
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What was stored: bytes counted and hashed by us as they passed; `etag` is the store's own word."""
+
+    size: int
+    sha256: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What the store says of an object: bytes, declared type, etag."""
+
+    size: int
+    content_type: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class PostForm:
+    """A presigned POST: send `fields`, then the file in a last field `file`, to `url`."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class ObjectStore:
+    """One client per process, opened in the lifespan.
+
+    Every method raises `Unavailable` when the store does not answer.
+    """
+
+    def __init__(self, client: S3Client, public: S3Client, bucket: str) -> None:
+        self._client = client
+        self._public = public
+        self.bucket = bucket
+        self._cleanups: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Open the client; on leaving, unfinished clean-ups get their time."""
+        inner, outer = settings.s3_endpoint_url, settings.s3_public_endpoint_url
+        async with _client(settings, inner) as client, _client(settings, outer or inner) as public:
+            store = cls(client, public, settings.s3_bucket)
+            try:
+                yield store
+            finally:
+                await asyncio.gather(*store._cleanups, return_exceptions=True)
+
+    async def ensure_bucket(self) -> None:
+        """Create the bucket where it is missing."""
+        with _speaking():
+            try:
+                await self._client.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                if _code(error) not in _MISSING | {"NoSuchBucket"}:
+                    raise
+                await self._create_bucket()
+
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, content_type: str) -> StoredObject:
+        """Store what `chunks` yields, holding one part in memory.
+
+        On any error, a cancellation too, nothing stays behind: so `key` must be new, never one already in use.
+        """
+        upload = _Upload(self._client, self.bucket, key, content_type)
+        try:
+            async for chunk in chunks:
+                with _speaking():
+                    await upload.add(chunk)
+            with _speaking():
+                return await upload.finish()
+        except BaseException:
+            await self._finish_in_any_case(self._undo(upload))
+            raise
+
+    async def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Store a small object whole."""
+        with _speaking():
+            await self._client.put_object(Bucket=self.bucket, Key=key, Body=io.BytesIO(body), ContentType=content_type)
+
+    async def copy(self, source: str, target: str, *, content_type: str) -> None:
+        """Copy within the bucket, at the store's side. Raises `NotFound`."""
+        with _speaking(source):
+            await self._client.copy_object(
+                Bucket=self.bucket,
+                Key=target,
+                CopySource={"Bucket": self.bucket, "Key": source},
+                ContentType=content_type,
+                MetadataDirective="REPLACE",
+            )
+
+    async def get(self, key: str, *, limit: int = MEDIA_BYTES) -> bytes:
+        """Read an object whole. Raises `NotFound`, and `TooLarge` past `limit` bytes."""
+        with _speaking(key):
+            answer = await self._client.get_object(Bucket=self.bucket, Key=key)
+            async with answer["Body"] as body:
+                if answer["ContentLength"] > limit:
+                    raise TooLarge(f"The object has more than {limit} bytes.")
+                return await body.read()
+
+    async def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Read the bytes from `start` up to but without `end`; fewer when the object is shorter. Raises `NotFound`."""
+        with _speaking(key):
+            answer = await self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{end - 1}")
+            async with answer["Body"] as body:
+                return await body.read()
+
+    async def digest(self, key: str) -> StoredObject:
+        """Read an object through to count and hash it. Raises `NotFound`."""
+        size, sha256 = 0, hashlib.sha256()
+        with _speaking(key):
+            answer = await self._client.get_object(Bucket=self.bucket, Key=key)
+            async with answer["Body"] as body:
+                while chunk := await body.read(_CHUNK_BYTES):
+                    size += len(chunk)
+                    sha256.update(chunk)
+        return StoredObject(size, sha256.hexdigest(), answer["ETag"])
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Tell what is at `key`, or None."""
+        try:
+            with _speaking(key):
+                answer = await self._client.head_object(Bucket=self.bucket, Key=key)
+        except NotFound:
+            return None
+        return ObjectInfo(answer["ContentLength"], answer.get("ContentType", ""), answer["ETag"])
+
+    async def delete(self, *keys: str) -> None:
+        """Delete objects; one that is not there is fine."""
+        with _speaking():
+            for key in keys:
+                await self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    async def discard(self, *keys: str) -> None:
+        """Delete objects as well as can be: even if the caller is cancelled, and without an error when it fails."""
+        await self._finish_in_any_case(self.delete(*keys))
+
+    async def keys(self, prefix: str) -> list[str]:
+        """List the keys under `prefix`, at most 1,000."""
+        with _speaking():
+            answer = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for item in answer.get("Contents", [])]
+
+    async def unfinished(self, prefix: str) -> list[str]:
+        """List the keys under `prefix` whose multipart uploads were begun and neither completed nor aborted."""
+        with _speaking():
+            answer = await self._client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for item in answer.get("Uploads", [])]
+
+    async def presign_get(
+        self,
+        key: str,
+        *,
+        ttl: int,
+        content_type: str | None = None,
+        filename: str | None = None,
+        internal: bool = False,
+    ) -> str:
+        """Sign a GET for `ttl` seconds, answering range requests; `internal` for our own processes' network."""
+        params: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
+        if content_type:
+            params["ResponseContentType"] = content_type
+        if filename:
+            params["ResponseContentDisposition"] = f"inline; filename*=UTF-8''{quote(filename, safe='')}"
+        client = self._client if internal else self._public
+        return await client.generate_presigned_url("get_object", Params=params, ExpiresIn=ttl)
+
+    async def presign_post(self, key: str, *, content_type: str, max_bytes: int, ttl: int) -> PostForm:
+        """Sign a form POST of exactly this key and type, of 1 to `max_bytes` bytes, for `ttl` seconds."""
+        form = await self._public.generate_presigned_post(
+            self.bucket,
+            key,
+            Fields={"Content-Type": content_type},
+            Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
+            ExpiresIn=ttl,
+        )
+        return PostForm(form["url"], form["fields"])
+
+    async def ping(self) -> None:
+        """Ask for the bucket; the caller sets the deadline."""
+        with _speaking():
+            await self._client.head_bucket(Bucket=self.bucket)
+
+    async def _create_bucket(self) -> None:
+        region = self._client.meta.region_name
+        place: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            await self._client.create_bucket(Bucket=self.bucket, **place)
+        except ClientError as error:
+            if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise
+
+    async def _undo(self, upload: _Upload) -> None:
+        # The answer to the last request may have been lost on its way, so the object is deleted too.
+        with _speaking():
+            await upload.abort()
+            await self._client.delete_object(Bucket=self.bucket, Key=upload.key)
+
+    async def _finish_in_any_case(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(_with_deadline(work))
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+        await asyncio.shield(task)
+
+
+@dataclass
+class _Upload:
+    """One object on its way: a plain PUT while it is small, parts from the second one on."""
+
+    client: S3Client
+    bucket: str
+    key: str
+    content_type: str
+    size: int = 0
+    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+    part: io.BytesIO = field(default_factory=io.BytesIO)
+    upload_id: str | None = None
+    etags: list[str] = field(default_factory=list)
+
+    async def add(self, chunk: bytes) -> None:
+        """Take some bytes; whenever a part is full and more comes, send it."""
+        self.size += len(chunk)
+        self.sha256.update(chunk)
+        rest = memoryview(chunk)
+        while rest:
+            room = PART_BYTES - self.part.tell()
+            if room == 0:
+                await self._send_part()
+                continue
+            self.part.write(rest[:room])
+            rest = rest[room:]
+
+    async def finish(self) -> StoredObject:
+        """Send what is left and make the object appear."""
+        if self.upload_id is None:
+            etag = await self._put_whole()
+        else:
+            await self._send_part()
+            etag = await self._complete()
+        return StoredObject(self.size, self.sha256.hexdigest(), etag)
+
+    async def abort(self) -> None:
+        """Drop the parts sent so far."""
+        self.part = io.BytesIO()
+        if self.upload_id is None:
+            return
+        try:
+            await self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=self.upload_id)
+        except ClientError as error:
+            if _code(error) not in _MISSING:
+                raise
+
+    async def _put_whole(self) -> str:
+        self.part.seek(0)
+        answer = await self.client.put_object(
+            Bucket=self.bucket, Key=self.key, Body=self.part, ContentType=self.content_type
+        )
+        return answer["ETag"]
+
+    async def _send_part(self) -> None:
+        if self.upload_id is None:
+            begun = await self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=self.key, ContentType=self.content_type
+            )
+            self.upload_id = begun["UploadId"]
+        self.part.seek(0)
+        answer = await self.client.upload_part(
+            Bucket=self.bucket,
+            Key=self.key,
+            UploadId=self.upload_id,
+            PartNumber=len(self.etags) + 1,
+            Body=self.part,
+        )
+        self.etags.append(answer["ETag"])
+        self.part = io.BytesIO()
+
+    async def _complete(self) -> str:
+        parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(self.etags, start=1)
+        ]
+        answer = await self.client.complete_multipart_upload(
+            Bucket=self.bucket, Key=self.key, UploadId=self.upload_id or "", MultipartUpload={"Parts": parts}
+        )
+        return answer["ETag"]
+
+
+@cache
+def _session() -> AioSession:
+    # Reading botocore's model of S3 takes 0.2 s; the session keeps it for every later client.
+    return AioSession()
+
+
+def _client(settings: Settings, endpoint: str | None) -> Any:
+    return _session().create_client(
+        "s3",
+        region_name=settings.s3_region,
+        endpoint_url=endpoint,
+        aws_access_key_id=settings.s3_access_key_id.get_secret_value(),
+        aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+        config=AioConfig(
+            signature_version="s3v4",
+            connect_timeout=3,
+            read_timeout=30,
+            max_pool_connections=64,
+            # Standard mode backs off exponentially with full jitter.
+            retries={"mode": "standard", "total_max_attempts": 4},
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            # Many S3-compatible stores do not know the newer trailing checksums; SigV4 signs the bytes anyway.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+@contextmanager
+def _speaking(key: str | None = None) -> Iterator[None]:
+    """Turn the store's errors into ours; with a `key`, a missing one is `NotFound`."""
+    try:
+        yield
+    except ClientError as error:
+        if key is not None and _code(error) in _MISSING:
+            raise NotFound("The file is not in the store any more.") from error
+        _log.warning("Object store refused", operation=error.operation_name, code=_code(error))
+        raise Unavailable("The file store refused the request; nothing was changed. Try again.") from error
+    except (BotoCoreError, HTTPClientError, OSError, TimeoutError) as error:
+        _log.warning("Object store does not answer", error=type(error).__name__)
+        raise Unavailable("The file store does not answer; nothing was changed. Try again.") from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+async def _with_deadline(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(_CLEANUP_SECONDS):
+            await work
+    except (Unavailable, TimeoutError) as error:
+        # What stays is an orphan, which the sweeper finds by its missing row.
+        _log.warning("Clean-up of the object store failed", error=type(error).__name__)
