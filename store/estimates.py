@@ -1,0 +1,191 @@
+"""Estimates: a row is one version of a visit's estimate, and an edit makes the next one."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from store import money
+from store.errors import Conflict, NotFound
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("estimates")
+
+
+@dataclass(frozen=True)
+class NewLine:
+    """A line to save. `unit_price` None is unpriced; evidence and match are plain JSON values."""
+
+    description: str
+    quantity: Decimal
+    unit: str
+    unit_price: Decimal | None = None
+    category: str = ""
+    price_item_id: UUID | None = None
+    match: dict[str, Any] | None = None
+    evidence: Sequence[dict[str, Any]] = ()
+    assumptions: Sequence[str] = ()
+    confidence: float | None = None
+    needs_review: bool = False
+    review_reasons: Sequence[str] = ()
+
+    @property
+    def amount(self) -> Decimal | None:
+        """Quantity times price in cents, None when unpriced."""
+        return money.line_amount(self.quantity, self.unit_price)
+
+
+@dataclass(frozen=True)
+class NewEstimate:
+    """A version to save. `job_id` is None and `created_by` set when a person made it by an edit."""
+
+    tenant_id: UUID
+    visit_id: UUID
+    engine: str
+    model: str
+    currency: str
+    tax_rate: Decimal
+    lines: Sequence[NewLine]
+    summary: str = ""
+    coverage: Sequence[str] = ()
+    usage: dict[str, Any] = field(default_factory=dict)
+    job_id: UUID | None = None
+    created_by: UUID | None = None
+
+    @property
+    def sums(self) -> money.Sums:
+        """What the lines add up to."""
+        return money.totals((line.amount for line in self.lines), self.tax_rate)
+
+    @property
+    def content_hash(self) -> str:
+        """The sha256 (hex) of what a customer agrees to: lines, prices and totals, in one canonical form."""
+        sums = self.sums
+        content = {
+            "currency": self.currency,
+            "lines": [_content(line) for line in self.lines],
+            "subtotal": _cents(sums.subtotal),
+            "tax": _cents(sums.tax),
+            "tax_rate": plain(self.tax_rate),
+            "total": _cents(sums.total),
+        }
+        return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+async def save_version(conn: Connection, new: NewEstimate, *, after: int | None = None) -> dict[str, Any]:
+    """Save the next version of a visit's estimate and return it as `get` would.
+
+    `after` is the version the writer started from: `Conflict` (with `latest_version`) when it is no longer the
+    newest. Raises `NotFound` for an unknown visit. Run it in a transaction.
+    """
+    if await conn.fetchval(SQL.lock_visit, new.visit_id) is None:
+        raise NotFound("No such visit.")
+    latest: int = await conn.fetchval(SQL.latest_version, new.visit_id)
+    if after is not None and after != latest:
+        raise Conflict(
+            f"The estimate has moved on to version {latest}; read it again and repeat the change.",
+            latest_version=latest,
+        )
+    estimate_id: UUID = await conn.fetchval(SQL.insert_estimate, *_estimate_row(new, latest + 1))
+    rows = [_line_row(new, estimate_id, i, line) for i, line in enumerate(new.lines, start=1)]
+    await conn.executemany(SQL.insert_line, rows)
+    return await get(conn, estimate_id)
+
+
+async def get(conn: Connection, estimate_id: UUID) -> dict[str, Any]:
+    """Return one version with its lines; `NotFound` when there is none (or it is another tenant's)."""
+    record = await conn.fetchrow(SQL.get_estimate, estimate_id)
+    if record is None:
+        raise NotFound("No such estimate.")
+    return await _with_lines(conn, record)
+
+
+async def latest_for_visit(conn: Connection, visit_id: UUID) -> dict[str, Any] | None:
+    """Return the newest version with its lines, or None while there is none."""
+    record = await conn.fetchrow(SQL.latest_of_visit, visit_id)
+    return await _with_lines(conn, record) if record else None
+
+
+def plain(value: Decimal) -> str:
+    """Write a Decimal without trailing zeros and without an exponent: "2.5", "40"."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+async def _with_lines(conn: Connection, record: Record) -> dict[str, Any]:
+    lines = await conn.fetch(SQL.lines_of_estimate, record["id"])
+    return {**record, "tax_rate": plain(record["tax_rate"]), "lines": [_line(line) for line in lines]}
+
+
+def _line(record: Record) -> dict[str, Any]:
+    confidence = record["confidence"]
+    return {
+        **record,
+        "quantity": plain(record["quantity"]),
+        "confidence": None if confidence is None else float(confidence),
+    }
+
+
+def _estimate_row(new: NewEstimate, version: int) -> tuple[Any, ...]:
+    sums = new.sums
+    return (
+        new.tenant_id,
+        new.visit_id,
+        version,
+        new.job_id,
+        new.engine,
+        new.model,
+        new.summary,
+        list(new.coverage),
+        new.usage,
+        new.currency,
+        sums.subtotal,
+        sums.tax_rate,
+        sums.tax,
+        sums.total,
+        len(new.lines),
+        sums.unpriced_count,
+        new.content_hash,
+        new.created_by,
+    )
+
+
+def _line_row(new: NewEstimate, estimate_id: UUID, position: int, line: NewLine) -> tuple[Any, ...]:
+    return (
+        new.tenant_id,
+        estimate_id,
+        position,
+        line.description,
+        line.category,
+        line.quantity,
+        line.unit,
+        line.unit_price,
+        line.amount,
+        line.price_item_id,
+        line.match,
+        list(line.evidence),
+        list(line.assumptions),
+        None if line.confidence is None else Decimal(str(round(line.confidence, 3))),
+        line.needs_review,
+        list(line.review_reasons),
+    )
+
+
+def _content(line: NewLine) -> dict[str, str | None]:
+    return {
+        "amount": _cents(line.amount),
+        "category": line.category,
+        "description": line.description,
+        "quantity": plain(line.quantity),
+        "unit": line.unit,
+        "unit_price": _cents(line.unit_price),
+    }
+
+
+def _cents(value: Decimal | None) -> str | None:
+    return None if value is None else f"{money.to_cents(value):f}"
