@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import asyncpg
-    from asyncpg.pool import PoolConnectionProxy
-
-    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    from store.pool import Connection
 
 Json: TypeAlias = Mapping[str, Any]
-Writes: TypeAlias = Callable[["Connection"], Awaitable[None]]
+# What the writes return is laid over the result: ids and versions exist only once the rows do.
+Writes: TypeAlias = Callable[["Connection"], Awaitable["Json | None"]]
 
 
 class JobContext(Protocol):
@@ -56,7 +54,8 @@ class JobContext(Protocol):
         """Raise the queue's cancellation error when somebody asked for the job to stop."""
 
     async def complete(self, result: Json, writes: Writes) -> None:
-        """Run `writes`, store the result, the final event and the analytics in one fenced transaction.
+        """Run `writes`, then store result, final event and analytics, all in one fenced transaction.
 
-        `result` may carry `analytics: {event, properties}`: written to `analytics_events`, not to the job.
+        The stored result, which is also the payload of `job.completed`, is `result` with what `writes` returned
+        laid over it. A key `analytics` = {event, properties} is taken out of it and written to `analytics_events`.
         """
