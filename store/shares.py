@@ -1,0 +1,160 @@
+"""Shares: a link for one recipient to one version of an estimate, its views and its decision.
+
+The upper half acts for the tenant (`db.as_user`), under RLS. The lower half acts for whoever holds a link
+(`db.as_system`): its functions take the sha256 of the link's token and of the session's secret, and nothing else opens
+a share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from store.errors import Conflict, NotFound
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("shares")
+
+Opening = Literal["opened", "unknown", "revoked", "expired", "used_up", "passcode", "stale"]
+Outcome = Literal["recorded", "closed", "decided", "changed"]
+Decision = Literal["accepted", "declined", "changes_requested"]
+
+
+@dataclass(frozen=True)
+class NewShare:
+    """What a contractor asks for; `expires_in` is in seconds, no `max_views` means without a limit."""
+
+    token_hash: bytes
+    recipient: str
+    expires_in: int
+    max_views: int | None
+    passcode_hash: str | None
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who opens a link, as little of them as we keep: the kind of browser and a truncated address."""
+
+    agent_class: str
+    address_prefix: str
+
+
+async def create(conn: Connection, estimate_id: UUID, new: NewShare, *, tenant_id: UUID, created_by: UUID) -> Record:
+    """Make a share of the visit's newest estimate and return it as `get` does.
+
+    Raises `NotFound`, and `Conflict` with the newest id when this version has been replaced.
+    """
+    estimate = await conn.fetchrow(SQL.newest_of_visit, estimate_id)
+    if estimate is None:
+        raise NotFound("There is no such estimate.")
+    if estimate["newest_id"] != estimate_id:
+        raise Conflict("A newer version of this estimate exists; share that one.", newest_id=estimate["newest_id"])
+    share_id = await conn.fetchval(
+        SQL.insert_share,
+        tenant_id,
+        estimate["visit_id"],
+        estimate_id,
+        new.token_hash,
+        new.recipient,
+        new.passcode_hash,
+        new.max_views,
+        float(new.expires_in),
+        created_by,
+    )
+    return await get(conn, share_id)
+
+
+async def of_estimate(conn: Connection, estimate_id: UUID) -> list[Record]:
+    """Return the shares of an estimate, newest first; raises `NotFound` for an unknown estimate."""
+    if await conn.fetchrow(SQL.newest_of_visit, estimate_id) is None:
+        raise NotFound("There is no such estimate.")
+    return await conn.fetch(SQL.shares_of_estimate, estimate_id, None)
+
+
+async def get(conn: Connection, share_id: UUID) -> Record:
+    """Return one share with its state, views and decision; raises `NotFound`."""
+    row = await conn.fetchrow(SQL.shares_of_estimate, None, share_id)
+    if row is None:
+        raise NotFound("There is no such share.")
+    return row
+
+
+async def revoke(conn: Connection, share_id: UUID) -> Record:
+    """End a share, and every session of it, now; raises `NotFound`. A second time changes nothing."""
+    await conn.execute(SQL.revoke_share, share_id)
+    return await get(conn, share_id)
+
+
+async def by_token(conn: Connection, token_hash: bytes, session_hash: bytes | None) -> Record | None:
+    """Return {share_id, state, has_passcode, live} of the share behind a link, or None."""
+    return await conn.fetchrow(SQL.share_by_token, token_hash, session_hash)
+
+
+async def try_passcode(conn: Connection, token_hash: bytes) -> Record | None:
+    """Count a try, and return {passcode_hash, retry_after}: past five tries no hash, and the seconds to wait.
+
+    Commit it before the passcode is checked: an abandoned check has still been a try.
+    """
+    return await conn.fetchrow(SQL.try_passcode, token_hash)
+
+
+async def open_share(
+    conn: Connection,
+    token_hash: bytes,
+    session_hash: bytes,
+    *,
+    passcode_hash: str | None,
+    session_seconds: int,
+    visitor: Visitor,
+) -> Opening:
+    """Take one view and begin a session; `passcode_hash` is the one a given passcode was checked against."""
+    outcome: Opening = await conn.fetchval(
+        SQL.open_share,
+        token_hash,
+        session_hash,
+        passcode_hash,
+        session_seconds,
+        visitor.agent_class,
+        visitor.address_prefix,
+    )
+    return outcome
+
+
+async def document(conn: Connection, token_hash: bytes, session_hash: bytes) -> Mapping[str, Any] | None:
+    """Return what the customer may read, or None without a live session; migration 0006 has its shape."""
+    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_session, token_hash, session_hash)
+    return found
+
+
+async def photo(conn: Connection, token_hash: bytes, session_hash: bytes, media_id: UUID) -> Record:
+    """Return a photo that a line of the document cites; raises `NotFound`, also without a live session."""
+    row = await conn.fetchrow(SQL.share_photo, token_hash, session_hash, media_id)
+    if row is None:
+        raise NotFound("There is no such photo in this document.")
+    return row
+
+
+async def decide(
+    conn: Connection,
+    token_hash: bytes,
+    session_hash: bytes,
+    *,
+    decision: Decision,
+    name: str,
+    message: str,
+    content_hash: str,
+    visitor: Visitor,
+) -> Outcome:
+    """Record the customer's decision on exactly the content they saw; only the first one is `recorded`."""
+    outcome: Outcome = await conn.fetchval(
+        SQL.decide_share,
+        token_hash,
+        session_hash,
+        decision,
+        name,
+        message,
+        content_hash,
+        visitor.address_prefix,
+    )
+    return outcome

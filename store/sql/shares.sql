@@ -1,0 +1,53 @@
+-- name: newest_of_visit
+-- The estimate with its visit, and the id of the visit's newest one.
+SELECT e.id, e.visit_id, e.version,
+       (SELECT n.id FROM estimates n WHERE n.visit_id = e.visit_id ORDER BY n.version DESC LIMIT 1) AS newest_id
+FROM estimates e WHERE e.id = $1;
+
+-- name: insert_share
+-- A share of one version; the link's token stays with whoever made it, only its hash is kept.
+INSERT INTO shares (tenant_id, visit_id, estimate_id, token_hash, recipient, passcode_hash, max_views, expires_at,
+                    created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8), $9)
+RETURNING id;
+
+-- name: shares_of_estimate
+-- The shares of an estimate ($1), or one share ($2), newest first, with what became of each.
+SELECT s.id, s.estimate_id, s.visit_id, s.recipient, s.has_passcode, s.max_views, s.views,
+       s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at,
+       share_state(s.revoked_at, s.expires_at, s.views, s.max_views) AS state,
+       o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at
+FROM shares s
+LEFT JOIN share_decisions d ON d.share_id = s.id
+LEFT JOIN LATERAL (SELECT min(opened_at) AS first_opened_at, max(opened_at) AS last_opened_at
+                   FROM share_views v WHERE v.share_id = s.id) o ON true
+WHERE s.estimate_id = $1 OR s.id = $2
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- name: revoke_share
+-- Ends a share and its sessions; a second time changes nothing.
+UPDATE shares SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING id;
+
+-- name: share_by_token
+-- The share behind a link's hash, and whether the session is one of its live ones.
+SELECT share_id, state, has_passcode, live FROM scopekit.share_by_token($1, $2);
+
+-- name: try_passcode
+-- Counts a try; the hash to check against, or the seconds to wait.
+SELECT passcode_hash, retry_after FROM scopekit.try_passcode($1);
+
+-- name: open_share
+-- Takes one view and begins a session.
+SELECT scopekit.open_share($1, $2, $3, $4, $5, $6);
+
+-- name: share_session
+-- The document of a live session.
+SELECT scopekit.share_session($1, $2);
+
+-- name: share_photo
+-- A photo of the document of a live session.
+SELECT id, tenant_id, visit_id, media_type, content_type, storage_path, sha256 FROM scopekit.share_photo($1, $2, $3);
+
+-- name: decide_share
+-- The customer's decision, once.
+SELECT scopekit.decide_share($1, $2, $3, $4, $5, $6, $7);
