@@ -11,7 +11,7 @@ from asyncpg.pool import PoolConnectionProxy
 from store.errors import Unavailable
 
 Record: TypeAlias = asyncpg.Record
-Connection: TypeAlias = asyncpg.Connection[Record] | PoolConnectionProxy[Record]
+Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 
 ACQUIRE_SECONDS = 5.0
 # Above the 30 s statement_timeout of the roles, so that the server's own message wins where it can.
@@ -25,7 +25,7 @@ class Database:
     statement in it and nothing of one request is left for the next.
     """
 
-    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Record]") -> None:
         self._pool = pool
 
     @classmethod

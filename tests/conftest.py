@@ -13,7 +13,6 @@ import pytest
 from starlette.applications import Starlette
 
 from config.settings import Settings
-from gateway.app import create_app
 from store.embedded.stack import Endpoints, Stack
 from store.objects import ObjectStore
 from store.pool import Database, use_json
@@ -125,6 +124,8 @@ async def objects(settings: Settings) -> AsyncIterator[ObjectStore]:
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[Starlette]:
     """Open the gateway inside the test's own loop."""
+    from gateway.app import create_app
+
     application = create_app(settings)
     async with application.router.lifespan_context(application) as state:
         application.state.context = state["context"]

@@ -1,0 +1,95 @@
+"""One row of one tenant in every table, so that a test can walk them all."""
+
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from tests.tenants import Tenant
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+_HASH = "0" * 64
+
+
+async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
+    """Insert the rows as the owner of the schema and return the visit they hang on."""
+    visit, media, estimate, share, job = (uuid4() for _ in range(5))
+    async with admin.transaction():
+        await _insert(admin, "site_visits", id=visit, tenant_id=tenant.id, title="Roof")
+        await _insert(
+            admin,
+            "site_visit_media",
+            id=media,
+            tenant_id=tenant.id,
+            visit_id=visit,
+            media_type="audio",
+            content_type="audio/webm",
+            storage_path=f"{tenant.id}/{visit}/{media}",
+            file_size=1,
+            sha256=_HASH,
+        )
+        of_visit = {"tenant_id": tenant.id, "visit_id": visit}
+        spoken = {"text": "two outlets", "duration_ms": 900, "engine": "local", "model": "base"}
+        await _insert(admin, "transcripts", media_id=media, **of_visit, **spoken)
+        await _insert(admin, "ai_jobs", id=job, job_type="estimate", **of_visit)
+        await _insert(admin, "ai_jobs_dlq", original_job_id=uuid4(), job_type="estimate", attempts=3, **of_visit)
+        await _insert(admin, "job_steps", job_id=job, step="gather", value={"a": 1}, **of_visit)
+        await _insert(admin, "processing_events", job_id=job, type="job.queued", **of_visit)
+        await _insert(admin, "visit_sync_events", event="upload_failed", payload={"attempts": 5}, **of_visit)
+        await _insert(admin, "analytics_events", event="estimate_generated", tenant_id=tenant.id)
+        await _insert_estimate(admin, estimate, of_visit)
+        await _insert_share(admin, share, estimate, of_visit)
+        expires = await admin.fetchval("SELECT now() + interval '1 hour'")
+        await _insert(
+            admin,
+            "progress_tickets",
+            ticket_hash=uuid4().bytes * 2,
+            claims={"sub": "x"},
+            expires_at=expires,
+            **of_visit,
+        )
+    return visit
+
+
+async def _insert_estimate(admin: Admin, estimate: UUID, of_visit: dict[str, Any]) -> None:
+    money = {"currency": "USD", "subtotal": 10, "tax_rate": 0, "tax": 0, "total": 10}
+    counts = {"line_count": 1, "unpriced_count": 0, "content_hash": _HASH, "version": 1}
+    await _insert(admin, "estimates", id=estimate, engine="local", model="rules", **money, **counts, **of_visit)
+    await _insert(
+        admin,
+        "estimate_lines",
+        tenant_id=of_visit["tenant_id"],
+        estimate_id=estimate,
+        position=1,
+        description="Outlet",
+        quantity=1,
+        unit="each",
+        unit_price=10,
+        amount=10,
+        needs_review=True,
+    )
+
+
+async def _insert_share(admin: Admin, share: UUID, estimate: UUID, of_visit: dict[str, Any]) -> None:
+    expires = await admin.fetchval("SELECT now() + interval '1 hour'")
+    tenant_id = of_visit["tenant_id"]
+    await _insert(
+        admin, "shares", id=share, estimate_id=estimate, token_hash=uuid4().bytes * 2, expires_at=expires, **of_visit
+    )
+    await _insert(
+        admin,
+        "share_views",
+        tenant_id=tenant_id,
+        share_id=share,
+        session_hash=uuid4().bytes * 2,
+        session_expires=expires,
+    )
+    bound = {"estimate_id": estimate, "estimate_version": 1, "content_hash": _HASH}
+    await _insert(admin, "share_decisions", share_id=share, tenant_id=tenant_id, decision="accepted", **bound)
+
+
+async def _insert(admin: Admin, table: str, **values: Any) -> None:
+    names = ", ".join(values)
+    marks = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    await admin.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", *values.values())

@@ -1,0 +1,97 @@
+"""The schema is its migrations: in order, once, whole, and on the oldest server we support."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from store.migrate import MigrationError, migrate, migrations, pending
+from tests.ci import skip_or_fail
+from tests.product import free_port
+from tests.stack import Services
+
+PG15 = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.fixture
+async def empty(services: Services, admin: "asyncpg.Connection[asyncpg.Record]") -> str:
+    """An empty database beside the worker's own."""
+    name = services.admin_url.rsplit("/", 1)[1] + "_empty"
+    await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    await admin.execute(f"CREATE DATABASE {name}")
+    return services.admin_url.rsplit("/", 1)[0] + f"/{name}"
+
+
+async def test_a_second_run_finds_nothing_to_do(empty: str) -> None:
+    """All files apply in the order of their numbers, and only once."""
+    applied = await migrate(empty)
+    assert [migration.version for migration in applied] == sorted(migration.version for migration in migrations())
+    assert await migrate(empty) == []
+    assert await pending(empty) == []
+
+
+async def test_a_failing_file_leaves_nothing_behind(empty: str, tmp_path: Path) -> None:
+    """Each file is one transaction: half of it is none of it, and a later run goes on there."""
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
+    (tmp_path / "0002_second.sql").write_text("CREATE TABLE second (id integer); SELECT 1 / 0;")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(empty, tmp_path)
+    assert [migration.name for migration in await pending(empty, tmp_path)] == ["second"]
+    (tmp_path / "0002_second.sql").write_text("CREATE TABLE second (id integer);")
+    assert [migration.name for migration in await migrate(empty, tmp_path)] == ["second"]
+
+
+async def test_an_edited_file_is_refused(empty: str, tmp_path: Path) -> None:
+    """What was applied stays as it was written."""
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
+    await migrate(empty, tmp_path)
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id bigint);")
+    with pytest.raises(MigrationError, match="edited"):
+        await migrate(empty, tmp_path)
+
+
+@pytest.fixture
+def oldest_server(tmp_path: Path) -> Iterator[str]:
+    """A PostgreSQL 15 of its own on a loopback port."""
+    if not (PG15 / "initdb").exists():
+        skip_or_fail("needs Debian's postgresql-15 for the oldest supported server")
+    data, port = tmp_path / "data", free_port()
+    data.mkdir()
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    shutil.chown(data, "postgres")
+    run = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    subprocess.run(
+        [*run, PG15 / "initdb", "-D", data, "-A", "trust", "-U", "postgres"], check=True, capture_output=True
+    )
+    server = subprocess.Popen(
+        [*run, PG15 / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    for line in server.stderr:
+        if "ready to accept connections" in line:
+            break
+    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    server.terminate()
+    server.communicate(timeout=20)
+
+
+async def test_the_same_files_run_on_postgresql_15(oldest_server: str) -> None:
+    """Roles, shims and the uuidv7 fallback are made where the server lacks them, and uuids sort by time."""
+    await migrate(oldest_server)
+    connection = await asyncpg.connect(oldest_server)
+    try:
+        assert (connection.get_server_version().major, await pending(oldest_server)) == (15, [])
+        made = [await connection.fetchval("SELECT uuidv7()") for _ in range(3)]
+        assert {uuid.version for uuid in made} == {7}
+        stamps = [int(uuid.hex[:12], 16) for uuid in made]
+        assert stamps == sorted(stamps)
+        assert abs(await connection.fetchval("SELECT extract(epoch FROM now()) * 1000") - stamps[0]) < 60_000
+    finally:
+        await connection.close()
