@@ -55,10 +55,13 @@ class DirectoryLock:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = self._open()
-        if not (self._try() or self._outlast(wait_s)):
+        try:
+            if not self._try():
+                self._outlast(wait_s)
+        except BaseException:
             os.close(self._fd)
             self._fd = None
-            raise EmbeddedError(f"processes of an earlier run still hold {self.path}: {self._names(read(self.path))}")
+            raise
         self._record = {"owner": vars(Mark.of(os.getpid())), "note": "", "stopping": False, "children": {}}
         self._write()
 
@@ -123,20 +126,20 @@ class DirectoryLock:
             os.close(stale)
         return same
 
-    def _outlast(self, wait_s: float) -> bool:
+    def _outlast(self, wait_s: float) -> None:
         """Wait for an owner that stops and for a dead owner's children; end those that overstay."""
         wait_until(lambda: not self._owned(), SECOND_LOOK_S)
         self._refuse_if_owned()
         wait_until(lambda: not self._owner_lives(), STOPPING_TAKES_S)
         self._refuse_if_owned(even_stopping=True)
         if wait_until(self._try, wait_s):
-            return True
+            return
         for number in (signal.SIGTERM, signal.SIGKILL):
             for mark in children(read(self.path)).values():
                 mark.signal(number)
             if wait_until(self._try, KILLED_GO_S):
-                return True
-        return False
+                return
+        raise EmbeddedError(f"an earlier run's processes still hold {self.path}: {_alive(read(self.path))}")
 
     def _owner_lives(self) -> bool:
         holder = owner(read(self.path))
@@ -153,10 +156,6 @@ class DirectoryLock:
                 f"ScopeKit already runs in {self.path.parent} as process {holder.pid}"
                 f"{_said(record)}. `make stop` ends it.",
             )
-
-    def _names(self, record: dict[str, Any]) -> str:
-        alive = [f"{name} (pid {mark.pid})" for name, mark in children(record).items() if mark.alive()]
-        return ", ".join(alive) or "none that we know"
 
     def _write(self) -> None:
         """Replace the text in place: renaming would leave the lock on a file nobody sees."""
@@ -183,6 +182,11 @@ def owner(record: dict[str, Any]) -> Mark | None:
 def children(record: dict[str, Any]) -> dict[str, Mark]:
     """Return the children a lock file names."""
     return {name: Mark(**mark) for name, mark in record.get("children", {}).items()}
+
+
+def _alive(record: dict[str, Any]) -> str:
+    alive = [f"{name} (pid {mark.pid})" for name, mark in children(record).items() if mark.alive()]
+    return ", ".join(alive) or "none that it wrote down"
 
 
 def _said(record: dict[str, Any]) -> str:

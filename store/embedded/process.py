@@ -142,21 +142,22 @@ def follow_parent(death_signal: int) -> None:
         check(libc().prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0), "prctl")
 
 
-def end(process: subprocess.Popen[bytes], stop_signal: int, deadline_s: float) -> bool:
-    """Ask a child to stop, then kill its group; return whether it went when asked."""
-    if process.poll() is None:
-        process.send_signal(stop_signal)
+def await_end(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
+    """Wait for a child that was asked to stop, then kill what is left of its group; whether it went by itself."""
     try:
         process.wait(deadline_s)
     except subprocess.TimeoutExpired:
-        kill_group(process)
         return False
-    kill_group(process)
-    return True
+    else:
+        return True
+    finally:
+        kill_group(process)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of a child's process group and reap the child."""
+    if process.poll() is not None and started_at(process.pid) is not None:
+        return  # long gone and its number given to a stranger, so its group is empty
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -58,8 +58,16 @@ class Seaweed:
         self._remove_sockets()
         env = bare_env(self.data) | {"GOMEMLIMIT": "128MiB", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
         command = (str(binary()), "mini", *self._options())
-        # It flushes each write to the kernel, so a kill loses nothing; its own shutdown can take long.
-        return Launch(command, cwd=self.data, env=env, death_signal=signal.SIGKILL, stop_within_s=5.0)
+        # Each write has reached the kernel when S3 answers, so a kill loses nothing, while its own shutdown, a second
+        # mostly, sometimes hangs in its admin part.
+        return Launch(
+            command,
+            cwd=self.data,
+            env=env,
+            death_signal=signal.SIGKILL,
+            stop_within_s=3.0,
+            may_be_killed=True,
+        )
 
     def ready(self, pid: int) -> bool:  # noqa: ARG002 - the port says enough
         """Ask the S3 gateway, which starts last."""

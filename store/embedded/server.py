@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Launch:
-    """How one server is started and stopped."""
+    """How one server is started and stopped; one that may be killed loses nothing by it."""
 
     command: tuple[str, ...]
     cwd: Path
@@ -22,6 +22,7 @@ class Launch:
     stop_signal: int = signal.SIGTERM
     death_signal: int = signal.SIGTERM
     stop_within_s: float = 10.0
+    may_be_killed: bool = False
     become: Callable[[], None] | None = field(default=None)
 
 

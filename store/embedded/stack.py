@@ -11,7 +11,7 @@ from store.embedded.errors import EmbeddedError, ServerFailed
 from store.embedded.kept import Kept
 from store.embedded.lock import DirectoryLock
 from store.embedded.postgres import Postgres
-from store.embedded.process import end, spawn, wait_until
+from store.embedded.process import await_end, spawn, wait_until
 from store.embedded.seaweed import PARTS, REGION, Seaweed
 from store.embedded.valkey import Valkey
 
@@ -83,10 +83,10 @@ class Stack:
     def stop(self) -> None:
         """Stop all three, each within its deadline, and give the directory back; harmless when nothing runs."""
         for running in self._running:
-            if running.process.poll() is None:
-                running.process.send_signal(running.launch.stop_signal)
+            running.process.send_signal(running.launch.stop_signal)  # all at once; then each within its deadline
         for running in reversed(self._running):
-            if not end(running.process, running.launch.stop_signal, running.launch.stop_within_s):
+            went = await_end(running.process, running.launch.stop_within_s)
+            if not went and not running.launch.may_be_killed:
                 log.warning("%s did not stop in time and was killed", running.server.name)
         self._running.clear()
         if self._given_lock is None:

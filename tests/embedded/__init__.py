@@ -1,0 +1,1 @@
+"""The embedded servers and what starts and stops the product."""
