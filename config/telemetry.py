@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 _SECRET_NAMES = re.compile(
-    r"cookie|authorization|apikey|api[-_]key|token|ticket|passcode|password|secret|internal[-_]key", re.IGNORECASE
+    r"cookie|authorization|token|ticket|passcode|password|secret|dsn|key$", re.IGNORECASE
 )
 # A share path, any query string (signed URLs, tickets), and anything shaped as a JWT.
 _SECRET_TEXTS = (

@@ -1,0 +1,55 @@
+"""What would leave for Sentry carries no secret."""
+
+import json
+from typing import Any
+
+from sentry_sdk import Client
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.scope import Scope
+from sentry_sdk.transport import Transport
+
+from config.telemetry import scrub, scrub_value
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+
+
+class Recorder(Transport):
+    """A transport that keeps what it should have sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[Envelope] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        """Keep the envelope."""
+        self.sent.append(envelope)
+
+
+def test_an_event_leaves_without_its_secrets() -> None:
+    """Cookies, authorization, keys, share paths, signed URLs and tokens in texts are all gone; the rest stays."""
+    recorder = Recorder()
+    client = Client(dsn="http://key@127.0.0.1/1", transport=recorder, before_send=scrub)
+    event: Any = {
+        "message": f"bad token {TOKEN} at /e/AbCdEfGhIjKlMnOpQrStUvWx for visit 7",
+        "request": {
+            "cookies": {"scopekit_session": TOKEN},
+            "query_string": "ticket=hush",
+            "headers": {"Authorization": f"Bearer {TOKEN}", "apikey": "hush", "Cookie": "a=hush", "Accept": "*/*"},
+            "url": "https://store.example/photo.jpg?X-Amz-Signature=hush",
+        },
+        "extra": {"passcode": "hush", "nested": [{"internal_queue_key": "hush", "visit_id": "7"}]},
+    }
+    client.capture_event(event, scope=Scope())
+    client.flush()
+    sent = json.dumps(recorder.sent[0].get_event())
+    assert "hush" not in sent
+    assert TOKEN not in sent
+    assert "AbCdEfGhIjKlMnOpQrStUvWx" not in sent
+    assert "for visit 7" in sent
+    assert "*/*" in sent
+    assert "correlation_id" in sent
+
+
+def test_database_urls_lose_their_password() -> None:
+    """A connection error's text is scrubbed like any other."""
+    assert scrub_value("no route to postgresql://gateway:hush@db/x") == "no route to postgresql://[scrubbed]@db/x"
