@@ -1,0 +1,77 @@
+"""Health as the runbook promises it, and readiness as a load balancer needs it."""
+
+import asyncpg
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.app import create_app
+from tests.product import free_port
+from tests.stack import Services
+from tests.tenants import Tenant
+
+Admin = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.mark.parametrize("path", ["/health", "/functions/v1/health"])
+async def test_all_is_well(client: httpx.AsyncClient, path: str) -> None:
+    """200 and exactly the runbook's fields, under both addresses."""
+    answer = await client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    report = answer.json()
+    assert set(report) == {"status", "database", "storage", "queue", "last_job_success"}
+    assert (report["status"], report["database"], report["storage"]) == ("healthy", True, True)
+    assert set(report["queue"]) == {"depth", "healthy"}
+
+
+async def test_a_hundred_queued_jobs_degrade_it_but_stay_ready(
+    client: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
+) -> None:
+    """Degraded and 503 at a depth of 100 for the monitor; a load balancer still sends traffic."""
+    await _queue_hundred(admin, tenant)
+    try:
+        report = await client.get("/health")
+        assert report.status_code == 503
+        assert report.json()["status"] == "degraded"
+        assert report.json()["queue"]["healthy"] is False
+        assert (await client.get("/readyz")).status_code == 200
+    finally:
+        await admin.execute("DELETE FROM ai_jobs WHERE tenant_id = $1", tenant.id)
+
+
+async def _queue_hundred(admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant) -> None:
+    await admin.execute(
+        "WITH visits AS (INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, 100) RETURNING id) "
+        "INSERT INTO ai_jobs (tenant_id, visit_id, job_type, run_at) "
+        "SELECT $1, id, 'estimate', now() + interval '1 day' FROM visits",
+        tenant.id,
+    )
+
+
+async def test_a_store_that_is_away_degrades_it(services: Services) -> None:
+    """The report names the part that fails, with 503, and no text of the exception."""
+    settings = services.settings(s3_endpoint_url=f"http://127.0.0.1:{free_port()}")
+    answer = await _ask(create_app(settings), "/health")
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["storage"] is False
+    assert "127.0.0.1" not in answer.text
+
+
+async def _ask(app: Starlette, path: str) -> httpx.Response:
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: object, receive: object, send: object) -> None:
+            scope["state"] = state  # type: ignore[index]
+            await app(scope, receive, send)  # type: ignore[arg-type]
+
+        transport = httpx.ASGITransport(app=with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as caller:
+            return await caller.get(path)
+
+
+async def test_it_lives(client: httpx.AsyncClient) -> None:
+    """Liveness asks nobody."""
+    answer = await client.get("/livez")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
