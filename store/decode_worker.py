@@ -1,0 +1,79 @@
+"""The helper process of `store.decoder`: reads requests as JSON lines, fetches the file, opens it, answers.
+
+It holds no credential: files reach it by signed URL. It ends when its input does, so it never outlives its parent.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+import httpx
+
+from store.decode import Unreadable, check, render
+
+# Well below the parent's limit for one file: a slow store must not look like a broken file.
+FETCH_SECONDS = 15.0
+FETCH_BYTES = 104_857_600
+# 100 megapixels take 400 MB, twice while they are turned.
+MEMORY_BYTES = 3 * 1024**3
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    _confine()
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    with httpx.Client(timeout=FETCH_SECONDS) as client:
+        answers.write(b"ready\n")
+        answers.flush()
+        for line in requests:
+            _answer(answers, *_serve(client, json.loads(line)))
+
+
+def _serve(client: httpx.Client, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    try:
+        data = _fetch(client, request["url"])
+    except httpx.HTTPError:
+        return {"outcome": "unreachable"}, b""
+    if request["edge"] is None:
+        return {"outcome": "checked", "findings": asdict(check(data, request["content_type"]))}, b""
+    try:
+        return {"outcome": "rendered"}, render(data, request["content_type"], request["edge"])
+    except Unreadable as problem:
+        return {"outcome": "unreadable", "problem": str(problem)}, b""
+
+
+def _fetch(client: httpx.Client, url: str) -> bytes:
+    data, until = bytearray(), time.monotonic() + FETCH_SECONDS
+    with client.stream("GET", url) as answer:
+        answer.raise_for_status()
+        for chunk in answer.iter_bytes():
+            data += chunk
+            if len(data) > FETCH_BYTES or time.monotonic() > until:
+                raise httpx.HTTPError("larger than a medium may be, or too slow")
+    return bytes(data)
+
+
+def _answer(answers: BinaryIO, head: dict[str, Any], body: bytes) -> None:
+    answers.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n" + body)
+    answers.flush()
+
+
+def _confine() -> None:
+    """Keep a hostile file from hurting the machine: bounded memory, low priority, deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(10)
+    with suppress(OSError, ValueError):  # not every system can
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Lends helper processes that open what contractors send, so that no file can block or break the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from config.logging import get_logger
+from store.decode import Findings
+from store.errors import Unavailable, Unprocessable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_log = get_logger(__name__)
+_ROOT = Path(__file__).parent.parent
+
+# One file: fetching it and opening it.
+FILE_SECONDS = 30.0
+START_SECONDS = 20.0
+READY = b"ready\n"
+WAITING = 64
+_PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+TOO_HARD = "This file could not be opened: it takes too long, or it is damaged. It is kept; send another version of it."
+
+
+class Decoder:
+    """A few helper processes, started when first needed, each killed and replaced when a file is too much for it.
+
+    Pipes and threads rather than asyncio's subprocesses, so that one Decoder serves any loop and closes at once;
+    rather than a ProcessPoolExecutor, whose helpers import the gateway and cannot be killed one by one.
+    """
+
+    def __init__(self, helpers: int = 2, *, file_seconds: float = FILE_SECONDS) -> None:
+        self._file_seconds = file_seconds
+        self._threads = ThreadPoolExecutor(helpers, thread_name_prefix="decoder")
+        self._idle: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
+        self._helpers = [_Helper() for _ in range(helpers)]
+        for helper in self._helpers:
+            self._idle.put(helper)
+        self._under_way = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the helpers, in the middle of a file too."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for helper in self._helpers:
+            helper.retire()
+        self._threads.shutdown(wait=True)
+
+    async def check(self, url: str, content_type: str) -> Findings:
+        """Open the file behind a signed URL and tell what it is; what cannot be opened has a `problem`.
+
+        Raises `Unavailable` when the file could not be looked at, through no fault of its own.
+        """
+        answer, _ = await self._ask({"url": url, "content_type": content_type, "edge": None})
+        match answer["outcome"]:
+            case "checked":
+                return Findings(**answer["findings"])
+            case "broke":
+                return Findings(problem=TOO_HARD)
+        raise Unavailable("The file could not be looked at just now.")
+
+    async def render(self, url: str, content_type: str, edge: int) -> bytes:
+        """Make the JPEG of a photo behind a signed URL, at most `edge` pixels a side.
+
+        Raises `Unprocessable` when the photo cannot be opened, `Unavailable` when it could not be looked at.
+        """
+        answer, body = await self._ask({"url": url, "content_type": content_type, "edge": edge})
+        match answer["outcome"]:
+            case "rendered":
+                return body
+            case "unreadable":
+                raise Unprocessable(answer["problem"])
+            case "broke":
+                raise Unprocessable(TOO_HARD)
+        raise Unavailable("The photo could not be looked at just now.")
+
+    async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        if self._under_way >= WAITING:
+            raise Unavailable("Too many files are being opened at once.", retry_after=5)
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_helper, request)
+        finally:
+            self._under_way -= 1
+
+    def _ask_helper(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        helper = self._idle.get()  # never waits: there are as many threads as helpers
+        try:
+            return helper.ask(request, self._file_seconds)
+        except _NotStarted:
+            _log.error("A decoder's helper does not start")
+            return {"outcome": "unreachable"}, b""
+        except (OSError, ValueError, EOFError) as error:
+            _log.warning("A file broke its helper", content_type=request["content_type"], error=type(error).__name__)
+            return {"outcome": "unreachable" if helper.retired else "broke"}, b""
+        finally:
+            self._idle.put(helper)
+
+
+class _NotStarted(Exception):
+    """The helper died, or was retired, before it could look at anything."""
+
+
+class _Helper:
+    """One helper process; begun by the first request, and again after it had to be killed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self.retired = False
+        self._lock = threading.Lock()
+
+    def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Send one request and wait for its answer; past `seconds` the process is killed.
+
+        Raises `_NotStarted`, or OSError, ValueError or EOFError when it is gone before its answer is complete.
+        """
+        process = self._running()
+        deadline = threading.Timer(seconds, process.kill)
+        deadline.start()
+        try:
+            return _exchange(process, request)
+        except BaseException:
+            self._drop(process)
+            raise
+        finally:
+            deadline.cancel()
+
+    def retire(self) -> None:
+        """Kill the process, and never start another."""
+        with self._lock:
+            self.retired = True
+            process = self._process
+        if process is not None:
+            self._drop(process)
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self.retired:
+                raise _NotStarted
+            if self._process is not None and self._process.poll() is None:
+                return self._process
+            self._process = process = _spawn()
+        self._await_ready(process)
+        return process
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = threading.Timer(START_SECONDS, process.kill)
+        deadline.start()
+        try:
+            ready = process.stdout is not None and process.stdout.readline() == READY
+        finally:
+            deadline.cancel()
+        if not ready:
+            self._drop(process)
+            raise _NotStarted
+
+    def _drop(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        with self._lock:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            if self._process is process:
+                self._process = None
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    # A bare environment: hostile bytes meet no secret of ours.
+    env = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
+    return subprocess.Popen(
+        [sys.executable, "-m", "store.decode_worker"],
+        cwd=_ROOT,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _exchange(process: subprocess.Popen[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
+    assert process.stdout is not None  # noqa: S101
+    process.stdin.write(json.dumps(request).encode() + b"\n")
+    process.stdin.flush()
+    answer: dict[str, Any] = json.loads(process.stdout.readline())
+    body = process.stdout.read(answer["bytes"])
+    if len(body) != answer["bytes"]:
+        raise EOFError("the answer was cut short")
+    return answer, body
