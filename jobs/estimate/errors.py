@@ -15,8 +15,6 @@
 The queue reads only the attributes `retryable`, `retry_after_s` and `code`, so it needs no import from here.
 """
 
-# ruff: noqa: N818 - named for what happened; the tree above says that they are errors.
-
 from __future__ import annotations
 
 from typing import ClassVar

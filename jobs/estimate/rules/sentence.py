@@ -1,0 +1,317 @@
+"""Reads one sentence from left to right into sayings. A request may only begin where a speaker could begin one.
+
+`open` is that place: the start, after a comma or conjunction, after "please", "we should" or "wants us to".
+Anything else is prose, which is passed over until the next opening; so stories and descriptions make no items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jobs.estimate.rules import lexicon
+from jobs.estimate.rules.asks import Ask, Correction, Saying, Withdrawal
+from jobs.estimate.rules.categories import is_trade_item
+from jobs.estimate.rules.cursor import BREAKS, THEM, Cursor
+from jobs.estimate.rules.phrases import Phrase, is_plural, read_phrase, read_place
+from jobs.estimate.rules.quantities import Quantity, read_quantity
+from jobs.estimate.rules.verbs import Verb, read_bare_verb, read_passive, read_verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.estimate.rules.tokens import Token
+
+_WITHDRAWING = tuple(
+    tuple(words.split())
+    for words in (
+        "scratch that",
+        "scratch it",
+        "strike that",
+        "forget that",
+        "forget it",
+        "forget about that",
+        "forget about it",
+        "never mind",
+        "cancel that",
+    )
+)
+_NOT_NEEDED = frozenset({"needed", "included", "necessary", "required", "wanted"})
+_OBSERVES = frozenset({"have", "has", "got", "is", "are", "there", "there's"})
+
+
+def read_sentence(source: str, tokens: Sequence[Token], *, question: bool = False) -> list[Saying]:
+    """Return what one sentence asks for, in its order."""
+    return _Reader(source, tokens, question=question).read()
+
+
+class _Reader(Cursor):
+    """The cursor with what has been understood up to it."""
+
+    def __init__(self, source: str, tokens: Sequence[Token], *, question: bool) -> None:
+        super().__init__(source, tokens)
+        self._sayings: list[Saying] = []
+        self._open, self._bound, self._wants, self._negated = True, False, False, False
+        self._verb: Verb | None = None
+        self._doubts: tuple[str, ...] = ("asked as a question",) if question else ()
+        # Typed lists and clipped speech have no finite verb: "3 GFCI outlets", "gutter: 40 lf".
+        self._fragment = not any(t.text in lexicon.FINITE | lexicon.SUBJECTS for t in tokens)
+
+    def read(self) -> list[Saying]:
+        if (amount := self.only_amount()) is not None:
+            return [Correction(amount, "", (), self.span(0, amount.end), fills=True)]
+        steps = (
+            self._withdrawal,
+            self._correction,
+            self._negation,
+            self._doubt,
+            self._passive,
+            self._request,
+            self._item,
+            self._mention,
+            self._opening,
+        )
+        while self.i < len(self.tokens):
+            if not any(step() for step in steps):
+                self._prose()
+        return self._sayings
+
+    # Steps: each looks at the cursor and, when it understands what stands there, moves it and returns True.
+
+    def _withdrawal(self) -> bool:
+        for words in _WITHDRAWING:
+            if self.starts(words):
+                self._sayings.append(Withdrawal(self.span(self.i, self.i + len(words))))
+                self._move(self.i + len(words))
+                return True
+        return False
+
+    def _correction(self) -> bool:
+        amount = self.corrected_amount(self.i) if self._open else None
+        if amount is None or self.text(amount.end - 1) in lexicon.MORE:
+            return False
+        phrase = read_phrase(self.tokens, amount.end)
+        end = phrase.end if phrase else amount.end
+        what = self.slice(phrase.start, phrase.end) if phrase else ""
+        self._sayings.append(Correction(amount, what, phrase.words if phrase else (), self.span(self.i, end)))
+        self._move(end)
+        return True
+
+    def _negation(self) -> bool:
+        word = self.text(self.i)
+        instead = self.starts(("instead", "of")) or self.starts(("rather", "than"))
+        answers = word == "no" and self.text(self.i + 1) in {",", ""}
+        if not instead and (word not in lexicon.NEGATIONS or answers):
+            return False
+        if self.starts(("forget", "to"), self.i + 1):
+            self._reopen(self.i + 3)
+            return True
+        self._negated = True
+        self._reopen(self.i + (2 if instead or self.starts(("no", "need")) else 1))
+        return True
+
+    def _doubt(self) -> bool:
+        word = self.text(self.i)
+        if word not in lexicon.DOUBTS or self.text(self.i + 1) == "you":
+            return False
+        self._doubts = (*self._doubts, f"said with doubt (“{word}”)")
+        self._bound = False
+        self.i += 1
+        return True
+
+    def _passive(self) -> bool:
+        """Understand "the gutter on the north side needs to be replaced" and "three outlets to install"."""
+        quantity = read_quantity(self.tokens, self.i) if self._open else None
+        phrase = read_phrase(self.tokens, quantity.end if quantity else self.i) if self._open else None
+        if phrase is None or not phrase.is_an_item:
+            return False
+        end = read_place(self.tokens, phrase.end)
+        declined = self.text(end) in lexicon.NEGATIONS
+        verb = read_passive(self.tokens, end + declined)
+        if verb is None:
+            return False
+        self._verb, self._negated = verb, self._negated or declined
+        self._take(self.i, quantity, phrase, resume=verb.end)
+        return True
+
+    def _request(self) -> bool:
+        if not self._open or self._bound:
+            return False
+        verb = read_verb(self.tokens, self.i)
+        if verb is None:
+            return self._same_again()
+        if self.text(self.i - 1) in BREAKS:
+            self._negated = False
+        start, self._verb = self.i, verb
+        self.i = verb.end
+        if not self._object(start):
+            self._move(verb.end)
+        return True
+
+    def _item(self) -> bool:
+        """Understand an item without a verb of its own: inherited, wanted, or listed."""
+        may_stand = self._open and (self._verb or self._wants or self._fragment)
+        return bool(may_stand) and self._object(self.i, alone=True)
+
+    def _mention(self) -> bool:
+        """Remember a thing that is only spoken of, for a later "replace them"."""
+        quantity = read_quantity(self.tokens, self.i) if self._open else None
+        phrase = read_phrase(self.tokens, quantity.end) if quantity else None
+        if quantity is None or phrase is None or not phrase.is_an_item:
+            return False
+        self._verb = None
+        self._take(self.i, quantity, phrase, mentioned=True)
+        return True
+
+    def _opening(self) -> bool:
+        word = self.text(self.i)
+        if word in BREAKS or word in lexicon.CONJUNCTIONS or word in lexicon.RESETS_NEGATION:
+            self._negated = self._negated and word not in lexicon.RESETS_NEGATION
+            self._open, self._bound = True, False
+        elif word in lexicon.MODALS | lexicon.WANTS:
+            self._wants = self._wants or word in lexicon.WANTS
+            self._open, self._bound, self._verb = True, False, None
+        elif word == "to" and self.text(self.i - 1) in lexicon.ASKS_TO | {""}:
+            self._open, self._bound = True, False
+        elif word in lexicon.SUBJECTS | _OBSERVES:
+            # "should we replace" asks; "they replace" tells.
+            self._bound = self.text(self.i - 1) not in lexicon.MODALS
+            self._open, self._verb = True, None
+        elif not (self._open and word in lexicon.FILLERS):
+            return False
+        self.i += 1
+        return True
+
+    def _prose(self) -> None:
+        self.i += 1
+        self._open, self._verb, self._wants = False, None, False
+
+    # The thing a request is about.
+
+    def _object(self, start: int, *, alone: bool = False) -> bool:
+        """Read the thing at the cursor and take it; False when there is none, or it is no work."""
+        quantity = self.amended(read_quantity(self.tokens, self.i))
+        after = quantity.end if quantity else self.i
+        if not alone and self.text(after) == "of":
+            after += 1  # "repair of the roof"
+        if not alone and self.text(after) in THEM and not self._fills_phrase(after + 1):
+            return self._take_same(start, quantity, after + 1)
+        phrase = read_phrase(self.tokens, after, stop_words=self._particle())
+        if phrase is None:
+            return self._take_amount(start, quantity, alone=alone)
+        if not phrase.is_an_item or (alone and not self._stands_alone(quantity, phrase)):
+            return False
+        self._take(start, quantity, phrase)
+        return True
+
+    def _stands_alone(self, quantity: Quantity | None, phrase: Phrase) -> bool:
+        """Whether a thing without a verb of its own was clearly asked for."""
+        new = self.text(phrase.start) == "new"
+        if self._verb is not None:
+            listed = self.text(self.i - 1) in {",", "and", "&"} and is_plural(self.tokens, phrase)
+            return quantity is not None or new or listed
+        if self._wants:
+            return new or _is_stated(quantity)
+        stated = _is_stated(quantity or self.trailing(phrase.end, None))
+        article = quantity is not None and self.text(quantity.start) in lexicon.ARTICLES and not quantity.unit
+        return is_trade_item(phrase.words) and (new or (stated and not article))
+
+    def _take(
+        self,
+        start: int,
+        quantity: Quantity | None,
+        phrase: Phrase,
+        *,
+        resume: int | None = None,
+        mentioned: bool = False,
+    ) -> None:
+        """Take a thing with its place and the amount that may follow it, and move behind all of it."""
+        place_start = phrase.end + (self.text(phrase.end) in self._particle())
+        end = place_end = read_place(self.tokens, place_start)
+        trailing = self.trailing(place_end, quantity)
+        if trailing is not None:
+            quantity, end = trailing, trailing.end
+        end = max(end, resume or 0)
+        ask = Ask(
+            verb=self._verb.base if self._verb else "",
+            what=self.slice(phrase.start, phrase.end),
+            words=phrase.words,
+            place=self.slice(place_start, place_end),
+            quantity=quantity,
+            spans=(self.span(start, end),),
+            counted=self.span(quantity.start, quantity.end) if quantity else None,
+            negated=self._negated or self._is_declined(end),
+            mentioned=mentioned,
+            doubts=self._doubts,
+        )
+        self._sayings.append(ask)
+        self._move(end)
+
+    def _take_amount(self, start: int, quantity: Quantity | None, *, alone: bool) -> bool:
+        """Take an amount without a thing: "two in the bathroom" after outlets, "replace all four"."""
+        if quantity is None or not quantity.stated:
+            return False
+        if not alone:
+            return self._take_same(start, quantity, quantity.end)
+        last = self._sayings[-1] if self._sayings else None
+        end = read_place(self.tokens, quantity.end)
+        if not isinstance(last, Ask) or end == quantity.end or self._verb is None:
+            return False
+        place, counted = self.slice(quantity.end, end), self.span(quantity.start, quantity.end)
+        elsewhere = replace(last, quantity=quantity, place=place, spans=(self.span(start, end),), counted=counted)
+        self._sayings.append(elsewhere)
+        self._move(end)
+        return True
+
+    def _take_same(self, start: int, quantity: Quantity | None, end: int) -> bool:
+        """Take "it" or "them": what was named before."""
+        place_end = read_place(self.tokens, end)
+        ask = Ask(
+            verb=self._verb.base if self._verb else "",
+            what="",
+            words=(),
+            place=self.slice(end, place_end),
+            quantity=quantity if _is_stated(quantity) else None,
+            spans=(self.span(start, place_end),),
+            negated=self._negated,
+            same_thing=True,
+            doubts=self._doubts,
+        )
+        self._sayings.append(ask)
+        self._move(place_end)
+        return True
+
+    def _same_again(self) -> bool:
+        """Understand the last verb of "replace the drywall and paint"."""
+        bare = read_bare_verb(self.tokens, self.i)
+        if bare is None or self.text(self.i - 1) not in {"and", "then", ","} or not self._sayings:
+            return False
+        self._verb = bare
+        return self._take_same(self.i, None, bare.end)
+
+    # Small looks around, and moves.
+
+    def _is_declined(self, i: int) -> bool:
+        """Whether "not needed" follows the thing."""
+        return self.text(i) == "not" and self.text(i + 1) in _NOT_NEEDED
+
+    def _particle(self) -> frozenset[str]:
+        """Return the particle that may stand behind its object ("take the deck down")."""
+        parts = self._verb.base.split() if self._verb else []
+        return frozenset(parts[1:]) & lexicon.PARTICLES
+
+    def _fills_phrase(self, i: int) -> bool:
+        """Whether "those" at `i - 1` points at a noun ("those outlets") rather than standing for one."""
+        return self.text(i - 1) in lexicon.DETERMINERS and read_phrase(self.tokens, i) is not None
+
+    def _move(self, i: int) -> None:
+        self.i = i
+        self._open = False
+
+    def _reopen(self, i: int) -> None:
+        self.i = i
+        self._open, self._bound = True, False
+
+
+def _is_stated(quantity: Quantity | None) -> bool:
+    return quantity is not None and quantity.stated
