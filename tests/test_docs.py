@@ -1,0 +1,68 @@
+"""What the documents promise is what the tree holds."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+
+
+def test_links_to_files_lead_somewhere() -> None:
+    """Every relative link and image of the documents is there."""
+    for name in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
+            assert (ROOT / target).exists(), f"{name}: {target}"
+
+
+def test_the_make_targets_of_the_readme_exist() -> None:
+    """No command of the README is made up."""
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text())):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_floor_plan_names_every_module() -> None:
+    """ARCHITECTURE.md's plan of the house is complete: a new file is named there or it has no business."""
+    plan = (ROOT / "ARCHITECTURE.md").read_text()
+    for floor in ("config", "store", "realtime", "jobs", "gateway"):
+        for path in sorted((ROOT / floor).rglob("*.py")):
+            if path.name not in ("__init__.py", "__main__.py"):
+                assert f"`{path.name}`" in plan, f"{path.relative_to(ROOT)} is not in ARCHITECTURE.md"
+
+
+def test_our_package_names_are_not_depended_on() -> None:
+    """`realtime` and `config` are also names on the package index, as is `supabase`, which brings the first."""
+    locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert not locked & {"supabase", "realtime", "config", "store", "jobs", "gateway"}
+
+
+def test_the_lock_names_no_address() -> None:
+    """Packages are pinned by version and hash; where they come from is the machine's business."""
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    pinned = re.findall(r"^[a-z0-9._-]+==", lock, re.MULTILINE)
+    assert len(pinned) <= lock.count("--hash=sha256:")
+
+
+def test_every_dependency_is_locked() -> None:
+    """What pyproject.toml asks for stands in the lock."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["local"],
+        *project["dependency-groups"]["dev"],
+    ]
+    lock = (ROOT / "requirements.lock").read_text()
+    for requirement in wanted:
+        name = re.split(r"[\[<>=]", requirement)[0]
+        assert re.search(rf"^{re.escape(name)}==", lock, re.MULTILINE), name
+
+
+def test_every_package_says_what_it_is() -> None:
+    """Each package has an `__init__.py` of one docstring and no code."""
+    for floor in ("config", "store", "realtime", "jobs", "gateway", "tests", "benchmarks"):
+        for folder in {path.parent for path in (ROOT / floor).rglob("*.py")}:
+            text = (folder / "__init__.py").read_text().strip()
+            assert text.startswith('"""'), folder
+            assert text.endswith('"""'), folder
