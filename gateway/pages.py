@@ -1,0 +1,68 @@
+"""The contractor's console at `/`, and the files its pages are made of."""
+
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from gateway import demo
+from gateway.auth import Unauthenticated, authenticate
+from gateway.context import context_of
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+_STATIC = Path(__file__).parent / "static"
+_IMPORT = re.compile(r'^import .* from "\./([a-z-]+\.js)";$', re.MULTILINE)
+
+
+class Static(StaticFiles):
+    """Files that a browser keeps but asks about (ETag, 304): a deploy shows at the next load."""
+
+    async def get_response(self, path: str, scope: "Scope") -> Response:
+        """Answer with the file and how long to trust it."""
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+async def console(request: Request) -> Response:
+    """Show the console; on a developer's own machine, sign the browser in on the way."""
+    context = context_of(request)
+    page = context.templates.TemplateResponse(request, "console.html", {"modules": modules_of("console.js")})
+    page.headers["cache-control"] = "no-store"
+    if demo.may_log_in(request) and not await _is_signed_in(request):
+        demo.log_in(page, context.settings)
+    return page
+
+
+@functools.cache
+def modules_of(entry: str) -> tuple[str, ...]:
+    """Name every module that `entry` loads, so that the browser can fetch them at once and not one after another."""
+    found: dict[str, None] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = None
+            waiting.extend(_IMPORT.findall((_STATIC / name).read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+async def _is_signed_in(request: Request) -> bool:
+    try:
+        await authenticate(request)
+    except Unauthenticated:
+        return False
+    return True
+
+
+routes: list[BaseRoute] = [
+    Route("/", console),
+    Mount("/static", Static(directory=_STATIC, check_dir=False), name="static"),
+]

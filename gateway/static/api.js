@@ -1,0 +1,110 @@
+// The server's JSON routes. Whatever goes wrong is thrown as a Problem, with words a person can act on.
+
+const ANSWER_MS = 30_000;
+const STALL_MS = 60_000; // an upload that moves no byte for this long is given up
+
+let clockOffset = 0; // the server's clock less ours, in ms, to the second
+
+export const serverNow = () => Date.now() + clockOffset;
+
+/** problem+json, or what stands in for it when no answer came. `status` 0: never reached the server. */
+export class Problem extends Error {
+  constructor({ title, detail, status = 0, correlationId = "", retryAfter = null, members = {} }) {
+    super(detail || title);
+    Object.assign(this, { title, detail, status, correlationId, retryAfter, members });
+  }
+
+  /** Whether the same request may well succeed later. */
+  get passing() {
+    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+const unreachable = () =>
+  new Problem({ title: "No connection", detail: "The server could not be reached. Check your signal and try again." });
+
+/** Ask for `path`; returns the JSON answer, or null when it has none. Throws Problem. */
+export async function call(method, path, body, { headers = {}, signal, keepalive = false } = {}) {
+  const deadline = AbortSignal.timeout(ANSWER_MS);
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      keepalive,
+      credentials: "same-origin",
+      headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw unreachable();
+  }
+  setClock(response.headers.get("date"));
+  const text = await response.text();
+  if (!response.ok) throw problemOf(response.status, text, (name) => response.headers.get(name));
+  return text ? JSON.parse(text) : null;
+}
+
+/**
+ * Send a file as the raw body, telling `onProgress(share)` as it goes; returns the stored medium. Throws Problem.
+ * fetch() cannot report upload progress; XMLHttpRequest can.
+ */
+export function upload(path, file, headers, onProgress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    let stall = 0;
+    const watch = () => {
+      clearTimeout(stall);
+      stall = setTimeout(() => request.abort(), STALL_MS);
+    };
+    request.open("POST", path);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.addEventListener("progress", (event) => {
+      watch();
+      if (event.lengthComputable) onProgress(event.loaded / event.total);
+    });
+    request.addEventListener("loadend", () => {
+      clearTimeout(stall);
+      settle(request, resolve, reject);
+    });
+    signal?.addEventListener("abort", () => request.abort(), { once: true });
+    watch();
+    request.send(file);
+  });
+}
+
+function settle(request, resolve, reject) {
+  if (request.status === 0) return reject(unreachable());
+  setClock(request.getResponseHeader("date"));
+  if (request.status >= 400) {
+    return reject(problemOf(request.status, request.responseText, (name) => request.getResponseHeader(name)));
+  }
+  return resolve(JSON.parse(request.responseText));
+}
+
+function problemOf(status, text, header) {
+  const members = parse(text);
+  const retry = Number.parseFloat(header("retry-after") ?? "");
+  return new Problem({
+    status,
+    title: members.title || `The server answered ${status}`,
+    detail: members.detail || "It gave no reason. Try again; if it stays, pass on the reference below.",
+    correlationId: members.correlation_id || header("x-correlation-id") || "",
+    retryAfter: Number.isFinite(retry) ? retry * 1000 : null,
+    members,
+  });
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function setClock(date) {
+  const server = Date.parse(date ?? "");
+  if (Number.isFinite(server) && Math.abs(server - Date.now()) > 2000) clockOffset = server - Date.now();
+}

@@ -1,0 +1,109 @@
+// A voice note: start, watch the level move, stop and keep it, or discard it.
+
+import { Problem } from "./api.js";
+import { announce, byId } from "./dom.js";
+import { clock } from "./format.js";
+import { showProblem } from "./problems.js";
+
+const FORMATS = ["audio/webm;codecs=opus", "audio/mp4"]; // the second is what an iPhone records
+const TICK_MS = 200;
+
+/** Wires the recording panel; `keep(file, durationMs)` gets each finished note. */
+export class Recorder {
+  #recorder = null;
+  #stream = null;
+  #audio = null;
+  #chunks = [];
+  #startedAt = 0;
+  #ticker = 0;
+  #discarded = false;
+
+  constructor(keep) {
+    this.keep = keep;
+    this.panel = byId("recording");
+    byId("record").addEventListener("click", () => this.start().catch((error) => this.#refuse(error)));
+    byId("record-stop").addEventListener("click", () => this.stop());
+    byId("record-discard").addEventListener("click", () => this.discard());
+  }
+
+  get recording() {
+    return this.#recorder !== null;
+  }
+
+  async start() {
+    if (this.recording) return;
+    if (!navigator.mediaDevices?.getUserMedia || !globalThis.MediaRecorder) throw new DOMException("", "NotSupportedError");
+    this.#stream = await navigator.mediaDevices.getUserMedia({ audio: { noiseSuppression: true, echoCancellation: true } });
+    const mimeType = FORMATS.find((format) => MediaRecorder.isTypeSupported(format));
+    this.#chunks = [];
+    this.#discarded = false;
+    this.#recorder = new MediaRecorder(this.#stream, mimeType ? { mimeType } : {});
+    this.#recorder.addEventListener("dataavailable", ({ data }) => this.#chunks.push(data));
+    this.#recorder.addEventListener("stop", () => this.#finish());
+    this.#recorder.start(1000);
+    this.#startedAt = performance.now();
+    this.#watchLevel();
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    this.#show(true);
+    announce("Recording");
+  }
+
+  stop() {
+    this.#recorder?.stop();
+  }
+
+  discard() {
+    this.#discarded = true;
+    this.stop();
+  }
+
+  #finish() {
+    const durationMs = Math.round(performance.now() - this.#startedAt);
+    const type = this.#recorder.mimeType || FORMATS[0];
+    clearInterval(this.#ticker);
+    for (const track of this.#stream.getTracks()) track.stop();
+    this.#audio?.close();
+    this.#recorder = this.#stream = this.#audio = null;
+    this.#show(false);
+    announce(this.#discarded ? "Recording discarded" : "Recording kept");
+    if (!this.#discarded) this.keep(new File(this.#chunks, nameAt(new Date(), type), { type }), durationMs);
+    this.#chunks = [];
+  }
+
+  #watchLevel() {
+    this.#audio = new AudioContext();
+    this.analyser = this.#audio.createAnalyser();
+    this.analyser.fftSize = 512;
+    this.samples = new Uint8Array(this.analyser.fftSize);
+    this.#audio.createMediaStreamSource(this.#stream).connect(this.analyser);
+  }
+
+  #tick() {
+    byId("record-time").textContent = clock(performance.now() - this.#startedAt);
+    this.analyser.getByteTimeDomainData(this.samples);
+    const loudest = this.samples.reduce((most, sample) => Math.max(most, Math.abs(sample - 128)), 0) / 128;
+    byId("record-level").value = Math.min(1, loudest * 1.6);
+  }
+
+  #show(on) {
+    this.panel.hidden = !on;
+    byId("capture-buttons").hidden = on;
+    byId("record-time").textContent = clock(0);
+    byId(on ? "record-stop" : "record").focus();
+  }
+
+  #refuse(error) {
+    const details = {
+      NotAllowedError: "The browser may not use the microphone. Allow it in the address bar, then try again.",
+      NotFoundError: "No microphone was found. You can add a recording as a file instead.",
+      NotSupportedError: "This browser cannot record here. You can add a recording as a file instead.",
+    };
+    const detail = details[error.name];
+    showProblem(detail ? new Problem({ title: "Not recording", detail }) : error);
+  }
+}
+
+function nameAt(date, type) {
+  const stamp = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" }).format(date);
+  return `Voice note ${stamp.replaceAll(":", ".")}.${type.startsWith("audio/webm") ? "webm" : "m4a"}`;
+}

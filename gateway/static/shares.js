@@ -1,0 +1,134 @@
+// Links for the customer: make one, see it once, and watch what becomes of it.
+
+import { call, serverNow } from "./api.js";
+import { announce, byId, el, icon } from "./dom.js";
+import { count, moment, relative } from "./format.js";
+import { copyText, showProblem } from "./problems.js";
+import { pressTwice } from "./twice.js";
+
+const DECISIONS = { accepted: "Accepted", declined: "Declined", changes_requested: "Changes requested" };
+
+export class Shares {
+  #listeners = new AbortController();
+
+  constructor(visit) {
+    this.visit = visit;
+    this.form = byId("share-form");
+    this.form.reset();
+    byId("share-link").hidden = true;
+    byId("share-link").replaceChildren();
+    byId("share-list").replaceChildren();
+    const { signal } = this.#listeners;
+    this.form.addEventListener("submit", (event) => this.#submit(event), { signal });
+    visit.addEventListener("estimate", () => this.refresh().catch(showProblem), { signal });
+    byId("share").hidden = visit.estimate === null;
+  }
+
+  close() {
+    this.#listeners.abort();
+  }
+
+  async refresh() {
+    const { estimate } = this.visit;
+    byId("share").hidden = estimate === null;
+    if (estimate === null) return;
+    const { shares } = await call("GET", `/v1/estimates/${estimate.id}/shares`);
+    if (this.#listeners.signal.aborted) return;
+    byId("share-list").replaceChildren(...shares.map((share) => this.#row(share)));
+    byId("share-list-block").hidden = shares.length === 0;
+  }
+
+  /** A share was opened or decided just now. */
+  async notice(event) {
+    await this.refresh();
+    const { recipient, share_id: shareId, decision } = event.payload;
+    const who = recipient || this.#recipientOf(shareId) || "Your customer";
+    const did = event.type === "share.opened" ? "opened the estimate" : `answered: ${(DECISIONS[decision] ?? decision).toLowerCase()}`;
+    const news = byId("share-news");
+    news.hidden = false;
+    news.dataset.decision = decision ?? "";
+    byId("share-news-text").textContent = `${who} ${did}.`;
+    announce(`${who} ${did}.`);
+  }
+
+  #recipientOf(shareId) {
+    return byId("share-list").querySelector(`[data-share-id="${CSS.escape(shareId)}"]`)?.dataset.recipient;
+  }
+
+  async #submit(event) {
+    event.preventDefault();
+    const button = byId("share-make");
+    button.disabled = true;
+    try {
+      const share = await call("POST", `/v1/estimates/${this.visit.estimate.id}/shares`, this.#wishes());
+      this.form.reset();
+      this.#showLink(share);
+      await this.refresh();
+    } catch (error) {
+      showProblem(error, "No link made");
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  #wishes() {
+    const { recipient, expires_in: expiry, passcode, max_views: views } = this.form.elements;
+    return {
+      recipient: recipient.value.trim(),
+      expires_in: Number(expiry.value),
+      ...(passcode.value && { passcode: passcode.value }),
+      ...(views.value && { max_views: Number(views.value) }),
+    };
+  }
+
+  /** The only time the link is shown: the server keeps its hash alone. */
+  #showLink(share) {
+    const field = el("input", { type: "text", readOnly: true, id: "share-url", value: share.url, "aria-label": "Link for the customer" });
+    field.addEventListener("focus", () => field.select());
+    const copy = el("button", { type: "button", class: "primary" }, icon("copy"), "Copy link");
+    copy.addEventListener("click", () => copyText(share.url, copy));
+    byId("share-link").replaceChildren(
+      el("p", { class: "share-link-title" }, icon("check"), share.recipient ? `Link for ${share.recipient}` : "Your link"),
+      el("div", { class: "share-url-row" }, field, copy,
+        el("a", { class: "button", id: "share-open", href: share.url, target: "_blank", rel: "noopener noreferrer" }, icon("open"), "Open")),
+      el("p", { class: "hint" }, `Copy it now: it is shown only this once. It works until ${moment(share.expires_at)}.`));
+    byId("share-link").hidden = false;
+    copy.focus();
+    announce("Link made");
+  }
+
+  #row(share) {
+    const now = serverNow();
+    const [key, words] = stateOf(share, now);
+    const views = share.max_views ? `${share.views} of ${count(share.max_views, "view")}` : count(share.views, "view");
+    const until = key === "revoked" ? "" : `${Date.parse(share.expires_at) > now ? "expires" : "expired"} ${relative(share.expires_at, now)}`;
+    return el("li", { class: "share", dataset: { shareId: share.id, recipient: share.recipient, state: key } },
+      el("p", { class: "share-name" }, share.recipient || "No name"),
+      el("span", { class: "badge", dataset: { state: key } }, words),
+      el("p", { class: "hint" }, [views, until].filter(Boolean).join(" · ")),
+      share.decision?.message && el("blockquote", {}, `“${share.decision.message}”`),
+      ["active", "opened"].includes(key) && this.#revokeButton(share));
+  }
+
+  #revokeButton(share) {
+    const button = el("button", { type: "button", class: "quiet small" }, icon("close"), "Revoke");
+    pressTwice(button, "Revoke it now?", async () => {
+      try {
+        await call("POST", `/v1/shares/${share.id}/revoke`, {});
+        await this.refresh();
+      } catch (error) {
+        showProblem(error, "Not revoked");
+      }
+    });
+    return button;
+  }
+}
+
+function stateOf(share, now) {
+  const decision = share.decision?.decision ?? share.decision;
+  if (typeof decision === "string" && DECISIONS[decision]) return [decision, DECISIONS[decision]];
+  if (share.revoked_at) return ["revoked", "Revoked"];
+  if (Date.parse(share.expires_at) <= now) return ["expired", "Expired"];
+  if (share.max_views && share.views >= share.max_views) return ["used", "Used up"];
+  return share.views > 0 ? ["opened", "Opened"] : ["active", "Not opened yet"];
+}
