@@ -1,0 +1,55 @@
+"""What can go wrong with a job apart from its work.
+
+JobError
++-- LeaseLost        the row is no longer ours: stop, write nothing
++-- JobCancelled     somebody asked for the job to stop
++-- UnknownJobType   nobody here knows how to do this
++-- OutOfTime        an attempt took longer than any may
++-- NoResult         the work ended without completing the job
+
+`code` and `retryable` mean what they mean on the errors of the work itself; `jobs/retry.py` reads them.
+"""
+
+from typing import ClassVar
+
+
+class JobError(Exception):
+    """Base: `str(error)` is a plain sentence that may be shown to the contractor."""
+
+    code: ClassVar[str] = "job_error"
+    retryable: ClassVar[bool] = True
+
+
+class LeaseLost(JobError):
+    """The row is no longer ours."""
+
+    code = "lease_lost"
+
+
+class JobCancelled(JobError):
+    """Somebody asked for the job to stop."""
+
+    code = "cancelled"
+    retryable = False
+
+
+class UnknownJobType(JobError):
+    """Nobody here knows how to do this."""
+
+    code = "unknown_job_type"
+    retryable = False
+
+    def __init__(self, job_type: str) -> None:
+        super().__init__(f"Unknown job type: {job_type}")
+
+
+class OutOfTime(JobError):
+    """An attempt took longer than any may."""
+
+    code = "out_of_time"
+
+
+class NoResult(JobError):
+    """The work ended without completing the job."""
+
+    code = "no_result"

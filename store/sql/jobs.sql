@@ -1,0 +1,87 @@
+-- name: insert_job
+-- Queue a job; no row when its key is known or the visit has an active job of this type. The table tells the rest.
+INSERT INTO public.ai_jobs (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: job_by_key
+-- The first job of an idempotency key, also when it is dead.
+SELECT * FROM scopekit.job_statuses WHERE tenant_id = $1 AND idempotency_key = $2 LIMIT 1;
+
+-- name: active_job
+-- The visit's job that is queued or running.
+SELECT id FROM public.ai_jobs WHERE visit_id = $1 AND job_type = $2 AND status IN ('queued', 'running');
+
+-- name: job_status
+-- One job as its tenant sees it.
+SELECT * FROM scopekit.job_statuses WHERE id = $1 LIMIT 1;
+
+-- name: latest_job_status
+-- The newest job of a visit.
+SELECT * FROM scopekit.job_statuses WHERE visit_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1;
+
+-- name: cancel
+-- Cancel, or ask the worker to; null when it is not the caller's.
+SELECT scopekit.cancel_job($1);
+
+-- name: redrive
+-- Queue a dead job again; its id, null when the dead letter is unknown.
+SELECT scopekit.redrive($1);
+
+-- name: has_material
+-- Whether a visit holds anything an estimate could be made from; no row when the visit is not the caller's.
+SELECT notes <> '' OR EXISTS (SELECT FROM public.site_visit_media WHERE visit_id = $1)
+FROM public.site_visits WHERE id = $1;
+
+-- name: claim
+-- Start due jobs: limit, worker, lease.
+SELECT * FROM public.claim_ai_jobs($1, $2, $3);
+
+-- name: renew
+-- Extend leases and tell which are still held, and which are to stop.
+SELECT job_id, cancel_requested FROM scopekit.renew_leases($1, $2, $3);
+
+-- name: append_events
+-- Tell the subscribers; false when the lease is lost.
+SELECT scopekit.append_events($1, $2, $3, $4);
+
+-- name: checkpoint
+-- What an earlier attempt kept.
+SELECT value FROM public.job_steps WHERE job_id = $1 AND step = $2 AND item = $3;
+
+-- name: put_checkpoint
+-- Keep a value for the next attempt; false when the lease is lost.
+SELECT scopekit.put_checkpoint($1, $2, $3, $4, $5);
+
+-- name: begin_completion
+-- Lock the job for its finishing transaction: held, cancelled or lost.
+SELECT scopekit.begin_completion($1, $2);
+
+-- name: complete
+-- Result, final event and analytics; false when the lease is lost.
+SELECT scopekit.complete_job($1, $2, $3, $4);
+
+-- name: fail
+-- Retry after a delay, or dead-letter without one; the state now, null when the lease is lost.
+SELECT scopekit.fail_job($1, $2, $3, $4, $5, $6);
+
+-- name: release
+-- Hand back with the attempt refunded; the state now, null when the lease is lost.
+SELECT scopekit.release_job($1, $2);
+
+-- name: finish_cancelled
+-- The worker has stopped; the state now, null when the lease is lost.
+SELECT scopekit.finish_cancelled($1, $2);
+
+-- name: sweep
+-- Free expired leases; count what is due.
+SELECT requeued, dead, cancelled, due FROM scopekit.sweep($1);
+
+-- name: due_jobs
+-- The next jobs in line, of every tenant.
+SELECT * FROM scopekit.due_jobs($1);
+
+-- name: outcomes
+-- What became of these jobs, of every tenant.
+SELECT job_id, visit_id, status, result, error FROM scopekit.job_outcomes($1);
