@@ -1,0 +1,67 @@
+"""Hears at once, by LISTEN, that somebody cancelled a running job; the lease renewal is what it falls back to."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from config.logging import get_logger
+from jobs.retry import backoff
+from jobs.settle import PASSING_ERRORS
+from store import health
+
+log = get_logger(__name__)
+
+CHANNEL = "scopekit_control"
+PROBE_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+
+
+class Control:
+    """Calls `on_cancel(job_id)`; after every (re)connect `on_connect`, as something may have been missed."""
+
+    def __init__(self, url: str, on_cancel: Callable[[UUID], None], on_connect: Callable[[], Awaitable[None]]) -> None:
+        self._url = url
+        self._on_cancel = on_cancel
+        self._on_connect = on_connect
+
+    async def listen_forever(self) -> None:
+        """Listen, and connect again whenever that breaks."""
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    connection = await asyncpg.connect(
+                        self._url, server_settings={"application_name": "worker-control"}, statement_cache_size=0
+                    )
+                try:
+                    await connection.add_listener(CHANNEL, self._hear)
+                    failures = 0
+                    await self._on_connect()
+                    await _until_broken(connection)
+                finally:
+                    connection.terminate()
+            except PASSING_ERRORS as error:
+                failures += 1
+                if failures == 1:
+                    log.warning("Cancels arrive late: the control connection broke", error=type(error).__name__)
+                await asyncio.sleep(backoff(min(failures, 4)))
+
+    def _hear(self, _connection: Any, _pid: int, _channel: str, text: object) -> None:
+        try:
+            message = orjson.loads(str(text))
+            if message["kind"] == "cancel":
+                self._on_cancel(UUID(message["job_id"]))
+        except (ValueError, KeyError, TypeError):  # The channel is open to others; what we do not know is not ours.
+            log.debug("A control message was not understood")
+
+
+async def _until_broken(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Raise once the connection is gone; a peer that died without a word is found by the probe."""
+    while True:
+        await asyncio.sleep(PROBE_SECONDS)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await health.ping(connection)

@@ -1,0 +1,118 @@
+"""Hears the bell: an arq worker whose only jobs are `wake` and the sweep's cron. Without Redis it just waits for it.
+
+arq ends at its first unhandled error; here that only means starting it again.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.cron import cron
+from arq.worker import Worker as ArqWorker
+from arq.worker import func
+from redis.exceptions import RedisError
+
+from config.logging import get_logger
+from jobs.bell import QUEUE, WAKE, WAKE_LIFE_MS, close_redis, open_redis
+from jobs.retry import backoff
+
+log = get_logger(__name__)
+
+POLL_SECONDS = 0.03
+# Longer than the sweep's own period: the kept result is what makes it once per tick across workers.
+KEEP_CRON_SECONDS = 120
+JOB_SECONDS = 20
+LEAVE_SECONDS = 1.0
+
+
+class Doorman:
+    """Calls `on_wake` for every wake and `on_sweep` at second 0 and 30, once across all workers."""
+
+    def __init__(self, url: str, on_wake: Callable[[], None], on_sweep: Callable[[], Awaitable[None]]) -> None:
+        self._url = url
+        self._on_wake = on_wake
+        self._on_sweep = on_sweep
+        self._away = False
+
+    async def listen_forever(self) -> None:
+        """Serve the bell, and begin again whenever Redis or arq fails."""
+        failures = 0
+        while True:
+            started = time.monotonic()
+            try:
+                await self._listen()
+            except (RedisError, OSError, TimeoutError) as error:
+                self._note(away=True, error=type(error).__name__)
+            except Exception:
+                log.exception("The doorbell failed; starting it again")
+            failures = 1 if time.monotonic() - started > JOB_SECONDS else failures + 1
+            await asyncio.sleep(backoff(min(failures, 2)))
+
+    async def _listen(self) -> None:
+        redis = open_redis(self._url)
+        worker: ArqWorker | None = None
+        try:
+            await _forget_stale(redis)
+            self._note(away=False)
+            worker = self._worker(redis)
+            await worker.async_run()
+        finally:
+            if worker is not None:
+                await _leave(worker)
+            await close_redis(redis)
+
+    def _worker(self, redis: ArqRedis) -> ArqWorker:
+        async def wake(*_args: Any, **_kwargs: Any) -> None:
+            self._on_wake()
+
+        async def sweep(*_args: Any, **_kwargs: Any) -> None:
+            try:
+                await self._on_sweep()
+            except Exception:
+                log.exception("The sweep failed")  # never out of an arq job
+
+        return ArqWorker(
+            functions=[func(wake, name=WAKE, keep_result=0)],
+            cron_jobs=[cron(sweep, name="sweep", second={0, 30}, keep_result=KEEP_CRON_SECONDS)],
+            redis_pool=redis,
+            queue_name=QUEUE,
+            handle_signals=False,
+            poll_delay=POLL_SECONDS,
+            keep_result=0,
+            job_timeout=JOB_SECONDS,
+            job_serializer=redis.job_serializer,
+            job_deserializer=redis.job_deserializer,
+            health_check_interval=60,
+            timezone=UTC,
+            log_results=False,
+        )
+
+    def _note(self, *, away: bool, **details: str) -> None:
+        """Log only when it changes."""
+        if away != self._away:
+            self._away = away
+            if away:
+                log.warning("Redis does not answer; looking for jobs without it", **details)
+            else:
+                log.info("Redis answers again")
+
+
+async def _forget_stale(redis: ArqRedis) -> None:
+    """Drop wakes that nobody heard while no worker ran: their jobs are found without them."""
+    oldest = int(time.time() * 1000) - WAKE_LIFE_MS
+    await redis.zremrangebyscore(QUEUE, "-inf", oldest)
+
+
+async def _leave(worker: ArqWorker) -> None:
+    """End what arq left running; its own close() would wait without a deadline and re-raise."""
+    left = [task for task in (worker.main_task, *worker.tasks.values()) if task is not None and not task.done()]
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=LEAVE_SECONDS)
+    for task in worker.tasks.values():
+        if task.done() and not task.cancelled():
+            task.exception()  # seen: Redis went away under it

@@ -1,0 +1,74 @@
+"""Records how an attempt ended: completed, to be tried again, handed back, cancelled or dead."""
+
+from datetime import timedelta
+
+import asyncpg
+
+from config.logging import get_logger
+from jobs.errors import JobCancelled, LeaseLost, NoResult, OutOfTime
+from jobs.retry import Action, Verdict, judge, retry_with_backoff
+from jobs.run import JobRun, StopReason
+from store import jobs
+from store.errors import Unavailable
+from store.jobs import Settled
+from store.pool import Connection, Database
+
+log = get_logger(__name__)
+
+# Worth asking again: five tries take about 15 s, and the lease lasts a minute.
+PASSING = (Unavailable, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+PASSING_ERRORS: tuple[type[Exception], ...] = (*PASSING, OSError, TimeoutError)
+
+
+async def settle(db: Database, run: JobRun, error: BaseException | None) -> None:
+    """Record the end of an attempt, fenced. `error` is what its work raised, None when it returned or was stopped.
+
+    Raises what the database raised when it stayed away; then the lease expires and the sweeper does the rest.
+    """
+    if run.finished:
+        log.info("Job completed", attempt=run.attempt)
+        return
+    if run.stop_reason is StopReason.LOST or isinstance(error, LeaseLost):
+        log.warning("Lease lost; this attempt wrote nothing more", attempt=run.attempt)
+        return
+
+    async def record() -> Settled | None:
+        async with db.as_system() as conn:
+            return await _record(conn, run, error)
+
+    state = await retry_with_backoff(record, on=PASSING_ERRORS)
+    if state is None:
+        log.warning("The job had moved on before this attempt ended", attempt=run.attempt)
+
+
+async def _record(conn: Connection, run: JobRun, error: BaseException | None) -> Settled | None:
+    if run.stop_reason is StopReason.CANCELLED or isinstance(error, JobCancelled):
+        log.info("Job cancelled", attempt=run.attempt)
+        return await jobs.finish_cancelled(conn, run.lease)
+    if run.stop_reason is StopReason.SHUTDOWN:
+        log.info("Job handed back", attempt=run.attempt)
+        return await jobs.release(conn, run.lease)
+    verdict = judge(_cause(run, error), run.attempt)
+    _tell(run, verdict, error)
+    delay = None if verdict.delay_s is None else timedelta(seconds=verdict.delay_s)
+    failure = jobs.Failure(verdict.error, verdict.code, delay, refund=verdict.action is Action.SNOOZE)
+    return await jobs.fail(conn, run.lease, failure)
+
+
+def _cause(run: JobRun, error: BaseException | None) -> BaseException:
+    if run.stop_reason is StopReason.OUT_OF_TIME:
+        return OutOfTime("This took longer than it ever should.")
+    return error or NoResult("The work ended without a result.")
+
+
+def _tell(run: JobRun, verdict: Verdict, error: BaseException | None) -> None:
+    """Log once what failed; the trace only of what nobody foresaw."""
+    log.warning(
+        "Job attempt failed",
+        attempt=run.attempt,
+        action=verdict.action,
+        error_code=verdict.code,
+        error=verdict.error,
+        delay_s=verdict.delay_s,
+        exc_info=error if verdict.code == "internal_error" else None,
+    )

@@ -1,0 +1,46 @@
+"""Frees the leases of workers that are gone, and rings for what waits. Any number may sweep at once."""
+
+import asyncio
+import random
+
+from config.logging import get_logger
+from jobs.bell import Bell
+from jobs.crew import Crew
+from jobs.settle import PASSING_ERRORS
+from jobs.timing import Timing
+from store import jobs
+from store.pool import Database
+
+log = get_logger(__name__)
+
+BATCH = 100
+
+
+class Sweeper:
+    """Sweeps by itself, so that it also runs without Redis; arq's cron calls it too."""
+
+    def __init__(self, db: Database, crew: Crew, bell: Bell, timing: Timing) -> None:
+        self._db = db
+        self._crew = crew
+        self._bell = bell
+        self._timing = timing
+
+    async def sweep_forever(self) -> None:
+        """Sweep at the start, then every `sweep_s`, give or take a tenth so that workers drift apart."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(self._timing.sweep_s * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+
+    async def sweep(self) -> None:
+        """Sweep once; a database that is away is left to the next time."""
+        try:
+            async with self._db.as_system() as conn:
+                found = await jobs.sweep(conn, BATCH)
+        except PASSING_ERRORS as error:
+            log.warning("The sweep was put off", error=type(error).__name__)
+            return
+        if found["requeued"] or found["dead"] or found["cancelled"]:
+            log.warning("Freed expired leases", **dict(found))
+        if found["due"]:
+            self._crew.wake()
+            await self._bell.ring()

@@ -1,0 +1,126 @@
+"""The worker process: `python -m jobs.worker`. It claims jobs and runs them until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from config.logging import configure_logging, get_logger
+from config.settings import Settings, SettingsError, load_settings
+from jobs.bell import Bell, open_redis
+from jobs.control import Control
+from jobs.crew import Crew, Task
+from jobs.doorman import Doorman
+from jobs.lease import LeaseKeeper
+from jobs.sweeper import Sweeper
+from jobs.tasks import open_tasks
+from jobs.timing import Timing
+from store.pool import Database
+
+log = get_logger(__name__)
+
+# Besides one connection per job: the claim, the renewal, the sweep and an outcome being recorded.
+SPARE_CONNECTIONS = 4
+
+
+class Worker:
+    """A crew with all that keeps it going: the bell, the leases, the sweep, the cancels."""
+
+    def __init__(
+        self,
+        db: Database,
+        tasks: Mapping[str, Task],
+        settings: Settings,
+        timing: Timing | None = None,
+    ) -> None:
+        self._timing = timing or Timing()
+        redis_url = str(settings.redis_url)
+        control_url = str(settings.database_listen_url or settings.worker_url)
+        self._crew = Crew(db, tasks, name=_name(), size=settings.worker_concurrency, timing=self._timing)
+        self._bell = Bell(open_redis(redis_url))
+        self._keeper = LeaseKeeper(db, self._crew, self._timing)
+        self._sweeper = Sweeper(db, self._crew, self._bell, self._timing)
+        self._control = Control(control_url, self._crew.cancel, self._keeper.renew)
+        self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then give running jobs their grace and hand the rest back.
+
+        Raises what one of its loops raised: a worker that can no longer do one part must not limp on.
+        """
+        loops = [
+            asyncio.create_task(loop)
+            for loop in (
+                self._keeper.keep_forever(),
+                self._sweeper.sweep_forever(),
+                self._control.listen_forever(),
+                self._doorman.listen_forever(),
+            )
+        ]
+        claiming = asyncio.create_task(self._crew.claim_forever())
+        asked = asyncio.create_task(_wait(stop))
+        log.info("Worker started", slots=self._crew.free)
+        try:
+            await asyncio.wait({asked, claiming, *loops}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # A claim under way is waited for: cancelled, it may have taken jobs that nobody would run.
+            self._crew.stop_claiming()
+            await asyncio.wait({claiming})
+            log.info("Worker stops", running=len(self._crew.runs), grace_s=self._timing.grace_s)
+            await self._crew.leave(self._timing.grace_s)
+            await _end(asked, *loops)
+            await self._bell.close()
+        for task in (claiming, *loops):
+            if not task.cancelled():
+                task.result()
+
+
+async def work(settings: Settings) -> None:
+    """Open what a worker needs and run it until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    db = await Database.open(
+        settings.worker_url,
+        name="worker",
+        size=settings.worker_concurrency + SPARE_CONNECTIONS,
+        role="service_role",
+        pooled=settings.database_pooled,
+    )
+    try:
+        async with open_tasks(settings, db) as tasks:
+            await Worker(db, tasks, settings).run(stop)
+    finally:
+        await db.close()
+
+
+def main() -> None:
+    """Run a worker; exits 2 with a sentence when the environment is incomplete."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(f"{error}")
+    configure_logging(level=settings.log_level, function=settings.function_name)
+    asyncio.run(work(settings))
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+async def _end(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=5.0)
+
+
+def _name() -> str:
+    """Say in `ai_jobs.worker` and on `job.started` which process it was."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+if __name__ == "__main__":
+    main()
