@@ -42,7 +42,7 @@ def clean(directory: Path) -> str:
     return f"Removed {directory}."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Stop or clean; 0 when there is nothing left to do."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("stop", "clean"))
@@ -58,4 +58,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

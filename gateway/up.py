@@ -220,7 +220,7 @@ def plan_from(environ: Mapping[str, str], arguments: argparse.Namespace) -> Plan
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] = ()) -> int:
     """Run ScopeKit on this machine until Ctrl-C; the exit code is 0 when it was asked to stop."""
     parser = argparse.ArgumentParser(prog="scopekit up", description=__doc__)
     parser.add_argument("--procfile", type=Path, default=ROOT / "Procfile", help="what to run (default: Procfile)")
@@ -249,4 +249,4 @@ def _ending(code: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

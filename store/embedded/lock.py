@@ -137,7 +137,7 @@ class DirectoryLock:
         for number in (signal.SIGTERM, signal.SIGKILL):
             for mark in children(read(self.path)).values():
                 mark.signal(number)
-            if wait_until(self._try, KILLED_GO_S):
+            if wait_until(self._try, min(wait_s, KILLED_GO_S)):
                 return
         raise EmbeddedError(f"an earlier run's processes still hold {self.path}: {_alive(read(self.path))}")
 
