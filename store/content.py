@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and whether that agrees with what it is called. Pure."""
+"""What a file is: by its name, by its first bytes, and by opening it. Pure."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ class ContentType:
     name: str
     media_type: str
     fits: Callable[[bytes], bool]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What opening a file told: upright size in pixels, length in ms; `problem` when it cannot be used."""
+
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    problem: str | None = None
 
 
 def parse(header: str | None) -> ContentType:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageCms, ImageOps
+
+from store.content import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,16 +36,6 @@ _FFMPEG = {"audio/webm": "matroska", "audio/mp4": "mp4", "audio/aac": "aac", "au
 
 class Unreadable(Exception):
     """The file cannot be used; the message is for the contractor who sent it."""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What opening a file told: upright size in pixels, length in ms; `problem` when it cannot be used."""
-
-    width: int | None = None
-    height: int | None = None
-    duration_ms: int | None = None
-    problem: str | None = None
 
 
 def check(data: bytes, content_type: str) -> Findings:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from config.logging import get_logger
-from store.decode import Findings
+from store.content import Findings
 from store.errors import Unavailable, Unprocessable
 
 if TYPE_CHECKING:

@@ -1,0 +1,46 @@
+-- name: insert_media
+-- A medium whose object is safely stored; no row when the id is taken, by whomever.
+INSERT INTO site_visit_media (id, tenant_id, visit_id, media_type, content_type, storage_path, file_size, sha256,
+                              original_name, label, sequence, duration_ms, width, height, status, problem, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (id) DO NOTHING RETURNING *;
+
+-- name: get_media
+-- One medium, when it is the caller's.
+SELECT * FROM site_visit_media WHERE id = $1;
+
+-- name: media_of_visit
+-- All media of a visit in the order they were taken.
+SELECT * FROM site_visit_media WHERE visit_id = $1 ORDER BY sequence NULLS LAST, created_at, id;
+
+-- name: media_by_hash
+-- Which of these hashes a visit holds: the oldest medium of each.
+SELECT DISTINCT ON (sha256) sha256, id AS media_id FROM site_visit_media
+WHERE visit_id = $1 AND sha256 = ANY ($2) ORDER BY sha256, created_at, id;
+
+-- name: set_label
+-- Rename a medium.
+UPDATE site_visit_media SET label = $2 WHERE id = $1 RETURNING *;
+
+-- name: delete_media
+-- Remove a medium's row; its objects follow.
+DELETE FROM site_visit_media WHERE id = $1 RETURNING *;
+
+-- name: promise_upload
+-- Remember a presigned upload; asking again replaces the first promise.
+INSERT INTO media_uploads (id, tenant_id, visit_id, storage_path, content_type, file_size, sha256, original_name,
+                           label, sequence, duration_ms, created_by, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + $13)
+ON CONFLICT (tenant_id, id) DO UPDATE SET
+    visit_id = EXCLUDED.visit_id, storage_path = EXCLUDED.storage_path, content_type = EXCLUDED.content_type,
+    file_size = EXCLUDED.file_size, sha256 = EXCLUDED.sha256, original_name = EXCLUDED.original_name,
+    label = EXCLUDED.label, sequence = EXCLUDED.sequence, duration_ms = EXCLUDED.duration_ms,
+    created_by = EXCLUDED.created_by, created_at = now(), expires_at = EXCLUDED.expires_at;
+
+-- name: promised_upload
+-- A presigned upload that is not complete yet.
+SELECT * FROM media_uploads WHERE id = $1 AND visit_id = $2;
+
+-- name: forget_upload
+-- It is a medium now, or never will be.
+DELETE FROM media_uploads WHERE id = $1 AND storage_path = $2;
