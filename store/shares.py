@@ -1,8 +1,7 @@
 """Shares: a link for one recipient to one version of an estimate, its views and its decision.
 
 The upper half acts for the tenant (`db.as_user`), under RLS. The lower half acts for whoever holds a link
-(`db.as_system`): its functions take the sha256 of the link's token and of the session's secret, and nothing else opens
-a share.
+(`db.as_system`): its functions take a `Key`, and nothing else opens a share.
 """
 
 from collections.abc import Mapping
@@ -30,6 +29,24 @@ class NewShare:
     expires_in: int
     max_views: int | None
     passcode_hash: str | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a customer's browser holds, as sha256: the link's token, and the secret of a session when it has one."""
+
+    token: bytes
+    session: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """A customer's decision, on the content whose hash they saw."""
+
+    decision: Decision
+    name: str
+    message: str
+    content_hash: str
 
 
 @dataclass(frozen=True)
@@ -86,75 +103,44 @@ async def revoke(conn: Connection, share_id: UUID) -> Record:
     return await get(conn, share_id)
 
 
-async def by_token(conn: Connection, token_hash: bytes, session_hash: bytes | None) -> Record | None:
+async def by_token(conn: Connection, key: Key) -> Record | None:
     """Return {share_id, state, has_passcode, live} of the share behind a link, or None."""
-    return await conn.fetchrow(SQL.share_by_token, token_hash, session_hash)
+    return await conn.fetchrow(SQL.share_by_token, key.token, key.session)
 
 
-async def try_passcode(conn: Connection, token_hash: bytes) -> Record | None:
+async def try_passcode(conn: Connection, key: Key) -> Record | None:
     """Count a try, and return {passcode_hash, retry_after}: past five tries no hash, and the seconds to wait.
 
     Commit it before the passcode is checked: an abandoned check has still been a try.
     """
-    return await conn.fetchrow(SQL.try_passcode, token_hash)
+    return await conn.fetchrow(SQL.try_passcode, key.token)
 
 
 async def open_share(
-    conn: Connection,
-    token_hash: bytes,
-    session_hash: bytes,
-    *,
-    passcode_hash: str | None,
-    session_seconds: int,
-    visitor: Visitor,
+    conn: Connection, key: Key, visitor: Visitor, *, passcode_hash: str | None, session_seconds: int
 ) -> Opening:
-    """Take one view and begin a session; `passcode_hash` is the one a given passcode was checked against."""
-    outcome: Opening = await conn.fetchval(
-        SQL.open_share,
-        token_hash,
-        session_hash,
-        passcode_hash,
-        session_seconds,
-        visitor.agent_class,
-        visitor.address_prefix,
-    )
+    """Take one view and begin the key's session; `passcode_hash` is what a given passcode was checked against."""
+    row = (key.token, key.session, passcode_hash, session_seconds, visitor.agent_class, visitor.address_prefix)
+    outcome: Opening = await conn.fetchval(SQL.open_share, *row)
     return outcome
 
 
-async def document(conn: Connection, token_hash: bytes, session_hash: bytes) -> Mapping[str, Any] | None:
+async def document(conn: Connection, key: Key) -> Mapping[str, Any] | None:
     """Return what the customer may read, or None without a live session; migration 0006 has its shape."""
-    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_session, token_hash, session_hash)
+    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_session, key.token, key.session)
     return found
 
 
-async def photo(conn: Connection, token_hash: bytes, session_hash: bytes, media_id: UUID) -> Record:
+async def photo(conn: Connection, key: Key, media_id: UUID) -> Record:
     """Return a photo that a line of the document cites; raises `NotFound`, also without a live session."""
-    row = await conn.fetchrow(SQL.share_photo, token_hash, session_hash, media_id)
+    row = await conn.fetchrow(SQL.share_photo, key.token, key.session, media_id)
     if row is None:
         raise NotFound("There is no such photo in this document.")
     return row
 
 
-async def decide(
-    conn: Connection,
-    token_hash: bytes,
-    session_hash: bytes,
-    *,
-    decision: Decision,
-    name: str,
-    message: str,
-    content_hash: str,
-    visitor: Visitor,
-) -> Outcome:
+async def decide(conn: Connection, key: Key, said: Said, visitor: Visitor) -> Outcome:
     """Record the customer's decision on exactly the content they saw; only the first one is `recorded`."""
-    outcome: Outcome = await conn.fetchval(
-        SQL.decide_share,
-        token_hash,
-        session_hash,
-        decision,
-        name,
-        message,
-        content_hash,
-        visitor.address_prefix,
-    )
+    row = (key.token, key.session, said.decision, said.name, said.message, said.content_hash, visitor.address_prefix)
+    outcome: Outcome = await conn.fetchval(SQL.decide_share, *row)
     return outcome

@@ -1,0 +1,41 @@
+"""The price book as its owner sees it: browse, search, add. How the engine prices a line is another matter."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("price_book")
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item to add; the price is per `unit`."""
+
+    description: str
+    unit: str
+    unit_price: Decimal
+    code: str = ""
+    category: str = ""
+
+
+async def listed(conn: Connection, limit: int) -> list[Record]:
+    """Return the active items by category and description."""
+    return await conn.fetch(SQL.list_items, limit)
+
+
+async def find(conn: Connection, query: str, limit: int) -> list[Record]:
+    """Return the active items that resemble or hold the query, or whose code begins with it, best first."""
+    literal = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return await conn.fetch(SQL.find_items, query, f"%{literal}%", f"{literal}%", limit)
+
+
+async def add(conn: Connection, tenant_id: UUID, new: NewItem) -> Record:
+    """Add an item and return its row."""
+    row = await conn.fetchrow(
+        SQL.add_item, tenant_id, new.code, new.description, new.category, new.unit, new.unit_price
+    )
+    assert row is not None  # noqa: S101 - RETURNING of a plain INSERT
+    return row
