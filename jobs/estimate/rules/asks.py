@@ -53,4 +53,11 @@ class Withdrawal:
     span: Span
 
 
-Saying: TypeAlias = Ask | Correction | Withdrawal
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A request whose thing could not be made out; what follows must not be taken to mean an earlier item."""
+
+    span: Span
+
+
+Saying: TypeAlias = Ask | Correction | Withdrawal | Lost

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from jobs.estimate.rules.asks import Ask, Correction, Saying, Span, Withdrawal
+from jobs.estimate.rules.asks import Ask, Correction, Lost, Saying, Span, Withdrawal
 from jobs.estimate.rules.lexicon import MORE, VAGUE
 from jobs.estimate.rules.sentence import read_sentence
 from jobs.estimate.rules.tokens import sentences, tokenise
@@ -53,9 +53,12 @@ class _Conversation:
         self.items: list[Item] = []
         self.unread: list[Span] = []
         self._named: Ask | None = None
+        self._lost = False
 
     def hear(self, saying: Saying) -> None:
-        if isinstance(saying, Withdrawal):
+        if isinstance(saying, Lost):
+            self._lose(saying)
+        elif isinstance(saying, Withdrawal):
             self._withdraw()
         elif isinstance(saying, Correction):
             self._correct(saying)
@@ -68,8 +71,12 @@ class _Conversation:
         else:
             self._accept(saying)
 
+    def _lose(self, lost: Lost) -> None:
+        self.unread.append(lost.span)
+        self._named, self._lost = None, True
+
     def _accept(self, ask: Ask) -> None:
-        self._named = ask
+        self._named, self._lost = ask, False
         self.items.append(Item(ask, doubts=ask.doubts))
 
     def _decline(self, ask: Ask) -> None:
@@ -78,7 +85,7 @@ class _Conversation:
         self.items = [item for item in self.items if not _declines(ask, item.ask)]
 
     def _withdraw(self) -> None:
-        if self.items:
+        if self.items and not self._lost:
             self._named = self.items.pop().ask
 
     def _refer(self, ask: Ask) -> None:
@@ -123,7 +130,7 @@ class _Conversation:
         for index in range(len(self.items) - 1, -1, -1):
             if same_thing(correction.words, self.items[index].ask.words):
                 return index
-        return len(self.items) - 1 if self.items else None
+        return len(self.items) - 1 if self.items and not self._lost else None
 
     def _requantify(self, named: Ask, quantity: Quantity | None, spans: tuple[Span, ...]) -> None:
         """Take "replace all four" after "replace the outlets" as their number."""

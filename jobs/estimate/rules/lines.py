@@ -22,8 +22,9 @@ _ONE = Decimal(1)
 _TYPED = 0.9
 _SPOKEN = 0.95  # of the speech engine's own certainty
 _DOUBTFUL = 0.5
-# Below this the speech engine was guessing; a guessed number must be seen by somebody.
-_HARD_TO_HEAR = 0.5
+# Below this the speech engine was guessing; a guessed number must be seen by somebody. Not higher: "two" and "2"
+# share what certainty there is.
+_HARD_TO_HEAR = 0.3
 _LONGEST = 500
 
 
@@ -48,7 +49,8 @@ def read_lines(passages: Iterable[Passage]) -> Reading:
     unread: list[str] = []
     for passage in passages:
         understood = understand(passage.text)
-        unread += [passage.text[start:end] for start, end in understood.unread]
+        said = (passage.text[start:end] for start, end in understood.unread)
+        unread += [words for words in said if " " in words]  # a lone verb tells nobody anything
         for item in understood.items:
             _add(found, _Found(item, passage, _line(item, passage)))
     return Reading(tuple(one.line for one in found), tuple(unread))

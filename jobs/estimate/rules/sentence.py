@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.estimate.rules import lexicon
-from jobs.estimate.rules.asks import Ask, Correction, Saying, Withdrawal
+from jobs.estimate.rules.asks import Ask, Correction, Lost, Saying, Withdrawal
 from jobs.estimate.rules.categories import is_trade_item
 from jobs.estimate.rules.cursor import BREAKS, THEM, Cursor
 from jobs.estimate.rules.phrases import Phrase, is_plural, read_phrase, read_place
@@ -145,7 +145,7 @@ class _Reader(Cursor):
         start, self._verb = self.i, verb
         self.i = verb.end
         if not self._object(start):
-            self._move(verb.end)
+            self._lose(start, verb)
         return True
 
     def _item(self) -> bool:
@@ -194,6 +194,8 @@ class _Reader(Cursor):
         after = quantity.end if quantity else self.i
         if not alone and self.text(after) == "of":
             after += 1  # "repair of the roof"
+        if not alone and self.text(after) == "," and read_verb(self.tokens, after + 1) is None:
+            after += 1  # a speech engine's comma: "repair, flashing around the chimney"
         if not alone and self.text(after) in THEM and not self._fills_phrase(after + 1):
             return self._take_same(start, quantity, after + 1)
         phrase = read_phrase(self.tokens, after, stop_words=self._particle())
@@ -288,6 +290,15 @@ class _Reader(Cursor):
             return False
         self._verb = bare
         return self._take_same(self.i, None, bare.end)
+
+    def _lose(self, start: int, verb: Verb) -> None:
+        """Note a request without a thing that can be read; one about money or the machine is no request."""
+        quantity = read_quantity(self.tokens, verb.end)
+        about = read_phrase(self.tokens, quantity.end if quantity else verb.end)
+        if about is None and not self._negated:
+            end = read_place(self.tokens, quantity.end if quantity else verb.end)
+            self._sayings.append(Lost(self.span(start, max(end, verb.end))))
+        self._move(verb.end)
 
     # Small looks around, and moves.
 

@@ -69,7 +69,7 @@ def _single(tokens: Sequence[Token], i: int) -> Verb | None:
     needed = lexicon.NEEDS_PARTICLE.get(base)
     if needed is None:
         verb = _with_particle(tokens, base, i)
-        return Verb(verb.base, verb.end, unsure=word in lexicon.NOUN_TOO)
+        return Verb(verb.base, verb.end, unsure=base in lexicon.NOUN_TOO or word in lexicon.ING_NOUNS)
     if _text(tokens, i + 1) in needed:
         return Verb(f"{base} {_text(tokens, i + 1)}", i + 2)
     particle = _later_particle(tokens, i + 1, needed)

@@ -1,0 +1,74 @@
+"""The process behind `helper`: reads requests from its input, does the heavy or dangerous work, answers.
+
+A request is one JSON line {"work", "bytes", ...} followed by that many bytes; an answer likewise. It starts with a
+bare environment, so hostile bytes meet no secret, and it ends when its input does, in the middle of work too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from jobs.estimate.engines import hearing
+from store.decode import Unreadable, render
+
+_MEMORY_BYTES = 4 * 1024**3
+READY = b"ready\n"
+
+_Request = tuple[dict[str, Any], bytes]
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    _confine()
+    requests: queue.Queue[_Request] = queue.Queue(maxsize=1)
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
+    answers = sys.stdout.buffer
+    answers.write(READY)
+    answers.flush()
+    while True:
+        head, body = work(*requests.get())
+        answers.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n" + body)
+        answers.flush()
+
+
+def work(head: dict[str, Any], body: bytes) -> _Request:
+    """Do one piece of work; what is wrong with the file comes back as {"problem"}, an extra not installed as {"missing"}."""
+    try:
+        if head["work"] == "transcribe":
+            return {"transcript": hearing.transcribe(body, head["content_type"])}, b""
+        return {}, render(body, head["content_type"], head["edge"])
+    except (Unreadable, hearing.Unhearable) as problem:
+        return {"problem": str(problem)}, b""
+    except ModuleNotFoundError as missing:
+        return {"missing": missing.name}, b""
+
+
+def _listen(source: BinaryIO, requests: queue.Queue[_Request]) -> None:
+    """Hand requests on; the end of the input is the end of the parent, whatever is being done."""
+    while line := source.readline():
+        head = json.loads(line)
+        requests.put((head, source.read(head["bytes"])))
+    os._exit(0)
+
+
+def _confine() -> None:
+    """Bounded memory, low priority, deaf to Ctrl-C: the worker decides when this ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(5)
+    with suppress(OSError, ValueError):  # not every system can
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()
