@@ -1,0 +1,211 @@
+"""Progress of a visit: as a stream, by a ticket for clients that cannot send a header, or page by page."""
+
+import hashlib
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from config.flags import Flag, is_on
+from gateway.auth import Principal, Unauthenticated, authenticate
+from gateway.body import int_param, json_response, uuid_param
+from gateway.context import Context, context_of
+from realtime import wire
+from realtime.events import ending
+from realtime.stream import ProgressStream, SoftRefusal
+from realtime.subscriber import Subscriber
+from store import events, tickets
+from store.errors import InvalidInput, NotFound
+from store.pool import Record
+
+TICKET_SECONDS = 30
+PAGE = 500
+# seq is a bigint.
+_LAST_SEQ = 2**63 - 1
+_NO_STORE = {"cache-control": "no-store"}
+
+Answer: TypeAlias = Response | ProgressStream | SoftRefusal
+
+
+async def progress(request: Request) -> Answer:
+    """Stream a visit's progress from its path."""
+    return await _stream(request, request.path_params["visit_id"])
+
+
+async def sse_progress(request: Request) -> Answer:
+    """Stream a visit's progress under the runbook's address."""
+    return await _stream(request, request.query_params.get("visit_id", ""))
+
+
+async def ticket(request: Request) -> Response:
+    """Give out a ticket to one visit's stream: single use, 30 s, only its hash is kept."""
+    visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
+    principal = await authenticate(request)
+    await _require_visit(request, principal, visit_id)
+    secret = secrets.token_urlsafe(32)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        await tickets.issue(
+            conn,
+            ticket_hash=_hash(secret),
+            tenant_id=principal.tenant_id,
+            visit_id=visit_id,
+            claims=principal.claims,
+            seconds=TICKET_SECONDS,
+        )
+    answer = {
+        "ticket": secret,
+        "expires_at": datetime.now(UTC) + timedelta(seconds=TICKET_SECONDS),
+        "url": f"/v1/visits/{visit_id}/progress?ticket={secret}",
+    }
+    return json_response(answer, 201, _NO_STORE)
+
+
+async def page(request: Request) -> Response:
+    """Return the events after a position, for clients that poll."""
+    visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
+    principal = await authenticate(request)
+    await _require_visit(request, principal, visit_id)
+    after = int_param(request.query_params.get("after"), "after", low=0, high=_LAST_SEQ) or 0
+    limit = int_param(request.query_params.get("limit"), "limit", low=1, high=PAGE) or PAGE
+    async with context_of(request).db.as_system() as conn:
+        rows = await events.after(conn, visit_id, after, limit)
+        # Read after the page: an event that comes between the two only says that there is more.
+        last_seq = max((row["last_seq"] for row in await events.heads(conn, [visit_id])), default=0)
+    return _page_response(rows, last_seq=last_seq, after=after)
+
+
+def _page_response(rows: list[Record], *, last_seq: int, after: int) -> Response:
+    """Join the documents as they are: what is polled is byte for byte what is streamed."""
+    reached = rows[-1]["seq"] if rows else max(after, last_seq)
+    documents = ",".join(row["document"] for row in rows)
+    has_more = "true" if reached < last_seq else "false"
+    body = f'{{"events":[{documents}],"last_seq":{last_seq},"has_more":{has_more}}}'
+    return Response(body, headers=_NO_STORE, media_type="application/json")
+
+
+async def _stream(request: Request, text: str) -> Answer:
+    visit_id = uuid_param(text, "visit_id")
+    principal = await _caller(request, visit_id)
+    structlog.contextvars.bind_contextvars(visit_id=str(visit_id))
+    enabled, visible = await _gate(request, principal, visit_id)
+    if not enabled:
+        return PlainTextResponse("SSE not enabled", 404)
+    if not visible:
+        raise NotFound("There is no such visit.")
+    hub = context_of(request).hub
+    subscriber = hub.subscribe(
+        str(visit_id),
+        tenant_id=str(principal.tenant_id),
+        user_id=str(principal.user_id),
+        expires_at=principal.expires_at,
+    )
+    if subscriber is None:
+        return SoftRefusal(hub.retry_ms(5_000))
+    try:
+        return await _opened(request, principal, subscriber)
+    except BaseException:
+        subscriber.abort()
+        raise
+
+
+async def _opened(request: Request, principal: Principal, subscriber: Subscriber) -> Answer:
+    """Decide where an admitted stream begins: after the client's last event, or with a snapshot."""
+    context = context_of(request)
+    last_id = _last_event_id(request)
+    head = await context.hub.establish(subscriber.channel) if last_id is not None else 0
+    if last_id is not None and last_id == head and ending(subscriber.channel.job_event):
+        subscriber.abort()
+        return Response(status_code=204, headers=_NO_STORE)  # which stops an EventSource for good
+    if last_id is None or last_id > head:
+        return await _from_table(context, principal, subscriber, last_id)
+    return _resumed(context, subscriber, last_id=last_id, head=head)
+
+
+def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: int) -> ProgressStream:
+    opening = wire.opening(last_seq=head, recovered=True, retry_ms=context.hub.retry_ms())
+    return ProgressStream(context.hub, subscriber, opening=opening, position=last_id)
+
+
+async def _from_table(context: Context, principal: Principal, subscriber: Subscriber, last_id: int | None) -> Answer:
+    """Begin with a snapshot, unless the client's last event is only newer than what this process has heard of."""
+    async with context.db.as_system() as conn:
+        found = await events.snapshot(conn, UUID(subscriber.channel.visit_id))
+    head = found["last_seq"]
+    context.hub.establish_at(subscriber.channel, head, found["job_event"])
+    if last_id is not None and last_id <= head:
+        return _resumed(context, subscriber, last_id=last_id, head=head)
+    payload = {"job": await _job(context, principal, found["job_id"]), "steps": found["steps"]}
+    opening = wire.opening(last_seq=head, recovered=False, retry_ms=context.hub.retry_ms()) + wire.snapshot(
+        subscriber.channel.visit_id, head, found["job_id"], bytes(json_response(payload).body), datetime.now(UTC)
+    )
+    return ProgressStream(context.hub, subscriber, opening=opening, position=head)
+
+
+async def _job(context: Context, principal: Principal, job_id: UUID | None) -> dict[str, Any] | None:
+    """Return the status of the job, read after the position: what it is ahead, the stream says again."""
+    if job_id is None:
+        return None
+    async with context.db.as_user(principal.claims) as conn:
+        try:
+            return await context.queue.status(conn, job_id)
+        except NotFound:  # cleaned up since
+            return None
+
+
+async def _caller(request: Request, visit_id: UUID) -> Principal:
+    """Return who asks: by ticket, else as everywhere. Raises `Unauthenticated`."""
+    secret = request.query_params.get("ticket")
+    if secret is None:
+        return await authenticate(request)
+    async with context_of(request).db.as_system() as conn:
+        taken = await tickets.take(conn, _hash(secret))
+    if taken is None or taken.visit_id != visit_id:
+        raise Unauthenticated("The ticket was used, has expired or is for another visit; get a new one.")
+    principal = Principal.from_claims(taken.claims)
+    if principal.expires_at <= time.time():
+        raise Unauthenticated("The token behind the ticket has expired; sign in again.")
+    structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
+    return principal
+
+
+async def _gate(request: Request, principal: Principal, visit_id: UUID) -> tuple[bool, bool]:
+    """Tell whether the tenant has streams, and whether it has this visit."""
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        flags, visible = await events.gate(conn, visit_id)
+    return is_on(flags, Flag.PROGRESS), visible
+
+
+async def _require_visit(request: Request, principal: Principal, visit_id: UUID) -> None:
+    enabled, visible = await _gate(request, principal, visit_id)
+    if not enabled:
+        raise NotFound(f"`{Flag.PROGRESS}` is not enabled for this tenant; ask an administrator to turn it on.")
+    if not visible:
+        raise NotFound("There is no such visit.")
+
+
+def _last_event_id(request: Request) -> int | None:
+    """Read the id the client saw last: the header an EventSource sends, else the query. Raises `InvalidInput`."""
+    text = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LAST_SEQ:
+        raise InvalidInput("Last-Event-ID must be the id of an event of this visit.", field="last_event_id")
+    return int(text)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+routes = [
+    Route("/v1/visits/{visit_id}/progress", progress),
+    Route("/functions/v1/sse-progress", sse_progress),
+    Route("/v1/visits/{visit_id}/progress/ticket", ticket, methods=["POST"]),
+    Route("/v1/visits/{visit_id}/events", page),
+]

@@ -1,0 +1,101 @@
+"""Brings channels up to the table: one when a hole shows, all of them after the listener was away."""
+
+import asyncio
+from collections.abc import Mapping
+from random import SystemRandom
+from typing import Protocol
+
+from config.logging import get_logger
+from realtime.backoff import Backoff
+from realtime.channel import Channel
+from realtime.history import History
+from store.errors import Unavailable
+from store.pool import Record
+
+_log = get_logger(__name__)
+
+VISITS_A_QUERY = 500
+
+
+class Relay(Protocol):
+    """What is caught up: the hub."""
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        """The visits somebody watches."""
+
+    def flush_soon(self, channel: Channel) -> None:
+        """Pass on what is fresh in this turn of the loop."""
+
+    def disable(self, channel: Channel) -> None:
+        """End a channel's streams: its tenant may not have them any more."""
+
+    def rewind(self, channel: Channel) -> None:
+        """End a channel's streams to begin again: the table has gone back behind what they were given."""
+
+
+class CatchUp:
+    """Reads from the table what live word did not bring."""
+
+    def __init__(self, relay: Relay, history: History) -> None:
+        self._relay = relay
+        self._history = history
+        self._healing: set[asyncio.Task[None]] = set()
+        self.healed = 0
+
+    def heal(self, channel: Channel) -> None:
+        """Fill a channel's hole, unless that is being done."""
+        if channel.gap and not channel.healing:
+            channel.healing = True
+            task = asyncio.create_task(self._heal(channel))
+            self._healing.add(task)
+            task.add_done_callback(self._healing.discard)
+
+    async def all(self) -> None:
+        """Ask where every watched visit stands, and heal those that have moved on. Raises `Unavailable`."""
+        # Heads as they are before the query: live word that comes during it must not look like a rewind.
+        heads = {visit_id: channel.head for visit_id, channel in self._relay.channels.items()}
+        visit_ids = list(heads)
+        for first in range(0, len(visit_ids), VISITS_A_QUERY):
+            for row in await self._history.heads(visit_ids[first : first + VISITS_A_QUERY]):
+                self._settle(row, heads[str(row["visit_id"])])
+
+    async def close(self) -> None:
+        """Give up what is being healed."""
+        tasks = list(self._healing)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _settle(self, row: Record, head: int | None) -> None:
+        channel = self._relay.channels.get(str(row["visit_id"]))
+        if channel is None:
+            return
+        if not row["enabled"]:
+            self._relay.disable(channel)
+        elif head is not None and row["last_seq"] < head:
+            self._relay.rewind(channel)
+        else:
+            channel.hear_of(row["last_seq"])
+            self.heal(channel)
+
+    async def _heal(self, channel: Channel) -> None:
+        backoff = Backoff(0.1, 2.0, SystemRandom())
+        try:
+            while channel.gap and channel.members:
+                await asyncio.sleep(backoff.next())
+                await self._heal_once(channel, backoff)
+        finally:
+            channel.healing = False
+
+    async def _heal_once(self, channel: Channel, backoff: Backoff) -> None:
+        try:
+            # Never a shared reading: one that began before the word came would deny that the event exists.
+            rows = await self._history.read(channel.visit_id, channel.head or 0)
+        except Unavailable as error:
+            _log.warning("A hole cannot be filled yet", visit_id=channel.visit_id, reason=str(error.__cause__))
+            return
+        backoff.reset()
+        self.healed += 1
+        if channel.fill(rows):
+            self._relay.flush_soon(channel)

@@ -1,0 +1,147 @@
+"""One visit with subscribers: what has been passed on, and to whom. It lives as long as somebody watches."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from realtime import wire
+from realtime.events import Event, Mention, ending, job_event_after
+from realtime.replay import Replay
+from realtime.subscriber import Sink, Subscriber
+from realtime.window import Window
+
+if TYPE_CHECKING:
+    import asyncio
+
+
+class Channel:
+    """The stream of one visit.
+
+    `members` are all its subscribers; of these `_live` have been given everything up to the last flush, and `_ahead`
+    read further from the table than live word has come, so they skip what they have.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_fresh",
+        "_live",
+        "_order",
+        "_window",
+        "healing",
+        "job_event",
+        "members",
+        "opening",
+        "visit_id",
+    )
+
+    def __init__(self, visit_id: str) -> None:
+        self.visit_id = visit_id
+        self.job_event: str | None = None
+        self.healing = False
+        self.opening: asyncio.Task[None] | None = None
+        self.members: set[Subscriber] = set()
+        self._order = Replay()
+        self._window = Window(0)
+        self._fresh: list[Event] = []
+        self._live: set[Subscriber] = set()
+        self._ahead: dict[Subscriber, int] = {}
+
+    @property
+    def head(self) -> int | None:
+        """The last seq known here without a hole; None until the table has been asked once."""
+        return self._order.head
+
+    @property
+    def floor(self) -> int:
+        """The seq after which every event up to `head` is in memory."""
+        return self._window.start
+
+    @property
+    def gap(self) -> bool:
+        """Whether the table holds events that have not come by live word."""
+        return self._order.gap
+
+    def establish(self, position: int, job_event: str | None) -> None:
+        """Begin at a position read from the table; a second reading changes nothing."""
+        if self._order.head is None:
+            self.job_event = job_event
+            self._window = Window(position)
+            self._accept(self._order.start(position))
+
+    def hear(self, word: Event | Mention) -> bool:
+        """Take live word; True when there is something to flush."""
+        if isinstance(word, Mention):
+            self._order.hear_of(word.seq)
+            return False
+        return self._accept(self._order.hear(word))
+
+    def hear_of(self, seq: int) -> None:
+        """Take word that the table has reached `seq`."""
+        self._order.hear_of(seq)
+
+    def fill(self, rows: Sequence[Event]) -> bool:
+        """Take the rows after `head`; True when there is something to flush."""
+        return self._accept(self._order.fill(rows))
+
+    def after(self, position: int) -> list[Event] | None:
+        """Return the events after `position` up to `head`, or None when memory does not reach back so far."""
+        return self._window.after(position)
+
+    def flush(self) -> int:
+        """Pass on what is fresh, in one piece to everybody; returns how many were given it."""
+        fresh, self._fresh = self._fresh, []
+        if not fresh:
+            return 0
+        chunk = wire.Chunk(wire.frames(fresh))
+        given = list(self._live)
+        for subscriber in given:
+            subscriber.give(chunk, fresh)
+        if self._ahead:
+            self._flush_to_those_ahead(fresh)
+        self._end_if_over()
+        return len(given)
+
+    def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
+        """Make live a subscriber that has everything up to `position`, which reaches `head` at least.
+
+        Nothing may be awaited between finding that out and this.
+        """
+        self.flush()
+        subscriber.go_live(sink)
+        if subscriber.ended:
+            return
+        if position > (self.head or 0):
+            self._ahead[subscriber] = position
+        else:
+            self._live.add(subscriber)
+            self._end_if_over()
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Give a subscriber no more events; harmless when it gets none."""
+        self._live.discard(subscriber)
+        self._ahead.pop(subscriber, None)
+
+    def _accept(self, events: list[Event]) -> bool:
+        if not events:
+            return False
+        for event in events:
+            self.job_event = job_event_after(self.job_event, event)
+        self._window.extend(events)
+        self._fresh += events
+        return True
+
+    def _flush_to_those_ahead(self, fresh: list[Event]) -> None:
+        reached = fresh[-1].seq
+        for subscriber, position in list(self._ahead.items()):
+            if reached < position:
+                continue
+            del self._ahead[subscriber]
+            self._live.add(subscriber)
+            if missing := [event for event in fresh if event.seq > position]:
+                subscriber.give(wire.Chunk(wire.frames(missing)), missing)
+
+    def _end_if_over(self) -> None:
+        reason = ending(self.job_event)
+        if reason is not None:
+            farewell = wire.end(reason)
+            for subscriber in list(self._live):
+                subscriber.end(farewell)

@@ -1,0 +1,95 @@
+"""An event as the relay sees it: a short header that it reads, and a document that it passes on untouched.
+
+The document is made once, by the database (`scopekit.event_document`), on one line. Nothing here parses a payload on
+the way to a subscriber, so no payload - a number too large, a nesting too deep - can stop an event.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+EndReason = Literal["completed", "failed", "cancelled", "busy", "expired", "revoked", "disabled"]
+
+ENDINGS: dict[str, EndReason] = {
+    "job.completed": "completed",
+    "job.failed": "failed",
+    "job.cancelled": "cancelled",
+}
+_OF_JOB = "job."
+_PROGRESS = "step.progress"
+_HEADER = re.compile(
+    r'\{"visit_id":"(?P<visit>[0-9a-f-]{36})","seq":(?P<seq>[0-9]{1,19})'
+    r'(?:(?P<too_large>\}\Z)|,"job_id":(?:null|"(?P<job>[0-9a-f-]{36})"),"type":"(?P<type>[a-z_.]{1,64})","payload":)'
+)
+# `{"visit_id":"` stands before the id in every notification.
+_VISIT = slice(13, 49)
+
+
+class Malformed(ValueError):
+    """A notification that no trigger of ours has sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of processing_events; `document` is its JSON as UTF-8, without a line break."""
+
+    visit_id: str
+    seq: int
+    type: str
+    job_id: str | None
+    document: bytes
+
+    @property
+    def is_progress(self) -> bool:
+        """Whether a later one of the same step makes this one worthless."""
+        return self.type == _PROGRESS
+
+    def progress_of(self) -> tuple[str | None, Any]:
+        """Name the job and step whose progress this tells; only worth asking of progress."""
+        try:
+            return self.job_id, orjson.loads(self.document)["payload"].get("step")
+        except (orjson.JSONDecodeError, AttributeError, TypeError):
+            return self.job_id, self.seq  # like no other, so never dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Word of an event too large for a notification; it is read from the table."""
+
+    visit_id: str
+    seq: int
+
+
+def visit_of(notification: str) -> str:
+    """Return the visit's id without reading the rest: most notifications are of visits nobody here watches."""
+    return notification[_VISIT]
+
+
+def parse(text: str) -> Event | Mention:
+    """Read the header of a notification, or of a row's document. Raises `Malformed`."""
+    header = _HEADER.match(text)
+    if header is None:
+        raise Malformed(text[:80])
+    if header["too_large"]:
+        return Mention(header["visit"], int(header["seq"]))
+    return Event(header["visit"], int(header["seq"]), header["type"], header["job"], text.encode())
+
+
+def parse_row(text: str) -> Event:
+    """Read a row's document, which is always whole. Raises `Malformed`."""
+    event = parse(text)
+    if isinstance(event, Mention):
+        raise Malformed(text[:80])
+    return event
+
+
+def job_event_after(before: str | None, event: Event) -> str | None:
+    """Tell what last happened to a job of the visit, once `event` has."""
+    return event.type if event.type.startswith(_OF_JOB) else before
+
+
+def ending(job_event: str | None) -> EndReason | None:
+    """Return why a stream ends whose latest job was last heard to do this; None while there is more to come."""
+    return ENDINGS.get(job_event or "")

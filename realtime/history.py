@@ -1,0 +1,68 @@
+"""Reads a visit's events from the table: the same question asked twice at once is one query."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from realtime.events import Event, parse_row
+from store import events
+from store.errors import Unavailable
+from store.pool import Database, Record
+
+# Half of the smallest sensible pool: requests must never wait for a storm of resuming streams.
+READERS = 4
+READ_SECONDS = 10.0
+PAGE = 500
+DATABASE_AWAY = (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+Key = tuple[str, int]
+
+
+class History:
+    """The table, read in pages of at most 500 events and about a megabyte."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._free = asyncio.Semaphore(READERS)
+        self._reading: dict[Key, asyncio.Task[list[Event]]] = {}
+
+    async def after(self, visit_id: str, position: int) -> list[Event]:
+        """Return the next page after `position`; it may be of a reading that began a moment ago.
+
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        key = (visit_id, position)
+        task = self._reading.get(key)
+        if task is None:
+            task = self._reading[key] = asyncio.create_task(self.read(visit_id, position))
+            task.add_done_callback(lambda _: self._reading.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def read(self, visit_id: str, position: int) -> list[Event]:
+        """Return the next page after `position` as it is now: an empty one means that there is none."""
+        try:
+            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
+                rows = await events.after(conn, UUID(visit_id), position, PAGE)
+        except DATABASE_AWAY as error:
+            raise Unavailable("The visit's events cannot be read just now.") from error
+        return [parse_row(row["document"]) for row in rows]
+
+    async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
+        """Return (visit_id, last_seq, job_event, enabled) of the visits that exist, as it is now.
+
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        try:
+            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
+                return await events.heads(conn, [UUID(visit_id) for visit_id in visit_ids])
+        except DATABASE_AWAY as error:
+            raise Unavailable("The visit's stream cannot be read just now.") from error
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        tasks = list(self._reading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,264 @@
+"""All open streams of this process, and what they are owed.
+
+Invariants, each of which a test in tests/realtime holds:
+
+ 1 The table is the truth. Live word only says that there may be something new; whatever it does not bring in order is
+   read from the table, and what the table denies does not exist.
+ 2 A live subscriber has been given every event of its visit after its own starting point up to the channel's last
+   flush: each once, in the order of seq. (A slow reader may miss progress that a later one has superseded.)
+ 3 A subscriber is admitted, and its channel collects, before the table is read for it. It goes live in the same turn
+   of the loop in which it was found to have everything up to the channel's head.
+ 4 An event is encoded once; its bytes are shared. What came in one turn of the loop goes out as one write per stream.
+   No task, timer or wake-up is made for a subscriber because of an event.
+ 5 Nobody waits for anybody: writing never blocks. What a slow reader is still owed is bounded (256 KiB), and a reader
+   past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table.
+ 6 A channel exists while it has members, a member while its stream is open: nothing grows with the visits ever seen.
+ 7 A stream whose token has expired, whose member was removed or whose flag was turned off ends within a second.
+ 8 While draining nobody is admitted, and everybody is told before they are closed.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from random import Random, SystemRandom
+from typing import Any, Self
+
+from config.logging import get_logger
+from config.settings import Settings
+from realtime import wire
+from realtime.caps import Caps, Limits
+from realtime.catchup import CatchUp
+from realtime.channel import Channel
+from realtime.events import EndReason, Event, Malformed, Mention, parse, visit_of
+from realtime.feed import Feed
+from realtime.history import History
+from realtime.subscriber import Sink, Subscriber
+from realtime.wheel import Wheel
+from store.pool import Database
+
+_log = get_logger(__name__)
+
+HEARTBEAT_SECONDS = 30.0
+# Expiry must show within a second; shorter only where a test asks for a faster heart.
+TICK_SECONDS = 0.5
+
+
+class Hub:
+    """Admits streams, hears of events and passes them on.
+
+    One per process; several gateways share nothing but the database.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        listen_url: str,
+        *,
+        heartbeat_s: float = HEARTBEAT_SECONDS,
+        limits: Limits | None = None,
+        random: Random | None = None,
+    ) -> None:
+        tick_s = min(TICK_SECONDS, heartbeat_s / 4)
+        self.channels: dict[str, Channel] = {}
+        self.draining = False
+        self.heartbeat_s = heartbeat_s
+        self._random = random or SystemRandom()
+        self._caps = Caps(limits or Limits())
+        self._history = History(db)
+        self._catch_up = CatchUp(self, self._history)
+        self._feed = Feed(db, listen_url, self._catch_up, heard=self._heard, told=self._told)
+        self._tick_s = tick_s
+        self._wheel: Wheel[Subscriber] = Wheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
+        self._tick: asyncio.TimerHandle | None = None
+        self._dirty: list[Channel] = []
+        self._counts = dict.fromkeys(("opened", "refused", "events", "deliveries", "slow", "malformed"), 0)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, db: Database, **options: Any) -> AsyncIterator[Self]:
+        """Start a hub and stop it again. Raises when the listener's first connect fails."""
+        hub = cls(db, settings.listen_url, **options)
+        await hub.start()
+        try:
+            yield hub
+        finally:
+            await hub.stop()
+
+    async def start(self) -> None:
+        """Begin to listen. Raises when the first connect fails."""
+        await self._feed.start()
+        self._tick = asyncio.get_running_loop().call_later(self._tick_s, self._turn)
+
+    async def stop(self) -> None:
+        """Drop every stream and stop listening."""
+        self.draining = True
+        if self._tick is not None:
+            self._tick.cancel()
+        for subscriber in self._wheel.all():
+            subscriber.abort()
+        await self._feed.stop()
+        await self._catch_up.close()
+        await self._history.close()
+
+    async def drain(self, window_s: float) -> None:
+        """Refuse new streams and say goodbye to the open ones, spread evenly over `window_s` seconds."""
+        self.draining = True
+        members = self._wheel.all()
+        self._random.shuffle(members)
+        began = time.monotonic()
+        for number, subscriber in enumerate(members):
+            left = began + window_s * number / len(members) - time.monotonic()
+            if left > 0:
+                await asyncio.sleep(left)
+            subscriber.end(wire.drain(retry_ms=self.retry_ms()))
+
+    def stats(self) -> Mapping[str, Any]:
+        """Return counts since the start, and how things stand."""
+        return {
+            **self._counts,
+            "streams": self._caps.total,
+            "channels": len(self.channels),
+            "healed": self._catch_up.healed,
+            "reconnects": self._feed.reconnects,
+            "live": self._feed.live,
+            "draining": self.draining,
+        }
+
+    def retry_ms(self, base: int = 1_000) -> int:
+        """Return how long a client waits before it comes back, jittered by half."""
+        return round(base * self._random.uniform(0.5, 1.5))
+
+    # Streams: subscribe, read up to the channel, join.
+
+    def subscribe(self, visit_id: str, *, tenant_id: str, user_id: str, expires_at: float) -> Subscriber | None:
+        """Admit a stream, and collect for it from now on; None when there are too many, or we are closing.
+
+        Whoever is admitted must be joined, or `abort`ed.
+        """
+        if self.draining or not self._caps.take(tenant_id, user_id):
+            self._counts["refused"] += 1
+            return None
+        channel = self.channels.get(visit_id)
+        if channel is None:
+            channel = self.channels[visit_id] = Channel(visit_id)
+        subscriber = Subscriber(
+            channel, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
+        )
+        channel.members.add(subscriber)
+        self._wheel.add(subscriber)
+        self._counts["opened"] += 1
+        return subscriber
+
+    async def establish(self, channel: Channel) -> int:
+        """Return the channel's head, read from the table when it is not known yet. Raises `Unavailable`."""
+        if channel.head is None:
+            if channel.opening is None or channel.opening.done():
+                channel.opening = asyncio.create_task(self._read_head(channel))
+            await asyncio.shield(channel.opening)
+        return channel.head or 0
+
+    def establish_at(self, channel: Channel, position: int, job_event: str | None) -> None:
+        """Let a channel begin at a position read from the table since its subscriber was admitted."""
+        channel.establish(position, job_event)
+        self._catch_up.heal(channel)
+
+    async def page(self, channel: Channel, position: int) -> list[Event]:
+        """Return the next events after `position`; none means that the subscriber may join, in this same turn.
+
+        Raises `Unavailable`.
+        """
+        while (found := channel.after(position)) is None:
+            floor = channel.floor
+            rows = await self._history.after(channel.visit_id, position)
+            rows = rows or await self._history.read(channel.visit_id, position)
+            if rows:
+                return rows
+            position = floor  # what was there has been deleted
+        return found
+
+    def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
+        """Make a subscriber live that has everything up to `position`."""
+        subscriber.channel.join(subscriber, sink, position)
+
+    # What the feed and the catch-up tell.
+
+    def flush_soon(self, channel: Channel) -> None:
+        """Pass on what is fresh after this turn of the loop, together with what else it brings."""
+        if not self._dirty:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._dirty.append(channel)
+
+    def disable(self, channel: Channel) -> None:
+        """End a channel's streams: its tenant may not have them any more."""
+        self._end(list(channel.members), "disabled")
+
+    def rewind(self, channel: Channel) -> None:
+        """Close a channel's streams to begin again: the table has gone back, as after a restored backup."""
+        _log.error("The table has gone back behind what was sent", visit_id=channel.visit_id, head=channel.head)
+        self.channels.pop(channel.visit_id, None)
+        for subscriber in list(channel.members):
+            subscriber.end(wire.retry(self.retry_ms()))
+
+    def _heard(self, notification: str) -> None:
+        channel = self.channels.get(visit_of(notification))
+        if channel is None:
+            return
+        try:
+            word = parse(notification)
+        except Malformed:
+            self._counts["malformed"] += 1
+            _log.warning("Not an event of ours", visit_id=channel.visit_id)
+            return
+        if channel.hear(word):
+            self._counts["events"] += 1
+            self.flush_soon(channel)
+        elif isinstance(word, Mention) or channel.gap:
+            self._catch_up.heal(channel)
+
+    def _told(self, word: dict[str, str]) -> None:
+        match word:
+            case {"kind": "flags"}:
+                self._feed.look()
+            case {"kind": "revoked", "tenant_id": tenant_id, "user_id": user_id}:
+                gone = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
+                self._end(gone, "revoked")
+            case _:
+                _log.warning("Not understood on the control channel", kind=word.get("kind"))
+
+    # Private.
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for channel in dirty:
+            try:
+                self._counts["deliveries"] += channel.flush()
+            except Exception:  # noqa: BLE001 - logged whole, and made good by a resume
+                # One visit's trouble must not keep the others waiting; its readers resume from the table.
+                _log.exception("A visit's events could not be passed on", visit_id=channel.visit_id)
+                for subscriber in list(channel.members):
+                    subscriber.abort()
+
+    def _turn(self) -> None:
+        self._tick = asyncio.get_running_loop().call_later(self._tick_s, self._turn)
+        for subscriber in self._wheel.turn():
+            subscriber.beat()
+        self._end(self._wheel.expired(time.time()), "expired")
+
+    async def _read_head(self, channel: Channel) -> None:
+        rows = await self._history.heads([channel.visit_id])
+        if rows:
+            self.establish_at(channel, rows[0]["last_seq"], rows[0]["job_event"])
+
+    def _end(self, subscribers: list[Subscriber], reason: EndReason) -> None:
+        for subscriber in subscribers:
+            subscriber.end(wire.end(reason))
+
+    def _forget(self, subscriber: Subscriber, slow: bool) -> None:  # noqa: FBT001 - a callback's one fact
+        channel = subscriber.channel
+        channel.members.discard(subscriber)
+        self._wheel.discard(subscriber)
+        self._caps.give_back(subscriber.tenant_id, subscriber.user_id)
+        self._counts["slow"] += slow
+        if not channel.members and self.channels.get(channel.visit_id) is channel:
+            del self.channels[channel.visit_id]

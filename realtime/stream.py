@@ -1,0 +1,63 @@
+"""The answer to one request for progress: headers, what was missed, and then whatever happens."""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+from realtime import wire
+from realtime.asgi import AsgiSink, Receive, Send
+from realtime.hub import Hub
+from realtime.subscriber import Subscriber
+
+
+class ProgressStream:
+    """An ASGI response that the hub takes over once it has replayed.
+
+    `subscriber` was admitted before anything was read; `opening` is what the stream begins with, and what it holds
+    brings the client to `position`.
+    """
+
+    def __init__(self, hub: Hub, subscriber: Subscriber, *, opening: bytes, position: int) -> None:
+        self._hub = hub
+        self._subscriber = subscriber
+        self._opening = opening
+        self._position = position
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer, replay, join, and stay until the end."""
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
+            if scope["method"] == "HEAD":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            await self._replay(send)
+            sink = AsgiSink(send, self._subscriber)
+            self._hub.join(self._subscriber, sink, self._position)
+            await sink.run(receive)
+        finally:
+            self._subscriber.lost()
+
+    async def _replay(self, send: Send) -> None:
+        await self._send(send, self._opening)
+        while events := await self._hub.page(self._subscriber.channel, self._position):
+            await self._send(send, wire.frames(events))
+            self._position = events[-1].seq
+            if self._subscriber.ending:
+                return
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        # As long as a stalled reader is kept anywhere else.
+        async with asyncio.timeout(2 * self._hub.heartbeat_s):
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+class SoftRefusal:
+    """A whole stream that says `busy`: an EventSource comes back after it, where any other status stops it for good."""
+
+    def __init__(self, retry_ms: int) -> None:
+        self._body = wire.refusal(retry_ms=retry_ms)
+
+    async def __call__(self, _scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
+        """Answer."""
+        await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})

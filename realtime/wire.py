@@ -1,0 +1,91 @@
+"""Events as bytes of a `text/event-stream`; made once and shared by every subscriber."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sse_starlette.event import ServerSentEvent
+
+from realtime.events import EndReason, Event
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Chunk:
+    """Bytes for the body of a response, and on demand the same bytes as one HTTP/1.1 chunk."""
+
+    __slots__ = ("_framed", "body")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self._framed: bytes | None = None
+
+    @property
+    def framed(self) -> bytes:
+        """The chunk with its length before it, framed once for all who write to a socket themselves."""
+        if self._framed is None:
+            self._framed = b"%x\r\n%b\r\n" % (len(self.body), self.body)
+        return self._framed
+
+
+HEARTBEAT = Chunk(b": heartbeat\n\n")
+
+
+def message(seq: int, document: bytes) -> bytes:
+    """Encode an unnamed message, which an EventSource gives to `onmessage`."""
+    if b"\n" in document or b"\r" in document:  # none of ours has one; a stream must not break on another's
+        return ServerSentEvent(document.decode(), id=str(seq), sep="\n").encode()
+    return b"id: %d\ndata: %b\n\n" % (seq, document)
+
+
+def frame(event: Event) -> bytes:
+    """Encode an event."""
+    return message(event.seq, event.document)
+
+
+def frames(events: Iterable[Event]) -> bytes:
+    """Encode events in one piece."""
+    return b"".join(map(frame, events))
+
+
+def opening(*, last_seq: int, recovered: bool, retry_ms: int) -> bytes:
+    """Encode what every stream begins with: how soon to come back, a first heartbeat, and `open`."""
+    return retry(retry_ms) + HEARTBEAT.body + _control("open", {"last_seq": last_seq, "recovered": recovered})
+
+
+def snapshot(visit_id: str, seq: int, job_id: UUID | None, payload: bytes, created_at: datetime) -> bytes:
+    """Encode the state at position `seq` as a message of type `snapshot`; `payload` is JSON on one line."""
+    head = orjson.dumps({"visit_id": visit_id, "seq": seq, "job_id": job_id, "type": "snapshot"})
+    tail = orjson.dumps({"created_at": created_at}, option=orjson.OPT_UTC_Z)
+    return message(seq, b'%b,"payload":%b,%b' % (head[:-1], payload, tail[1:]))
+
+
+def end(reason: EndReason) -> bytes:
+    """Encode the end of a stream."""
+    return _control("end", {"reason": reason})
+
+
+def refusal(*, retry_ms: int) -> bytes:
+    """Encode a whole answer that an EventSource takes for a stream and comes back after."""
+    return retry(retry_ms) + end("busy")
+
+
+def drain(*, retry_ms: int) -> bytes:
+    """Encode a goodbye from a process that stops: another will take the connection."""
+    return retry(retry_ms) + _control("drain", {})
+
+
+def retry(milliseconds: int) -> bytes:
+    """Encode how long a client waits before it connects again."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+def _control(name: str, data: Mapping[str, Any]) -> bytes:
+    return ServerSentEvent(orjson.dumps(data).decode(), event=name, sep="\n").encode()

@@ -1,0 +1,66 @@
+"""The events of a visit: written by anybody, numbered by the table's trigger, read by the relay."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("events")
+
+
+async def append(  # noqa: PLR0913 - the columns of an event, by name
+    conn: Connection,
+    *,
+    tenant_id: UUID,
+    visit_id: UUID,
+    type: str,  # noqa: A002 - the column's name
+    payload: Mapping[str, Any] | None = None,
+    job_id: UUID | None = None,
+) -> int:
+    """Tell a visit's subscribers once the transaction commits; returns the event's seq."""
+    seq: int = await conn.fetchval(SQL.append, visit_id, tenant_id, job_id, type, storable(payload or {}))
+    return seq
+
+
+async def after(conn: Connection, visit_id: UUID, position: int, limit: int = 500) -> list[Record]:
+    """Return (seq, document) after `position`, in order: at most `limit`, and about a megabyte."""
+    return await conn.fetch(SQL.after, visit_id, position, limit)
+
+
+async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
+    """Return (visit_id, last_seq, job_event, enabled) of the visits that exist."""
+    return await conn.fetch(SQL.heads, visit_ids)
+
+
+async def snapshot(conn: Connection, visit_id: UUID) -> Record:
+    """Return a stream's position and its latest job's state there: last_seq, job_id, job_event, steps."""
+    row = await conn.fetchrow(SQL.snapshot, visit_id)
+    assert row is not None  # noqa: S101 - an aggregate always answers
+    return row
+
+
+async def gate(conn: Connection, visit_id: UUID) -> tuple[Mapping[str, Any], bool]:
+    """Return the flags of the request's tenant, and whether it may see the visit."""
+    row = await conn.fetchrow(SQL.gate, visit_id)
+    assert row is not None  # noqa: S101 - a SELECT without FROM always answers
+    return row["flags"] or {}, row["visible"]
+
+
+async def notify(conn: Connection, channel: str, text: str) -> None:
+    """Send a word to every relay that listens on `channel`."""
+    await conn.execute(SQL.notify, channel, text)
+
+
+def storable(value: Any) -> Any:
+    """Return a JSON value that jsonb takes: U+0000 and lone surrogates, which it refuses, become U+FFFD."""
+    match value:
+        case str():
+            return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case Mapping():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [storable(item) for item in value]
+        case _:
+            return value
