@@ -21,8 +21,11 @@ export class Card {
     this.state = el("p", { class: "state" });
     this.bar = el("progress", { max: 1, value: 0, hidden: true, "aria-label": "Upload" });
     this.retryButton = el("button", { type: "button", class: "small", hidden: true, onclick: actions.retry }, icon("retry"), "Try again");
+    this.labelState = el("span", { class: "saved-state", role: "status" });
+    const label = this.#labelField(mediaId);
     this.element = el("li", { class: `card ${kind}`, dataset: { mediaId } }, this.media, this.bar,
-      el("div", { class: "card-text" }, this.name, this.state, this.retryButton, this.#labelField(mediaId)), this.#removeButton());
+      el("div", { class: "card-text" }, this.name, el("div", { class: "states" }, this.state, this.labelState), this.retryButton, label),
+      this.#removeButton());
   }
 
   show({ item, medium }) {
@@ -55,12 +58,11 @@ export class Card {
     const id = `label-${mediaId}`;
     const field = el("input", { id, type: "text", class: "label", maxLength: 1000, autocomplete: "off", enterkeyhint: "done",
       placeholder: this.kind === "audio" ? "What is it about?" : "What does it show?" });
-    this.labelState = el("span", { class: "saved-state", role: "status" });
     this.labelRow = el("div", { class: "label-row", hidden: true },
-      el("label", { class: "visually-hidden", for: id }, "Label"), field, this.labelState);
+      el("label", { class: "visually-hidden", for: id }, "Label"), field);
     field.addEventListener("keydown", (event) => event.key === "Enter" && field.blur());
     this.label = new Autosave(field, this.actions.saveLabel, (state, error) => {
-      this.labelState.textContent = { saving: "Saving…", saved: "Saved", unsaved: "Not saved yet" }[state] ?? "";
+      this.labelState.textContent = { saving: "Saving…", saved: "Label saved", unsaved: "Label not saved yet" }[state] ?? "";
       if (error) showProblem(error, "Label not saved");
     });
     return this.labelRow;

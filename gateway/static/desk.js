@@ -29,7 +29,7 @@ export class Desk {
     this.#listen();
     this.#drawDetails();
     this.#drawRun();
-    drawEstimate(visit);
+    this.#drawEstimate();
     this.shares.refresh().catch(showProblem);
     this.#follow();
   }
@@ -81,7 +81,7 @@ export class Desk {
     this.visit.addEventListener("details", () => this.#drawDetails(), { signal });
     this.visit.addEventListener("media", () => this.#drawAsk(), { signal });
     this.visit.addEventListener("job", () => this.#jobAnswered(), { signal });
-    this.visit.addEventListener("estimate", () => drawEstimate(this.visit), { signal });
+    this.visit.addEventListener("estimate", () => this.#drawEstimate(), { signal });
     this.uploads.addEventListener("change", () => this.#drawAsk(), { signal });
     byId("notes").addEventListener("input", () => this.#drawAsk(), { signal });
   }
@@ -146,7 +146,7 @@ export class Desk {
     try {
       await this.visit.refreshEstimate();
       announce("The estimate is ready");
-      reveal(byId("estimate"));
+      if (!isTyping()) reveal(byId("estimate"));
     } catch (error) {
       showProblem(error, "The estimate is ready but could not be read");
     }
@@ -170,6 +170,11 @@ export class Desk {
 
   #drawRun() {
     this.runView.show(this.run);
+    this.#drawAsk();
+  }
+
+  #drawEstimate() {
+    drawEstimate(this.visit);
     this.#drawAsk();
   }
 
@@ -210,3 +215,6 @@ export class Desk {
     return `From ${parts.filter(Boolean).join(", ")}.`;
   }
 }
+
+/** Whether moving the page would take somebody's sentence from under their hands. */
+const isTyping = () => document.activeElement?.matches("textarea, input[type=text]");

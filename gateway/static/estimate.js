@@ -45,7 +45,8 @@ function groups(estimate, visit) {
 
 function lineRow(line, { currency }, visit) {
   const priced = line.unit_price !== null;
-  const each = `${quantity(line.quantity)} ${line.unit}`;
+  const number = quantity(line.quantity);
+  const each = line.unit === "each" && priced ? number : `${number} ${line.unit}`;
   return el("li", { class: "line", dataset: { position: line.position, priced, review: line.needs_review } },
     el("p", { class: "line-name" }, line.description, line.needs_review && el("span", { class: "badge" }, "Confirm")),
     el("p", { class: "line-amount" }, priced ? money(line.amount, currency) : el("span", { class: "badge unpriced" }, "No price")),

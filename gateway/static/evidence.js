@@ -49,8 +49,8 @@ export function openPhoto(medium, { region = null, quote = null } = {}) {
     frame.append(regionBox(region));
     notes.push(el("p", { class: "hint" }, "The frame shows about where; it is approximate."));
   }
-  if (medium.label) notes.push(el("p", { class: "photo-label" }, quote ? marked(medium.label, quote) : medium.label));
-  open(medium.label ? "Photo" : medium.original_name || "Photo", [frame, ...notes], "photo");
+  if (quote && medium.label) notes.push(el("p", {}, "Your label: ", marked(medium.label, quote)));
+  open(medium.label || medium.original_name || "Photo", [frame, ...notes], "photo");
 }
 
 function regionBox({ x, y, w, h }) {

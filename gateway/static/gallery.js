@@ -33,7 +33,7 @@ export class Gallery {
 
   /** An upload moved on: only its own card changes, so that a hundred files stay cheap. */
   #follow(item) {
-    if (item.state === "stored" && item.medium && !this.visit.media.has(item.mediaId)) return this.visit.hold(item.medium);
+    if (item.state === "stored") return this.visit.hold(item.medium);
     if (!this.uploads.of(this.visit.id).includes(item)) return this.draw();
     this.#show(item.mediaId, item, this.visit.media.get(item.mediaId));
     return this.#counts();

@@ -130,7 +130,7 @@ function markOf(status) {
 
 function figures(step, status) {
   if (!step) return "";
-  const counted = step.total > 0 ? `${step.done ?? 0} of ${step.total}` : "";
-  if (status === "completed") return [step.total > 1 ? counted : "", step.ms === undefined ? "" : took(step.ms)].filter(Boolean).join(" · ");
+  const counted = step.total > 1 ? `${step.done ?? 0} of ${step.total}` : "";
+  if (status === "completed") return [counted, step.ms === undefined ? "" : took(step.ms)].filter(Boolean).join(" · ");
   return counted;
 }

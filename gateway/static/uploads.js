@@ -58,7 +58,7 @@ export class Uploads extends EventTarget {
 
   /** Whether closing the page now would lose a file. */
   get busy() {
-    return [...this.#items.values()].some((item) => !["stored", "refused"].includes(item.state));
+    return [...this.#items.values()].some((item) => item.state !== "refused");
   }
 
   add(visitId, file, { durationMs = null } = {}) {
@@ -107,13 +107,13 @@ export class Uploads extends EventTarget {
     try {
       item.medium = await send(item, (share) => this.#progress(item, share));
       item.state = "stored";
-      item.file = null; // hundreds of photos must not stay in a phone's memory
+      this.#items.delete(item.mediaId); // the visit holds it now; hundreds of photos must not stay in memory
     } catch (error) {
       this.#fail(item, error);
     } finally {
       this.#active -= 1;
     }
-    if (this.#items.has(item.mediaId)) this.#changed(item);
+    if (item.state === "stored" || this.#items.has(item.mediaId)) this.#changed(item);
     this.#fill();
   }
 
