@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import shlex
@@ -20,7 +21,7 @@ from store.embedded.process import kill_group, spawn
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 TICK_S = 0.1
@@ -49,11 +50,11 @@ class Children:
     honcho's own manager is not used: its helper processes outlive a killed parent, and it stops all at once.
     """
 
-    def __init__(self, cwd: Path, output: IO[str] | None = None) -> None:
+    def __init__(self, cwd: Path) -> None:
         self._cwd = cwd
         self._selector = selectors.DefaultSelector()
         self._colours = get_colours()
-        self._printer = Printer(output or sys.stdout, width=len("migrate"))
+        self._printer = Printer(sys.stdout, width=len("migrate"))
         self._all: dict[str, Child] = {}
 
     def start(self, name: str, command: str, env: Mapping[str, str], keep_fds: tuple[int, ...] = ()) -> int:
@@ -135,7 +136,9 @@ class Children:
 
     def _print(self, child: Child, line: bytes) -> None:
         now = datetime.now().astimezone()
-        self._printer.write(Message(type="line", data=line or b" ", time=now, name=child.name, colour=child.colour))
+        message = Message(type="line", data=line or b" ", time=now, name=child.name, colour=child.colour)
+        with unheard_is_fine():
+            self._printer.write(message)
 
     def _forget(self, name: str) -> None:
         child = self._all.pop(name)
@@ -144,6 +147,17 @@ class Children:
         if child.output in self._selector.get_map():  # a grandchild still holds the pipe
             self._selector.unregister(child.output)
         child.output.close()
+
+
+@contextlib.contextmanager
+def unheard_is_fine() -> Iterator[None]:
+    """Go on when nobody reads our output any more (`make run | head`), and write to nowhere from then on."""
+    try:
+        yield
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def read_procfile(path: Path) -> dict[str, str]:

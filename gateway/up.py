@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from gateway.children import Children, read_procfile
+from gateway.children import Children, read_procfile, unheard_is_fine
 from store.embedded.errors import EmbeddedError
 from store.embedded.kept import LOOPBACK, Kept, is_free
 from store.embedded.lock import DirectoryLock
@@ -106,7 +106,8 @@ class Up:
             )
         env = self._environment()
         for name, command in processes.items():
-            self._lock.child(name, self._children.start(name, command, env, (self._lock.fd,)))
+            own = {"FUNCTION_NAME": "gateway" if name == "web" else name} | env
+            self._lock.child(name, self._children.start(name, command, own, (self._lock.fd,)))
         self._await_ready()
         say(f"ScopeKit is ready: {self.plan.url}")
         say(f"Ctrl-C stops it; its data stays in {self.plan.directory}.")
@@ -240,8 +241,9 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def say(text: str) -> None:
     """Tell the person at the terminal."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with unheard_is_fine():
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def _ending(code: int) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.up import answers
 from store.embedded.lock import read
-from tests.embedded.harness import Run, all_gone, kill, marked, roles, up
+from store.embedded.process import wait_until
+from tests.embedded.harness import ROOT, START_S, STOP_S, Run, all_gone, kill, marked, roles, up
 from tests.product import free_port
 
 if TYPE_CHECKING:
@@ -135,6 +140,23 @@ def test_asking_twice_hurries(tmp_path: Path) -> None:
         assert run.ends(within_s=20) == 0
         assert all_gone(tmp_path / "data", pids) == []
     assert "worker did not stop when asked and was killed" in run.text
+    assert "database system is shut down" in (tmp_path / "data" / "logs" / "postgres.log").read_text()
+
+
+def test_output_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    """`make run | head -1`: the product goes on, and stops properly when asked."""
+    port, procfile = free_port(), roles(tmp_path, web="web", worker="worker")
+    command = [sys.executable, "-m", "gateway.up", "--no-bootstrap", "--procfile", str(procfile)]
+    environment = {"PATH": os.defpath, "PORT": str(port), "SCOPEKIT_DIR": str(tmp_path / "data")}
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=writer) as process:
+        os.close(writer)
+        assert wait_until(lambda: answers(port), START_S)
+        pids = marked(tmp_path / "data")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(STOP_S) == 0
+        assert all_gone(tmp_path / "data", pids) == []
     assert "database system is shut down" in (tmp_path / "data" / "logs" / "postgres.log").read_text()
 
 
