@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +62,11 @@ class Control:
 
 async def _until_broken(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Raise once the connection is gone; a peer that died without a word is found by the probe."""
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
     while True:
-        await asyncio.sleep(PROBE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PROBE_SECONDS):
+                await lost.wait()
         async with asyncio.timeout(CONNECT_SECONDS):
             await health.ping(connection)

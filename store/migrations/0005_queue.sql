@@ -10,7 +10,7 @@
 --   5. A move and its event commit together; a result, its final event, its analytics and the work's own rows too.
 --   6. After a cancel was accepted a job never completes. Final states never change; a redrive starts a dead job anew.
 --   7. Only the database's clock counts.
---   8. Locks are taken in one order: job rows, then visit streams by visit id. Sets of jobs are taken with SKIP LOCKED.
+--   8. Locks are taken in one order: job rows, then by visit id the visit and its stream. Sets of jobs are taken with SKIP LOCKED.
 
 -- Turns --------------------------------------------------------------------------------------------------------------
 
@@ -39,9 +39,17 @@ END $$;
 CREATE TRIGGER take_turn BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.status = 'queued')
     EXECUTE FUNCTION scopekit.take_turn();
 
+-- A visit says how far its estimate is.
+CREATE FUNCTION scopekit.move_visit(p_job public.ai_jobs, p_status text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE public.site_visits SET status = p_status, updated_at = now()
+    WHERE id = p_job.visit_id AND p_job.job_type = 'estimate';
+END $$;
+
 -- Whoever enqueues, with whatever INSERT: the visit's subscribers hear of it.
 CREATE FUNCTION scopekit.tell_enqueued() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM scopekit.move_visit(NEW, 'finalizing');
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type)
     VALUES (NEW.visit_id, NEW.tenant_id, NEW.id, 'job.queued');
     RETURN NULL;
@@ -101,6 +109,7 @@ BEGIN
         lease_token = NULL, lease_expires_at = NULL
     WHERE id = p_job.id;
     DELETE FROM public.job_steps WHERE job_id = p_job.id;
+    PERFORM scopekit.move_visit(p_job, 'in_progress');
     PERFORM scopekit.tell(p_job, 'job.cancelled');
 END $$;
 
@@ -124,6 +133,7 @@ BEGIN
         SET last_error = excluded.last_error, error_code = excluded.error_code, attempts = excluded.attempts,
             payload = excluded.payload, job = excluded.job, moved_at = excluded.moved_at;
     DELETE FROM public.ai_jobs WHERE id = p_job.id;
+    PERFORM scopekit.move_visit(p_job, 'failed');
     PERFORM scopekit.tell(p_job, 'job.failed', jsonb_build_object('error', v_error, 'code', v_code));
 END $$;
 
@@ -230,6 +240,7 @@ BEGIN
         INSERT INTO public.analytics_events (event, properties, tenant_id, user_id)
         VALUES (p_analytics ->> 'event', coalesce(p_analytics -> 'properties', '{}'), v_job.tenant_id, v_job.created_by);
     END IF;
+    PERFORM scopekit.move_visit(v_job, 'completed');
     PERFORM scopekit.tell(v_job, 'job.completed', p_result);
     RETURN true;
 END $$;
@@ -440,6 +451,7 @@ BEGIN
         SELECT * FROM (VALUES
             ('scopekit.take_turn()',                                                          ''),
             ('scopekit.tell_enqueued()',                                                      ''),
+            ('scopekit.move_visit(public.ai_jobs, text)',                       'authenticated, service_role'),
             ('scopekit.iso(timestamptz)',                                                     'service_role'),
             ('scopekit.backoff(integer, double precision)',                                   'service_role'),
             ('scopekit.paused_types()',                                                       'service_role'),

@@ -1,0 +1,94 @@
+"""Jobs over HTTP: ask for an estimate, see where it stands, stop it; and the runbook's trigger."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from config.flags import Flag
+from config.logging import correlation_id
+from gateway.auth import Principal, authenticate, require_flag
+from gateway.body import json_response, read_json, uuid_param
+from gateway.context import context_of
+from gateway.queue_trigger import process_queue
+from store import jobs
+from store.errors import InvalidInput, Unprocessable
+
+LONGEST_KEY = 200
+
+
+class EstimateRequest(BaseModel):
+    """Nothing yet: what there is to estimate lies with the visit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+async def request_estimate(request: Request) -> Response:
+    """Queue the visit's estimate; the same Idempotency-Key gives the first job again."""
+    principal = await _admit(request)
+    await require_flag(request, principal, Flag.ESTIMATION)
+    visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
+    key = _idempotency_key(request)
+    await read_json(request, EstimateRequest)
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        if not await jobs.has_material(conn, visit_id):
+            raise Unprocessable("There is nothing to estimate yet: add a photo, a voice note or written notes.")
+        job, created = await context.queue.enqueue(
+            conn,
+            tenant_id=principal.tenant_id,
+            visit_id=visit_id,
+            idempotency_key=key,
+            correlation_id=correlation_id(),
+            created_by=principal.user_id,
+        )
+    if created:
+        await context.queue.ring()
+    return json_response(job, 202, {"location": f"/v1/jobs/{job['id']}"})
+
+
+async def read(request: Request) -> Response:
+    """Answer where a job stands."""
+    principal, job_id = await _admit(request), _job_id(request)
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        job = await context.queue.status(conn, job_id)
+    return json_response(job)
+
+
+async def cancel(request: Request) -> Response:
+    """Cancel a queued job or ask a running one to stop; one that is over stays as it is."""
+    principal, job_id = await _admit(request), _job_id(request)
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        job = await context.queue.cancel(conn, job_id)
+    return json_response(job, 202)
+
+
+async def _admit(request: Request) -> Principal:
+    principal = await authenticate(request)
+    await require_flag(request, principal, Flag.VISITS)
+    return principal
+
+
+def _job_id(request: Request) -> UUID:
+    return uuid_param(request.path_params["job_id"], "job_id")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        raise InvalidInput(f"Idempotency-Key must have 1 to {LONGEST_KEY} printable characters.")
+    return key
+
+
+routes = [
+    Route("/v1/visits/{visit_id}/estimate", request_estimate, methods=["POST"]),
+    Route("/v1/jobs/{job_id}", read, methods=["GET"]),
+    Route("/v1/jobs/{job_id}/cancel", cancel, methods=["POST"]),
+    Route("/functions/v1/queue-processor", process_queue, methods=["POST"]),
+]

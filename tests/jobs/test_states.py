@@ -1,0 +1,43 @@
+"""The table of states, and that the database makes the same moves."""
+
+import re
+from itertools import product
+
+import pytest
+
+from jobs.states import FINAL, TABLE, IllegalMove, Move, State, after
+from tests.jobs.conftest import Admin
+
+LEGAL = sorted(TABLE.items())
+ILLEGAL = [pair for pair in product(State, Move) if pair not in TABLE]
+
+
+@pytest.mark.parametrize(("pair", "leads_to"), LEGAL)
+def test_a_legal_move_leads_where_the_table_says(pair: tuple[State, Move], leads_to: State) -> None:
+    """Each entry of the table is what `after` answers."""
+    assert after(*pair) is leads_to
+
+
+@pytest.mark.parametrize("pair", ILLEGAL)
+def test_an_illegal_move_raises_and_names_both(pair: tuple[State, Move]) -> None:
+    """What is not in the table does not happen."""
+    with pytest.raises(IllegalMove, match=f"A {pair[0]} job cannot {pair[1]}"):
+        after(*pair)
+
+
+def test_final_states_are_left_only_by_a_redrive() -> None:
+    """Completed and cancelled jobs never change; a dead one only starts anew."""
+    assert {move for (state, move) in TABLE if state in FINAL} == {Move.REDRIVE}
+
+
+def test_every_state_can_be_reached() -> None:
+    """No state is only drawn."""
+    assert set(TABLE.values()) == set(State)
+
+
+async def test_the_database_knows_the_same_states(admin: Admin) -> None:
+    """The CHECK on ai_jobs and the enum list the same names."""
+    check = await admin.fetchval(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'ai_jobs_status_check'"
+    )
+    assert set(re.findall(r"'(\w+)'", check)) == set(State)
