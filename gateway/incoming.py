@@ -32,16 +32,14 @@ def refuse_by_length(request: Request) -> None:
         raise _empty()
 
 
-async def receive(
-    request: Request, kind: ContentType, *, stall_seconds: float = STALL_SECONDS
-) -> AsyncGenerator[bytes, None]:
+async def receive(request: Request, kind: ContentType) -> AsyncGenerator[bytes, None]:
     """Yield the body, once its first bytes have shown that it is of this kind.
 
     Raises `UnsupportedType` when they do not, `TooLarge` past 100 MiB, `Unprocessable` when there are none and
     `Stalled` when no more come.
     """
     size, head = 0, b""
-    async with aclosing(_arriving(request, stall_seconds)) as chunks:
+    async with aclosing(_arriving(request)) as chunks:
         async for chunk in chunks:
             size += len(chunk)
             if size > MEDIA_BYTES:
@@ -99,14 +97,14 @@ def media_id_of(text: str | None) -> UUID | None:
         raise InvalidInput("x-media-id must be a UUID.", field="x-media-id") from None
 
 
-async def _arriving(request: Request, stall_seconds: float) -> AsyncGenerator[bytes, None]:
+async def _arriving(request: Request) -> AsyncGenerator[bytes, None]:
     async with aclosing(request.stream()) as stream:
         while True:
             try:
-                async with asyncio.timeout(stall_seconds):
+                async with asyncio.timeout(STALL_SECONDS):
                     chunk = await anext(stream, None)
             except TimeoutError:
-                raise Stalled(f"Nothing arrived for {stall_seconds:g} s. Send the file again.") from None
+                raise Stalled(f"Nothing arrived for {STALL_SECONDS:g} s. Send the file again.") from None
             except ClientDisconnect:
                 raise Stalled("The connection closed before the file was complete.") from None
             if chunk is None:

@@ -1,0 +1,1 @@
+"""Files getting in, being looked at, and being seen again."""

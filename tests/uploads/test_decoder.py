@@ -1,0 +1,145 @@
+import asyncio
+import io
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from store.decode import MAX_PIXELS, check, render
+from store.decoder import TOO_HARD, Decoder
+from store.errors import Unavailable
+from store.objects import ObjectStore
+from tests.tenants import Tenant
+from tests.uploads import files
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    """Lend one helper process."""
+    with Decoder(1) as lent:
+        yield lent
+
+
+@pytest.fixture
+async def url(objects: ObjectStore, tenant: Tenant) -> AsyncIterator[str]:
+    """Sign the address of a JPEG."""
+    key = f"{tenant.id}/decoder"
+    await objects.put(key, files.jpeg(), content_type="image/jpeg")
+    yield await objects.presign_get(key, ttl=60, internal=True)
+
+
+def _helper(decoder: Decoder) -> int:
+    process = decoder._helpers[0]._process
+    assert process is not None
+    return process.pid
+
+
+async def test_one_helper_looks_at_many_files(decoder: Decoder, url: str) -> None:
+    """It is started once and answers in turn, findings and pictures alike."""
+    first = await decoder.check(url, "image/jpeg")
+    pid = _helper(decoder)
+    assert (first.width, first.height, first.problem) == (600, 800, None)
+    assert Image.open(io.BytesIO(await decoder.render(url, "image/jpeg", 100))).size == (75, 100)
+    assert _helper(decoder) == pid
+
+
+async def test_a_file_that_takes_too_long_costs_its_helper_only(url: str) -> None:
+    """Past its time the helper is killed, the file has a problem, and the next file finds a new helper."""
+    with Decoder(1, file_seconds=0.5) as decoder:
+        await decoder.check(url, "image/jpeg")
+        pid = _helper(decoder)
+        os.kill(pid, signal.SIGSTOP)
+        async with asyncio.timeout(10):
+            assert (await decoder.check(url, "image/jpeg")).problem == TOO_HARD
+        assert (await decoder.check(url, "image/jpeg")).problem is None
+        assert _helper(decoder) != pid
+
+
+async def test_the_loop_goes_on_while_a_helper_works(url: str) -> None:
+    """A file that hangs its helper holds up nobody but itself."""
+    with Decoder(1, file_seconds=5) as decoder:
+        await decoder.check(url, "image/jpeg")
+        pid = _helper(decoder)
+        os.kill(pid, signal.SIGSTOP)
+        stuck = asyncio.create_task(decoder.check(url, "image/jpeg"))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not stuck.done()
+        os.kill(pid, signal.SIGCONT)
+        async with asyncio.timeout(10):
+            assert (await stuck).problem is None
+
+
+async def test_a_file_that_is_gone_is_nobodys_fault(decoder: Decoder, url: str) -> None:
+    """When the store does not give the file, it is not called broken."""
+    with pytest.raises(Unavailable):
+        await decoder.check(url.replace("decoder", "other"), "image/jpeg")
+
+
+async def test_closing_in_the_middle_is_prompt_and_blames_no_file(url: str) -> None:
+    """Helpers are gone when `close` returns, and a file under way is not called broken."""
+    decoder = Decoder(1)
+    await decoder.check(url, "image/jpeg")
+    pid = _helper(decoder)
+    os.kill(pid, signal.SIGSTOP)
+    under_way = asyncio.create_task(decoder.check(url, "image/jpeg"))
+    while not decoder._under_way:
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(decoder.close)
+        with pytest.raises(Unavailable):
+            await under_way
+    assert not Path(f"/proc/{pid}").exists()
+
+
+async def test_helpers_see_no_secret(decoder: Decoder, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opens strangers' files knows neither our keys nor our database."""
+    monkeypatch.setenv("S3_SECRET_ACCESS_KEY", "do-not-leak")
+    await decoder.check(url, "image/jpeg")
+    environ = await asyncio.to_thread(Path(f"/proc/{_helper(decoder)}/environ").read_bytes)
+    assert environ
+    assert b"do-not-leak" not in environ
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "image/png", "image/webp", "image/heic"])
+@pytest.mark.parametrize("body", [b"", b"\0" * 100, files.jpeg()[:20], files.heic()[:40], files.png()[:30]])
+def test_no_bytes_are_too_broken_to_be_answered(kind: str, body: bytes) -> None:
+    """Whatever a photo's bytes are, the answer is a sentence."""
+    problem = check(body, kind).problem
+    assert problem is not None
+    assert problem.endswith(".")
+
+
+@pytest.mark.parametrize("kind", ["audio/webm", "audio/mp4", "audio/aac", "audio/mpeg"])
+@pytest.mark.parametrize("body", [b"", b"\0" * 100, files.recording()[:40], b"#EXTM3U\nhttp://127.0.0.1/x\n" * 9])
+def test_no_sound_is_too_broken_to_be_answered(kind: str, body: bytes) -> None:
+    """Nor for a recording; a playlist is not followed."""
+    assert check(body, kind).problem is not None
+
+
+@pytest.mark.parametrize("container", ["webm", "mp4", "mp3", "adts"])
+def test_a_recording_that_breaks_off_is_worth_its_first_part(container: str) -> None:
+    """What can be heard counts."""
+    body = files.recording(container)
+    kind = {"mp3": "audio/mpeg", "adts": "audio/aac"}.get(container, f"audio/{container}")
+    findings = check(body[: len(body) // 2], kind)
+    assert findings.problem is None
+    assert findings.duration_ms is not None
+    assert 300 < findings.duration_ms < 1700
+
+
+def test_the_pixel_limit_is_exact() -> None:
+    """100 megapixels are opened, a row more is not, and neither is decoded before it is counted."""
+    assert "megapixels" in (check(files.png_bomb(10_000, MAX_PIXELS // 10_000 + 1), "image/png").problem or "")
+    assert "incomplete" in (check(files.png_bomb(10_000, MAX_PIXELS // 10_000), "image/png").problem or "")
+
+
+def test_sixteen_bits_and_wide_colours_come_out_right() -> None:
+    """A 16-bit scan keeps its grey; a profile is applied and then dropped."""
+    out = io.BytesIO()
+    Image.new("I;16", (20, 10), 40_000).save(out, "PNG")
+    grey = Image.open(io.BytesIO(render(out.getvalue(), "image/png", 400)))
+    assert abs(int(grey.getpixel((5, 5))[0]) - 156) < 4  # type: ignore[index, arg-type]

@@ -1,0 +1,210 @@
+import asyncio
+import hashlib
+import io
+import time
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from store.objects import ObjectStore
+from store.pool import Database
+from tests.tenants import Tenant
+from tests.uploads import files
+from tests.uploads.conftest import Upload
+
+
+@pytest.fixture
+def see(client: httpx.AsyncClient, tenant: Tenant) -> Any:
+    """Give eyes that follow the redirect to the store, as a browser does: `await see(media_id, "?size=thumb")`."""
+
+    async def get(media_id: str, query: str = "", **headers: str) -> httpx.Response:
+        answer = await client.get(f"/v1/media/{media_id}/content{query}", headers=tenant.headers)
+        if answer.status_code != 302:
+            return answer
+        assert answer.headers["cache-control"] == "private, no-store"
+        async with httpx.AsyncClient() as browser:
+            return await browser.get(answer.headers["location"], headers=headers)
+
+    return get
+
+
+def _is_near(pixel: Any, colour: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) < 40 for a, b in zip(pixel, colour, strict=True))
+
+
+@pytest.mark.parametrize(("make", "sent_as"), [(files.jpeg, "image/jpeg"), (files.heic, "image/heic")])
+@pytest.mark.parametrize(("size", "edge"), [("thumb", 400), ("view", 800)])
+async def test_people_see_a_photo_upright_and_without_its_place(
+    upload: Upload, see: Any, make: Any, sent_as: str, size: str, edge: int
+) -> None:
+    """A derivative is an upright JPEG without EXIF, GPS or comment, never larger than the original."""
+    original = make()
+    assert dict(Image.open(io.BytesIO(original)).getexif().get_ifd(0x8825))[1] == "N"
+    medium = (await upload(original, sent_as)).json()
+    assert (medium["width"], medium["height"]) == (600, 800)
+    seen = await see(medium["id"], f"?size={size}")
+    assert seen.headers["content-type"] == "image/jpeg"
+    image = Image.open(io.BytesIO(seen.content))
+    assert image.format == "JPEG"
+    assert image.size == (edge * 3 // 4, edge)
+    assert dict(image.getexif()) == {}
+    assert not {"exif", "comment", "xmp", "icc_profile"} & image.info.keys()
+    # Upright, the red quarter is on top.
+    assert _is_near(image.getpixel((image.width // 2, 5)), files.RED)
+    assert _is_near(image.getpixel((image.width // 2, image.height - 5)), files.BLUE)
+    assert (await see(medium["id"])).content == original
+
+
+async def test_a_derivative_is_made_once(
+    upload: Upload, see: Any, objects: ObjectStore, service: Database, tenant: Tenant
+) -> None:
+    """The second look takes the JPEG from the store."""
+    medium = (await upload(files.jpeg(), "image/jpeg")).json()
+    await see(medium["id"], "?size=thumb")
+    key = f"{tenant.id}/{medium['visit_id']}/{medium['id']}/thumb.jpg"
+    assert key in await objects.keys(f"{tenant.id}/")
+    await objects.put(key, b"kept", content_type="image/jpeg")
+    assert (await see(medium["id"], "?size=thumb")).content == b"kept"
+
+
+async def test_a_see_through_photo_gets_a_white_ground(upload: Upload, see: Any) -> None:
+    """Transparency does not turn black."""
+    medium = (await upload(files.png(), "image/png")).json()
+    image = Image.open(io.BytesIO((await see(medium["id"], "?size=view")).content))
+    assert image.size == (64, 48)
+    assert _is_near(image.getpixel((1, 1)), (255, 255, 255))
+
+
+async def test_a_recording_plays_by_ranges(upload: Upload, see: Any) -> None:
+    """The signed URL answers a browser's range request with 206 and the audio's type."""
+    body = files.recording()
+    medium = (await upload(body, "audio/webm")).json()
+    part = await see(medium["id"], range="bytes=100-199")
+    assert (part.status_code, part.content) == (206, body[100:200])
+    assert part.headers["content-type"] == "audio/webm"
+
+
+@pytest.mark.parametrize(("query", "status"), [("?size=thumb", 404), ("?size=huge", 400)])
+async def test_a_recording_has_no_picture(upload: Upload, see: Any, query: str, status: int) -> None:
+    """A size of a recording is 404, a size that does not exist 400."""
+    medium = (await upload(files.recording(), "audio/webm")).json()
+    assert (await see(medium["id"], query)).status_code == status
+
+
+async def test_a_broken_photo_says_so_instead_of_a_picture(upload: Upload, see: Any) -> None:
+    """The reason is the one the visit shows; the original can still be had."""
+    body = files.jpeg()[:3000]
+    medium = (await upload(body, "image/jpeg")).json()
+    answer = await see(medium["id"], "?size=thumb")
+    assert (answer.status_code, answer.json()["detail"]) == (422, medium["problem"])
+    assert (await see(medium["id"])).content == body
+
+
+async def test_check_tells_what_is_missing_before_it_is_sent(
+    upload: Upload, client: httpx.AsyncClient, tenant: Tenant, visit: str
+) -> None:
+    """Known hashes come with their medium; the others, each once, are missing."""
+    medium = (await upload(files.png(), "image/png")).json()
+    unknown = hashlib.sha256(b"other").hexdigest()
+    answer = await client.post(
+        f"/v1/visits/{visit}/media/check",
+        json={"sha256": [medium["sha256"], unknown, unknown]},
+        headers=tenant.headers,
+    )
+    assert answer.json() == {
+        "missing": [unknown],
+        "present": [{"sha256": medium["sha256"], "media_id": medium["id"]}],
+    }
+
+
+async def test_check_is_of_one_visit_and_takes_hashes_only(
+    upload: Upload, client: httpx.AsyncClient, tenant: Tenant, visit: str, other_tenant: Tenant
+) -> None:
+    """What another visit holds is missing here; another tenant's visit is 404; a word is no hash."""
+    sha256 = (await upload(files.png(), "image/png")).json()["sha256"]
+    other = (await client.post("/v1/visits", json={}, headers=tenant.headers)).json()["id"]
+    url = f"/v1/visits/{other}/media/check"
+    answer = await client.post(url, json={"sha256": [sha256]}, headers=tenant.headers)
+    assert answer.json()["missing"] == [sha256]
+    answer = await client.post(url, json={"sha256": [sha256]}, headers=other_tenant.headers)
+    assert answer.status_code == 404
+    answer = await client.post(url, json={"sha256": ["photo"]}, headers=tenant.headers)
+    assert answer.json()["errors"][0]["field"] == "sha256.0"
+
+
+async def test_urls_are_signed_for_the_model(
+    upload: Upload, client: httpx.AsyncClient, tenant: Tenant, visit: str
+) -> None:
+    """Each record has media_id, type, url and expires_at in ms, 600 s ahead; the URL gives the bytes."""
+    medium = (await upload(files.png(), "image/png")).json()
+    before = time.time()
+    answer = await client.get(f"/v1/visits/{visit}/media/urls", headers=tenant.headers)
+    (record,) = answer.json()["urls"]
+    assert record.keys() == {"media_id", "type", "url", "expires_at"}
+    assert (record["media_id"], record["type"]) == (medium["id"], "photo")
+    assert record["expires_at"] / 1000 - before == pytest.approx(600, abs=3)
+    assert "X-Amz-Expires=600" in record["url"]
+    async with httpx.AsyncClient() as model:
+        assert (await model.get(record["url"])).content == files.png()
+
+
+async def test_a_signed_url_dies_with_its_ttl(objects: ObjectStore, tenant: Tenant) -> None:
+    """It works, then it does not; unsigned, the bucket gives nothing at all."""
+    key = f"{tenant.id}/ttl"
+    await objects.put(key, b"private", content_type="image/png")
+    url = await objects.presign_get(key, ttl=1)
+    async with httpx.AsyncClient() as anyone, asyncio.timeout(10):
+        assert (await anyone.get(url)).content == b"private"
+        assert (await anyone.get(url.partition("?")[0])).status_code == 403
+        while (answer := await anyone.get(url)).status_code == 200:
+            await asyncio.sleep(0.1)
+    assert answer.status_code == 403
+
+
+async def test_labels_change(upload: Upload, client: httpx.AsyncClient, tenant: Tenant, other_tenant: Tenant) -> None:
+    """A label is replaced by its owner, and by nobody else."""
+    url = f"/v1/media/{(await upload(files.png(), 'image/png')).json()['id']}"
+    answer = await client.patch(url, json={"label": "12 squares, north"}, headers=tenant.headers)
+    assert (answer.status_code, answer.json()["label"]) == (200, "12 squares, north")
+    assert (await client.patch(url, json={"label": "mine"}, headers=other_tenant.headers)).status_code == 404
+    assert (await client.patch(url, json={"label": "x" * 1001}, headers=tenant.headers)).status_code == 422
+    assert (await client.patch(url, json={}, headers=tenant.headers)).status_code == 422
+
+
+async def test_deleting_takes_row_and_objects(
+    upload: Upload, client: httpx.AsyncClient, see: Any, objects: ObjectStore, service: Database, tenant: Tenant
+) -> None:
+    """The original and its derivatives go, the subscribers are told, and a second delete is 404."""
+    medium = (await upload(files.jpeg(), "image/jpeg")).json()
+    await see(medium["id"], "?size=thumb")
+    url = f"/v1/media/{medium['id']}"
+    assert (await client.delete(url, headers=tenant.headers)).status_code == 204
+    assert await objects.keys(f"{tenant.id}/") == []
+    assert (await client.delete(url, headers=tenant.headers)).status_code == 404
+    assert (await see(medium["id"])).status_code == 404
+    async with service.as_system() as conn:
+        types = await conn.fetch(
+            "SELECT type FROM processing_events WHERE visit_id = $1 ORDER BY seq", medium["visit_id"]
+        )
+    assert [row["type"] for row in types] == ["media.stored", "media.removed"]
+
+
+async def test_nobody_elses_media(upload: Upload, client: httpx.AsyncClient, other_tenant: Tenant) -> None:
+    """Content and deletion of another tenant's medium are 404; without a token, 401."""
+    url = f"/v1/media/{(await upload(files.png(), 'image/png')).json()['id']}"
+    assert (await client.get(f"{url}/content", headers=other_tenant.headers)).status_code == 404
+    assert (await client.delete(url, headers=other_tenant.headers)).status_code == 404
+    assert (await client.get(f"{url}/content")).status_code == 401
+
+
+async def test_media_are_listed_as_they_were_taken(
+    upload: Upload, client: httpx.AsyncClient, tenant: Tenant, visit: str
+) -> None:
+    """By sequence, then by arrival; those without a sequence come last."""
+    for sequence in ("2", "", "1"):
+        more = {"x_sequence": sequence} if sequence else {}
+        assert (await upload(files.png(), "image/png", **more)).status_code == 201
+    listed = (await client.get(f"/v1/visits/{visit}/media", headers=tenant.headers)).json()["media"]
+    assert [medium["sequence"] for medium in listed] == [1, 2, None]
