@@ -64,11 +64,13 @@ class OpenShare(HTTPEndpoint):
     async def post(self, request: Request) -> Response:
         """Answer 303 back to the page; an already open session takes no second view."""
         _require_our_page(request)
-        share = await _find(request, _key_of(request))
+        form = await read_form(request, OpenForm)
+        # A second click comes without the cookie that the first one is still fetching, but with the same form.
+        share = await _find(request, _key_of(request, or_session=form.once))
         if share["live"]:
-            return _back(request)
+            return _with_session(request, request.cookies.get(SESSION_COOKIE) or form.once)
         try:
-            return _with_session(request, await _open(request, share, await read_form(request, OpenForm)))
+            return _with_session(request, await _open(request, share, form))
         except (Forbidden, TooMany) as problem:
             return _refuse(request, share, problem)
 
@@ -197,8 +199,8 @@ def _require_our_page(request: Request) -> None:
         raise Forbidden("Please open the estimate with the button on its own page.")
 
 
-def _key_of(request: Request) -> shares.Key:
-    session = request.cookies.get(SESSION_COOKIE)
+def _key_of(request: Request, or_session: str = "") -> shares.Key:
+    session = request.cookies.get(SESSION_COOKIE) or or_session
     return shares.Key(digest(request.path_params["token"]), digest(session) if session else None)
 
 

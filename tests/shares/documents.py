@@ -1,0 +1,145 @@
+"""Estimates to share, links to them, and customers who open them."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+
+from store import estimates
+from store.pool import Connection, Database
+from tests.tenants import Tenant
+
+OUR_PAGE = {"sec-fetch-site": "same-origin", "accept": "text/html"}
+SECRET_REASON = "price looks too low for this trade"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visit with photos and an estimate: `cited` photos hang on a line, the `uncited` one on none."""
+
+    id: UUID
+    estimate: dict[str, Any]
+    cited: UUID
+    uncited: UUID
+    new: estimates.NewEstimate
+
+
+@dataclass
+class Customer:
+    """Somebody with a link and a browser, which keeps cookies of its own."""
+
+    http: httpx.AsyncClient
+    url: str
+    headers: dict[str, str] = field(default_factory=lambda: dict(OUR_PAGE))
+
+    async def look(self, path: str = "", **more: str) -> httpx.Response:
+        """GET the page, or something under it."""
+        return await self.http.get(self.url + path, headers={"accept": "text/html", **more})
+
+    async def open(self, **form: str) -> httpx.Response:
+        """Press the door's button."""
+        return await self.http.post(f"{self.url}/open", data=form, headers=self.headers)
+
+    async def decide(self, visit: Visit, decision: str = "accepted", **form: str) -> httpx.Response:
+        """Send an answer to what this visit's estimate says."""
+        values = {"decision": decision, "name": "Jane Doe", "content_hash": visit.estimate["content_hash"], **form}
+        return await self.http.post(f"{self.url}/decision", data=values, headers=self.headers)
+
+
+async def make_visit(service: Database, tenant: Tenant) -> Visit:
+    """Make a visit whose estimate has a priced and an unpriced line, a cited photo and spoken words."""
+    visit, cited, uncited, recording = (uuid4() for _ in range(4))
+    async with service.as_system() as conn:
+        await conn.execute(
+            "INSERT INTO site_visits (id, tenant_id, title, customer_name, address, notes) "
+            "VALUES ($1, $2, 'Porch repair', 'Maria Alvarez', '7 Elm Street', 'dog bites; ask for a discount')",
+            visit,
+            tenant.id,
+        )
+        await _add_media(conn, tenant, visit, cited, "photo", "image/jpeg", "North wall")
+        await _add_media(conn, tenant, visit, uncited, "photo", "image/jpeg", "My lunch")
+        await _add_media(conn, tenant, visit, recording, "audio", "audio/webm", "")
+        new = _estimate(tenant, visit, cited, recording)
+        return Visit(visit, await estimates.save_version(conn, new), cited, uncited, new)
+
+
+async def save_next(service: Database, visit: Visit) -> dict[str, Any]:
+    """Save a newer version of the visit's estimate."""
+    async with service.as_system() as conn:
+        return await estimates.save_version(conn, visit.new)
+
+
+async def make_share(client: httpx.AsyncClient, tenant: Tenant, visit: Visit, **order: Any) -> dict[str, Any]:
+    """Make a link as the contractor."""
+    answer = await client.post(f"/v1/estimates/{visit.estimate['id']}/shares", json=order, headers=tenant.headers)
+    assert answer.status_code == 201, answer.text
+    share: dict[str, Any] = answer.json()
+    return share
+
+
+async def share_now(client: httpx.AsyncClient, tenant: Tenant, visit: Visit, share_id: str) -> dict[str, Any]:
+    """Read a share again as its owner."""
+    answer = await client.get(f"/v1/estimates/{visit.estimate['id']}/shares", headers=tenant.headers)
+    share: dict[str, Any] = next(share for share in answer.json()["shares"] if share["id"] == share_id)
+    return share
+
+
+def customer_of(client: httpx.AsyncClient, share: dict[str, Any]) -> Customer:
+    """Give somebody the link, with a browser that shares no cookies with another's."""
+    transport = client._transport
+    return Customer(httpx.AsyncClient(transport=transport, base_url=client.base_url), share["url"])
+
+
+async def _add_media(  # noqa: PLR0913 - one argument a column
+    conn: Connection, tenant: Tenant, visit: UUID, media: UUID, kind: str, content_type: str, label: str
+) -> None:
+    await conn.execute(
+        "INSERT INTO site_visit_media (id, tenant_id, visit_id, media_type, content_type, storage_path, file_size, "
+        "sha256, original_name, label) VALUES ($1, $2, $3, $4, $5, $6, 10, repeat('0', 64), 'IMG_0042.jpg', $7)",
+        media,
+        tenant.id,
+        visit,
+        kind,
+        content_type,
+        f"{tenant.id}/{visit}/{media}",
+        label,
+    )
+
+
+def _estimate(tenant: Tenant, visit: UUID, photo: UUID, recording: UUID) -> estimates.NewEstimate:
+    gutter = estimates.NewLine(
+        description="Replace gutter",
+        category="roofing",
+        quantity=Decimal("24.5"),
+        unit="lf",
+        unit_price=Decimal("11.25"),
+        match={"name": "Seamless aluminum gutter", "score": 0.731},
+        evidence=[
+            {"source": "photo", "media_id": str(photo)},
+            {"source": "audio", "media_id": str(recording), "quote": "the <b>whole</b> gutter has to go"},
+            {"source": "notes", "quote": "ask for a discount"},
+        ],
+        assumptions=["single storey"],
+        confidence=0.613,
+        needs_review=True,
+        review_reasons=[SECRET_REASON],
+    )
+    seat = estimates.NewLine(
+        description="Rebuild window seat",
+        quantity=Decimal(1),
+        unit="each",
+        evidence=[{"source": "notes", "quote": "window seat"}],
+    )
+    return estimates.NewEstimate(
+        tenant_id=tenant.id,
+        visit_id=visit,
+        engine="local",
+        model="rules-1",
+        currency="USD",
+        tax_rate=Decimal("0.0825"),
+        lines=[gutter, seat],
+        summary="Gutter and window seat.",
+        coverage=["Photos were not analysed."],
+    )
