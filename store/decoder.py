@@ -59,7 +59,6 @@ class Decoder:
 
     def close(self) -> None:
         """End the helpers, in the middle of a file too."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
         for helper in self._helpers:
             helper.retire()
         self._threads.shutdown(wait=True)

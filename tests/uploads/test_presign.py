@@ -11,7 +11,7 @@ from tests.uploads import files
 
 @pytest.fixture
 def ask(client: httpx.AsyncClient, tenant: Tenant, visit: str) -> Any:
-    """Give a hand that asks for a form: `await ask(file_size=..., content_type=...)`."""
+    """Give a hand that asks for a form; its keywords are the body."""
 
     async def post(**wish: Any) -> httpx.Response:
         return await client.post(f"/v1/visits/{visit}/media/presign", json=wish, headers=tenant.headers)

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from config.settings import Settings
+from store.content import TYPES
 from store.embedded.stack import Endpoints
 from store.migrate import migrate
 from store.objects import MEDIA_BYTES, PART_BYTES, ObjectStore
@@ -25,7 +26,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON storage.objects TO authenticated;
 
 
 @pytest.fixture
-async def supabase(stack: Endpoints) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def supabase(stack: Endpoints) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """Migrate a database that has Supabase's storage tables; connect as its owner."""
     name = f"supabase_{uuid4().hex[:12]}"
     server = await asyncpg.connect(stack.admin_url)
@@ -55,8 +56,6 @@ async def test_supabase_gets_a_private_bucket_with_our_limits(
     bucket = await supabase.fetchrow("SELECT * FROM storage.buckets")
     assert bucket is not None
     assert (bucket["id"], bucket["public"], bucket["file_size_limit"]) == ("site-visits", False, MEDIA_BYTES)
-    from store.content import TYPES
-
     assert set(bucket["allowed_mime_types"]) == set(TYPES)
 
 
