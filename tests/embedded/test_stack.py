@@ -21,6 +21,7 @@ from store.embedded.stack import Endpoints, Stack
 from store.embedded.unprivileged import nobody_with_override, works
 from tests.embedded.harness import STOP_S, Run, all_gone, hold_stack, kill
 
+SOCKETS = Path("/tmp")  # noqa: S108 - weed knows no other place
 BODY = os.urandom(5_000_000)  # more than SeaweedFS puts in one chunk
 
 
@@ -187,6 +188,16 @@ def test_a_missing_extra_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(NotInstalled, match=r"make run.*DATABASE_URL"):
         Stack(tmp_path / "data").start()
+
+
+def test_a_stopped_stack_leaves_nothing_in_tmp(tmp_path: Path) -> None:
+    """SeaweedFS names its sockets in /tmp after its ports; neither they nor its remembered options stay."""
+    with Stack(tmp_path / "data", durable=False):
+        ports = set(json.loads((tmp_path / "data" / "ports.json").read_text()).values())
+        names = {f"-{number}.sock" for port in ports for number in (port, port + 10000)}
+        assert [path for path in SOCKETS.glob("seaweedfs-*") if path.name.endswith(tuple(names))]
+    assert not [path for path in SOCKETS.glob("seaweedfs-*") if path.name.endswith(tuple(names))]
+    assert not (tmp_path / "data" / "seaweed" / "mini.options").exists()
 
 
 def test_a_stack_is_started_once(tmp_path: Path) -> None:
