@@ -57,7 +57,7 @@ export class Card {
   #labelField(mediaId) {
     const id = `label-${mediaId}`;
     const field = el("input", { id, type: "text", class: "label", maxLength: 1000, autocomplete: "off", enterkeyhint: "done",
-      placeholder: this.kind === "audio" ? "What is it about?" : "What does it show?" });
+      placeholder: this.kind === "audio" ? "What is it about?" : "Add a label" });
     this.labelRow = el("div", { class: "label-row", hidden: true },
       el("label", { class: "visually-hidden", for: id }, "Label"), field);
     field.addEventListener("keydown", (event) => event.key === "Enter" && field.blur());

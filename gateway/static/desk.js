@@ -4,6 +4,7 @@ import { announce, byId, reveal } from "./dom.js";
 import { drawEstimate } from "./estimate.js";
 import { count } from "./format.js";
 import { Gallery } from "./gallery.js";
+import { JobPoll } from "./job-poll.js";
 import { Live } from "./live.js";
 import { Notes } from "./notes.js";
 import { showProblem } from "./problems.js";
@@ -30,14 +31,13 @@ export class Desk {
     this.#drawDetails();
     this.#drawRun();
     this.#drawEstimate();
-    this.shares.refresh().catch(showProblem);
-    this.#follow();
+    if (!flags.progress) this.shares.refresh().catch(showProblem);
+    this.#live = this.#follow();
   }
 
   close() {
     this.#listeners.abort();
-    this.#live?.close();
-    for (const part of [this.gallery, this.notes, this.shares, this.runView]) part.close();
+    for (const part of [this.#live, this.gallery, this.notes, this.shares, this.runView]) part.close();
   }
 
   addFiles(files) {
@@ -87,24 +87,32 @@ export class Desk {
   }
 
   #follow() {
-    if (this.flags.progress === false) return;
-    this.#live?.close();
-    this.#live = new Live(this.visit.id, {
-      onSnapshot: (snapshot) => this.#start(snapshot),
-      onEvent: (event) => this.#apply(event),
-      onEnd: () => this.#ended(),
-      onProblem: showProblem,
-    });
+    if (this.flags.progress) {
+      return new Live(this.visit.id, {
+        onSnapshot: (snapshot) => this.#start(snapshot),
+        onEvent: (event) => this.#apply(event),
+        onProblem: showProblem,
+      });
+    }
+    byId("connection").hidden = true;
+    const poll = new JobPoll(() => this.visit.refreshJob(), () => isActive(this.run));
+    if (isActive(this.run)) poll.open();
+    return poll;
   }
 
+  /** Events follow from here; what came between reading the visit and now is read again. */
   #start({ job, steps }) {
+    this.visit.refreshMedia().catch(showProblem);
+    this.shares.refresh().catch(showProblem);
+    const before = this.visit.job;
     if (!job) return;
-    const known = this.run?.jobId === job.id ? this.run : null;
-    if (!known && !["queued", "running"].includes(job.status)) return;
     this.visit.job = job;
-    const fresh = runOf(job);
-    this.#setRun(withSteps({ ...fresh, steps: known?.steps ?? {}, lines: known?.lines ?? [] }, steps));
-    if (!isActive(this.run)) this.#finished();
+    if (this.visit.jobIsActive) {
+      this.#setRun(withSteps(runOf(job), steps));
+    } else if (before?.id !== job.id || before.status !== job.status) {
+      this.#setRun(runOf(job));
+      this.#finished();
+    }
   }
 
   #apply(event) {
@@ -131,12 +139,15 @@ export class Desk {
 
   #jobAnswered() {
     const { job } = this.visit;
-    if (this.run?.jobId === job.id) {
-      this.#setRun({ ...this.run, position: job.position ?? null, cancelling: Boolean(job.cancel_requested) });
+    const before = this.run;
+    const known = before?.jobId === job.id;
+    if (known && this.flags.progress) {
+      this.#setRun({ ...before, position: job.position ?? null, cancelling: Boolean(job.cancel_requested) });
     } else {
       this.#setRun(runOf(job));
     }
-    if (this.#live === null) this.#follow();
+    if (isActive(this.run)) this.#live.open();
+    else if (known && isActive(before)) this.#finished();
   }
 
   async #finished() {
@@ -150,10 +161,6 @@ export class Desk {
     } catch (error) {
       showProblem(error, "The estimate is ready but could not be read");
     }
-  }
-
-  #ended() {
-    this.#live = null;
   }
 
   #runToShow(job) {

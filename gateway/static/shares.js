@@ -6,6 +6,12 @@ import { count, moment, relative } from "./format.js";
 import { copyText, showProblem } from "./problems.js";
 import { pressTwice } from "./twice.js";
 
+const DID = {
+  opened: "opened the estimate",
+  accepted: "accepted the estimate",
+  declined: "declined the estimate",
+  changes_requested: "asked for changes",
+};
 const DECISIONS = { accepted: "Accepted", declined: "Declined", changes_requested: "Changes requested" };
 
 export class Shares {
@@ -43,7 +49,7 @@ export class Shares {
     await this.refresh();
     const { recipient, share_id: shareId, decision } = event.payload;
     const who = recipient || this.#recipientOf(shareId) || "Your customer";
-    const did = event.type === "share.opened" ? "opened the estimate" : `answered: ${(DECISIONS[decision] ?? decision).toLowerCase()}`;
+    const did = DID[decision ?? "opened"];
     const news = byId("share-news");
     news.hidden = false;
     news.dataset.decision = decision ?? "";
