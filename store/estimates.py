@@ -77,6 +77,20 @@ class NewEstimate:
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a tenant's estimates are reckoned in."""
+
+    currency: str = "USD"
+    tax_rate: Decimal = Decimal(0)
+
+
+async def terms(conn: Connection, tenant_id: UUID) -> Terms:
+    """Return a tenant's currency and tax rate; the schema's defaults when nothing was set."""
+    record = await conn.fetchrow(SQL.terms_of_tenant, tenant_id)
+    return Terms(record["currency"], record["tax_rate"]) if record else Terms()
+
+
 async def save_version(conn: Connection, new: NewEstimate, *, after: int | None = None) -> dict[str, Any]:
     """Save the next version of a visit's estimate and return it as `get` would.
 

@@ -47,3 +47,8 @@ async def save(conn: Connection, row: TranscriptRow) -> None:
 async def of_visit(conn: Connection, visit_id: UUID) -> list[dict[str, Any]]:
     """Return the visit's transcripts in the order of its recordings."""
     return [dict(record) for record in await conn.fetch(SQL.transcripts_of_visit, visit_id)]
+
+
+async def mark_unusable(conn: Connection, media_id: UUID, problem: str) -> None:
+    """Note on a recording or photo that it could not be used; what was noted before stays."""
+    await conn.execute(SQL.mark_unusable, media_id, problem)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Medium(Value):
-    """One photo or recording as stored. `sha256` is hex; `duration_ms` is what the phone said, if it did."""
+    """One photo or recording as stored. `sha256` is hex; `duration_ms` is what was measured or said, if it was.
+
+    `problem` says why it cannot be used; its label still counts.
+    """
 
     media_id: UUID
     kind: Literal["photo", "audio"]
@@ -22,6 +25,7 @@ class Medium(Value):
     sequence: int | None = None
     sha256: str | None = None
     duration_ms: int | None = None
+    problem: str | None = None
 
 
 class Material(Value):

@@ -6,6 +6,10 @@ SELECT id FROM site_visits WHERE id = $1 FOR NO KEY UPDATE;
 -- The newest version number of a visit's estimate, 0 when there is none.
 SELECT coalesce(max(version), 0) FROM estimates WHERE visit_id = $1;
 
+-- name: terms_of_tenant
+-- What an estimate of this tenant is reckoned in.
+SELECT currency, tax_rate FROM tenant_settings WHERE tenant_id = $1;
+
 -- name: insert_estimate
 -- One version; its lines follow in the same transaction, and a deferred trigger compares them at commit.
 INSERT INTO estimates (tenant_id, visit_id, version, job_id, engine, model, summary, coverage, usage, currency,

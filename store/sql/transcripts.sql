@@ -7,6 +7,10 @@ SET text = excluded.text, language = excluded.language, duration_ms = excluded.d
     segments = excluded.segments, words = excluded.words, engine = excluded.engine, model = excluded.model,
     created_at = now();
 
+-- name: mark_unusable
+-- A medium that turned out to be unusable when it was opened for an estimate.
+UPDATE site_visit_media SET status = 'needs_attention', problem = $2 WHERE id = $1 AND status = 'stored';
+
 -- name: transcripts_of_visit
 -- Everything heard on a visit, in the order of the recordings.
 SELECT t.media_id, t.text, t.language, t.duration_ms, t.segments, t.words, t.engine, t.model, t.created_at

@@ -41,6 +41,10 @@ class Engine(Protocol):
         """The model that drafts; stored with every estimate."""
 
     @property
+    def speech_model(self) -> str:
+        """The model that transcribes; a transcript by the same engine and model is not made twice."""
+
+    @property
     def looks(self) -> bool:
         """Whether photos are analysed; when False the pipeline does not fetch their bytes."""
 

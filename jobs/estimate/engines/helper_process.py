@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def work(head: dict[str, Any], body: bytes) -> _Request:
-    """Do one piece of work; what is wrong with the file comes back as {"problem"}, an extra not installed as {"missing"}."""
+    """Do one piece of work; what is wrong with the file comes back as {"problem"}, a missing extra as {"missing"}."""
     try:
         if head["work"] == "transcribe":
             return {"transcript": hearing.transcribe(body, head["content_type"])}, b""

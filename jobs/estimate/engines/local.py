@@ -6,8 +6,9 @@ It says what it is: photos are not analysed, only the labels typed on them are r
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from jobs.estimate.coverage import count
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
 from jobs.estimate.errors import Misconfigured, Transient, UnusableMedium
 from jobs.estimate.model import Draft, Drafted, Heard, ModelCall, Observations, Seen, Transcript
@@ -33,6 +34,7 @@ class LocalEngine:
 
     name = "local"
     model = f"{_SPEECH} + {_RULES}"
+    speech_model = _SPEECH
     looks = False
 
     def __init__(self) -> None:
@@ -45,14 +47,12 @@ class LocalEngine:
     async def transcribe(self, clip: Clip) -> Heard:
         """Hear one recording in the helper process."""
         medium, started = clip.medium, time.perf_counter()
-        head = {"work": "transcribe", "content_type": medium.content_type}
-        seconds = _SECONDS_AT_LEAST + _SECONDS_PER_MEGABYTE * len(clip.content) / 1e6
         try:
-            answer, _ = await self._helper.ask(head, clip.content, seconds=seconds)
+            answer = await self._hear(clip)
         except HelperTooSlow as error:
             raise Transient("Transcribing a recording took too long.") from error
         except HelperBroke as error:
-            raise Transient("The speech engine ended in the middle of a recording.") from error
+            raise UnusableMedium("This recording broke the speech engine twice; it may be damaged.") from error
         if "missing" in answer:
             raise Misconfigured("The local engine needs the packages of the extra `local`; install them.")
         if "problem" in answer:
@@ -66,6 +66,16 @@ class LocalEngine:
             seconds=round(time.perf_counter() - started, 3),
         )
         return Heard(transcript=transcript, calls=(call,))
+
+    async def _hear(self, clip: Clip) -> dict[str, Any]:
+        """Ask the helper; once more when it broke, as that need not have been the recording's fault."""
+        head = {"work": "transcribe", "content_type": clip.medium.content_type}
+        seconds = _SECONDS_AT_LEAST + _SECONDS_PER_MEGABYTE * len(clip.content) / 1e6
+        try:
+            answer, _ = await self._helper.ask(head, clip.content, seconds=seconds)
+        except HelperBroke:
+            answer, _ = await self._helper.ask(head, clip.content, seconds=seconds)
+        return answer
 
     async def look(self, photo: Photo) -> Seen:
         """Say that nobody looked; there is no eye here yet."""
@@ -116,8 +126,3 @@ def _summary(material: Material, transcripts: Sequence[Transcript], reading: Rea
 def _coverage(reading: Reading) -> Iterator[str]:
     for words in reading.unread[:_UNREAD_SHOWN]:
         yield f"Asked for, but it could not be told what is meant: “{words}”."
-
-
-def count(number: int, noun: str) -> str:
-    """Write "1 line", "3 lines"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,106 @@
+"""Turns what the SDK raises and what a response says into our errors. Provider texts may hold keys: dropped."""
+
+from __future__ import annotations
+
+import email.utils
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import openai
+
+from jobs.estimate.errors import (
+    EngineError,
+    MalformedAnswer,
+    Misconfigured,
+    QuotaExhausted,
+    RateLimited,
+    Refused,
+    Transient,
+    UnusableMedium,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobs.estimate.engines.remote_schema import Envelope
+
+_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_REFUSALS = frozenset({"content_policy_violation", "content_filter", "image_content_policy_violation", "bio_policy"})
+_IMAGE_FAULTS = ("invalid_image", "image_", "invalid_base64_image", "unsupported_image", "empty_image")
+_TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
+
+
+@contextmanager
+def as_ours() -> Iterator[None]:
+    """Raise `EngineError`s for what the SDK raises, and for the deadline of a whole call."""
+    try:
+        yield
+    except (openai.APITimeoutError, TimeoutError) as error:
+        raise Transient("The model did not answer in time.") from error
+    except openai.APIConnectionError as error:
+        raise Transient("The model's provider could not be reached.") from error
+    except openai.APIStatusError as error:
+        raise _of_status(error) from error
+    except openai.OpenAIError as error:
+        raise EngineError(f"The model's provider failed ({type(error).__name__}).") from error
+
+
+def require_complete(answer: Envelope) -> None:
+    """Raise for a response that failed, was cut off or was filtered."""
+    if answer.status == "failed" or answer.error is not None:
+        raise _of_code(answer.error.code if answer.error else None)
+    if answer.status == "incomplete":
+        reason = answer.incomplete_details.reason if answer.incomplete_details else None
+        if reason == "content_filter":
+            raise Refused("The model's answer was withheld by its provider's filter.")
+        raise MalformedAnswer("The model's answer was cut off before its end.")
+    if answer.status != "completed":
+        raise MalformedAnswer(f"The model answered with the state “{answer.status[:40]}”.")
+
+
+def _of_status(error: openai.APIStatusError) -> EngineError | UnusableMedium:
+    code = error.code or error.type
+    status = error.status_code
+    wait = retry_after(error.response.headers)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return _too_many(code, wait)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRY_AGAIN:
+        return Transient(f"The model's provider had a fault (HTTP {status}).", retry_after_s=wait)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return Misconfigured("The model's provider does not accept our key (OPENAI_API_KEY).")
+    if status == HTTPStatus.NOT_FOUND:
+        return Misconfigured("The model's provider does not know the model or the endpoint.")
+    if code in _NO_CREDIT or status == HTTPStatus.PAYMENT_REQUIRED:
+        return QuotaExhausted("The account at the model's provider has no credit left.")
+    return _of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
+
+
+def _too_many(code: str | None, wait: float | None) -> EngineError:
+    if code in _NO_CREDIT:
+        return QuotaExhausted("The account at the model's provider has no credit left.")
+    return RateLimited("The model's provider asked us to slow down.", retry_after_s=wait)
+
+
+def _of_code(code: str | None, *, default: EngineError | None = None) -> EngineError | UnusableMedium:
+    if code in _REFUSALS:
+        return Refused("The model's provider declined this request.")
+    if code == "rate_limit_exceeded":
+        return RateLimited("The model's provider asked us to slow down.")
+    if code and code.startswith(_IMAGE_FAULTS):
+        return UnusableMedium("The model's provider could not open this photo.")
+    return default or Transient("The model's provider failed while answering.")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how long to wait, in seconds: `retry-after-ms`, or `retry-after` as seconds or as a date."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(float(headers[name]) * scale, 0.0)
+        except (KeyError, ValueError):
+            continue
+    date = email.utils.parsedate_tz(headers.get("retry-after", ""))
+    if date is None:
+        return None
+    return max(email.utils.mktime_tz(date) - datetime.now(UTC).timestamp(), 0.0)

@@ -1,0 +1,121 @@
+"""Hears each recording and looks at each photo, one by one, with a checkpoint after each.
+
+A rescued job goes on behind its last checkpoint, so it repeats at most one model call. One file that cannot be used
+is that file's problem; a model that fails is the job's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jobs.estimate.engines.base import Clip, Photo
+from jobs.estimate.errors import Refused, UnusableMedium
+from jobs.estimate.model import Heard, Seen, Value
+from jobs.estimate.steps import Step, step
+from store.errors import NotFound, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from jobs.context import JobContext
+    from jobs.estimate.engines.base import Engine
+    from jobs.estimate.gather import Gathered
+    from jobs.estimate.material import FetchBytes, Medium
+    from jobs.estimate.model import ModelCall, Observations, Transcript
+
+_REFUSED = "The model declined to work on it."
+_GONE = "The file is not in the store any more. Upload it again."
+
+Result = TypeVar("Result", bound=Value)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What came of the media; `problems` are new ones, in plain words."""
+
+    transcripts: dict[UUID, Transcript] = field(default_factory=dict)
+    observations: dict[UUID, Observations] = field(default_factory=dict)
+    problems: dict[UUID, str] = field(default_factory=dict)
+    calls: list[ModelCall] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaWork:
+    """One attempt's way through the media of one visit."""
+
+    ctx: JobContext
+    engine: Engine
+    fetch: FetchBytes
+    gathered: Gathered
+
+    async def run(self) -> Findings:
+        """Do the steps transcribe and look."""
+        findings = Findings()
+        material = self.gathered.material
+        async with step(self.ctx, Step.TRANSCRIBE, len(material.recordings)) as progress:
+            for medium in material.recordings:
+                await self._hear(medium, findings)
+                await progress.advance(str(medium.media_id))
+        async with step(self.ctx, Step.LOOK, len(material.photos)) as progress:
+            for medium in material.photos:
+                await self._look(medium, findings)
+                await progress.advance(str(medium.media_id))
+        return findings
+
+    async def _hear(self, medium: Medium, findings: Findings) -> None:
+        if medium.problem:
+            return
+        known = self.gathered.known.get(medium.media_id)
+        if known and (known.engine, known.model) == (self.engine.name, self.engine.speech_model):
+            findings.transcripts[medium.media_id] = known
+            return
+        heard = await self._once(Step.TRANSCRIBE, medium, Heard, findings, self._transcribe)
+        if heard is not None:
+            findings.transcripts[medium.media_id] = heard.transcript
+            findings.calls += heard.calls
+
+    async def _look(self, medium: Medium, findings: Findings) -> None:
+        if medium.problem or not self.engine.looks:
+            return
+        seen = await self._once(Step.LOOK, medium, Seen, findings, self._see)
+        if seen is not None:
+            findings.observations[medium.media_id] = seen.observations
+            findings.calls += seen.calls
+
+    async def _once(
+        self,
+        which: Step,
+        medium: Medium,
+        kind: type[Result],
+        findings: Findings,
+        work: Callable[[Medium], Awaitable[Result]],
+    ) -> Result | None:
+        """Do the work unless an earlier attempt did; None when the file turned out to be unusable."""
+        self.ctx.raise_if_cancelled()
+        key = str(medium.media_id)
+        kept = await self.ctx.checkpoint_get(which, key)
+        if kept is None:
+            kept = await self._outcome(medium, work)
+            await self.ctx.checkpoint_put(which, key, kept)
+        if "problem" in kept:
+            findings.problems[medium.media_id] = kept["problem"]
+            return None
+        return kind.model_validate(kept)
+
+    async def _outcome(self, medium: Medium, work: Callable[[Medium], Awaitable[Value]]) -> dict[str, Any]:
+        try:
+            return (await work(medium)).as_json()
+        except UnusableMedium as error:
+            return {"problem": str(error)}
+        except Refused:
+            return {"problem": _REFUSED}
+        except (NotFound, TooLarge):
+            return {"problem": _GONE}
+
+    async def _transcribe(self, medium: Medium) -> Heard:
+        return await self.engine.transcribe(Clip(medium, await self.fetch(medium)))
+
+    async def _see(self, medium: Medium) -> Seen:
+        return await self.engine.look(Photo(medium, await self.fetch(medium)))
