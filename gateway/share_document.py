@@ -23,8 +23,6 @@ class Photo:
     id: str
     number: int
     label: str
-    width: int | None
-    height: int | None
 
     @property
     def alt(self) -> str:
@@ -97,9 +95,10 @@ class Document:
 
     @property
     def photos(self) -> tuple[Photo, ...]:
-        """The cited photos, numbered from 1."""
-        rows = enumerate(self.source["photos"], start=1)
-        return tuple(Photo(row["id"], n, row["label"], row["width"], row["height"]) for n, row in rows)
+        """The cited photos, numbered from 1 in the order the lines first cite them."""
+        known = {row["id"]: row for row in self.source["photos"]}
+        cited = dict.fromkeys(key for line in self.source["lines"] for key in line["photos"] if key in known)
+        return tuple(Photo(key, number, known[key]["label"]) for number, key in enumerate(cited, start=1))
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -143,6 +142,11 @@ class Document:
     def valid_until(self) -> str:
         """The moment the link, and the offer in it, ends."""
         return moment(self._moment(self.source["share"]["expires_at"]))
+
+    @property
+    def valid_until_day(self) -> str:
+        """The day of that moment."""
+        return day(self._moment(self.source["share"]["expires_at"]))
 
     @property
     def decided(self) -> str:

@@ -164,8 +164,7 @@ CREATE FUNCTION scopekit.share_session(p_token_hash bytea, p_session_hash bytea)
                 ) ORDER BY l.position), '[]')
             FROM public.estimate_lines l WHERE l.estimate_id = e.id),
         'photos', (
-            SELECT coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'label', m.label, 'width', m.width,
-                                                         'height', m.height) ORDER BY m.created_at, m.id), '[]')
+            SELECT coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'label', m.label)), '[]')
             FROM scopekit.cited_photos(e.id) m),
         'decision', (
             -- What was written with it is between its writer and the contractor.

@@ -92,7 +92,17 @@ def customer_of(client: httpx.AsyncClient, share: dict[str, Any]) -> Customer:
     return Customer(httpx.AsyncClient(transport=transport, base_url=client.base_url), share["url"])
 
 
-async def _add_media(  # noqa: PLR0913 - one argument a column
+def client_of(app: Any) -> httpx.AsyncClient:
+    """Call an app whose context was changed after its start."""
+
+    async def with_state(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] = {"context": app.state.context}
+        await app(scope, receive, send)
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=with_state), base_url="http://gateway.test")
+
+
+async def _add_media(
     conn: Connection, tenant: Tenant, visit: UUID, media: UUID, kind: str, content_type: str, label: str
 ) -> None:
     await conn.execute(

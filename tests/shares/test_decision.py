@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from store import estimates
 from store.pool import Database
 from tests.shares.documents import Customer, Visit, customer_of, make_share, save_next, share_now
 from tests.tenants import Tenant
@@ -130,8 +131,6 @@ async def test_an_edit_and_an_acceptance_never_pass_each_other(
             while not await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
                                            " AND query LIKE '%decide_share%'"):  # fmt: skip
                 await asyncio.sleep(0)
-        from store import estimates
-
         await estimates.save_version(conn, visit.new)
     assert (await answering).status_code == 409
     assert await _status(admin, visit) == "draft"

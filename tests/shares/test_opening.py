@@ -61,9 +61,7 @@ async def test_the_session_is_of_this_browser_and_this_link(
     assert "Open the estimate" in (await customer_of(client, share).look()).text
 
 
-async def test_the_cookie_is_secure_where_the_link_is(
-    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
-) -> None:
+async def test_the_cookie_is_secure_where_the_link_is(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
     """Behind https the cookie never travels in the clear."""
     share = await make_share(client, tenant, visit)
     answer = await client.post(
@@ -119,9 +117,7 @@ async def test_a_second_click_takes_no_second_view(client: httpx.AsyncClient, te
     assert "Replace gutter" in (await customer.look()).text
 
 
-async def test_a_link_without_a_limit_is_never_used_up(
-    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
-) -> None:
+async def test_a_link_without_a_limit_is_never_used_up(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
     """No max_views: every browser may open it, and remaining is null."""
     share = await make_share(client, tenant, visit)
     for _ in range(3):
@@ -149,7 +145,7 @@ async def test_a_link_that_ended_ends_its_sessions(
     share = await make_share(client, tenant, visit)
     reader = customer_of(client, share)
     await reader.open()
-    await admin.execute(f"UPDATE shares SET {column} = now() WHERE id = $1", share["id"])  # noqa: S608
+    await admin.execute(f"UPDATE shares SET {column} = now() WHERE id = $1", share["id"])
     answers = [await reader.look(), await reader.open(), await reader.decide(visit),
                await reader.look(f"/media/{visit.cited}")]  # fmt: skip
     assert [answer.status_code for answer in answers] == [410] * 4
