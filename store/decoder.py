@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 _ROOT = Path(__file__).parent.parent
 
-# One file: fetching it and opening it.
-FILE_SECONDS = 30.0
+# What a file may cost in processor time is its own affair; beyond it, it is too hard.
+CPU_SECONDS = 20.0
+# What it takes on the clock, fetching included, is the machine's: beyond it nobody looked.
+FILE_SECONDS = 60.0
 START_SECONDS = 20.0
 READY = b"ready\n"
 WAITING = 64
@@ -40,7 +42,10 @@ class Decoder:
     rather than a ProcessPoolExecutor, whose helpers import the gateway and cannot be killed one by one.
     """
 
-    def __init__(self, helpers: int = 2, *, file_seconds: float = FILE_SECONDS) -> None:
+    def __init__(
+        self, helpers: int = 2, *, cpu_seconds: float = CPU_SECONDS, file_seconds: float = FILE_SECONDS
+    ) -> None:
+        self._cpu_seconds = cpu_seconds
         self._file_seconds = file_seconds
         self._threads = ThreadPoolExecutor(helpers, thread_name_prefix="decoder")
         self._idle: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
@@ -68,7 +73,9 @@ class Decoder:
 
         Raises `Unavailable` when the file could not be looked at, through no fault of its own.
         """
-        answer, _ = await self._ask({"url": url, "content_type": content_type, "edge": None})
+        answer, _ = await self._ask(
+            {"url": url, "content_type": content_type, "edge": None, "cpu_seconds": self._cpu_seconds}
+        )
         match answer["outcome"]:
             case "checked":
                 return Findings(**answer["findings"])
@@ -81,7 +88,9 @@ class Decoder:
 
         Raises `Unprocessable` when the photo cannot be opened, `Unavailable` when it could not be looked at.
         """
-        answer, body = await self._ask({"url": url, "content_type": content_type, "edge": edge})
+        answer, body = await self._ask(
+            {"url": url, "content_type": content_type, "edge": edge, "cpu_seconds": self._cpu_seconds}
+        )
         match answer["outcome"]:
             case "rendered":
                 return body
@@ -107,9 +116,10 @@ class Decoder:
         except _NotStarted:
             _log.error("A decoder's helper does not start")
             return {"outcome": "unreachable"}, b""
-        except (OSError, ValueError, EOFError) as error:
-            _log.warning("A file broke its helper", content_type=request["content_type"], error=type(error).__name__)
-            return {"outcome": "unreachable" if helper.retired else "broke"}, b""
+        except (OSError, ValueError, EOFError):
+            outcome = "unreachable" if helper.blameless else "broke"
+            _log.warning("A helper ended over a file", content_type=request["content_type"], outcome=outcome)
+            return {"outcome": outcome}, b""
         finally:
             self._idle.put(helper)
 
@@ -124,7 +134,13 @@ class _Helper:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self.retired = False
+        self._out_of_time = False
         self._lock = threading.Lock()
+
+    @property
+    def blameless(self) -> bool:
+        """Whether the last file was given up for reasons not its own."""
+        return self.retired or self._out_of_time
 
     def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
         """Send one request and wait for its answer; past `seconds` the process is killed.
@@ -132,7 +148,8 @@ class _Helper:
         Raises `_NotStarted`, or OSError, ValueError or EOFError when it is gone before its answer is complete.
         """
         process = self._running()
-        deadline = threading.Timer(seconds, process.kill)
+        self._out_of_time = False
+        deadline = threading.Timer(seconds, self._give_up, [process])
         deadline.start()
         try:
             return _exchange(process, request)
@@ -149,6 +166,10 @@ class _Helper:
             process = self._process
         if process is not None:
             self._drop(process)
+
+    def _give_up(self, process: subprocess.Popen[bytes]) -> None:
+        self._out_of_time = True
+        process.kill()
 
     def _running(self) -> subprocess.Popen[bytes]:
         with self._lock:

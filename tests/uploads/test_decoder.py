@@ -1,7 +1,10 @@
 import asyncio
+import fcntl
 import io
 import os
 import signal
+import termios
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +40,16 @@ def _helper(decoder: Decoder) -> int:
     return process.pid
 
 
+def _has_been_asked(decoder: Decoder) -> bool:
+    """Tell whether a request lies in the helper's pipe."""
+    process = decoder._helpers[0]._process
+    assert process is not None
+    assert process.stdin is not None
+    waiting = array("i", [0])
+    fcntl.ioctl(process.stdin.fileno(), termios.FIONREAD, waiting)
+    return waiting[0] > 0
+
+
 async def test_one_helper_looks_at_many_files(decoder: Decoder, url: str) -> None:
     """It is started once and answers in turn, findings and pictures alike."""
     first = await decoder.check(url, "image/jpeg")
@@ -46,14 +59,43 @@ async def test_one_helper_looks_at_many_files(decoder: Decoder, url: str) -> Non
     assert _helper(decoder) == pid
 
 
-async def test_a_file_that_takes_too_long_costs_its_helper_only(url: str) -> None:
-    """Past its time the helper is killed, the file has a problem, and the next file finds a new helper."""
+async def test_a_file_that_takes_too_much_work_costs_its_helper_only(
+    url: str, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Past its processor time the file has a problem, and the next file finds a new helper."""
+    key = f"{tenant.id}/large"
+    await objects.put(key, files.jpeg(5000, 5000, exif=False), content_type="image/jpeg")
+    hard = await objects.presign_get(key, ttl=60, internal=True)
+    with Decoder(1, cpu_seconds=0.1) as decoder:
+        assert (await decoder.check(url, "image/jpeg")).problem is None
+        pid = _helper(decoder)
+        assert (await decoder.check(hard, "image/jpeg")).problem == TOO_HARD
+        assert (await decoder.check(url, "image/jpeg")).problem is None
+        assert _helper(decoder) != pid
+
+
+async def test_a_file_that_kills_its_helper_is_too_hard(decoder: Decoder, url: str) -> None:
+    """A crash in a decoder's own code, or the kernel's memory guard, is the file's problem."""
+    await decoder.check(url, "image/jpeg")
+    pid = _helper(decoder)
+    os.kill(pid, signal.SIGSTOP)
+    under_way = asyncio.create_task(decoder.check(url, "image/jpeg"))
+    async with asyncio.timeout(10):
+        while not _has_been_asked(decoder):  # noqa: ASYNC110 - a stopped process tells nobody
+            await asyncio.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        assert (await under_way).problem == TOO_HARD
+
+
+async def test_a_machine_without_time_blames_no_file(url: str) -> None:
+    """A helper that gets no turn is replaced, and the file is not called broken."""
     with Decoder(1, file_seconds=0.5) as decoder:
         await decoder.check(url, "image/jpeg")
         pid = _helper(decoder)
         os.kill(pid, signal.SIGSTOP)
         async with asyncio.timeout(10):
-            assert (await decoder.check(url, "image/jpeg")).problem == TOO_HARD
+            with pytest.raises(Unavailable):
+                await decoder.check(url, "image/jpeg")
         assert (await decoder.check(url, "image/jpeg")).problem is None
         assert _helper(decoder) != pid
 
