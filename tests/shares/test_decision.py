@@ -9,7 +9,15 @@ import pytest
 
 from store import estimates
 from store.pool import Database
-from tests.shares.documents import Customer, Visit, customer_of, make_share, save_next, share_now
+from tests.shares.documents import (
+    Customer,
+    Visit,
+    customer_of,
+    make_share,
+    save_next,
+    share_now,
+    until_somebody_waits_for,
+)
 from tests.tenants import Tenant
 
 
@@ -127,10 +135,7 @@ async def test_an_edit_and_an_acceptance_never_pass_each_other(
     async with service.as_system() as conn:
         await conn.execute("SELECT 1 FROM site_visits WHERE id = $1 FOR NO KEY UPDATE", visit.id)
         answering = asyncio.create_task(reader.decide(visit))
-        async with asyncio.timeout(10):
-            while not await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                                           " AND query LIKE '%decide_share%'"):  # fmt: skip
-                await asyncio.sleep(0)
+        await until_somebody_waits_for(conn.get_server_pid(), admin)
         await estimates.save_version(conn, visit.new)
     assert (await answering).status_code == 409
     assert await _status(admin, visit) == "draft"
@@ -188,9 +193,7 @@ async def test_a_revocation_on_the_way_wins(
     async with admin.transaction():
         await admin.execute("SELECT 1 FROM site_visits WHERE id = $1 FOR UPDATE", visit.id)
         answering = asyncio.create_task(reader.decide(visit))
-        async with asyncio.timeout(10):
-            while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-                await asyncio.sleep(0)
+        await until_somebody_waits_for(admin.get_server_pid(), admin)
         await admin.execute("UPDATE shares SET revoked_at = now() WHERE id = $1", share_id)
     assert (await answering).status_code == 403
     assert await _status(admin, visit) == "draft"
