@@ -22,8 +22,7 @@ function chipFace({ source, media_id, quote, start_ms }, visit) {
 }
 
 function photoName(mediaId, visit) {
-  const photos = [...visit.media.values()].filter((medium) => medium.media_type === "photo");
-  const index = photos.findIndex((medium) => medium.id === mediaId);
+  const index = visit.photos.findIndex((medium) => medium.id === mediaId);
   return index < 0 ? "Photo (removed)" : `Photo ${index + 1}`;
 }
 

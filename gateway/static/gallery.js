@@ -41,11 +41,11 @@ export class Gallery {
 
   #show(id, item, medium) {
     const kind = medium?.media_type ?? (item.kind || kindOf(item.contentType) || "photo");
-    const card = this.#cards.get(id) ?? this.#add(id, kind);
+    const card = this.#cards.get(id) ?? this.#add(id, kind, medium?.sequence ?? item?.sequence ?? Infinity);
     card.show({ item, medium });
   }
 
-  #add(id, kind) {
+  #add(id, kind, sequence) {
     const item = () => this.uploads.of(this.visit.id).find(({ mediaId }) => mediaId === id);
     const card = new Card(id, kind, {
       retry: () => this.uploads.retry(item()),
@@ -54,7 +54,9 @@ export class Gallery {
       saveLabel: (text, options) => this.visit.saveLabel(id, text, options),
     });
     this.#cards.set(id, card);
-    byId(kind === "audio" ? "recordings" : "photos").append(card.element);
+    const list = byId(kind === "audio" ? "recordings" : "photos");
+    card.element.dataset.sequence = sequence;
+    list.insertBefore(card.element, [...list.children].find((other) => Number(other.dataset.sequence) > sequence) ?? null);
     return card;
   }
 

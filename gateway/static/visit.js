@@ -23,6 +23,13 @@ export class Visit extends EventTarget {
     return this.details.title || this.details.customer_name || this.details.address || "Untitled visit";
   }
 
+  /** As they are numbered on the page and in the estimate's own notes. */
+  get photos() {
+    return [...this.media.values()]
+      .filter((medium) => medium.media_type === "photo")
+      .sort((one, other) => (one.sequence ?? Infinity) - (other.sequence ?? Infinity));
+  }
+
   get lastSequence() {
     return Math.max(0, ...[...this.media.values()].map((medium) => medium.sequence ?? 0));
   }

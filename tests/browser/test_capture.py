@@ -1,0 +1,133 @@
+"""Capturing on site: bad signal, bad files, a microphone, a thumb."""
+
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import PHONE, OpenPerson, sign_in
+from tests.browser.console import Console
+from tests.browser.person import Person
+from tests.product import Product
+from tests.tenants import Tenant
+
+pytestmark = pytest.mark.browser
+
+# WCAG 2.5.5: a target a thumb can hit.
+TOUCH_PX = 44
+_TARGETS = """
+() => [...document.querySelectorAll("button, a, select, summary, label.tile, input:not([type=file])")]
+  .map((target) => [target.id || target.textContent.trim(), target.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 0)
+  .map(([name, box]) => [name, Math.min(box.width, box.height)])
+"""
+
+
+async def test_a_file_sent_without_signal_goes_up_when_it_is_back(
+    contractor: Person, api: httpx.AsyncClient, captured: dict[str, Path]
+) -> None:
+    """The card says that it keeps trying; the file arrives once, under its first id."""
+    contractor.expects_refusals = True
+    console = Console(contractor)
+    await console.new_visit("Basement without signal")
+    await contractor.page.context.set_offline(True)
+    await console.add_files(captured["jpeg"])
+    await expect(console.card("Hallway wall.jpg")).to_contain_text("trying again")
+    await expect(contractor.page.get_by_text("Waiting for 1 upload to finish.")).to_be_visible()
+    media_id = await console.card("Hallway wall.jpg").get_attribute("data-media-id")
+    await contractor.page.context.set_offline(False)
+    await console.see_stored("Hallway wall.jpg")
+    held = await api.get(f"/v1/visits/{console.visit_id}/media")
+    assert [medium["id"] for medium in held.json()["media"]] == [media_id]
+
+
+async def test_a_file_that_is_not_what_it_says_is_refused_on_its_own_card(
+    contractor: Person, captured: dict[str, Path], tmp_path: Path
+) -> None:
+    """A text named .jpg is refused with the reason; the photo beside it is stored all the same."""
+    contractor.expects_refusals = True
+    liar, spreadsheet = tmp_path / "liar.jpg", tmp_path / "prices.csv"
+    liar.write_text("not a picture at all")
+    spreadsheet.write_text("a,b")
+    console = Console(contractor)
+    await console.new_visit("Two bad files")
+    await console.add_files(liar, spreadsheet, captured["jpeg"])
+    await console.see_stored("Hallway wall.jpg")
+    await expect(console.card("liar.jpg")).to_have_attribute("data-state", "refused")
+    await expect(console.card("prices.csv")).to_contain_text("Photos can be JPEG, PNG, WebP or HEIC")
+    await console.card("liar.jpg").get_by_role("button", name="Remove").click()
+    await console.card("liar.jpg").get_by_text("Remove?").click()
+    await expect(console.card("liar.jpg")).to_have_count(0)
+    await contractor.shoot("refused")
+
+
+async def test_a_voice_note_is_recorded_kept_and_played(contractor: Person) -> None:
+    """The microphone's note shows its running time, is stored with its length, and plays."""
+    console = Console(contractor)
+    page = contractor.page
+    await console.new_visit("Spoken on site")
+    await page.get_by_role("button", name="Voice note").click()
+    await expect(page.locator("#record-time")).to_have_text("0:01")
+    await page.get_by_role("button", name="Stop and keep").click()
+    note = page.get_by_role("list", name="Recordings").get_by_role("listitem")
+    await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
+    await expect(note).to_contain_text("0:01")
+    heard: float = await note.locator("audio").evaluate(
+        """audio => new Promise((done) => {
+          audio.addEventListener("timeupdate", () => audio.currentTime > 0 && done(audio.currentTime));
+          audio.play();
+        })"""
+    )
+    assert heard > 0
+
+
+async def test_a_discarded_recording_leaves_nothing(contractor: Person) -> None:
+    """Discard goes back to where it was, without a card."""
+    console = Console(contractor)
+    page = contractor.page
+    await console.new_visit("Never mind")
+    await page.get_by_role("button", name="Voice note").click()
+    await page.get_by_role("button", name="Discard").click()
+    await expect(page.get_by_role("button", name="Voice note")).to_be_focused()
+    await expect(page.get_by_role("list", name="Recordings")).to_be_hidden()
+
+
+async def test_notes_typed_right_before_leaving_are_kept(contractor: Person) -> None:
+    """A page that goes away sends what was typed a moment ago."""
+    console = Console(contractor)
+    await console.new_visit("In a hurry")
+    await contractor.page.get_by_role("textbox", name="Notes").fill("Two gutters, 40 lf each")
+    await contractor.page.reload()
+    await expect(contractor.page.get_by_role("textbox", name="Notes")).to_have_value("Two gutters, 40 lf each")
+
+
+async def test_a_photo_taken_by_another_device_appears(
+    contractor: Person, api: httpx.AsyncClient, captured: dict[str, Path]
+) -> None:
+    """What a colleague's phone uploads to the same visit shows up by itself."""
+    console = Console(contractor)
+    await console.new_visit("Two of us")
+    await expect(contractor.page.locator("#connection")).to_have_text("Live")
+    headers = {"content-type": "image/jpeg", "x-media-id": str(uuid4()), "x-file-name": "theirs.jpg"}
+    photo = captured["jpeg"].read_bytes()
+    sent = await api.post(f"/v1/visits/{console.visit_id}/media", headers=headers, content=photo)
+    assert sent.status_code == httpx.codes.CREATED
+    await console.see_stored("theirs.jpg")
+
+
+async def test_every_button_is_large_enough_for_a_thumb(
+    open_person: OpenPerson, server: Product, tenant: Tenant, captured: dict[str, Path]
+) -> None:
+    """On a phone, nothing to press is smaller than 44 px, and nothing hangs out of the page."""
+    person = await sign_in(await open_person(**PHONE), server, tenant)
+    console = Console(person)
+    await console.new_visit("On the phone")
+    await console.add_files(captured["jpeg"], captured["voice"])
+    await console.see_stored("Hallway wall.jpg", "Walkthrough.webm")
+    await person.shoot("phone-capture")
+    targets: list[tuple[str, float]] = await person.page.evaluate(_TARGETS)
+    assert [target for target in targets if target[1] < TOUCH_PX - 0.5] == []
+    widths: list[int] = await person.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1]

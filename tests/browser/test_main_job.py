@@ -1,0 +1,120 @@
+"""The main job: from a site visit to a customer's yes."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import pictures
+from tests.browser.conftest import OpenPerson
+from tests.browser.console import STEPS, Console
+from tests.browser.person import Person
+
+pytestmark = pytest.mark.browser
+
+NOTES = "Paint 640 sq ft of interior walls, two coats.\nOne custom walnut mantel."
+
+
+async def test_a_visit_becomes_an_estimate_that_the_customer_accepts(
+    contractor: Person, open_person: OpenPerson, captured: dict[str, Path]
+) -> None:
+    """Photos, a voice note and notes go in; a priced estimate with evidence comes out, live; the customer accepts."""
+    console = Console(contractor)
+    await console.new_visit("Hallway and kitchen refresh", customer="Maria Lopez", address="2207 Kinney Ave, Austin")
+    await _capture(console, captured)
+    await _watch_the_estimate_arrive(console)
+    await _read_the_estimate(console)
+    await _follow_the_evidence(console)
+    await _customer_accepts(console, await open_person())
+
+
+async def _capture(console: Console, captured: dict[str, Path]) -> None:
+    await expect(console.page.get_by_role("button", name="Make the estimate")).to_be_disabled()
+    await expect(console.page.get_by_text("Add a photo, a voice note or a few words first.")).to_be_visible()
+    await console.add_files(*captured.values())
+    await console.see_stored("Hallway wall.jpg", "IMG_2201.heic", "Walkthrough.webm")
+    for photo in ("Hallway wall.jpg", "IMG_2201.heic"):  # Chromium shows no HEIC: this is the server's JPEG
+        await pictures.see_picture(console.card(photo).locator("img"))
+    await console.label("Hallway wall.jpg", "Replace 3 GFCI outlets")
+    await console.write_notes(NOTES)
+    await expect(console.page.get_by_text("From 2 photos, 1 voice note, your notes.")).to_be_visible()
+    await console.person.shoot("1-captured")
+
+
+async def _watch_the_estimate_arrive(console: Console) -> None:
+    await console.ask()
+    await expect(console.stage("transcribe")).to_have_attribute("data-status", "running")
+    await expect(console.page.locator("#connection")).to_have_text("Live")
+    await expect(console.page.get_by_role("timer")).to_have_text("0:01")
+    await console.person.shoot("2-running")
+    await console.see_estimate()
+    seen = await console.stages_seen()
+    stages = [note for note in seen if not note.startswith("line ")]
+    assert [note for note in stages if note.endswith(" completed")] == [f"{step} completed" for step in STEPS]
+    for step in STEPS:
+        assert stages.index(f"{step} running") < stages.index(f"{step} completed")
+    drafted = [index for index, note in enumerate(seen) if note.startswith("line ")]
+    assert drafted
+    assert max(drafted) < seen.index("price running"), "lines appear while they are drafted, not at the end"
+
+
+async def _read_the_estimate(console: Console) -> None:
+    """Each source gave a line; prices are the tenant's; what has none says so; what nobody looked at is said."""
+    outlets = console.line("GFCI outlet")
+    await expect(outlets).to_contain_text("3 \N{MULTIPLICATION SIGN} $145.00")
+    await expect(outlets.locator(".line-amount")).to_have_text("$435.00")
+    paint = console.line("aint").filter(has_text="640 sq ft")
+    await expect(paint.locator(".line-amount")).to_have_text("$1,344.00")
+    await expect(console.estimate.get_by_text("No price", exact=True).first).to_be_visible()
+    await expect(console.estimate.get_by_role("complementary")).to_contain_text("not analysed")
+    await paint.get_by_text("Why").click()
+    await expect(paint).to_contain_text("Interior wall paint, two coats")
+    await console.person.shoot("3-estimate", full=True)
+
+
+async def _follow_the_evidence(console: Console) -> None:
+    await console.estimate.locator('.chip[data-source="label"]').first.click()
+    await expect(console.evidence).to_be_visible()
+    await pictures.see_picture(console.evidence.get_by_role("img"))
+    await console.person.shoot("4-photo")
+    await console.page.keyboard.press("Escape")
+    await expect(console.evidence).to_be_hidden()
+
+    chip = console.estimate.locator('.chip[data-source="audio"]').last
+    minutes, _, seconds = (await chip.inner_text()).split()[0].partition(":")
+    await chip.click()
+    await expect(console.evidence.get_by_role("blockquote")).not_to_be_empty()
+    second = int(minutes) * 60 + int(seconds)
+    assert second >= 1, "the last thing said is not at the start"
+    assert await console.plays_from(second) < second + 5
+    await console.person.shoot("5-voice")
+    await console.evidence.get_by_role("button", name="Close").click()
+
+    await console.estimate.locator('.chip[data-source="notes"]').first.click()
+    await expect(console.evidence.locator("mark")).to_contain_text("640 sq ft")
+    await console.page.keyboard.press("Escape")
+
+
+async def _customer_accepts(console: Console, customer: Person) -> None:
+    link = await console.make_link("Maria Lopez")
+    share = console.page.locator("#share-list").get_by_role("listitem")
+    await expect(share).to_contain_text("Not opened yet")
+    await console.person.shoot("6-link", full=True)
+
+    await customer.page.goto(link)
+    await expect(customer.page.get_by_text("$")).to_have_count(0)  # nothing is told to a preview
+    await customer.page.get_by_role("button", name="Open the estimate").click()
+    await expect(customer.page.get_by_role("heading", level=1, name="Estimate")).to_be_visible()
+    await expect(customer.page.locator("#lines")).to_contain_text("$435.00")
+    await customer.shoot("7-customer", full=True)
+    await expect(console.page.get_by_text("Maria Lopez opened the estimate.")).to_be_visible()
+
+    await customer.page.get_by_label("Your full name").fill("Maria Lopez")
+    await customer.page.get_by_role("button", name="Accept the estimate").click()
+    await expect(customer.page.get_by_role("status", name="Answer")).to_contain_text("Accepted by Maria Lopez")
+    await expect(console.page.get_by_text("Maria Lopez accepted the estimate.")).to_be_visible()
+    await expect(share).to_contain_text("Accepted")
+    await console.page.locator("#share").scroll_into_view_if_needed()
+    await console.person.shoot("8-accepted")
+    await customer.shoot("9-customer-accepted")
+    pictures.keep_for_readme(console.person.shots / "3-estimate.png")
