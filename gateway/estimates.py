@@ -14,8 +14,8 @@ from gateway.auth import Principal, authenticate, require_flag
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import context_of
 from gateway.line_edits import LineEdit, apply_edit, differences
-from store import estimates, visits
-from store.errors import Conflict, InvalidInput, NotFound
+from store import estimates, money, visits
+from store.errors import Conflict, InvalidInput, NotFound, Unprocessable
 from store.pool import Connection
 
 _ETAG = re.compile(r'^(?:W/)?"?(\d{1,9})"?$')
@@ -64,8 +64,11 @@ async def put_lines(request: Request) -> Response:
 
 
 def _next(estimate: dict[str, Any], edit: LineEdit, principal: Principal) -> estimates.NewEstimate:
-    """Carry everything but the lines over: the engine and model are still where the lines come from."""
-    return estimates.NewEstimate(
+    """Carry everything but the lines over: the engine and model are still where the lines come from.
+
+    Raises `Unprocessable` for lines that do not fit.
+    """
+    new = estimates.NewEstimate(
         tenant_id=principal.tenant_id,
         visit_id=estimate["visit_id"],
         engine=estimate["engine"],
@@ -77,6 +80,9 @@ def _next(estimate: dict[str, Any], edit: LineEdit, principal: Principal) -> est
         coverage=estimate["coverage"],
         created_by=principal.user_id,
     )
+    if new.sums.total > money.MOST:
+        raise Unprocessable(f"The total is too large: at most {money.MOST:,} fits.")
+    return new
 
 
 async def _admit(request: Request) -> Principal:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 CENT = Decimal("0.01")
+# The largest amount, tax or total that numeric(14, 2) holds.
+MOST = Decimal("999999999999.99")
 # Wide enough for numeric(12, 3) times numeric(12, 2), whatever context the caller's thread has.
 _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
 
