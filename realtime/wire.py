@@ -62,7 +62,7 @@ def opening(*, last_seq: int, recovered: bool, retry_ms: int) -> bytes:
 
 def snapshot(visit_id: str, seq: int, job_id: UUID | None, payload: bytes, created_at: datetime) -> bytes:
     """Encode the state at position `seq` as a message of type `snapshot`; `payload` is JSON on one line."""
-    head = orjson.dumps({"visit_id": visit_id, "seq": seq, "job_id": job_id, "type": "snapshot"})
+    head = orjson.dumps({"visit_id": visit_id, "seq": seq, "job_id": job_id, "type": "snapshot"}, default=str)
     tail = orjson.dumps({"created_at": created_at}, option=orjson.OPT_UTC_Z)
     return message(seq, b'%b,"payload":%b,%b' % (head[:-1], payload, tail[1:]))
 

@@ -54,7 +54,10 @@ async def notify(conn: Connection, channel: str, text: str) -> None:
 
 
 def storable(value: Any) -> Any:
-    """Return a JSON value that jsonb takes: U+0000 and lone surrogates, which it refuses, become U+FFFD."""
+    """Return a JSON value that jsonb takes: U+0000 and lone surrogates, which it refuses, become U+FFFD.
+
+    A whole number beyond 64 bits, which our encoder refuses, becomes text.
+    """
     match value:
         case str():
             return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -62,5 +65,7 @@ def storable(value: Any) -> Any:
             return {storable(key): storable(item) for key, item in value.items()}
         case list() | tuple():
             return [storable(item) for item in value]
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
         case _:
             return value

@@ -1,0 +1,1 @@
+"""From an INSERT to bytes on a socket."""

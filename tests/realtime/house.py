@@ -1,0 +1,123 @@
+"""The streams' part of the gateway on a real uvicorn in the test's own loop, with a hub the test may tune."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import uvicorn
+from starlette.applications import Starlette
+
+from config.settings import Settings
+from gateway import progress
+from gateway.app import _middleware
+from gateway.auth import Authenticator
+from gateway.context import Context
+from gateway.errors import HANDLERS
+from gateway.server import Server
+from jobs.queue import JobQueue
+from realtime.hub import Hub
+from store import events, visits
+from store.pool import Database
+from tests.realtime.watcher import eventually
+from tests.tenants import Tenant
+
+DRAIN_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class House:
+    """A running gateway: its address, its hub and its server."""
+
+    url: str
+    hub: Hub
+    server: Server
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, **hub_options: Any) -> AsyncIterator[House]:
+    """Serve the routes of gateway/progress.py until the block is left."""
+    async with (
+        _database(settings) as db,
+        JobQueue.open(settings) as queue,
+        Hub.open(settings, db, **hub_options) as hub,
+        _serve(_app(settings, _context(settings, db, queue, hub))) as (url, server),
+    ):
+        yield House(url, hub, server)
+        await hub.stop()  # so that uvicorn has nothing to wait for
+
+
+async def make_visit(db: Database, tenant: Tenant) -> UUID:
+    """Open a visit of the tenant."""
+    async with db.as_user(tenant.claims) as conn:
+        row = await visits.create(conn, tenant_id=tenant.id, user_id=tenant.user_id)
+    visit_id: UUID = row["id"]
+    return visit_id
+
+
+async def tell(
+    db: Database, tenant: Tenant, visit_id: UUID, *types: str, payload: Any = None, job_id: UUID | None = None
+) -> int:
+    """Insert events, each in a transaction of its own; returns the last seq."""
+    seq = 0
+    for type_ in types:
+        async with db.as_user(tenant.claims) as conn:
+            seq = await events.append(
+                conn, tenant_id=tenant.id, visit_id=visit_id, type=type_, payload=payload, job_id=job_id
+            )
+    return seq
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
+    db = await Database.open(str(settings.database_url), name="test-house", size=6)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Context:
+    nothing = cast("Any", None)
+    return Context(
+        settings=settings,
+        db=db,
+        objects=nothing,
+        decoder=nothing,
+        queue=queue,
+        hub=hub,
+        auth=Authenticator(settings),
+        templates=nothing,
+    )
+
+
+def _app(settings: Settings, context: Context) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        yield {"context": context}
+
+    return Starlette(
+        routes=progress.routes, middleware=_middleware(settings), exception_handlers=HANDLERS, lifespan=lifespan
+    )
+
+
+@asynccontextmanager
+async def _serve(app: Starlette) -> AsyncIterator[tuple[str, Server]]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    # A stalled reader's socket is full after some KB, not after the megabytes loopback would take.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+    config = uvicorn.Config(
+        app, http="httptools", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
+    server = Server(config, drain_s=DRAIN_SECONDS)
+    serving = asyncio.create_task(server._serve([listener]))
+    try:
+        await eventually(lambda: server.started)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
+    finally:
+        server.should_exit = True
+        async with asyncio.timeout(10):
+            await serving

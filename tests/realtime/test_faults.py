@@ -1,0 +1,191 @@
+"""What goes wrong between the table and the hub, and that no client notices."""
+
+import asyncio
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from config.settings import Settings
+from realtime import feed
+from realtime.hub import Hub
+from realtime.listener import NAME
+from store.pool import Database
+from tests.realtime.house import House, open_house, tell
+from tests.realtime.proxy import proxy_to
+from tests.realtime.watcher import eventually, is_open, path, watch
+from tests.stack import Services
+from tests.tenants import Tenant
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+async def terminate_listener(admin: Connection) -> int:
+    """End the backend of every listener in this database; returns how many."""
+    killed: int = await admin.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE application_name = $1 AND datname = current_database()",
+        NAME,
+    )
+    return killed
+
+
+async def test_a_terminated_listener_loses_nothing(
+    house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """The listener's backend is ended five times among fifty inserts: each event still comes once, in order."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        for round_ in range(1, 6):
+            assert await terminate_listener(admin) == 1
+            await tell(db, tenant, visit, *["a.b"] * 10)
+            await watcher.until_seq(round_ * 10)
+            await listening(house)
+    assert watcher.seqs == list(range(1, 51))
+    assert house.hub.stats()["reconnects"] == 5
+    assert len(watcher.named("open")) == 1
+
+
+async def test_while_the_listener_is_away_the_table_is_polled(
+    settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """With LISTEN cut off, events still come within 1.5 s; after the reconnect, within a quarter of one."""
+    async with (
+        proxy_to(services.gateway_url) as proxy,
+        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
+        watch(house.url, path(visit), headers=tenant.headers) as watcher,
+    ):
+        await watcher.until(is_open)
+        proxy.cut()
+        await tell(db, tenant, visit, "a.b", "a.b")
+        async with asyncio.timeout(1.5):
+            await watcher.until_seq(2)
+        assert house.hub.stats()["live"] is False
+        await tell(db, tenant, visit, "a.b")
+        proxy.mend()
+        await listening(house)
+        async with asyncio.timeout(0.25):
+            await watcher.until_seq(3)
+    assert watcher.seqs == [1, 2, 3]
+
+
+async def test_a_dead_but_open_listener_is_noticed(
+    settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """A connection that carries nothing any more is found by its probe within 3 s, and what it missed is read."""
+    async with (
+        proxy_to(services.gateway_url) as proxy,
+        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
+        watch(house.url, path(visit), headers=tenant.headers) as watcher,
+    ):
+        await watcher.until(is_open)
+        proxy.black_hole()
+        await tell(db, tenant, visit, "a.b")
+        async with asyncio.timeout(3):
+            await watcher.until_seq(1)
+    assert watcher.seqs == [1]
+
+
+async def listening(house: House) -> None:
+    """Wait until the house hears again."""
+    await eventually(lambda: house.hub.stats()["live"])
+
+
+async def test_a_lost_notification_is_made_good_by_the_next(
+    house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """An event of which no word came (its trigger was off) is found by the hole it leaves."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        async with admin.transaction():
+            await admin.execute("SET LOCAL session_replication_role = replica")
+            await admin.execute(
+                "INSERT INTO processing_events (visit_id, tenant_id, seq, type) VALUES ($1, $2, 1, 'a.b')",
+                visit,
+                tenant.id,
+            )
+            await admin.execute("INSERT INTO visit_streams VALUES ($1, $2, 1)", visit, tenant.id)
+        await tell(db, tenant, visit, "a.b")
+        await watcher.until_seq(2)
+    assert watcher.seqs == [1, 2]
+    assert house.hub.stats()["healed"] == 1
+
+
+async def test_words_that_are_no_events_are_ignored(
+    house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """Anybody may NOTIFY: garbage, a number that does not exist and an old event change nothing."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        await tell(db, tenant, visit, "a.b")
+        for text in ("", "{", f'{{"visit_id":"{visit}","seq":"x"}}', f'{{"visit_id":"{visit}","seq":900}}'):
+            await admin.execute("SELECT pg_notify('processing_events', $1)", text)
+        for text in ("", "[]", '{"kind":"what"}', '{"kind":"test","nonce":"guess"}'):
+            await admin.execute("SELECT pg_notify('scopekit_control', $1)", text)
+        await tell(db, tenant, visit, "a.b")
+        await watcher.until_seq(2)
+    assert watcher.seqs == [1, 2]
+
+
+async def test_without_notify_the_table_is_polled(
+    settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """A listener that hears nothing (here: of another database) is found out at the start; events come within 1.5 s."""
+    deaf = services.gateway_url.rsplit("/", 1)[0] + "/postgres"
+    async with (
+        open_house(settings.model_copy(update={"database_listen_url": deaf})) as house,
+        watch(house.url, path(visit), headers=tenant.headers) as watcher,
+    ):
+        assert house.hub.stats()["live"] is False
+        await watcher.until(is_open)
+        await tell(db, tenant, visit, "a.b", "a.b")
+        async with asyncio.timeout(1.5):
+            await watcher.until_seq(2)
+        await tell(db, tenant, visit, "job.completed")
+        async with asyncio.timeout(1.5):
+            await watcher.until_closed()
+    assert watcher.seqs == [1, 2, 3]
+    assert feed.POLL_SECONDS <= 1
+
+
+async def test_the_first_connect_fails_fast(settings: Settings, services: Services, db: Database) -> None:
+    """A listen URL that leads nowhere stops the start instead of trying for ever."""
+    nowhere = services.gateway_url.rsplit("/", 1)[0] + "/no_such_database"
+    hub = Hub(db, nowhere)
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        async with asyncio.timeout(5):
+            await hub.start()
+
+
+async def test_a_table_that_went_back_starts_its_streams_afresh(
+    house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """After a restored backup the client is sent away, and its next connect begins with a snapshot."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        await tell(db, tenant, visit, "a.b", "a.b", "a.b")
+        await watcher.until_seq(3)
+        await admin.execute("DELETE FROM processing_events WHERE visit_id = $1 AND seq > 1", visit)
+        await admin.execute("UPDATE visit_streams SET last_seq = 1 WHERE visit_id = $1", visit)
+        await terminate_listener(admin)
+        await watcher.until_closed()
+    async with watch(house.url, path(visit), headers=tenant.headers, last_id=3) as again:
+        await again.until(is_open)
+        await tell(db, tenant, visit, "a.b")
+        await again.until_seq(2)
+    assert again.named("open")[0].json == {"last_seq": 1, "recovered": False}
+    assert again.seqs == [2]
+
+
+async def test_a_pruned_history_is_replayed_from_what_is_left(
+    house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """Events that were deleted are passed over, and the stream goes on live."""
+    await tell(db, tenant, visit, *["a.b"] * 6)
+    await admin.execute("DELETE FROM processing_events WHERE visit_id = $1 AND seq IN (1, 2, 3, 5, 6)", visit)
+    async with watch(house.url, path(visit), headers=tenant.headers, last_id=0) as watcher:
+        await watcher.until_seq(4)
+        await tell(db, tenant, visit, "a.b")
+        await watcher.until_seq(7)
+    assert watcher.seqs == [4, 7]

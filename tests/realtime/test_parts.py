@@ -1,0 +1,177 @@
+"""The hub's small parts, each alone."""
+
+import math
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from realtime.backlog import BACKLOG_BYTES, Backlog
+from realtime.backoff import Backoff
+from realtime.caps import Caps, Limits
+from realtime.events import Event, Malformed, Mention, parse, visit_of
+from realtime.wheel import Wheel
+from realtime.window import Window
+from tests.realtime.eventsource import EventStream
+
+VISIT = "0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90"
+
+
+def event(seq: int, *, type_: str = "line.drafted", size: int = 200, step: str = "look") -> Event:
+    """Make an event of about `size` bytes."""
+    padding = "x" * size
+    document = (
+        f'{{"visit_id":"{VISIT}","seq":{seq},"job_id":null,"type":"{type_}",'
+        f'"payload":{{"step":"{step}","pad":"{padding}"}},"created_at":null}}'
+    )
+    parsed = parse(document)
+    assert isinstance(parsed, Event)
+    return parsed
+
+
+def ids(data: bytes) -> list[int]:
+    """Return the ids in a piece of stream."""
+    stream = EventStream()
+    stream.feed(data)
+    return [int(message.id) for message in stream.messages]
+
+
+def test_a_notification_is_read_by_its_header_alone() -> None:
+    """A payload that no parser takes is passed on: a number beyond any float, a nesting beyond any stack."""
+    for payload in ('{"n": 1' + "0" * 5000 + "}", "[" * 5000 + "]" * 5000):
+        text = (
+            f'{{"visit_id":"{VISIT}","seq":12,"job_id":"{VISIT}","type":"a.b","payload":{payload},"created_at":null}}'
+        )
+        assert visit_of(text) == VISIT
+        assert parse(text) == Event(VISIT, 12, "a.b", VISIT, text.encode())
+
+
+def test_a_large_event_is_only_mentioned() -> None:
+    """The short form names the row to read."""
+    assert parse(f'{{"visit_id":"{VISIT}","seq":12}}') == Mention(VISIT, 12)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", f'{{"visit_id":"{VISIT}","seq":-1}}', '{"visit_id":"x","seq":1}'])
+def test_what_no_trigger_sends_is_refused(text: str) -> None:
+    """Anybody may NOTIFY; only our own form is read."""
+    with pytest.raises(Malformed):
+        parse(text)
+
+
+def test_a_backlog_gives_back_what_it_was_given() -> None:
+    """A slow reader that catches up in time has missed nothing."""
+    backlog = Backlog()
+    assert backlog.add([event(seq, size=5_000) for seq in range(1, 41)])
+    taken = []
+    while backlog:
+        piece = backlog.take()
+        assert len(piece) < 70_000
+        taken += ids(piece)
+    assert taken == list(range(1, 41))
+
+
+def test_a_full_backlog_drops_superseded_progress_first() -> None:
+    """Of each step only the newest progress stays; everything else stays whole."""
+    backlog = Backlog()
+    assert backlog.add([event(1)])
+    for seq in range(2, 600):
+        step = "look" if seq % 2 else "draft"
+        assert backlog.add([event(seq, type_="step.progress", size=1_000, step=step)])
+    assert backlog.add([event(600)])
+    taken = []
+    while backlog:
+        taken += ids(backlog.take())
+    assert (taken[0], taken[-3:]) == (1, [598, 599, 600])
+    assert taken == sorted(taken)
+
+
+def test_a_backlog_without_progress_to_drop_gives_up() -> None:
+    """Past 256 KiB of what cannot be left out, the reader is cut off."""
+    backlog = Backlog()
+    fits = [backlog.add([event(seq, size=10_000)]) for seq in range(1, 28)]
+    assert fits == [True] * 25 + [False] * 2
+    assert BACKLOG_BYTES == 262_144
+
+
+def test_one_huge_event_is_one_piece() -> None:
+    """An event larger than a piece goes out alone."""
+    backlog = Backlog()
+    assert backlog.add([event(1, size=100_000), event(2)])
+    assert [ids(backlog.take()), ids(backlog.take())] == [[1], [2]]
+
+
+def test_a_window_reaches_back_as_far_as_its_bytes() -> None:
+    """What is further back is not here, and said so."""
+    window = Window(10, limit=3_000)
+    window.extend([event(seq, size=900) for seq in range(11, 21)])
+    assert window.start > 10
+    assert window.after(window.start - 1) is None
+    assert [found.seq for found in window.after(window.start) or []] == list(range(window.start + 1, 21))
+    assert window.after(20) == []
+
+
+def test_an_empty_window_knows_its_position() -> None:
+    """At its head there is nothing to give; before it the table must be asked."""
+    window = Window(10)
+    assert (window.after(10), window.after(9), window.after(11)) == ([], None, [])
+
+
+@dataclass(eq=False)
+class Stream:
+    """What the wheel turns."""
+
+    expires_at: float = math.inf
+    slot: int = field(default=0)
+
+
+def test_each_stream_beats_once_a_round() -> None:
+    """However they came, every stream is due exactly once in a full turn, and not after it left."""
+    wheel: Wheel[Stream] = Wheel(8, 0.5, now=0, random=Random(1))
+    streams = [Stream() for _ in range(100)]
+    for stream in streams:
+        wheel.add(stream)
+    wheel.discard(streams[0])
+    due = [stream for _ in range(8) for stream in wheel.turn()]
+    assert len(due) == 99
+    assert set(due) == set(streams[1:])
+
+
+def test_expiry_shows_within_a_second() -> None:
+    """A stream is due after its token's end, no later than two ticks."""
+    wheel: Wheel[Stream] = Wheel(8, 0.5, now=1000, random=Random(1))
+    soon, later, past, left = Stream(1002.3), Stream(5000), Stream(900), Stream(1002.3)
+    for stream in (soon, later, past, left):
+        wheel.add(stream)
+    wheel.discard(left)
+    when = {}
+    for tick in range(1, 20):
+        for stream in wheel.expired(1000 + tick / 2):
+            when[stream] = 1000 + tick / 2
+    assert when == {past: 1000.5, soon: 1002.5}
+    assert wheel.expired(1e9) == [later]  # the clock was set
+    wheel.discard(later)
+    assert wheel._expiring == {}
+
+
+def test_caps_hold_and_forget() -> None:
+    """A user, a tenant and the process each have their limit; a count of nothing takes no memory."""
+    caps = Caps(Limits(per_user=2, per_tenant=3, per_process=4))
+    taken = [
+        caps.take(*who) for who in (("t", "a"), ("t", "a"), ("t", "a"), ("t", "b"), ("t", "c"), ("s", "d"), ("s", "e"))
+    ]
+    assert taken == [True, True, False, True, False, True, False]
+    for who in (("t", "a"), ("t", "a"), ("t", "b"), ("s", "d")):
+        caps.give_back(*who)
+    assert (caps.total, caps._open) == (0, {})
+
+
+def test_a_retry_is_at_once_then_doubles_to_its_cap() -> None:
+    """Delays grow to the cap and differ between processes."""
+    backoff = Backoff(0.05, 2.0, Random(3))
+    delays = [backoff.next() for _ in range(200)]
+    assert delays[0] == 0
+    assert all(
+        0.5 * whole <= delay <= whole for delay, whole in zip(delays[1:6], (0.05, 0.1, 0.2, 0.4, 0.8), strict=True)
+    )
+    assert all(1.0 <= delay <= 2.0 for delay in delays[7:])
+    assert len(set(delays[7:])) > 100
