@@ -58,7 +58,15 @@ class SharePage(HTTPEndpoint):
         return _page(request, "share/document.html", document=Document(source))
 
 
-class OpenShare(HTTPEndpoint):
+class _Action(HTTPEndpoint):
+    """A form's address, which a reader may also reload or keep: then it leads back to the page."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer 303 back to the page."""
+        return _back(request)
+
+
+class OpenShare(_Action):
     """Takes one view, and begins the session."""
 
     async def post(self, request: Request) -> Response:
@@ -75,7 +83,7 @@ class OpenShare(HTTPEndpoint):
             return _refuse(request, share, problem)
 
 
-class DecideShare(HTTPEndpoint):
+class DecideShare(_Action):
     """Takes the customer's decision."""
 
     async def post(self, request: Request) -> Response:

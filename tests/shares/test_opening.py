@@ -274,3 +274,14 @@ async def test_an_address_that_searches_is_slowed_down(client: httpx.AsyncClient
     answer = await client.get(f"/e/{'z' * 43}")
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["retry-after"]) <= 2
+
+
+@pytest.mark.parametrize("path", ["/open", "/decision"])
+async def test_a_reloaded_forms_address_leads_back_to_the_page(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, path: str
+) -> None:
+    """After a wrong passcode the address bar says /open; a GET there takes nothing and shows the door."""
+    share = await make_share(client, tenant, visit, max_views=1)
+    answer = await customer_of(client, share).look(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/e/{share['token']}")
+    assert (await share_now(client, tenant, visit, share["id"]))["views"] == 0
