@@ -40,6 +40,12 @@ def _helper(decoder: Decoder) -> int:
     return process.pid
 
 
+def _stop(pid: int) -> None:
+    """Stop a helper, and return when it has stopped: before that it might still read a request."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def _has_been_asked(decoder: Decoder) -> bool:
     """Tell whether a request lies in the helper's pipe."""
     process = decoder._helpers[0]._process
@@ -78,7 +84,7 @@ async def test_a_file_that_kills_its_helper_is_too_hard(decoder: Decoder, url: s
     """A crash in a decoder's own code, or the kernel's memory guard, is the file's problem."""
     await decoder.check(url, "image/jpeg")
     pid = _helper(decoder)
-    os.kill(pid, signal.SIGSTOP)
+    _stop(pid)
     under_way = asyncio.create_task(decoder.check(url, "image/jpeg"))
     async with asyncio.timeout(10):
         while not _has_been_asked(decoder):  # noqa: ASYNC110 - a stopped process tells nobody
@@ -89,10 +95,10 @@ async def test_a_file_that_kills_its_helper_is_too_hard(decoder: Decoder, url: s
 
 async def test_a_machine_without_time_blames_no_file(url: str) -> None:
     """A helper that gets no turn is replaced, and the file is not called broken."""
-    with Decoder(1, file_seconds=0.5) as decoder:
+    with Decoder(1, file_seconds=3) as decoder:
         await decoder.check(url, "image/jpeg")
         pid = _helper(decoder)
-        os.kill(pid, signal.SIGSTOP)
+        _stop(pid)
         async with asyncio.timeout(10):
             with pytest.raises(Unavailable):
                 await decoder.check(url, "image/jpeg")
@@ -105,7 +111,7 @@ async def test_the_loop_goes_on_while_a_helper_works(url: str) -> None:
     with Decoder(1, file_seconds=5) as decoder:
         await decoder.check(url, "image/jpeg")
         pid = _helper(decoder)
-        os.kill(pid, signal.SIGSTOP)
+        _stop(pid)
         stuck = asyncio.create_task(decoder.check(url, "image/jpeg"))
         for _ in range(100):
             await asyncio.sleep(0)
@@ -126,7 +132,7 @@ async def test_closing_in_the_middle_is_prompt_and_blames_no_file(url: str) -> N
     decoder = Decoder(1)
     await decoder.check(url, "image/jpeg")
     pid = _helper(decoder)
-    os.kill(pid, signal.SIGSTOP)
+    _stop(pid)
     under_way = asyncio.create_task(decoder.check(url, "image/jpeg"))
     await asyncio.sleep(0)  # lets the task hand its file over
     async with asyncio.timeout(5):
