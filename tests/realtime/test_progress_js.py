@@ -1,0 +1,222 @@
+"""The browser's own EventSource, by way of static/progress.js, in a real Chromium."""
+
+import asyncio
+import gzip
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from playwright.async_api import Browser, Page, Route, async_playwright
+
+from config.settings import Settings
+from gateway.pages import _STATIC
+from realtime.caps import Limits
+from store.pool import Database
+from tests.browser.conftest import CHROMIUM, FLAGS, has_chromium
+from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.watcher import eventually
+from tests.tenants import Tenant
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not has_chromium(), reason="needs Debian's chromium")]
+
+WATCH = """async ([visit, options]) => {
+    const { watchVisit } = await import("/static/progress.js");
+    window.told = { events: [], snapshots: [], states: [], ends: [], tickets: 0 };
+    const ticket = async () => {
+        window.told.tickets += 1;
+        const answer = await fetch(`/v1/visits/${visit}/progress/ticket`, { method: "POST", headers: options.headers });
+        return (await answer.json()).ticket;
+    };
+    window.watching = watchVisit(visit, {
+        onEvent: (event) => window.told.events.push(event.seq),
+        onSnapshot: (event) => window.told.snapshots.push(event.seq),
+        onState: (state) => window.told.states.push(state),
+        onEnd: (reason) => window.told.ends.push(reason),
+        ...(options.headers && { fetchTicket: ticket, headers: () => options.headers }),
+    });
+}"""
+WITHIN_SECONDS = 15
+
+
+class Tab:
+    """A page that watches a visit."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    async def watch(self, visit: UUID, **options: Any) -> None:
+        """Begin to watch."""
+        await self.page.evaluate(WATCH, [str(visit), options])
+
+    async def until(self, condition: str) -> None:
+        """Wait until an expression over `told` is true."""
+        # Not wait_for_function: it evaluates in the page, which the page's policy forbids.
+        expression = f"(({{ events, states, ends, snapshots }}) => Boolean({condition}))(told)"
+        async with asyncio.timeout(WITHIN_SECONDS):
+            while not await self.page.evaluate(expression):
+                await asyncio.sleep(0.01)
+
+    async def told(self) -> dict[str, Any]:
+        """Return what the page was told."""
+        told: dict[str, Any] = await self.page.evaluate("told")
+        return told
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Start Chromium."""
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        await chromium.close()
+
+
+OpenTab = Callable[..., Awaitable[Tab]]
+
+
+@pytest.fixture
+async def open_tab(browser: Browser) -> OpenTab:
+    """Open a page of the gateway, signed in by cookie when a tenant is given."""
+
+    async def opened(house: House, tenant: Tenant | None = None, *, seconds: int = 3600) -> Tab:
+        context = await browser.new_context(base_url=house.url)
+        if tenant is not None:
+            cookie = {"name": "scopekit_session", "value": tenant.token(seconds=seconds), "url": house.url}
+            await context.add_cookies([cookie])  # type: ignore[list-item]
+        page = await context.new_page()
+        await page.goto("/static/mark.svg")
+        return Tab(page)
+
+    return opened
+
+
+def cut_streams(house: House) -> None:
+    """Drop every open stream, as a proxy that restarts does."""
+    for subscriber in house.hub._wheel.all():
+        subscriber.abort()
+
+
+async def test_a_page_sees_every_event_and_the_end(
+    house: House, db: Database, tenant: Tenant, visit: UUID, open_tab: OpenTab
+) -> None:
+    """Snapshot, events, end: once each and in order, and then the page rests."""
+    await tell(db, tenant, visit, "media.stored")
+    tab = await open_tab(house, tenant)
+    await tab.watch(visit)
+    await tab.until("snapshots.length")
+    await tell(db, tenant, visit, "job.queued", "step.progress", "job.completed", job_id=uuid4())
+    await tab.until("ends.length")
+    told = await tab.told()
+    assert (told["snapshots"], told["events"], told["ends"]) == ([1], [2, 3, 4], ["completed"])
+    assert told["states"] == ["connecting", "live", "idle"]
+    await eventually(lambda: house.hub.stats()["streams"] == 0)
+
+
+async def test_a_page_that_is_cut_off_resumes(
+    house: House, db: Database, tenant: Tenant, visit: UUID, open_tab: OpenTab
+) -> None:
+    """Three times the stream is cut among inserts; the browser comes back by itself and misses nothing."""
+    tab = await open_tab(house, tenant)
+    await tab.watch(visit)
+    await tab.until("snapshots.length")
+    for round_ in range(1, 4):
+        await tell(db, tenant, visit, "step.progress", "step.progress")
+        cut_streams(house)
+        await tell(db, tenant, visit, "step.progress")
+        await tab.until(f"events.at(-1) === {round_ * 3}")
+    told = await tab.told()
+    assert (told["snapshots"], told["events"]) == ([0], list(range(1, 10)))
+    assert "reconnecting" in told["states"]
+
+
+async def test_a_draining_gateway_hands_its_page_on(
+    house: House, db: Database, tenant: Tenant, visit: UUID, open_tab: OpenTab
+) -> None:
+    """After `drain` the page reconnects within its jittered retry and misses nothing."""
+    tab = await open_tab(house, tenant)
+    await tab.watch(visit)
+    await tab.until("states.includes('live')")
+    await house.hub.drain(0)
+    await tell(db, tenant, visit, "step.progress")
+    house.hub.draining = False
+    await tab.until("events.length")
+    assert (await tab.told())["states"] == ["connecting", "live", "reconnecting", "live"]
+
+
+async def test_a_page_from_another_origin_uses_tickets(
+    house: House, db: Database, tenant: Tenant, visit: UUID, open_tab: OpenTab
+) -> None:
+    """Without a cookie each connection takes a new ticket."""
+    tab = await open_tab(house)
+    await tab.watch(visit, headers=tenant.headers)
+    await tab.until("states.includes('live')")
+    await tell(db, tenant, visit, "step.progress")
+    cut_streams(house)
+    await tell(db, tenant, visit, "step.progress", "job.failed")
+    await tab.until("ends.length")
+    told = await tab.told()
+    assert (told["events"], told["ends"], told["tickets"]) == ([1, 2, 3], ["failed"], 2)
+
+
+async def test_where_streams_do_not_get_through_the_page_polls(
+    house: House, db: Database, tenant: Tenant, visit: UUID, open_tab: OpenTab
+) -> None:
+    """A proxy that answers every stream with 502 makes the page ask for pages, down to the end."""
+    await tell(db, tenant, visit, "job.queued", job_id=uuid4())
+    tab = await open_tab(house, tenant)
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=502)
+
+    await tab.page.route(re.compile(r"/progress\?"), refuse)
+    await tab.watch(visit)
+    await tab.until("states.includes('polling') && events.length")
+    await tell(db, tenant, visit, "step.progress", "job.completed")
+    await tab.until("ends.length")
+    told = await tab.told()
+    assert (told["events"], told["ends"]) == ([1, 2, 3], ["completed"])
+
+
+async def test_a_refused_page_comes_back(settings: Settings, db: Database, tenant: Tenant, open_tab: OpenTab) -> None:
+    """`busy` keeps an EventSource trying: once there is room it gets its stream."""
+    visit = await make_visit(db, tenant)
+    async with open_house(settings, limits=Limits(per_user=0)) as house:
+        tab = await open_tab(house, tenant)
+        await tab.watch(visit)
+        await tab.until("states.includes('reconnecting')")
+        house.hub._caps._limits = Limits()
+        await tab.until("states.includes('live')")
+        assert (await tab.told())["ends"] == []
+
+
+async def test_a_page_is_told_that_its_session_ended(
+    house: House, tenant: Tenant, visit: UUID, open_tab: OpenTab
+) -> None:
+    """When the token runs out and no newer cookie is there, the page is told so, once."""
+    tab = await open_tab(house, tenant, seconds=3)
+    await tab.watch(visit)
+    await tab.until("ends.length")
+    told = await tab.told()
+    assert (told["ends"], told["states"][-1]) == (["expired"], "idle")
+
+
+async def test_turning_the_flag_off_ends_the_watch(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, open_tab: OpenTab
+) -> None:
+    """`disabled` is an end the page does not fight."""
+    tab = await open_tab(house, tenant)
+    await tab.watch(visit)
+    await tab.until("states.includes('live')")
+    await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
+    await tab.until("ends.length")
+    assert (await tab.told())["ends"] == ["disabled"]
+
+
+def test_the_module_stays_small() -> None:
+    """At most 4 KB gzipped, and it loads nothing else."""
+    source = (_STATIC / "progress.js").read_bytes()
+    assert len(gzip.compress(source)) <= 4096
+    assert b"import " not in source
