@@ -21,7 +21,7 @@ Event = MutableMapping[str, Any]
 
 def configure_logging(*, level: str, function: str) -> None:
     """Send every logger of this process, the libraries' too, to stdout as JSON lines."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

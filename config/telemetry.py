@@ -46,7 +46,7 @@ def scrub(event: "Event", _hint: "Hint") -> "Event":
     if request:
         request.pop("cookies", None)
         request.pop("query_string", None)
-    event.setdefault("tags", {})["correlation_id"] = correlation_id()  # type: ignore[index]
+    event.setdefault("tags", {})["correlation_id"] = correlation_id()
     clean: Event = scrub_value(event)
     return clean
 

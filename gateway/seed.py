@@ -18,6 +18,8 @@ PROFILE = {
     "email": "office@harborpine.example",
     "address": "12 Quay Street, Port Haven",
     "license": "GC-204417",
+    "timezone": "America/New_York",
+    "terms": "Half on acceptance, half on completion. Prices hold until the date above. Permits are included where listed.",
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     stack = config.stash.get(_STACK, None)
     if stack is not None:
         stack.stop()
+        shutil.rmtree(stack.directory)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def test_links_to_files_lead_somewhere() -> None:
 def test_the_make_targets_of_the_readme_exist() -> None:
     """No command of the README is made up."""
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"`?make ([a-z]+)", (ROOT / "README.md").read_text())):
+    for target in set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
