@@ -1,5 +1,7 @@
 """The only reader of the environment: one frozen object, read once by each process at its start."""
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -162,6 +164,12 @@ class Settings(BaseSettings):
     def is_local(self) -> bool:
         """Whether this is a developer's own machine, where the demo login is open."""
         return self.environment == "local"
+
+
+def local_env_file() -> Path | None:
+    """Return the variables `make run` keeps for a local stack, where there is one and no DATABASE_URL is set."""
+    kept = Path(os.environ.get("SCOPEKIT_DIR") or ".scopekit") / "env"
+    return kept if not os.environ.get("DATABASE_URL") and kept.is_file() else None
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-_SECRET_NAMES = re.compile(
-    r"cookie|authorization|token|ticket|passcode|password|secret|dsn|key$", re.IGNORECASE
-)
+_SECRET_NAMES = re.compile(r"cookie|authorization|token|ticket|passcode|password|secret|dsn|key$", re.IGNORECASE)
 # A share path, any query string (signed URLs, tickets), and anything shaped as a JWT.
 _SECRET_TEXTS = (
     (re.compile(r"/e/[A-Za-z0-9_-]{16,}"), "/e/[scrubbed]"),

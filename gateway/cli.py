@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from config.logging import configure_logging
-from config.settings import Settings, SettingsError, load_settings
+from config.settings import Settings, SettingsError, load_settings, local_env_file
 from config.telemetry import start_sentry
 from gateway import demo
 from gateway.auth import Role, mint
@@ -95,7 +95,7 @@ def main() -> None:
 
 def _settings() -> Settings:
     try:
-        return load_settings()
+        return load_settings(_env_file=local_env_file())
     except SettingsError as error:
         _fail(str(error), _EX_CONFIG)
 

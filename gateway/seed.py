@@ -19,7 +19,7 @@ PROFILE = {
     "address": "12 Quay Street, Port Haven",
     "license": "GC-204417",
     "timezone": "America/New_York",
-    "terms": "Half on acceptance, half on completion. Prices hold until the date above. Permits are included where listed.",
+    "terms": "Half on acceptance, half on completion. Prices hold until the date above.",
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from gateway.children import Children, read_procfile, unheard_is_fine
 from store.embedded.errors import EmbeddedError
-from store.embedded.kept import LOOPBACK, Kept, is_free
+from store.embedded.kept import LOOPBACK, Kept, is_free, write_private
 from store.embedded.lock import DirectoryLock
 from store.embedded.process import follow_parent
 from store.embedded.stack import Endpoints, Stack
@@ -29,6 +29,20 @@ DEFAULT_PORT = 8000
 BOOTSTRAP = (
     ("migrate", "python -m gateway migrate"),
     ("seed", "python -m gateway seed"),
+)
+# What the command line needs to reach the running stack; kept in the data directory as `env`.
+LOCAL = (
+    *(
+        "ENVIRONMENT",
+        "DATABASE_URL",
+        "DATABASE_WORKER_URL",
+        "DATABASE_ADMIN_URL",
+        "REDIS_URL",
+        "PORT",
+        "ALLOWED_ORIGINS",
+    ),
+    *("S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_REGION", "S3_BUCKET"),
+    *("JWT_SECRETS", "INTERNAL_QUEUE_KEY"),
 )
 BOOTSTRAP_S = 120.0
 READY_S = 90.0
@@ -119,6 +133,7 @@ class Up:
             return child_environment(self.plan)
         say(f"Starting PostgreSQL, Valkey and the S3 store in {self.plan.directory} ...")
         env = local_environment(self.plan, self._stack.start())
+        write_private(self.plan.directory / "env", "".join(f"{name}='{env[name]}'\n" for name in LOCAL if name in env))
         for name, command in self.plan.bootstrap:
             self._run_once(name, command, env)
         return env
