@@ -3,9 +3,16 @@
 const ANSWER_MS = 30_000;
 const STALL_MS = 60_000; // an upload that moves no byte for this long is given up
 
-let clockOffset = 0; // the server's clock less ours, in ms, to the second
+const CLOCK_MS = 2000; // a Date header is right to the second
 
-export const serverNow = () => Date.now() + clockOffset;
+// The server's clock less ours, in ms. An answer that was slow to come makes it smaller than it is, never larger.
+let clockOffset = -Infinity;
+
+/** Now, as the server's clock has it, in epoch ms. */
+export function serverNow() {
+  const trusted = Number.isFinite(clockOffset) && Math.abs(clockOffset) > CLOCK_MS;
+  return Date.now() + (trusted ? clockOffset : 0);
+}
 
 /** problem+json, or what stands in for it when no answer came. `status` 0: never reached the server. */
 export class Problem extends Error {
@@ -106,5 +113,5 @@ function parse(text) {
 
 function setClock(date) {
   const server = Date.parse(date ?? "");
-  if (Number.isFinite(server) && Math.abs(server - Date.now()) > 2000) clockOffset = server - Date.now();
+  if (Number.isFinite(server)) clockOffset = Math.max(clockOffset, server - Date.now());
 }

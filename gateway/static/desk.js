@@ -1,5 +1,6 @@
 // The open visit on the page: capture on one side, the estimate and its links on the other, events between them.
 
+import { serverNow } from "./api.js";
 import { announce, byId, reveal } from "./dom.js";
 import { drawEstimate } from "./estimate.js";
 import { count } from "./format.js";
@@ -17,6 +18,7 @@ export class Desk {
   #listeners = new AbortController();
   #idempotencyKey = null;
   #live = null;
+  #openedAt = serverNow();
 
   /** `flags` are the tenant's; `onStatus()` is told when the list of visits should be read again. */
   constructor(visit, { uploads, flags, onStatus }) {
@@ -116,6 +118,8 @@ export class Desk {
   }
 
   #apply(event) {
+    // Where no stream gets through, the page is told the visit's whole past; it has read that already.
+    if (Date.parse(event.created_at) < this.#openedAt && event.job_id !== this.run?.jobId) return undefined;
     if (event.type.startsWith("media.")) return this.#mediaElsewhere(event);
     if (event.type.startsWith("share.")) return this.shares.notice(event).catch(showProblem);
     if (event.type === "job.queued" && this.run?.jobId !== event.job_id) this.#adopt(event);

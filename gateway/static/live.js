@@ -12,7 +12,9 @@ const STATES = {
   reconnecting: "Reconnecting…",
   polling: "Checking every few seconds",
   idle: "Up to date",
+  off: "Not live",
 };
+const FINAL = ["disabled", "revoked"]; // nobody will tell us any more
 
 /**
  * Follows `visitId`. `onSnapshot({job, steps})` comes first, once; then `onEvent(event)`, each event once and in
@@ -43,7 +45,7 @@ export class Live {
       onEvent: (event) => (this.#held ? this.#held.push(event) : this.#hand(event)),
       onSnapshot: (snapshot) => this.#start(snapshot),
       onState: (state) => this.#say(state),
-      onEnd: () => this.#over(),
+      onEnd: (reason) => this.#over(reason),
     });
   }
 
@@ -95,12 +97,13 @@ export class Live {
     if (wanted) this.onEvent(event);
   }
 
-  #over() {
+  #over(reason) {
     this.#watch?.close();
     this.#watch = null;
     if (this.#closed) return;
-    this.#say("idle");
-    this.#later();
+    const final = FINAL.includes(reason);
+    this.#say(final ? "off" : "idle");
+    if (!final) this.#later();
   }
 
   #later() {

@@ -105,7 +105,7 @@ function stageRow(name) {
   const number = el("span", { class: "stage-count" });
   const mark = el("span", { class: "stage-mark" });
   const bar = el("progress", { class: "stage-bar", max: 1, value: 0, hidden: true, "aria-label": WORDS[name] });
-  const element = el("li", { class: "stage", dataset: { step: name, status: "waiting" } },
+  const element = el("li", { class: "stage", dataset: { step: name } },
     mark, el("span", { class: "stage-name" }, WORDS[name]), number, bar);
   return { element, mark, number, bar };
 }
@@ -113,10 +113,12 @@ function stageRow(name) {
 function drawStage({ element, mark, number, bar }, step, active) {
   const status = step?.status ?? "waiting";
   const shown = status === "running" && !active ? "stopped" : status;
-  if (element.dataset.status !== shown || !mark.firstChild) mark.replaceChildren(...markOf(shown));
-  element.dataset.status = shown;
-  if (shown === "running") element.setAttribute("aria-current", "step");
-  else element.removeAttribute("aria-current");
+  if (element.dataset.status !== shown) {
+    element.dataset.status = shown;
+    mark.replaceChildren(...markOf(shown));
+    if (shown === "running") element.setAttribute("aria-current", "step");
+    else element.removeAttribute("aria-current");
+  }
   number.textContent = figures(step, shown);
   bar.hidden = shown !== "running" || !(step.total > 1);
   if (!bar.hidden) Object.assign(bar, { max: step.total, value: step.done });

@@ -1,16 +1,17 @@
 """Pictures on a page, and the picture of the page that the README shows."""
 
+import io
 import os
-from pathlib import Path
 
 from PIL import Image
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Page, ViewportSize, expect
 
 from tests.product import ROOT
 
 README_PICTURE = ROOT / "docs" / "console.png"
+README_SIZE: ViewportSize = {"width": 1280, "height": 1000}
 README_BYTES = 300_000
-README_WIDTH = 1280
+README_COLOURS = 192
 
 
 async def see_picture(image: Locator) -> None:
@@ -20,11 +21,16 @@ async def see_picture(image: Locator) -> None:
     assert width > 1
 
 
-def keep_for_readme(shot: Path) -> None:
-    """Keep a picture for the README when SCOPEKIT_SCREENSHOTS is set, in few colours so that it stays small."""
+async def keep_for_readme(page: Page) -> None:
+    """Keep `docs/console.png` when SCOPEKIT_SCREENSHOTS is set, in few colours so that it stays small."""
     if not os.environ.get("SCOPEKIT_SCREENSHOTS"):
         return
-    picture = Image.open(shot).convert("RGB")
-    small = picture.resize((README_WIDTH, picture.height * README_WIDTH // picture.width), Image.Resampling.LANCZOS)
-    small.quantize(192, dither=Image.Dither.NONE).save(README_PICTURE, optimize=True)
+    before = page.viewport_size
+    await page.set_viewport_size(README_SIZE)
+    await page.evaluate("() => scrollTo({ top: 0, behavior: 'instant' })")
+    shot = Image.open(io.BytesIO(await page.screenshot())).convert("RGB")
+    README_PICTURE.parent.mkdir(exist_ok=True)
+    shot.quantize(README_COLOURS, dither=Image.Dither.NONE).save(README_PICTURE, optimize=True)
     assert README_PICTURE.stat().st_size < README_BYTES
+    if before:
+        await page.set_viewport_size(before)

@@ -1,9 +1,7 @@
 """A page that is reloaded in the middle of a run."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -11,32 +9,25 @@ from playwright.async_api import expect
 
 from tests.browser.console import Console
 from tests.browser.person import Person
-from tests.product import Product
+from tests.browser.worker import held_while_listening
+
+if TYPE_CHECKING:
+    import asyncpg
 
 pytestmark = pytest.mark.browser
 
 
-@contextmanager
-def paused(server: Product) -> Iterator[None]:
-    """Hold the worker where it is, so that a reload falls inside the run however fast it is."""
-    server.worker.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        server.worker.send_signal(signal.SIGCONT)
-
-
 async def test_a_reload_in_the_middle_of_a_run_misses_nothing(
-    contractor: Person, server: Product, api: httpx.AsyncClient, captured: dict[str, Path]
+    contractor: Person, admin: "asyncpg.Connection[asyncpg.Record]", api: httpx.AsyncClient, captured: dict[str, Path]
 ) -> None:
     """After a reload the page holds every event from the first to the last, in one unbroken range."""
     console = Console(contractor)
     await console.new_visit("Reloaded in the middle")
     await console.add_files(captured["voice"])
     await console.see_stored("Walkthrough.webm")
-    await console.ask()
-    await expect(console.stage("transcribe")).to_have_attribute("data-status", "running")
-    with paused(server):
+    async with held_while_listening(admin):
+        await console.ask()
+        await expect(console.stage("transcribe")).to_have_attribute("data-status", "running")
         await contractor.page.reload()
         await expect(contractor.page.get_by_role("heading", name="Making your estimate")).to_be_visible()
         await expect(console.stage("gather")).to_have_attribute("data-status", "completed")
@@ -65,16 +56,16 @@ async def test_a_finished_estimate_is_there_after_a_reload(contractor: Person) -
 
 
 async def test_a_run_can_be_stopped_and_started_again(
-    contractor: Person, server: Product, captured: dict[str, Path]
+    contractor: Person, admin: "asyncpg.Connection[asyncpg.Record]", captured: dict[str, Path]
 ) -> None:
     """Stop asks once more, then says what happened; trying again makes the estimate."""
     console = Console(contractor)
     await console.new_visit("Second thoughts")
     await console.add_files(captured["voice"])
     await console.see_stored("Walkthrough.webm")
-    await console.ask()
-    await expect(console.stage("transcribe")).to_have_attribute("data-status", "running")
-    with paused(server):
+    async with held_while_listening(admin):
+        await console.ask()
+        await expect(console.stage("transcribe")).to_have_attribute("data-status", "running")
         stop = contractor.page.locator("#run-cancel")
         await stop.click()
         await expect(stop).to_have_text("Really stop?")
