@@ -46,7 +46,7 @@ def checked(line: DraftLine, sources: Sources) -> DraftLine:
 
 def normal(text: str) -> str:
     """Fold case, accents, punctuation and spacing away, so that a quote is compared by its words."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    plain = unicodedata.normalize("NFKD", text).casefold()
     kept = "".join(char for char in plain if not unicodedata.combining(char))
     return " ".join(re.findall(r"[^\W_]+", kept))
 

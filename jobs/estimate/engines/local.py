@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _SPEECH = "whisper-tiny.en"
 _RULES = "rules-1"
-# tiny.en hears about 20 times faster than it is spoken on two slow cores; a third of real time is far past normal.
-_SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 60.0, 60.0
+# A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
+_SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
 _UNREAD_SHOWN = 5
 
 

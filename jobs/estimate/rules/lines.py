@@ -108,7 +108,9 @@ def _line(item: Item, passage: Passage) -> DraftLine:
 
 def _description(item: Item) -> str:
     ask = item.ask
-    text = " ".join(part for part in (ask.verb, ask.what, ask.place) if part)
+    capital = ask.verb and ask.what[:1].isupper() and ask.what[1:2].islower()
+    what = ask.what[:1].lower() + ask.what[1:] if capital else ask.what
+    text = " ".join(part for part in (ask.verb, what, ask.place) if part)
     return (text[:1].upper() + text[1:])[:_LONGEST]
 
 
@@ -120,7 +122,7 @@ def _doubts(item: Item, passage: Passage) -> tuple[str, ...]:
     if quantity is not None:
         doubts += quantity.doubts
     counted = passage.heard(item.ask.counted) if item.ask.counted else ()
-    if counted and _stated(item) and min(timed.probability for timed in counted) < _HARD_TO_HEAR:
+    if counted and _stated(item) and counted[0].probability < _HARD_TO_HEAR:
         doubts.append("the quantity was hard to hear")
     return tuple(doubts)
 

@@ -128,7 +128,8 @@ class _Reader(Cursor):
         end = read_place(self.tokens, phrase.end)
         declined = self.text(end) in lexicon.NEGATIONS
         verb = read_passive(self.tokens, end + declined)
-        if verb is None:
+        active = self.text(end + declined) == "to" and self.text(end + declined + 1) not in {"be", "get"}
+        if verb is None or (active and not _is_stated(quantity)):  # "he tried to repair" only tells
             return False
         self._verb, self._negated = verb, self._negated or declined
         self._take(self.i, quantity, phrase, resume=verb.end)
@@ -229,11 +230,11 @@ class _Reader(Cursor):
     ) -> None:
         """Take a thing with its place and the amount that may follow it, and move behind all of it."""
         place_start = phrase.end + (self.text(phrase.end) in self._particle())
-        end = place_end = read_place(self.tokens, place_start)
-        trailing = self.trailing(place_end, quantity)
+        place_end = read_place(self.tokens, place_start)
+        end = max(place_end, resume or 0)
+        trailing = self.trailing(end, quantity)
         if trailing is not None:
             quantity, end = trailing, trailing.end
-        end = max(end, resume or 0)
         ask = Ask(
             verb=self._verb.base if self._verb else "",
             what=self.slice(phrase.start, phrase.end),

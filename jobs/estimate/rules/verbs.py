@@ -96,6 +96,8 @@ def _later_particle(tokens: Sequence[Token], i: int, particles: frozenset[str]) 
 
 def _has_object(tokens: Sequence[Token], i: int) -> bool:
     """Whether an object follows a word that may be a noun: "paint the wall", not "paint is peeling"."""
+    if _text(tokens, i) == "," and _text(tokens, i + 1) in lexicon.DETERMINERS | lexicon.ARTICLES:
+        i += 1  # a speech engine's comma: "paint, the ceiling"
     if i >= len(tokens):
         return False
     quantity = read_quantity(tokens, i)
