@@ -1,0 +1,134 @@
+"""A server on loopback that speaks the model provider's API, and misbehaves when told to."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+START_SECONDS = 10.0
+USAGE = {"input_tokens": 1200, "output_tokens": 340, "total_tokens": 1540}
+
+
+@dataclass
+class ApiDouble:
+    """What the server answers next, and what it was asked."""
+
+    url: str = ""
+    reply: Response | dict[str, Any] | None = None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    hangs: bool = False
+    drips: bool = False
+    # Set when the server may let go of a hanging request, so that it can stop.
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def answers(self, reply: Response | dict[str, Any]) -> None:
+        """Answer every request like this from now on."""
+        self.reply = reply
+
+    def fails(self, status: int, code: str | None = None, headers: dict[str, str] | None = None) -> None:
+        """Answer with an error as the provider words it."""
+        error = {"message": "Incorrect API key provided: sk-secret", "type": "error", "code": code, "param": None}
+        self.reply = JSONResponse({"error": error}, status, headers=headers)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The newest request: {path, headers, json | form}."""
+        return self.asked[-1]
+
+    async def responses(self, request: Request) -> Response:
+        """Serve POST /v1/responses."""
+        self.asked.append({"path": request.url.path, "headers": request.headers, "json": await request.json()})
+        return await self._reply()
+
+    async def transcriptions(self, request: Request) -> Response:
+        """Serve POST /v1/audio/transcriptions."""
+        async with request.form() as form:
+            upload = form["file"]
+            assert not isinstance(upload, str)
+            plain = {name: form.getlist(name) for name in form if name != "file"}
+            file = {"name": upload.filename, "type": upload.content_type, "bytes": await upload.read()}
+        self.asked.append({"path": request.url.path, "headers": request.headers, "form": plain, "file": file})
+        return await self._reply()
+
+    async def _reply(self) -> Response:
+        if self.hangs:
+            await asyncio.to_thread(self.released.wait, 30)
+        if self.drips:
+            return StreamingResponse(self._drip(), media_type="application/json")
+        if isinstance(self.reply, Response):
+            return self.reply
+        return JSONResponse(self.reply, headers={"x-request-id": f"req_{len(self.asked)}"})
+
+    async def _drip(self) -> AsyncIterator[bytes]:
+        """Send a space now and then: never silent, never done."""
+        while not self.released.is_set():
+            yield b" "
+            await asyncio.to_thread(self.released.wait, 0.05)
+
+
+def completed(answer: Any, **more: Any) -> dict[str, Any]:
+    """Wrap an answer as a response object of the Responses API."""
+    text = answer if isinstance(answer, str) else json.dumps(answer)
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": "gpt-test-2026",
+        "output": [
+            {"type": "reasoning", "id": "rs_1", "summary": []},
+            {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content},
+        ],
+        "usage": USAGE,
+        "error": None,
+        "incomplete_details": None,
+        **more,
+    }
+
+
+@contextmanager
+def api_double() -> Iterator[ApiDouble]:
+    """Run the server in a thread on a free port."""
+    double = ApiDouble()
+    app = Starlette(
+        routes=[
+            Route("/v1/responses", double.responses, methods=["POST"]),
+            Route("/v1/audio/transcriptions", double.transcriptions, methods=["POST"]),
+        ]
+    )
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+    )
+    server = _Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert server.ready.wait(START_SECONDS), "the API double does not start"
+    double.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
+    try:
+        yield double
+    finally:
+        double.released.set()
+        server.should_exit = True
+        thread.join(START_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
