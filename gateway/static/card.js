@@ -56,11 +56,15 @@ export class Card {
 
   #labelField(mediaId) {
     const id = `label-${mediaId}`;
-    const field = el("input", { id, type: "text", class: "label", maxLength: 1000, autocomplete: "off", enterkeyhint: "done",
+    const field = el("textarea", { id, rows: 1, class: "label", maxLength: 1000, autocomplete: "off", enterkeyhint: "done",
       placeholder: this.kind === "audio" ? "What is it about?" : "Add a label" });
     this.labelRow = el("div", { class: "label-row", hidden: true },
       el("label", { class: "visually-hidden", for: id }, "Label"), field);
-    field.addEventListener("keydown", (event) => event.key === "Enter" && field.blur());
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault(); // a label wraps but is one line
+      field.blur();
+    });
     this.label = new Autosave(field, this.actions.saveLabel, (state, error) => {
       this.labelState.textContent = { saving: "Saving…", saved: "Label saved", unsaved: "Label not saved yet" }[state] ?? "";
       if (error) showProblem(error, "Label not saved");
@@ -116,8 +120,7 @@ export class Card {
 function lengthOf(item, medium) {
   const ms = medium?.duration_ms ?? item?.durationMs;
   if (ms) return clock(ms);
-  const bytes = medium?.file_size ?? item?.file?.size;
-  return bytes ? fileSize(bytes) : "";
+  return !medium && item?.file ? fileSize(item.file.size) : "";
 }
 
 function stateOf(item, medium) {

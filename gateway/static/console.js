@@ -35,7 +35,7 @@ async function openNamed() {
   byId("app").dataset.view = id ? "visit" : "visits";
   byId("visit").hidden = true;
   byId("welcome").hidden = id !== null;
-  byId("connection").hidden = id === null;
+  byId("connection").hidden = true;
   document.title = "ScopeKit";
   if (id === null) return;
   byId("main").setAttribute("aria-busy", "true");
@@ -43,6 +43,7 @@ async function openNamed() {
     const visit = await Visit.open(id, signal);
     if (signal.aborted) return;
     byId("visit").hidden = false;
+    byId("connection").hidden = false;
     desk = new Desk(visit, { uploads, flags, onStatus: refreshList });
     scrollTo(0, 0);
   } catch (error) {

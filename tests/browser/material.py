@@ -8,7 +8,7 @@ import pillow_heif
 from PIL import Image, ImageDraw, ImageFilter
 
 WIDTH, HEIGHT = 1600, 1200
-SPOKEN = "We need to hang two hundred square feet of drywall. Install three GFCI outlets. Replace the kitchen faucet."
+SPOKEN = "We need to install three GFCI outlets in the hallway. Then replace one toilet in the bathroom."
 # Slow and low is what the small speech model understands best.
 _VOICE = ("-v", "en-us", "-s", "140", "-p", "45")
 _DEADLINE_SECONDS = 60

@@ -11,6 +11,7 @@ from tests.browser.conftest import OpenPerson
 from tests.browser.console import STEPS, Console
 from tests.browser.person import Person
 from tests.browser.worker import held_while_listening
+from tests.tenants import Tenant
 
 if TYPE_CHECKING:
     import asyncpg
@@ -21,9 +22,15 @@ NOTES = "Paint 640 sq ft of interior walls, two coats.\nOne custom walnut mantel
 
 
 async def test_a_visit_becomes_an_estimate_that_the_customer_accepts(
-    contractor: Person, open_person: OpenPerson, admin: "asyncpg.Connection[asyncpg.Record]", captured: dict[str, Path]
+    contractor: Person,
+    open_person: OpenPerson,
+    tenant: Tenant,
+    admin: "asyncpg.Connection[asyncpg.Record]",
+    captured: dict[str, Path],
 ) -> None:
     """Photos, a voice note and notes go in; a priced estimate with evidence comes out, live; the customer accepts."""
+    await admin.execute("UPDATE tenants SET name = 'Harbor & Pine Builders' WHERE id = $1", tenant.id)
+    await contractor.page.reload()
     console = Console(contractor)
     await console.new_visit("Hallway and kitchen refresh", customer="Maria Lopez", address="2207 Kinney Ave, Austin")
     await _capture(console, captured)
