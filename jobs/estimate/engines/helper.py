@@ -38,6 +38,7 @@ class Helper:
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._process: Process | None = None
+        self.working = asyncio.Event()  # set while the process has something to do
 
     @property
     def pid(self) -> int | None:
@@ -54,13 +55,14 @@ class Helper:
             try:
                 process = await self._running()
                 async with asyncio.timeout(seconds):
-                    answer = await _exchange(process, head, body)
+                    answer = await self._exchange(process, head, body)
                 answered = True
             except TimeoutError:
                 raise HelperTooSlow(f"no answer within {seconds:.0f} s") from None
             except (OSError, EOFError, ValueError) as error:
                 raise HelperBroke(f"the helper ended: {type(error).__name__}") from error
             finally:
+                self.working.clear()
                 if not answered:
                     await self.aclose()
             return answer
@@ -75,6 +77,16 @@ class Helper:
         if process.stdin is not None:
             process.stdin.close()
         await process.wait()
+
+    async def _exchange(self, process: Process, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
+        assert process.stdout is not None  # noqa: S101
+        process.stdin.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n")
+        process.stdin.write(body)
+        self.working.set()
+        await process.stdin.drain()
+        answer: dict[str, Any] = json.loads(await process.stdout.readline())
+        return answer, await process.stdout.readexactly(answer["bytes"])
 
     async def _running(self) -> Process:
         if self._process is None or self._process.returncode is not None:
@@ -103,13 +115,3 @@ async def _expect_ready(process: Process) -> None:
     assert process.stdout is not None  # noqa: S101 - asked for as a pipe
     if await process.stdout.readline() != READY:
         raise EOFError("the helper does not start")
-
-
-async def _exchange(process: Process, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-    assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
-    assert process.stdout is not None  # noqa: S101
-    process.stdin.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n")
-    process.stdin.write(body)
-    await process.stdin.drain()
-    answer: dict[str, Any] = json.loads(await process.stdout.readline())
-    return answer, await process.stdout.readexactly(answer["bytes"])
