@@ -1,7 +1,6 @@
 """Runs the gateway, and lets its open streams go gently when it is told to stop."""
 
 import asyncio
-import math
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from starlette.types import ASGIApp
 
 from config.logging import get_logger
 from config.settings import Settings
+from gateway.handover import HandoverProtocol
 
 if TYPE_CHECKING:
     import socket
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-# For what is left after the window: requests being answered, and slow readers.
-REST_SECONDS = 0.8
+# For requests that are being answered when the window is over.
+REST_SECONDS = 1
 
 
 class Server(uvicorn.Server):
@@ -74,13 +74,13 @@ def server_of(app: ASGIApp, settings: Settings) -> Server:
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=HandoverProtocol,
         loop="uvloop",
         lifespan="on",
         log_config=None,
         # Our own middleware logs each request without its query, where a ticket may stand.
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=math.ceil(REST_SECONDS),
+        timeout_graceful_shutdown=REST_SECONDS,
     )
     return Server(config, drain_s=settings.drain_seconds)

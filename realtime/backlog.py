@@ -6,7 +6,8 @@ from typing import Any
 from realtime import wire
 from realtime.events import Event
 
-BACKLOG_BYTES = 256 * 1024
+# With the 64 KiB a transport takes before it asks to stop, 256 KiB a reader.
+BACKLOG_BYTES = 192 * 1024
 PIECE_BYTES = 64 * 1024
 
 

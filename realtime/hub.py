@@ -42,6 +42,8 @@ _log = get_logger(__name__)
 HEARTBEAT_SECONDS = 30.0
 # Expiry must show within a second; shorter only where a test asks for a faster heart.
 TICK_SECONDS = 0.5
+# After a drain's window, for readers who are still owed something.
+LAST_SECONDS = 0.5
 
 
 class Hub:
@@ -112,6 +114,10 @@ class Hub:
             if left > 0:
                 await asyncio.sleep(left)
             subscriber.end(wire.drain(retry_ms=self.retry_ms()))
+        if slow := self._wheel.all():
+            await asyncio.sleep(LAST_SECONDS)
+        for subscriber in slow:
+            subscriber.abort()
 
     def stats(self) -> Mapping[str, Any]:
         """Return counts since the start, and how things stand."""

@@ -6,8 +6,12 @@ from typing import Any
 
 from realtime import wire
 from realtime.asgi import AsgiSink, Receive, Send
+from realtime.connection import ConnectionSink
 from realtime.hub import Hub
 from realtime.subscriber import Subscriber
+
+# What a server calls the offer to take a connection over; see gateway/handover.py.
+EXTENSION = "scopekit.handover"
 
 
 class ProgressStream:
@@ -24,18 +28,36 @@ class ProgressStream:
         self._position = position
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer, replay, join, and stay until the end."""
+        """Answer, replay, join; then hand the connection over, or stay until the end."""
+        handed_over = False
         try:
             await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
             await self._replay(send)
-            sink = AsgiSink(send, self._subscriber)
-            self._hub.join(self._subscriber, sink, self._position)
-            await sink.run(receive)
+            handed_over = self._hand_over(scope)
+            if not handed_over:
+                await self._stay(receive, send)
         finally:
-            self._subscriber.lost()
+            if not handed_over:
+                self._subscriber.lost()
+
+    def _hand_over(self, scope: MutableMapping[str, Any]) -> bool:
+        """Move to the bare connection where the server offers it; then this request is over."""
+        offer = scope.get("extensions", {}).get(EXTENSION)
+        if offer is None:
+            return False
+        sink = ConnectionSink(self._subscriber, patience_s=2 * self._hub.heartbeat_s)
+        if not offer["take"](sink):
+            return False
+        self._hub.join(self._subscriber, sink, self._position)
+        return True
+
+    async def _stay(self, receive: Receive, send: Send) -> None:
+        sink = AsgiSink(send, self._subscriber)
+        self._hub.join(self._subscriber, sink, self._position)
+        await sink.run(receive)
 
     async def _replay(self, send: Send) -> None:
         await self._send(send, self._opening)

@@ -1,9 +1,11 @@
 """A gateway of a test's own, and a visit to watch."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
 import pytest
+import uvloop
 
 from config.settings import Settings
 from store.pool import Database
@@ -11,10 +13,21 @@ from tests.realtime.house import House, make_visit, open_house
 from tests.tenants import Tenant
 
 
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run on the loop of production."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
 @pytest.fixture
-async def house(settings: Settings) -> AsyncIterator[House]:
+def writer() -> str:
+    """Name how streams are written; a module that holds for both overrides this."""
+    return "connection"
+
+
+@pytest.fixture
+async def house(settings: Settings, writer: str) -> AsyncIterator[House]:
     """Run the streams' part of the gateway."""
-    async with open_house(settings) as opened:
+    async with open_house(settings, writer=writer) as opened:
         yield opened
 
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from gateway.app import _middleware
 from gateway.auth import Authenticator
 from gateway.context import Context
 from gateway.errors import HANDLERS
+from gateway.handover import HandoverProtocol
 from gateway.server import Server
 from jobs.queue import JobQueue
 from realtime.hub import Hub
@@ -40,13 +42,18 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, **hub_options: Any) -> AsyncIterator[House]:
-    """Serve the routes of gateway/progress.py until the block is left."""
+async def open_house(
+    settings: Settings, *, writer: str = "connection", tls: tuple[Path, Path] | None = None, **hub_options: Any
+) -> AsyncIterator[House]:
+    """Serve the routes of gateway/progress.py until the block is left.
+
+    With the writer `connection` streams are handed over, as in production; with `asgi` they run over plain `send()`.
+    """
     async with (
         _database(settings) as db,
         JobQueue.open(settings) as queue,
         Hub.open(settings, db, **hub_options) as hub,
-        _serve(_app(settings, _context(settings, db, queue, hub))) as (url, server),
+        _serve(_app(settings, _context(settings, db, queue, hub)), writer, tls) as (url, server),
     ):
         yield House(url, hub, server)
         await hub.stop()  # so that uvicorn has nothing to wait for
@@ -110,18 +117,26 @@ def _app(settings: Settings, context: Context) -> Starlette:
 
 
 @asynccontextmanager
-async def _serve(app: Starlette) -> AsyncIterator[tuple[str, Server]]:
+async def _serve(app: Starlette, writer: str, tls: tuple[Path, Path] | None) -> AsyncIterator[tuple[str, Server]]:
     listener = socket.create_server(("127.0.0.1", 0))
     # A stalled reader's socket is full after some KB, not after the megabytes loopback would take.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+    certificate, key = tls or (None, None)
     config = uvicorn.Config(
-        app, http="httptools", lifespan="on", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app,
+        http=HandoverProtocol if writer == "connection" else "httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
     server = Server(config, drain_s=DRAIN_SECONDS)
     serving = asyncio.create_task(server._serve([listener]))
     try:
         await eventually(lambda: server.started)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", server
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}", server
     finally:
         server.should_exit = True
         async with asyncio.timeout(10):

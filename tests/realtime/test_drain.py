@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
+import pytest
 
 from store.pool import Database
 from tests.product import ROOT, free_port, wait_until_ready
@@ -17,6 +18,13 @@ from tests.realtime.house import DRAIN_SECONDS, House, make_visit, tell
 from tests.realtime.watcher import eventually, is_open, path, watch
 from tests.stack import Services
 from tests.tenants import Tenant
+
+
+@pytest.fixture(params=["connection", "asgi"])
+def writer(request: pytest.FixtureRequest) -> str:
+    """Hold for both writers."""
+    name: str = request.param
+    return name
 
 
 async def test_a_drain_says_goodbye_over_its_window(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:

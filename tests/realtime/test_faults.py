@@ -131,7 +131,7 @@ async def test_words_that_are_no_events_are_ignored(
 async def test_without_notify_the_table_is_polled(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
-    """A listener that hears nothing (here: of another database) is found out at the start; events come by looks at the table."""
+    """A listener that hears nothing (here: of another database) is found out at once, and the table is looked at."""
     deaf = services.gateway_url.rsplit("/", 1)[0] + "/postgres"
     async with (
         open_house(settings.model_copy(update={"database_listen_url": deaf})) as house,

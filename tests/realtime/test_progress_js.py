@@ -56,7 +56,7 @@ class Tab:
         # Not wait_for_function: it evaluates in the page, which the page's policy forbids.
         expression = f"(({{ events, states, ends, snapshots }}) => Boolean({condition}))(told)"
         async with asyncio.timeout(WITHIN_SECONDS):
-            while not await self.page.evaluate(expression):
+            while not await self.page.evaluate(expression):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def told(self) -> dict[str, Any]:

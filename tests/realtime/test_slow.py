@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
+import pytest
 
 from config.settings import Settings
 from store.pool import Database
@@ -17,6 +18,13 @@ from tests.realtime.watcher import eventually, is_open, path, watch
 from tests.tenants import Tenant
 
 Connection = asyncpg.Connection
+
+
+@pytest.fixture(params=["connection", "asgi"])
+def writer(request: pytest.FixtureRequest) -> str:
+    """Hold for both writers."""
+    name: str = request.param
+    return name
 
 
 @asynccontextmanager
@@ -109,11 +117,11 @@ async def test_a_slow_readers_progress_is_thinned_not_cut(
 
 
 async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_let_go(
-    settings: Settings, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
+    settings: Settings, writer: str, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
 ) -> None:
     """A dead client with a full socket does not keep its stream for ever."""
     visit = await make_visit(db, tenant)
-    async with open_house(settings, heartbeat_s=0.4) as house, stalled(house, visit, tenant):
+    async with open_house(settings, writer=writer, heartbeat_s=0.4) as house, stalled(house, visit, tenant):
         [slow] = [m for c in house.hub.channels.values() for m in c.members]
         while slow._backlog is None and not slow.ended:
             await flood(admin, visit, 20, "step.progress", 7_000)

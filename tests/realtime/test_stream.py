@@ -16,6 +16,13 @@ from tests.realtime.watcher import Watcher, eventually, is_open, path, watch
 from tests.tenants import Tenant
 
 
+@pytest.fixture(params=["connection", "asgi"])
+def writer(request: pytest.FixtureRequest) -> str:
+    """Hold for both writers."""
+    name: str = request.param
+    return name
+
+
 async def test_an_insert_reaches_a_subscriber(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
     """What is inserted while somebody watches arrives as an unnamed message whose id is the seq."""
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
@@ -53,11 +60,11 @@ async def test_a_stream_begins_at_once_with_its_headers_and_a_heartbeat(
     assert snapshot.json["payload"] == {"job": None, "steps": {}}
 
 
-async def test_heartbeats_keep_coming(settings: Settings, tenant: Tenant, db: Database) -> None:
+async def test_heartbeats_keep_coming(settings: Settings, writer: str, tenant: Tenant, db: Database) -> None:
     """A silent stream beats."""
     visit = await make_visit(db, tenant)
     async with (
-        open_house(settings, heartbeat_s=0.1) as house,
+        open_house(settings, writer=writer, heartbeat_s=0.1) as house,
         watch(house.url, path(visit), headers=tenant.headers) as watcher,
     ):
         await watcher.until(lambda w: len(w.stream.comments) >= 4)
@@ -127,9 +134,9 @@ async def test_a_long_history_is_replayed_in_order_while_it_grows(
 
 
 @pytest.fixture
-async def wide_house(settings: Settings) -> AsyncIterator[House]:
+async def wide_house(settings: Settings, writer: str) -> AsyncIterator[House]:
     """Run a gateway that lets one user have many streams."""
-    async with open_house(settings, limits=Limits(per_user=1_000)) as opened:
+    async with open_house(settings, writer=writer, limits=Limits(per_user=1_000)) as opened:
         yield opened
 
 
@@ -183,6 +190,7 @@ async def test_the_end_of_the_job_is_the_end_of_the_stream(
         await watcher.until_closed()
     assert watcher.seqs == [1, 2, 3]
     assert [message.json for message in watcher.named("end")] == [{"reason": reason}]
+    assert not watcher.broken
     async with httpx.AsyncClient(base_url=house.url) as client:
         again = await client.get(path(visit), headers=tenant.headers | {"last-event-id": "3"})
     assert (again.status_code, again.content) == (204, b"")

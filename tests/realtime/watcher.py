@@ -1,6 +1,7 @@
 """A client of a stream: it reads all the time, and a test waits for what it wants to see, with a deadline."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -30,12 +31,13 @@ def is_open(watcher: "Watcher") -> bool:
 
 
 class Watcher:
-    """An open stream. `stream` is what has come; `closed` is set when the server has ended it."""
+    """An open stream. `stream` is what has come; `closed` is set when it is over, `broken` when not by its end."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
         self.stream = EventStream()
         self.closed = asyncio.Event()
+        self.broken = False
         self._changed = asyncio.Condition()
 
     @property
@@ -60,7 +62,7 @@ class Watcher:
                 self.stream.feed(chunk)
                 await self._tell()
         except httpx.TransportError:
-            pass
+            self.broken = True
         finally:
             self.closed.set()
             await self._tell()
@@ -88,7 +90,12 @@ class Watcher:
 
 @asynccontextmanager
 async def watch(
-    base_url: str, path: str, *, headers: dict[str, str] | None = None, last_id: int | str | None = None
+    base_url: str,
+    path: str,
+    *,
+    headers: dict[str, str] | None = None,
+    last_id: int | str | None = None,
+    verify: ssl.SSLContext | bool = True,
 ) -> AsyncIterator[Watcher]:
     """Open a stream and read it until the block is left."""
     sent = dict(headers or {})
@@ -96,7 +103,7 @@ async def watch(
         sent["last-event-id"] = str(last_id)
     timeout = httpx.Timeout(SECONDS, read=None)
     async with (
-        httpx.AsyncClient(base_url=base_url, timeout=timeout) as client,
+        httpx.AsyncClient(base_url=base_url, timeout=timeout, verify=verify) as client,
         client.stream("GET", path, headers=sent) as response,
     ):
         watcher = Watcher(response)

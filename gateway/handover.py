@@ -1,0 +1,52 @@
+"""uvicorn's HTTP protocol, with one more thing an application may do: take a connection over for good.
+
+A stream held open as an ASGI request costs a task, a request cycle and an HTTP parser. What has been handed over costs
+a transport and whatever protocol the application puts there. Offered in `scope["extensions"]` under `EXTENSION`; where
+it is missing (any other server), the application answers as it always would.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from realtime.stream import EXTENSION
+
+
+class HandoverProtocol(HttpToolsProtocol):
+    """Offers `take(protocol)`; give it to uvicorn as `http=`."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request as ever, and put the offer in its scope."""
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: {"take": self.take}}
+
+    def take(self, protocol: asyncio.Protocol) -> bool:
+        """Let `protocol` have the connection, once the response's head and any first chunks have been sent.
+
+        The body is chunked and stays open; its end is the new owner's to write. The request's task may then return.
+        False, and nothing has changed, when the client is gone, more requests are waiting on this connection, or the
+        response is not of a kind that can be continued.
+        """
+        cycle = self.cycle
+        continued = cycle.response_started and not cycle.response_complete and cycle.chunked_encoding
+        if self.pipeline or not continued or cycle.disconnected or self.transport.is_closing():
+            return False
+        transport, paused = self.transport, self.flow.write_paused
+        self.flow.resume_reading()  # or the client's leaving would not be noticed
+        self._let_go()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if paused:
+            protocol.pause_writing()
+        return True
+
+    def _let_go(self) -> None:
+        """Leave uvicorn's books as if the response were complete, and keep nothing of the connection alive."""
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        self.server_state.total_requests += 1
+        self.cycle.response_complete = True
+        self.cycle.message_event.set()  # whoever waits in receive() hears of a disconnect
+        nothing: Any = None
+        self.cycle = self.scope = self.headers = self.parser = self.flow = self.transport = nothing
