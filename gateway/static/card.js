@@ -100,15 +100,28 @@ export class Card {
   #thumbnail(item, medium) {
     const placeholder = el("span", { class: "no-picture" }, icon("image"));
     if (medium && medium.status !== "stored") return this.media.replaceChildren(placeholder);
-    const image = el("img", { alt: "", loading: "lazy", decoding: "async" });
-    // A browser that cannot show HEIC itself shows the server's JPEG once that is there.
-    image.addEventListener("error", () => image.replaceWith(placeholder));
-    image.addEventListener("load", () => medium && this.#letPreviewGo());
-    if (!medium) this.preview = URL.createObjectURL(item.file);
-    image.src = medium ? contentUrl(medium.id, "thumb") : this.preview;
+    const image = el("img", { alt: "", decoding: "async" });
     const button = el("button", { type: "button", class: "open-photo", "aria-label": "Open the photo", disabled: !medium,
       onclick: this.actions.open }, image);
+    // A browser that cannot show HEIC itself shows the server's JPEG once that is there.
+    image.addEventListener("error", () => image.replaceWith(placeholder));
+    if (!medium) {
+      image.src = this.preview = URL.createObjectURL(item.file);
+      return this.media.replaceChildren(button);
+    }
+    image.addEventListener("load", () => this.#letPreviewGo());
+    if (this.preview) return this.#exchange(button, image, medium);
+    image.loading = "lazy";
+    image.src = contentUrl(medium.id, "thumb");
     return this.media.replaceChildren(button);
+  }
+
+  /** The preview stays until the server's picture is there: no flicker while it is made. */
+  #exchange(button, image, medium) {
+    const put = () => this.media.replaceChildren(button);
+    image.addEventListener("load", put);
+    image.addEventListener("error", put);
+    image.src = contentUrl(medium.id, "thumb");
   }
 
   #letPreviewGo() {

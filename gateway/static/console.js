@@ -1,6 +1,6 @@
 // The capture console: opens the visit that the address names, and wires what stays from visit to visit.
 
-import { call } from "./api.js";
+import { Problem, call } from "./api.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { setUpEvidence } from "./evidence.js";
@@ -73,11 +73,16 @@ function editVisit() {
   });
 }
 
+function addFiles(files) {
+  if (desk) return desk.addFiles(files);
+  return showProblem(new Problem({ title: "No visit is open", detail: "Start or open a visit, then add the files again." }));
+}
+
 /** Files arrive from the two inputs, from a drop anywhere on the page, or from the clipboard. */
 function setUpFiles() {
   for (const id of ["pick-files", "take-photo"]) {
     byId(id).addEventListener("change", ({ target }) => {
-      desk?.addFiles(target.files);
+      addFiles(target.files);
       target.value = "";
     });
   }
@@ -94,9 +99,9 @@ function setUpFiles() {
   addEventListener("drop", (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    desk?.addFiles(event.dataTransfer.files);
+    addFiles(event.dataTransfer.files);
   });
-  addEventListener("paste", (event) => event.clipboardData?.files.length && desk?.addFiles(event.clipboardData.files));
+  addEventListener("paste", (event) => event.clipboardData?.files.length && addFiles(event.clipboardData.files));
 }
 
 function setUpButtons() {

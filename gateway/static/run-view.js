@@ -83,8 +83,8 @@ function headline(run) {
         ? ["In line", `${count(run.position - 1, "estimate")} ahead of yours.`]
         : ["In line", "A worker takes it up in a moment."];
     case "retrying": {
-      const when = run.runAt ? ` at ${timeOfDay(run.runAt)}` : " in a moment";
-      return ["Trying again", `${reason(run)} Nothing is lost: it goes on from where it was${when}.`];
+      const when = run.runAt ? `at ${timeOfDay(run.runAt)}` : "in a moment";
+      return ["Trying again", `${reason(run)} Nothing is lost: ${when} it goes on from where it was.`];
     }
     case "failed":
       return ["No estimate this time", reason(run)];

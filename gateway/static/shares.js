@@ -26,6 +26,8 @@ export class Shares {
     byId("share-list").replaceChildren();
     const { signal } = this.#listeners;
     this.form.addEventListener("submit", (event) => this.#submit(event), { signal });
+    // What is wrong must be seen, also when it stands in the folded part.
+    this.form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), { capture: true, signal });
     visit.addEventListener("estimate", () => this.refresh().catch(showProblem), { signal });
     byId("share").hidden = visit.estimate === null;
   }

@@ -1,0 +1,1 @@
+"""The console's page as the server gives it out."""
