@@ -130,6 +130,7 @@ async def app(settings: Settings) -> AsyncIterator[Starlette]:
 
     application = create_app(settings)
     async with application.router.lifespan_context(application) as state:
+        assert state is not None
         application.state.context = state["context"]
         yield application
 

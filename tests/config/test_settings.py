@@ -45,7 +45,7 @@ def test_settings_cannot_be_changed(environment: pytest.MonkeyPatch) -> None:
     """What was read at the start holds to the end."""
     settings = load_settings()
     with pytest.raises(ValidationError):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
 
 
 @pytest.mark.parametrize("name", sorted(set(ENOUGH) - {"JWT_SECRETS"}))

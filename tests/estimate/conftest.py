@@ -10,8 +10,8 @@ import pytest
 from jobs.estimate.engines.base import Clip
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.model import Heard
-from tests.browser.material import voice_note
 from tests.estimate.material import medium
+from tests.material import voice_note
 
 # Chosen because the small speech model hears it alike on any machine; slips of hearing are not what is tested here.
 SPOKEN = (

@@ -115,7 +115,7 @@ async def test_a_token_with_a_bad_claim_is_refused(
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é" * 9, "." * 4000])
 async def test_what_is_no_token_is_refused(client: httpx.AsyncClient, token: str) -> None:
     """Rubbish in the header is a 401 too."""
-    answer = await client.get("/v1/me", headers={"authorization": f"Bearer {token}".encode()})
+    answer = await client.get("/v1/me", headers=[(b"authorization", f"Bearer {token}".encode())])
     assert answer.status_code == 401
 
 

@@ -1,11 +1,12 @@
 """One row of one tenant in every table, so that a test can walk them all."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID, uuid4
 
-import asyncpg
-
 from tests.tenants import Tenant
+
+if TYPE_CHECKING:
+    import asyncpg
 
 Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
