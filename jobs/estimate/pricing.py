@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from jobs.estimate.model import Match, PricedLine
 from jobs.estimate.rules.lexicon import PLACES, singular
 from jobs.estimate.rules.phrases import read_phrase
+from jobs.estimate.rules.quantities import read_quantity
 from jobs.estimate.rules.tokens import tokenise
 from jobs.estimate.rules.units import compatible
 from jobs.estimate.rules.verbs import read_verb
@@ -68,7 +69,9 @@ def phrases_of(description: str) -> list[str]:
     tokens = tokenise(description)
     verb = read_verb(tokens, 0)
     starts = {0, verb.end} if verb and verb.unsure else {verb.end if verb else 0}
-    phrases = [phrase for start in sorted(starts) if (phrase := read_phrase(tokens, start))]
+    counts = {start: read_quantity(tokens, start) for start in starts}  # "Install 3 outlets"
+    ends = sorted(count.end if count else start for start, count in counts.items())
+    phrases = [phrase for start in ends if (phrase := read_phrase(tokens, start))]
     things = [description[tokens[p.start].start : tokens[p.end - 1].end] for p in phrases] or [description]
     if kind_of(description) == "paint":
         things += [f"paint {thing}" for thing in things if "paint" not in thing.lower()]

@@ -24,6 +24,8 @@ class ApiDouble:
 
     url: str = ""
     reply: Response | dict[str, Any] | None = None
+    # By the name of the schema that is asked for; comes before `reply`.
+    answers_by_schema: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     hangs: bool = False
     drips: bool = False
@@ -46,8 +48,9 @@ class ApiDouble:
 
     async def responses(self, request: Request) -> Response:
         """Serve POST /v1/responses."""
-        self.asked.append({"path": request.url.path, "headers": request.headers, "json": await request.json()})
-        return await self._reply()
+        body = await request.json()
+        self.asked.append({"path": request.url.path, "headers": request.headers, "json": body})
+        return await self._reply(self.answers_by_schema.get(body["text"]["format"]["name"]))
 
     async def transcriptions(self, request: Request) -> Response:
         """Serve POST /v1/audio/transcriptions."""
@@ -59,14 +62,14 @@ class ApiDouble:
         self.asked.append({"path": request.url.path, "headers": request.headers, "form": plain, "file": file})
         return await self._reply()
 
-    async def _reply(self) -> Response:
+    async def _reply(self, first: dict[str, Any] | None = None) -> Response:
         if self.hangs:
             await asyncio.to_thread(self.released.wait, 30)
         if self.drips:
             return StreamingResponse(self._drip(), media_type="application/json")
         if isinstance(self.reply, Response):
             return self.reply
-        return JSONResponse(self.reply, headers={"x-request-id": f"req_{len(self.asked)}"})
+        return JSONResponse(first or self.reply, headers={"x-request-id": f"req_{len(self.asked)}"})
 
     async def _drip(self) -> AsyncIterator[bytes]:
         """Send a space now and then: never silent, never done."""

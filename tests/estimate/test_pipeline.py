@@ -1,0 +1,422 @@
+"""The whole job on real PostgreSQL and S3, through the queue's own fenced run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from jobs.errors import JobCancelled, LeaseLost
+from jobs.estimate.engines.base import Clip, Engine, Photo
+from jobs.estimate.engines.local import LocalEngine
+from jobs.estimate.errors import NothingToEstimate, Transient
+from jobs.estimate.material import Material, Medium
+from jobs.estimate.model import (
+    Draft,
+    Drafted,
+    DraftLine,
+    Evidence,
+    Heard,
+    ModelCall,
+    Observations,
+    Seen,
+    Sight,
+    Transcript,
+)
+from jobs.estimate.pipeline import Pipeline
+from jobs.estimate.steps import Step
+from jobs.run import JobRun, StopReason
+from store import estimates, transcripts
+from store.objects import ObjectStore
+from store.pool import Connection, Database
+from store.transcripts import TranscriptRow
+from tests.estimate.api_double import api_double, completed
+from tests.estimate.material import transcript
+from tests.estimate.test_remote import asked_line, jpeg, open_engine
+from tests.tenants import Tenant
+
+NOTES = "Replace three GFCI outlets in the kitchen. Install two trapezes."
+
+
+@dataclass
+class ScriptedEngine:
+    """Hears and sees what it is told to, counts its calls, and fails where the script says."""
+
+    name: str = "openai"
+    model: str = "scripted"
+    speech_model: str = "scripted-ear"
+    looks: bool = True
+    calls: list[str] = field(default_factory=list)
+    fail_on: set[str] = field(default_factory=set)
+    nothing: bool = False
+
+    async def transcribe(self, clip: Clip) -> Heard:
+        """Hear the bytes as text."""
+        self._call(clip.content.decode())
+        heard = transcript(clip.content.decode(), clip.medium.media_id)
+        heard = heard.model_copy(update={"engine": self.name, "model": self.speech_model})
+        return Heard(transcript=heard, calls=(self._paid("transcribe"),))
+
+    async def look(self, photo: Photo) -> Seen:
+        """See what the bytes say."""
+        self._call(photo.content.decode())
+        sights = (Sight(what=photo.content.decode()),)
+        seen = Observations(media_id=photo.medium.media_id, analysed=True, sights=sights)
+        return Seen(observations=seen, calls=(self._paid("look"),))
+
+    async def draft(
+        self,
+        material: Material,  # noqa: ARG002 - the protocol's
+        transcripts: Sequence[Transcript],  # noqa: ARG002
+        observations: Mapping[UUID, Observations],
+    ) -> Drafted:
+        """Draft one line a photo."""
+        self._call("draft")
+        lines = tuple(
+            DraftLine(
+                description=f"Replace {seen.sights[0].what}",
+                quantity=Decimal(1),
+                unit="each",
+                evidence=(Evidence(source="photo", media_id=media_id),),
+            )
+            for media_id, seen in observations.items()
+        )
+        draft = Draft(lines=() if self.nothing else lines, summary="", engine=self.name, model=self.model)
+        return Drafted(draft=draft, calls=(self._paid("draft"),))
+
+    async def aclose(self) -> None:
+        """Hold nothing."""
+
+    def _call(self, what: str) -> None:
+        self.calls.append(what)
+        if what in self.fail_on:
+            self.fail_on.discard(what)
+            raise Transient("The model's provider had a fault.")
+
+    def _paid(self, purpose: Any) -> ModelCall:
+        return ModelCall(purpose=purpose, engine=self.name, model=self.model, input_tokens=10, output_tokens=2)
+
+
+@dataclass
+class Site:
+    """One visit, its job, and hands to fill and run it."""
+
+    admin: Connection
+    service: Database
+    objects: ObjectStore
+    tenant: Tenant
+    visit_id: UUID
+    job_id: UUID = field(default_factory=uuid4)
+
+    async def add(self, kind: str, content: bytes | None, *, label: str = "", content_type: str | None = None) -> UUID:
+        """Store a medium; without content its object is missing."""
+        media_id = uuid4()
+        path = f"{self.tenant.id}/{self.visit_id}/{media_id}/{uuid4().hex[:12]}"
+        content_type = content_type or ("image/jpeg" if kind == "photo" else "audio/webm")
+        if content is not None:
+            await self.objects.put(path, content, content_type=content_type)
+        await self.admin.execute(
+            "INSERT INTO site_visit_media (id, tenant_id, visit_id, media_type, content_type, storage_path, file_size, "
+            "sha256, label) VALUES ($1, $2, $3, $4, $5, $6, 1, repeat('0', 64), $7)",
+            *(media_id, self.tenant.id, self.visit_id, kind, content_type, path, label),
+        )
+        return media_id
+
+    async def attempt(self) -> JobRun:
+        """Take the job as a worker does: running, with a new lease."""
+        row = await self.admin.fetchrow(
+            "INSERT INTO ai_jobs (id, tenant_id, visit_id, job_type, status, attempts, lease_token, lease_expires_at, "
+            "started_at) VALUES ($1, $2, $3, 'estimate', 'running', 1, gen_random_uuid(), now() + interval '5 min', "
+            "now()) ON CONFLICT (id) DO UPDATE SET lease_token = gen_random_uuid(), attempts = ai_jobs.attempts + 1 "
+            "RETURNING *",
+            *(self.job_id, self.tenant.id, self.visit_id),
+        )
+        assert row is not None
+        return JobRun(self.service, row, math.inf)
+
+    def pipeline(self, engine: Engine) -> Pipeline:
+        """Build the pipeline over the real store."""
+
+        async def fetch(medium: Medium) -> bytes:
+            return await self.objects.get(medium.storage_path)
+
+        return Pipeline(self.service, engine, fetch)
+
+    async def run(self, engine: Engine) -> None:
+        """Run one attempt to its end."""
+        run = await self.attempt()
+        try:
+            await self.pipeline(engine).run(run)
+        finally:
+            await run.close()
+
+    async def estimate(self) -> dict[str, Any] | None:
+        """Read the newest estimate."""
+        return await estimates.latest_for_visit(self.admin, self.visit_id)
+
+    async def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Read what the subscribers were told."""
+        rows = await self.admin.fetch(
+            "SELECT type, payload FROM processing_events WHERE visit_id = $1 ORDER BY seq", self.visit_id
+        )
+        return [(row["type"], row["payload"]) for row in rows]
+
+
+@pytest.fixture
+async def site(admin: Connection, service: Database, objects: ObjectStore, tenant: Tenant) -> Site:
+    """Open a visit with typed notes."""
+    visit_id: UUID = await admin.fetchval(
+        "INSERT INTO site_visits (tenant_id, title, notes) VALUES ($1, 'Kitchen', $2) RETURNING id", tenant.id, NOTES
+    )
+    return Site(admin, service, objects, tenant, visit_id)
+
+
+@pytest.fixture
+async def bare(site: Site) -> Site:
+    """Take the notes away."""
+    await site.admin.execute("UPDATE site_visits SET notes = '' WHERE id = $1", site.visit_id)
+    return site
+
+
+async def test_notes_and_labels_become_a_priced_estimate(site: Site) -> None:
+    """The local engine reads, prices what the book has, leaves the rest unpriced, and says what it did not see."""
+    photo = await site.add("photo", b"not looked at", label="install 2 GFCI outlets in the garage")
+    engine = LocalEngine()
+    await site.run(engine)
+    await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert [(line["description"], line["amount"]) for line in estimate["lines"]] == [
+        ("Replace GFCI outlets in the kitchen", Decimal("435.00")),
+        ("Install trapezes", None),
+        ("Install GFCI outlets in the garage", Decimal("290.00")),
+    ]
+    assert (estimate["engine"], estimate["unpriced_count"], estimate["version"]) == ("local", 1, 1)
+    assert (estimate["subtotal"], estimate["tax"], estimate["total"]) == (
+        Decimal("725.00"),
+        Decimal("59.81"),
+        Decimal("784.81"),
+    )
+    assert estimate["coverage"] == ["1 photo was not analysed; only labels typed on them were read."]
+    assert estimate["lines"][2]["evidence"][0]["media_id"] == str(photo)
+    assert [line["needs_review"] for line in estimate["lines"]] == [False, True, False]
+
+
+async def test_every_step_is_told_in_order(site: Site) -> None:
+    """Subscribers see each step start, move and end, and the lines as they are drafted."""
+    engine = ScriptedEngine()
+    for what in (b"outlet", b"door"):
+        await site.add("photo", what)
+    await site.run(engine)
+    events = await site.events()
+    started = [payload["step"] for kind, payload in events if kind == "step.started"]
+    completed = [payload["step"] for kind, payload in events if kind == "step.completed"]
+    assert started == completed == [step.value for step in Step]
+    looks = [payload for kind, payload in events if kind == "step.progress" and payload["step"] == "look"]
+    assert [(payload["done"], payload["total"]) for payload in looks] == [(1, 2), (2, 2)]
+    drafted = [payload for kind, payload in events if kind == "line.drafted"]
+    assert drafted == [
+        {"description": "Replace outlet", "quantity": "1", "unit": "each"},
+        {"description": "Replace door", "quantity": "1", "unit": "each"},
+    ]
+    assert events[-1][0] == "job.completed"
+
+
+async def test_the_result_and_the_analytics_are_written_with_the_estimate(site: Site) -> None:
+    """One commit holds estimate, result, final event and `estimate_generated`."""
+    await site.add("photo", b"outlet")
+    await site.run(ScriptedEngine())
+    estimate = await site.estimate()
+    assert estimate is not None
+    result = {
+        "estimate_id": str(estimate["id"]),
+        "version": 1,
+        "total": f"{estimate['total']:f}",
+        "line_count": 1,
+        "unpriced_count": 0,
+    }
+    assert (await site.events())[-1] == ("job.completed", result)
+    row = await site.admin.fetchrow("SELECT status, result FROM ai_jobs WHERE id = $1", site.job_id)
+    assert row is not None
+    assert (row["status"], row["result"]) == ("completed", result)
+    properties = await site.admin.fetchval(
+        "SELECT properties FROM analytics_events WHERE event = 'estimate_generated' AND tenant_id = $1", site.tenant.id
+    )
+    assert properties.pop("processing_time_ms") >= 0
+    assert properties == {
+        "visit_id": str(site.visit_id),
+        "line_count": 1,
+        "evidence_count": 1,
+        "ai_model": "openai:scripted",
+    }
+    assert (estimate["usage"]["input_tokens"], len(estimate["usage"]["calls"])) == (20, 2)
+
+
+async def test_what_was_heard_is_kept_and_not_paid_for_again(site: Site) -> None:
+    """A second estimate of the visit takes the transcript of the first, by the same engine and model."""
+    await site.add("photo", b"outlet")
+    media_id = await site.add("audio", b"replace two doors")
+    engine = ScriptedEngine()
+    await site.run(engine)
+    (kept,) = await transcripts.of_visit(site.admin, site.visit_id)
+    assert (kept["media_id"], kept["text"], len(kept["words"])) == (media_id, "replace two doors", 3)
+    again = Site(site.admin, site.service, site.objects, site.tenant, site.visit_id)
+    await again.run(engine)
+    assert engine.calls.count("replace two doors") == 1
+    other = ScriptedEngine(speech_model="better-ear")
+    await Site(site.admin, site.service, site.objects, site.tenant, site.visit_id).run(other)
+    assert other.calls.count("replace two doors") == 1
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert estimate["version"] == 3
+
+
+@pytest.mark.parametrize("failing", ["one", "two", "three", "draft"])
+async def test_a_rescued_job_repeats_only_the_call_that_failed(site: Site, failing: str) -> None:
+    """Whatever an earlier attempt paid for is not paid for again."""
+    for what in (b"one", b"two"):
+        await site.add("photo", what)
+    await site.add("audio", b"three")
+    engine = ScriptedEngine(fail_on={failing})
+    with pytest.raises(Transient):
+        await site.run(engine)
+    assert await site.estimate() is None
+    await site.run(engine)
+    calls = {what: engine.calls.count(what) for what in ("one", "two", "three", "draft")}
+    assert calls == {what: 2 if what == failing else 1 for what in calls}
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert len(estimate["usage"]["calls"]) == 4
+
+
+async def test_a_worker_that_lost_its_job_saves_nothing(site: Site) -> None:
+    """When another worker has the lease, this one stops; the other goes on behind its checkpoints."""
+    await site.add("photo", b"one")
+    engine = ScriptedEngine()
+    first = await site.attempt()
+    second = await site.attempt()
+    with pytest.raises(LeaseLost):
+        await site.pipeline(engine).run(first)
+    await first.close()
+    assert await site.estimate() is None
+    await site.pipeline(engine).run(second)
+    await second.close()
+    assert await site.estimate() is not None
+
+
+async def test_a_cancelled_job_stops_before_the_next_call(site: Site) -> None:
+    """Nothing more is paid for, and nothing is saved."""
+    await site.add("photo", b"one")
+    engine = ScriptedEngine()
+    run = await site.attempt()
+    run.stop(StopReason.CANCELLED)
+    with pytest.raises(JobCancelled):
+        await site.pipeline(engine).run(run)
+    await run.close()
+    assert engine.calls == []
+    assert await site.estimate() is None
+
+
+async def test_one_unusable_medium_does_not_stop_the_visit(site: Site) -> None:
+    """A recording that cannot be played and one whose object is gone are named; the estimate is made."""
+    broken = await site.add("audio", b"this is no audio")
+    gone = await site.add("audio", None)
+    engine = LocalEngine()
+    await site.run(engine)
+    await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    coverage = " ".join(estimate["coverage"])
+    assert "Recording 1 could not be used: This recording cannot be played" in coverage
+    assert "Recording 2 could not be used: The file is not in the store" in coverage
+    rows = await site.admin.fetch("SELECT status, problem FROM site_visit_media WHERE id = ANY($1)", [broken, gone])
+    assert {row["status"] for row in rows} == {"needs_attention"}
+    assert all(row["problem"] for row in rows)
+
+
+async def test_nothing_to_price_is_said_plainly(bare: Site) -> None:
+    """No empty estimate is saved; the sentence tells what was missing and what to do."""
+    await bare.add("photo", b"x")
+    engine = LocalEngine()
+    with pytest.raises(NothingToEstimate, match="Nothing to price was found") as caught:
+        await bare.run(engine)
+    assert "1 photo was not analysed" in str(caught.value)
+    assert caught.value.retryable is False
+    assert await bare.estimate() is None
+
+
+async def test_a_silent_recording_is_no_success(bare: Site) -> None:
+    """A recording in which nothing was heard ends as nothing to estimate, and says so."""
+    await bare.add("audio", b" ")
+    with pytest.raises(NothingToEstimate, match="Nothing was heard in 1 recording"):
+        await bare.run(ScriptedEngine(nothing=True))
+
+
+async def test_a_saved_transcript_is_read_by_the_local_engine(bare: Site, heard_note: Heard) -> None:
+    """What was really spoken becomes priced lines whose evidence plays the right second."""
+    media_id = await bare.add("audio", b"not fetched again")
+    await save_transcript(bare, media_id, heard_note.transcript)
+    engine = LocalEngine()
+    await bare.run(engine)
+    estimate = await bare.estimate()
+    assert estimate is not None
+    outlets = next(line for line in estimate["lines"] if "GFCI" in line["description"])
+    assert (outlets["quantity"], outlets["amount"]) == ("3", Decimal("435.00"))
+    (proof,) = outlets["evidence"]
+    assert proof["media_id"] == str(media_id)
+    assert 0 < proof["start_ms"] < proof["end_ms"] <= heard_note.transcript.duration_ms
+
+
+async def test_openai_looks_drafts_and_is_checked(site: Site) -> None:
+    """Over HTTP: photos are seen, the draft is checked against the material, and false evidence is flagged."""
+    await site.add("photo", jpeg(), label="the wall")
+    true = {
+        "source": "label",
+        "medium": "photo-1",
+        "quote": "the wall",
+        "start_ms": None,
+        "end_ms": None,
+        "region": None,
+    }
+    false = true | {"quote": "free of charge"}
+    lines = [
+        asked_line(description="Paint wall", quantity=100, unit="sq ft", evidence=[true]),
+        asked_line(description="Install GFCI outlet", quantity=1, evidence=[false]),
+    ]
+    with api_double() as api:
+        engine = open_engine(api)
+        both = {"lines": lines, "summary": "Two lines.", "coverage": ["The attic was not shown."]}
+        api.answers_by_schema = {
+            "LookAnswer": completed({"sights": [], "text_read": []}),
+            "DraftAnswer": completed(both),
+        }
+        await site.run(engine)
+        await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert (estimate["engine"], estimate["model"]) == ("openai", "gpt-test")
+    assert estimate["coverage"] == ["The attic was not shown."]
+    assert [(len(line["evidence"]), line["needs_review"]) for line in estimate["lines"]] == [(1, True), (0, True)]
+    assert estimate["lines"][0]["review_reasons"] == ["priced as “Interior wall paint, two coats”"]
+    assert (estimate["usage"]["input_tokens"], len(estimate["usage"]["calls"])) == (2400, 2)
+
+
+async def save_transcript(site: Site, media_id: UUID, heard: Transcript) -> None:
+    """Store what was heard before."""
+    plain = heard.as_json()
+    row = TranscriptRow(
+        media_id=media_id,
+        tenant_id=site.tenant.id,
+        visit_id=site.visit_id,
+        text=heard.text,
+        language="en",
+        duration_ms=heard.duration_ms,
+        segments=plain["segments"],
+        words=plain["words"],
+        engine=heard.engine,
+        model=heard.model,
+    )
+    await transcripts.save(site.admin, row)
