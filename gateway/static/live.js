@@ -5,7 +5,7 @@ import { byId } from "./dom.js";
 import { watchVisit } from "./progress.js";
 
 const PAGE = 500;
-const QUIET_MS = 4000;
+const QUIET_MS = 3000;
 const STATES = {
   connecting: "Connecting…",
   live: "Live",

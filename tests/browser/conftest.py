@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from gateway.auth import SESSION_COOKIE
-from tests.browser import material
+from tests import material
 from tests.browser.person import Person
 from tests.product import ROOT, Product
 from tests.tenants import Tenant
@@ -57,6 +57,7 @@ async def browser() -> AsyncIterator[Browser]:
         if os.environ.get("SCOPEKIT_CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield chromium
@@ -66,9 +67,9 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 def shots(tmp_path: Path) -> Path:
     """Where pictures go: SCOPEKIT_SCREENSHOTS when set, else the test's own directory."""
-    directory = Path(os.environ.get("SCOPEKIT_SCREENSHOTS") or tmp_path)
+    directory = ROOT / (os.environ.get("SCOPEKIT_SCREENSHOTS") or tmp_path)
     directory.mkdir(parents=True, exist_ok=True)
-    return directory if directory.is_absolute() else ROOT / directory
+    return directory
 
 
 @pytest.fixture
