@@ -79,6 +79,7 @@ class Listener:
                 await connection.execute("SELECT 1", timeout=DEADLINE_SECONDS)
             except LOST as error:
                 _log.warning("The listener's connection does not answer", error=repr(error))
+                connection.terminate()  # a goodbye would only wait for the same silence
                 return
         _log.warning("The listener's connection was lost")
 
@@ -118,5 +119,7 @@ class Listener:
 
 
 async def _close(connection: Connection) -> None:
+    if connection.is_closed():
+        return
     with contextlib.suppress(*LOST):
         await connection.close(timeout=DEADLINE_SECONDS)

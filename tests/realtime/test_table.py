@@ -171,9 +171,9 @@ async def test_jsonb_refuses_nul_so_writers_clean(admin: Connection, db: Databas
             visit,
             '{"name": "a\\u0000b"}',
         )
-    await tell(db, tenant, visit, "media.stored", payload={"a\0": ["b\0", "\ud83d", "\ud83d\ude00", 1, None]})
+    await tell(db, tenant, visit, "media.stored", payload={"a\0": ["b\0", "\ud83d", "\ud83d\ude00", 1, None, 10**20]})
     assert await admin.fetchval("SELECT payload FROM processing_events WHERE visit_id = $1", visit) == {
-        "a\ufffd": ["b\ufffd", "\ufffd", "😀", 1, None]
+        "a\ufffd": ["b\ufffd", "\ufffd", "😀", 1, None, "1" + "0" * 20]
     }
 
 
