@@ -1,6 +1,7 @@
 """Chromium, and people who use it."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,10 +14,11 @@ from playwright.async_api import Browser, async_playwright, expect
 from gateway.auth import SESSION_COOKIE
 from tests import material
 from tests.browser.person import Person
+from tests.ci import skip_or_fail
 from tests.product import ROOT, Product
 from tests.tenants import Tenant
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = "chromium"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -41,25 +43,22 @@ PHONE: dict[str, Any] = {
 WAIT_MS = 20_000
 
 
-def has_chromium() -> bool:
-    """Tell whether the browser is installed."""
-    return CHROMIUM.exists()
-
-
 OpenPerson = Callable[..., Awaitable[Person]]
+
+
+def require(*programs: str) -> None:
+    """Skip the test with what to install, or fail it in CI, when one of Debian's packages is missing."""
+    if missing := [program for program in programs if shutil.which(program) is None]:
+        skip_or_fail(f"needs Debian's {', '.join(missing)}")
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     """Start Debian's Chromium; without it the test is skipped, and fails in CI."""
-    if not has_chromium():
-        reason = f"{CHROMIUM} is missing: install Debian's package `chromium`"
-        if os.environ.get("SCOPEKIT_CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require(CHROMIUM)
     expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        chromium = await playwright.chromium.launch(executable_path=shutil.which(CHROMIUM), args=list(FLAGS))
         yield chromium
         await chromium.close()
 
@@ -112,6 +111,7 @@ async def api(server: Product, tenant: Tenant) -> AsyncIterator[httpx.AsyncClien
 @pytest.fixture(scope="session")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Make a JPEG, a HEIC and a spoken WebM/Opus note, once."""
+    require("espeak-ng", "ffmpeg")
     directory = tmp_path_factory.mktemp("captured")
     return {
         "jpeg": material.jpeg_photo(directory / "Hallway wall.jpg"),
