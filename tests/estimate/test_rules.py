@@ -1,5 +1,6 @@
 """From plain words to lines: what is asked for, what is corrected, and what is only talk."""
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -143,6 +144,8 @@ def test_instructions_to_the_machine_change_nothing(said: str) -> None:
         ("Install forty feet of gutter, no wait, forty five.", [("Install gutter", "45", "ft")]),
         ("Add three outlets and two fans. No, make that four outlets.",
          [("Add outlets", "4", "each"), ("Add fans", "2", "each")]),
+        ("Replace three windows. No, make that zero. Install two doors.", [("Install doors", "2", "each")]),
+        ("Replace three windows and 0 doors.", [("Replace windows", "3", "each")]),
         ("Replace the outlets. Replace all four.", [("Replace outlets", "4", "each")]),
         ("Replace three windows. Scratch that, replace two doors.", [("Replace doors", "2", "each")]),
         ("Don't replace the two doors, just repair them.", [("Repair doors", "2", "each")]),
@@ -248,8 +251,19 @@ def test_a_label_is_read() -> None:
     assert (line.quantity, line.evidence[0].media_id) == (Decimal(2), photo.media_id)
 
 
+@pytest.mark.parametrize(
+    "word", ["a ", "no, make that ", "12 by ", "- ", "about ", "one hundred and ", "replace the x, "]
+)
+def test_endless_sentences_are_read_in_their_stride(word: str) -> None:
+    """The longest notes a visit can hold are read well within a second, however they repeat themselves."""
+    started = time.process_time()
+    read((word * 20_000)[:20_000])
+    assert time.process_time() - started < 5
+
+
 _BAG = """replace install paint the a three 12 by 14 feet of gutter outlets no make that fifty , . ? and not don't it
-    them to be need we in kitchen $5 1/2 - scratch 20 amp all two half dozen new doors is ( ) x" maybe"""
+    them to be need we in kitchen $5 1/2 - scratch 20 amp 0 zero 0.0001 999999 all two half dozen new doors is ( ) x"
+    maybe hundred thousand 1/3 ½ $ 99999999999999999999999999999999999999"""
 _WORDS = st.sampled_from(_BAG.split())
 
 

@@ -5,6 +5,7 @@ It says what it is: photos are not analysed, only the labels typed on them are r
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,8 @@ class LocalEngine:
         observations: Mapping[UUID, Observations],  # noqa: ARG002 - the protocol's; nothing was seen
     ) -> Drafted:
         """Read notes, labels and transcripts by rules."""
-        reading = read_lines(_passages(material, transcripts))
+        # In a thread: an hour of talk takes a second, in which leases must be renewed.
+        reading = await asyncio.to_thread(read_lines, list(_passages(material, transcripts)))
         draft = Draft(
             lines=reading.lines,
             summary=_summary(material, transcripts, reading),

@@ -113,6 +113,9 @@ class _Conversation:
             self._not_understood(correction)
             return
         item = self.items[index]
+        if correction.quantity.value == 0:
+            self._named = self.items.pop(index).ask
+            return
         if correction.fills and item.ask.quantity is not None and item.ask.quantity.stated:
             return
         ask, doubts = item.ask, item.doubts

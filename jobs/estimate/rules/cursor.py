@@ -24,6 +24,7 @@ _MAKE = (
     ("i", "mean"),
     ("i", "meant"),
 )
+_LONGEST_LEAD = 10  # "no, sorry, wait, make that": nobody takes longer to correct themselves
 _CLOSE_AN_AMOUNT = BREAKS | THEM | lexicon.PREPOSITIONS | {"", "each", "and", "total"}
 
 
@@ -84,7 +85,7 @@ class Cursor:
     def corrected_amount(self, i: int) -> Quantity | None:
         """Read "no, make that four" at `i`; None when nothing says that it is a correction."""
         j, said = i, False
-        while True:
+        while j < i + _LONGEST_LEAD:
             make = next((words for words in _MAKE if self.starts(words, j)), None)
             if make:
                 j, said = j + len(make), True

@@ -23,7 +23,7 @@ _VERBS = _words(
 )
 # These need their particle: "tear off", "take the wall down".
 PARTICLES = _words("out off up down away in back over")
-_WITH_PARTICLE = {
+NEEDS_PARTICLE = {
     "tear": _words("out off down up"),
     "take": _words("out off down up away"),
     "rip": _words("out off up down"),
@@ -41,7 +41,7 @@ _WITH_PARTICLE = {
     "soft": _words("wash"),
 }
 # With these the particle only colours the verb: "swap out", "cut out".
-_MAY_TAKE_PARTICLE = _words("swap change cut haul pull strip clean hang close seal patch clear level move")
+MAY_TAKE_PARTICLE = _words("swap change cut haul pull strip clean hang close seal patch clear level move")
 # These are nouns as often as verbs; as a verb they need an object that reads like one.
 NOUN_TOO = _words(
     """paint patch tile frame stain seal trim drywall wire vent cover test service grade screen grout caulk plaster
@@ -78,12 +78,10 @@ def _participle(verb: str) -> str:
     return _stem(verb) + "ed"
 
 
-_ALL = _VERBS | _WITH_PARTICLE.keys()
+_ALL = _VERBS | NEEDS_PARTICLE.keys()
 BASE = {verb: verb for verb in _ALL} | {"r&r": "remove and replace"}
 GERUND = {_gerund(verb): verb for verb in _ALL}
 PARTICIPLE = {_participle(verb): verb for verb in _ALL}
-NEEDS_PARTICLE = {verb: particles for verb, particles in _WITH_PARTICLE.items()}  # noqa: C416 - a copy on purpose
-MAY_TAKE_PARTICLE = _MAY_TAKE_PARTICLE
 
 ARTICLES = _words("a an")
 DETERMINERS = _words("the this that these those my our your his her their its")

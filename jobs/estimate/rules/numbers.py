@@ -129,7 +129,7 @@ def _spoken(tokens: Sequence[Token], i: int) -> Number | None:
         group, j, seen = Decimal(1), j + 1, True
     while j < len(tokens):
         step = _spoken_step(tokens, j, group, first=not seen)
-        if step is None:
+        if step is None or (step[2] and total):
             break
         group, j, thousands = step
         seen = True
@@ -149,8 +149,8 @@ def _spoken_step(tokens: Sequence[Token], j: int, group: Decimal, *, first: bool
         return group + _TENS[word], j + 1, False
     if word in _SMALL and _fits(group, _SMALL[word], first=first):
         return group + _SMALL[word], j + 1, False
-    if word in _SCALES and not first:
-        return (group or Decimal(1)) * _SCALES[word], j + 1, word == "thousand"
+    if word in _SCALES and not first and 0 < group < _SCALES[word]:
+        return group * _SCALES[word], j + 1, word == "thousand"
     return None
 
 

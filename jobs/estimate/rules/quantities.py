@@ -19,12 +19,17 @@ ONE = Decimal(1)
 _FEET = frozenset({"'", "ft", "foot", "feet"})
 _INCHES = frozenset({'"', "in", "inch", "inches"})
 _THOUSANDTH = Decimal("0.001")
+# More square feet than any roof; such dimensions are a slip.
+_LARGEST_AREA = Decimal(1_000_000)
 NOT_STATED = "quantity not stated"
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """An amount between two token indexes. `stated` is False when 1 only stands in for what was not said."""
+    """An amount between two token indexes; 0 takes a thing back ("make that zero").
+
+    `stated` is False when 1 only stands in for what was not said.
+    """
 
     value: Decimal
     unit: str | None
@@ -157,7 +162,7 @@ def _dimensions(tokens: Sequence[Token], i: int) -> Quantity | None:
     if "inch" in {first_unit, second_unit} or _is_by(tokens, end):
         return None
     assumed = first_unit is None and second_unit is None
-    if assumed and not _covers_an_area(tokens, end):
+    if (assumed and not _covers_an_area(tokens, end)) or first.value * second.value > _LARGEST_AREA:
         return None
     return _area(first.value, second.value, i, _skip(tokens, end, {"of"}), assumed=assumed)
 
@@ -176,14 +181,11 @@ def _area(width: Decimal, length: Decimal, start: int, end: int, *, assumed: boo
 
 
 def _length_unit(tokens: Sequence[Token], i: int) -> tuple[str | None, int]:
-    word = _text(tokens, i)
-    if word == "-":
-        unit, end = _length_unit(tokens, i + 1)
-        return (unit, end) if unit else (None, i)
-    if word in _FEET:
-        return "foot", i + 1
-    if word in _INCHES and not _in_a_place(tokens, i):
-        return "inch", i + 1
+    j = i + 1 if _text(tokens, i) == "-" else i
+    if _text(tokens, j) in _FEET:
+        return "foot", j + 1
+    if _text(tokens, j) in _INCHES and not _in_a_place(tokens, j):
+        return "inch", j + 1
     return None, i
 
 

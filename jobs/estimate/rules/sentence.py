@@ -243,7 +243,7 @@ class _Reader(Cursor):
             quantity=quantity,
             spans=(self.span(start, end),),
             counted=self.span(quantity.start, quantity.end) if quantity else None,
-            negated=self._negated or self._is_declined(end),
+            negated=self._negated or self._is_declined(end) or _is_none(quantity),
             mentioned=mentioned,
             doubts=self._doubts,
         )
@@ -262,6 +262,7 @@ class _Reader(Cursor):
             return False
         place, counted = self.slice(quantity.end, end), self.span(quantity.start, quantity.end)
         elsewhere = replace(last, quantity=quantity, place=place, spans=(self.span(start, end),), counted=counted)
+        elsewhere = replace(elsewhere, negated=last.negated or _is_none(quantity))
         self._sayings.append(elsewhere)
         self._move(end)
         return True
@@ -276,7 +277,7 @@ class _Reader(Cursor):
             place=self.slice(end, place_end),
             quantity=quantity if _is_stated(quantity) else None,
             spans=(self.span(start, place_end),),
-            negated=self._negated,
+            negated=self._negated or _is_none(quantity),
             same_thing=True,
             doubts=self._doubts,
         )
@@ -323,6 +324,10 @@ class _Reader(Cursor):
     def _reopen(self, i: int) -> None:
         self.i = i
         self._open, self._bound = True, False
+
+
+def _is_none(quantity: Quantity | None) -> bool:
+    return quantity is not None and quantity.value == 0
 
 
 def _is_stated(quantity: Quantity | None) -> bool:

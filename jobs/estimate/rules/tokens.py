@@ -15,6 +15,9 @@ Kind = Literal["word", "number", "by", "mark", "stop"]
 # Typographic dashes, quotes and primes to plain ones; one character for one, so that offsets stay true.
 _PLAIN = str.maketrans("\u2013\u2014\u2018\u2019\u201c\u201d\u2032\u2033\u00d7\u2022", "--''\"\"'\"x*")
 
+# Reading looks ahead at every word, so a sentence without an end would take the square of its length.
+_LONGEST_SENTENCE = 200
+
 _FRACTIONS = {"½": Decimal("0.5"), "¼": Decimal("0.25"), "¾": Decimal("0.75"), "⅓": Decimal(1) / 3}
 _FRACTIONS["⅔"] = _FRACTIONS["⅓"] * 2
 
@@ -50,13 +53,13 @@ def tokenise(text: str) -> list[Token]:
 
 
 def sentences(tokens: list[Token]) -> Iterator[tuple[list[Token], bool]]:
-    """Yield each sentence without its full stop, and whether it was a question."""
+    """Yield each sentence without its full stop, and whether it was a question; endless ones in pieces."""
     start = 0
     for i, token in enumerate(tokens):
-        if token.kind == "stop":
+        if token.kind == "stop" or i - start == _LONGEST_SENTENCE:
             if i > start:
                 yield tokens[start:i], "?" in token.text
-            start = i + 1
+            start = i + 1 if token.kind == "stop" else i
     if start < len(tokens):
         yield tokens[start:], False
 
