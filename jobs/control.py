@@ -10,8 +10,8 @@ import asyncpg
 import orjson
 
 from config.logging import get_logger
+from jobs.errors import DATABASE_TROUBLE
 from jobs.retry import backoff
-from jobs.settle import PASSING_ERRORS
 from store import health
 
 log = get_logger(__name__)
@@ -45,7 +45,7 @@ class Control:
                     await _until_broken(connection)
                 finally:
                     connection.terminate()
-            except PASSING_ERRORS as error:
+            except DATABASE_TROUBLE as error:
                 failures += 1
                 if failures == 1:
                     log.warning("Cancels arrive late: the control connection broke", error=type(error).__name__)

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from config.logging import bind, get_logger
 from jobs.context import JobContext
-from jobs.errors import UnknownJobType
+from jobs.errors import DATABASE_TROUBLE, UnknownJobType
 from jobs.run import JobRun, StopReason
-from jobs.settle import PASSING_ERRORS, settle
+from jobs.settle import settle
 from jobs.timing import Timing
 from store import jobs
 from store.pool import Database, Record
@@ -94,7 +94,7 @@ class Crew:
         try:
             async with self._db.as_system() as conn:
                 rows = await jobs.claim(conn, self.free, self._name, timedelta(seconds=self._timing.lease_s))
-        except PASSING_ERRORS as error:
+        except DATABASE_TROUBLE as error:
             self._note(away=True, error=type(error).__name__)
             return
         self._note(away=False)

@@ -40,7 +40,8 @@ class Doorman:
     async def listen_forever(self) -> None:
         """Serve the bell, and begin again whenever Redis or arq fails."""
         failures = 0
-        while True:
+        # A cancel goes to the task that arq waits in, and is lost when that ends in an error of its own instead.
+        while not _cancelled():
             started = time.monotonic()
             try:
                 await self._listen()
@@ -100,6 +101,11 @@ class Doorman:
                 log.info("Redis answers again")
 
 
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _forget_stale(redis: ArqRedis) -> None:
     """Drop wakes that nobody heard while no worker ran: their jobs are found without them."""
     oldest = int(time.time() * 1000) - WAKE_LIFE_MS
@@ -107,12 +113,18 @@ async def _forget_stale(redis: ArqRedis) -> None:
 
 
 async def _leave(worker: ArqWorker) -> None:
-    """End what arq left running; its own close() would wait without a deadline and re-raise."""
-    left = [task for task in (worker.main_task, *worker.tasks.values()) if task is not None and not task.done()]
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=LEAVE_SECONDS)
-    for task in worker.tasks.values():
+    """End what arq left running; its own close() would wait without a deadline and re-raise.
+
+    A wake is let finish first: arq shields that part, and cancelled it would go on behind our back.
+    """
+    if worker.main_task is not None:
+        worker.main_task.cancel()
+    tasks = list(worker.tasks.values())
+    if tasks:
+        _, left = await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+        for task in left:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+    for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()  # seen: Redis went away under it

@@ -2,22 +2,15 @@
 
 from datetime import timedelta
 
-import asyncpg
-
 from config.logging import get_logger
-from jobs.errors import JobCancelled, LeaseLost, NoResult, OutOfTime
+from jobs.errors import DATABASE_TROUBLE, JobCancelled, LeaseLost, NoResult, OutOfTime
 from jobs.retry import Action, Verdict, judge, retry_with_backoff
 from jobs.run import JobRun, StopReason
 from store import jobs
-from store.errors import Unavailable
 from store.jobs import Settled
 from store.pool import Connection, Database
 
 log = get_logger(__name__)
-
-# Worth asking again: five tries take about 15 s, and the lease lasts a minute.
-PASSING = (Unavailable, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
-PASSING_ERRORS: tuple[type[Exception], ...] = (*PASSING, OSError, TimeoutError)
 
 
 async def settle(db: Database, run: JobRun, error: BaseException | None) -> None:
@@ -36,7 +29,8 @@ async def settle(db: Database, run: JobRun, error: BaseException | None) -> None
         async with db.as_system() as conn:
             return await _record(conn, run, error)
 
-    state = await retry_with_backoff(record, on=PASSING_ERRORS)
+    # Five tries take about 15 s, and the lease lasts a minute.
+    state = await retry_with_backoff(record, on=DATABASE_TROUBLE)
     if state is None:
         log.warning("The job had moved on before this attempt ended", attempt=run.attempt)
 

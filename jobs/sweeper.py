@@ -6,7 +6,7 @@ import random
 from config.logging import get_logger
 from jobs.bell import Bell
 from jobs.crew import Crew
-from jobs.settle import PASSING_ERRORS
+from jobs.errors import DATABASE_TROUBLE
 from jobs.timing import Timing
 from store import jobs
 from store.pool import Database
@@ -36,7 +36,7 @@ class Sweeper:
         try:
             async with self._db.as_system() as conn:
                 found = await jobs.sweep(conn, BATCH)
-        except PASSING_ERRORS as error:
+        except DATABASE_TROUBLE as error:
             log.warning("The sweep was put off", error=type(error).__name__)
             return
         if found["requeued"] or found["dead"] or found["cancelled"]:

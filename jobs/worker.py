@@ -22,8 +22,11 @@ from store.pool import Database
 
 log = get_logger(__name__)
 
-# Besides one connection per job: the claim, the renewal, the sweep and an outcome being recorded.
+# Work may hold one while it reads and take others to tell its progress.
+CONNECTIONS_PER_JOB = 3
+# The claim, the renewal, the sweep and an outcome being recorded.
 SPARE_CONNECTIONS = 4
+END_SECONDS = 5.0
 
 
 class Worker:
@@ -52,16 +55,13 @@ class Worker:
         Raises what one of its loops raised: a worker that can no longer do one part must not limp on.
         """
         loops = [
-            asyncio.create_task(loop)
-            for loop in (
-                self._keeper.keep_forever(),
-                self._sweeper.sweep_forever(),
-                self._control.listen_forever(),
-                self._doorman.listen_forever(),
-            )
+            asyncio.create_task(self._keeper.keep_forever(), name="leases"),
+            asyncio.create_task(self._sweeper.sweep_forever(), name="sweep"),
+            asyncio.create_task(self._control.listen_forever(), name="cancels"),
+            asyncio.create_task(self._doorman.listen_forever(), name="doorbell"),
         ]
-        claiming = asyncio.create_task(self._crew.claim_forever())
-        asked = asyncio.create_task(_wait(stop))
+        claiming = asyncio.create_task(self._crew.claim_forever(), name="claims")
+        asked = asyncio.create_task(stop.wait(), name="stop")
         log.info("Worker started", slots=self._crew.free)
         try:
             await asyncio.wait({asked, claiming, *loops}, return_when=asyncio.FIRST_COMPLETED)
@@ -74,7 +74,7 @@ class Worker:
             await _end(asked, *loops)
             await self._bell.close()
         for task in (claiming, *loops):
-            if not task.cancelled():
+            if task.done() and not task.cancelled():
                 task.result()
 
 
@@ -86,7 +86,7 @@ async def work(settings: Settings) -> None:
     db = await Database.open(
         settings.worker_url,
         name="worker",
-        size=settings.worker_concurrency + SPARE_CONNECTIONS,
+        size=settings.worker_concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS,
         role="service_role",
         pooled=settings.database_pooled,
     )
@@ -98,7 +98,7 @@ async def work(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Run a worker; exits 2 with a sentence when the environment is incomplete."""
+    """Run a worker; exits 1 with a sentence when the environment is incomplete."""
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -107,14 +107,16 @@ def main() -> None:
     asyncio.run(work(settings))
 
 
-async def _wait(stop: asyncio.Event) -> None:
-    await stop.wait()
-
-
 async def _end(*tasks: "asyncio.Task[Any]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks, timeout=5.0)
+    """Cancel, and once more what let it pass: a library may answer a cancel with the result that came just then."""
+    left: set[asyncio.Task[Any]] = set(tasks)
+    for _ in range(2):
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=END_SECONDS)
+        if not left:
+            return
+    log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
 
 
 def _name() -> str:

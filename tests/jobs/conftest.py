@@ -129,9 +129,9 @@ class Bench:
         async with self.service.as_system() as conn:
             return dict(await jobs.sweep(conn, 100))
 
-    async def until(self, job_id: UUID, *types: str) -> str:
+    async def until(self, job_id: UUID, *types: str, seconds: float = DEADLINE_SECONDS) -> str:
         """Wait for the first event of one of these types and return which."""
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(seconds):
             async with self.watching(job_id) as changed:
                 while True:
                     changed.clear()

@@ -1,0 +1,148 @@
+"""The doorbell: quick, harmless, and never the caller's problem."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import orjson
+import pytest
+from arq.connections import ArqRedis
+
+from config.settings import Settings
+from jobs.bell import QUEUE, RINGING_MOST, Bell, close_redis, open_redis
+from jobs.doorman import Doorman
+from tests.product import free_port
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[ArqRedis]:
+    """Open an empty Redis number."""
+    client = open_redis(str(settings.redis_url))
+    await client.flushdb()
+    yield client
+    await close_redis(client)
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """Accept connections and never say a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+async def test_each_ring_is_a_wake_of_its_own(redis: ArqRedis, settings: Settings) -> None:
+    """A fixed id would swallow the ring that comes while a wake is being served."""
+    bell = Bell(open_redis(str(settings.redis_url)))
+    for _ in range(3):
+        await bell.ring()
+    assert await redis.zcard(QUEUE) == 3
+    await bell.close()
+
+
+async def test_wakes_are_json_and_pass_away(redis: ArqRedis, settings: Settings) -> None:
+    """What lies in Redis is no pickle, and an unheard wake is gone after a minute."""
+    bell = Bell(open_redis(str(settings.redis_url)))
+    await bell.ring()
+    (key,) = await redis.keys("arq:job:*")
+    assert orjson.loads(await redis.get(key))["f"] == "wake"
+    assert 0 < await redis.pttl(key) <= 60_000
+    await bell.close()
+
+
+@pytest.mark.parametrize("kind", ["refused", "black hole"])
+async def test_a_ring_never_fails_and_never_takes_long(kind: str, black_hole: str) -> None:
+    """With Redis away, refusing or silent, the request goes on within 50 ms and some slack."""
+    bell = Bell(open_redis(black_hole if kind == "black hole" else f"redis://127.0.0.1:{free_port()}/0"))
+    for _ in range(3):
+        began = time.monotonic()
+        await bell.ring()
+        assert time.monotonic() - began < 0.3
+    await bell.close()
+
+
+async def test_rings_under_way_are_bounded(black_hole: str) -> None:
+    """A flood of requests during an outage does not pile up tasks."""
+    bell = Bell(open_redis(black_hole))
+    await asyncio.gather(*(bell.ring() for _ in range(50)))
+    assert len(bell._ringing) == RINGING_MOST
+    await bell.close()
+
+
+class Hall:
+    """Where the doorman's calls arrive."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Note a wake."""
+        self.woken.set()
+
+    async def sweep(self) -> None:
+        """Fail, as a sweep must be allowed to."""
+        raise RuntimeError
+
+
+async def _rung(hall: Hall, bell: Bell) -> None:
+    """Ring until somebody hears it."""
+    hall.woken.clear()
+    async with asyncio.timeout(15):
+        while not hall.woken.is_set():
+            await bell.ring()
+            await asyncio.wait([asyncio.ensure_future(hall.woken.wait())], timeout=0.2)
+
+
+async def test_the_doorman_hears_wakes_and_outlives_what_arq_does_not(redis: ArqRedis, settings: Settings) -> None:
+    """FLUSHALL, killed connections and nonsense in the queue: he still hears the next ring."""
+    hall, bell = Hall(), Bell(open_redis(str(settings.redis_url)))
+    doorman = Doorman(str(settings.redis_url), hall.wake, hall.sweep)
+    listening = asyncio.create_task(doorman.listen_forever())
+    await _rung(hall, bell)
+    await redis.flushdb()
+    await _rung(hall, bell)
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    await _rung(hall, bell)
+    await redis.set("arq:job:broken", b"\x80not json")
+    await redis.zadd(QUEUE, {"broken": int(time.time() * 1000)})
+    await redis.enqueue_job("no such function")
+    await _rung(hall, bell)
+    assert not listening.done()
+    listening.cancel()
+    await asyncio.wait([listening], timeout=5)
+    await bell.close()
+
+
+async def test_the_doorman_waits_for_a_redis_that_is_not_there_yet(settings: Settings) -> None:
+    """Down at the start is no reason to end; he is there when Redis is."""
+    hall = Hall()
+    port = free_port()
+    doorman = Doorman(f"redis://127.0.0.1:{port}/0", hall.wake, hall.sweep)
+    listening = asyncio.create_task(doorman.listen_forever())
+    await asyncio.wait([listening], timeout=0.3)
+    assert not listening.done()
+
+    # Redis appears: a relay from that port to the real one.
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(settings.redis_url.host, settings.redis_url.port)
+        await asyncio.wait(
+            [asyncio.create_task(_pump(reader, there[1])), asyncio.create_task(_pump(there[0], writer))],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        writer.close()
+        there[1].close()
+
+    server = await asyncio.start_server(relay, "127.0.0.1", port)
+    bell = Bell(open_redis(f"redis://127.0.0.1:{port}/0"))
+    await _rung(hall, bell)
+    listening.cancel()
+    await asyncio.wait([listening], timeout=5)
+    await bell.close()
+    server.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
