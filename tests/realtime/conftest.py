@@ -9,8 +9,11 @@ import uvloop
 
 from config.settings import Settings
 from store.pool import Database
+from tests.browser.conftest import browser
 from tests.realtime.house import House, make_visit, open_house
 from tests.tenants import Tenant
+
+__all__ = ["browser"]  # one Chromium fixture for all
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -3,24 +3,23 @@
 import asyncio
 import gzip
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright
+from playwright.async_api import Browser, Page, Route
 
 from config.settings import Settings
 from gateway.pages import _STATIC
 from realtime.caps import Limits
 from store.pool import Database
-from tests.browser.conftest import CHROMIUM, FLAGS, has_chromium
 from tests.realtime.house import House, make_visit, open_house, tell
 from tests.realtime.watcher import eventually
 from tests.tenants import Tenant
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not has_chromium(), reason="needs Debian's chromium")]
+pytestmark = pytest.mark.browser
 
 WATCH = """async ([visit, options]) => {
     const { watchVisit } = await import("/static/progress.js");
@@ -63,15 +62,6 @@ class Tab:
         """Return what the page was told."""
         told: dict[str, Any] = await self.page.evaluate("told")
         return told
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Start Chromium."""
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield chromium
-        await chromium.close()
 
 
 OpenTab = Callable[..., Awaitable[Tab]]
