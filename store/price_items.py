@@ -28,6 +28,7 @@ class Candidate:
 
     id: UUID
     description: str
+    category: str
     unit: str
     unit_price: Decimal
     covers: float

@@ -133,8 +133,10 @@ def _priced(line: DraftLine, ranked: Sequence[_Fit]) -> PricedLine:
         runner_up=second.item.description if second else None,
         runner_up_score=round(second.score, 3) if second else None,
     )
+    # The contractor's own book knows the trade better than a list of words.
+    trade = {"category": first.item.category.lower()} if first.item.category else {}
     return PricedLine(
-        **dict(line),
+        **{**dict(line), **trade},
         price_item_id=first.item.id,
         unit_price=first.item.unit_price,
         amount=line_amount(line.quantity, first.item.unit_price),

@@ -7,9 +7,9 @@ WITH wanted AS (
 ), accepted AS (
     SELECT unit, key FROM unnest($4::text[], $5::integer[]) AS u(unit, key)
 )
-SELECT w.key, c.id, c.description, c.unit, c.unit_price, c.covers, c.contained
+SELECT w.key, c.id, c.description, c.category, c.unit, c.unit_price, c.covers, c.contained
 FROM wanted w CROSS JOIN LATERAL (
-    SELECT p.id, p.description, p.unit, p.unit_price,
+    SELECT p.id, p.description, p.category, p.unit, p.unit_price,
            word_similarity(w.phrase, p.search) AS covers,
            word_similarity(p.search, w.phrase) AS contained
     FROM price_items p

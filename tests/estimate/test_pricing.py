@@ -77,6 +77,12 @@ async def test_anything_else_is_unpriced_and_says_so(
     assert any("no price" in reason for reason in line.review_reasons)
 
 
+async def test_a_match_brings_its_trade(service: Database, tenant: Tenant) -> None:
+    """The tenant's book says which trade a line belongs to."""
+    (line,) = await priced(service, tenant, ("Paint interior walls", "sq ft"))
+    assert line.category == "painting"
+
+
 async def test_two_items_that_fit_alike_price_nothing(service: Database, tenant: Tenant, admin: Connection) -> None:
     """Without a margin to the runner-up the contractor decides, and sees both names."""
     await add_items(admin, tenant, ("Cedar fence", "lf", "46"), ("Chain link fence", "lf", "24"))
