@@ -57,12 +57,13 @@ def _cause(run: JobRun, error: BaseException | None) -> BaseException:
 
 def _tell(run: JobRun, verdict: Verdict, error: BaseException | None) -> None:
     """Log once what failed; the trace only of what nobody foresaw."""
-    log.warning(
+    unforeseen = verdict.code == "internal_error"
+    (log.error if unforeseen else log.warning)(
         "Job attempt failed",
         attempt=run.attempt,
         action=verdict.action,
         error_code=verdict.code,
         error=verdict.error,
         delay_s=verdict.delay_s,
-        exc_info=error if verdict.code == "internal_error" else None,
+        exc_info=error if unforeseen else None,
     )

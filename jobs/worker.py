@@ -1,6 +1,7 @@
 """The worker process: `python -m jobs.worker`. It claims jobs and runs them until it is told to stop."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from typing import Any
 
 from config.logging import configure_logging, get_logger
 from config.settings import Settings, SettingsError, load_settings
+from config.telemetry import start_sentry
 from jobs.bell import Bell, open_redis
 from jobs.control import Control
 from jobs.crew import Crew, Task
@@ -104,6 +106,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"{error}")
     configure_logging(level=settings.log_level, function=settings.function_name)
+    logging.getLogger("arq").setLevel(logging.WARNING)  # else two lines for every wake
+    start_sentry(settings)
     asyncio.run(work(settings))
 
 
