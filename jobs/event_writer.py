@@ -7,6 +7,7 @@ from typing import Any
 from config.logging import get_logger
 from jobs.errors import LeaseLost
 from store import jobs
+from store.events import storable
 from store.jobs import Lease
 from store.pool import Database
 
@@ -32,7 +33,7 @@ class EventWriter:
 
     async def write(self, event_type: str, payload: Mapping[str, Any]) -> None:
         """Tell the subscribers. Raises `LeaseLost`."""
-        self._waiting.append({"type": event_type, "payload": dict(payload)})
+        self._waiting.append({"type": event_type, "payload": storable(payload)})
         if event_type not in PROGRESS or len(self._waiting) >= BATCH_MOST:
             await self.flush()
         elif self._timer is None:

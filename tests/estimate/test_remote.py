@@ -134,6 +134,13 @@ async def test_a_draft_is_read_into_lines(engine: OpenAIEngine, api: ApiDouble) 
     assert not checked(line, sources).needs_review
 
 
+async def test_a_character_no_database_takes_is_replaced(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """U+0000 in an answer costs nobody the draft."""
+    api.answers(draft_answer(asked_line(description="Replace\0outlets")))
+    (line,) = (await draft(engine)).lines
+    assert line.description == "Replace\ufffdoutlets"
+
+
 async def test_a_call_is_accounted_for(engine: OpenAIEngine, api: ApiDouble) -> None:
     """Model, request id and tokens come back with the result."""
     api.answers(draft_answer())

@@ -20,6 +20,7 @@ from jobs.estimate.engines.remote_errors import as_ours, require_complete
 from jobs.estimate.engines.remote_schema import DraftAnswer, Envelope, LookAnswer, Spoken, text_format
 from jobs.estimate.errors import MalformedAnswer, Misconfigured, Refused, UnusableMedium
 from jobs.estimate.model import Drafted, Heard, ModelCall, Seen
+from store.events import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -208,9 +209,11 @@ def _said(envelope: Envelope) -> str:
 
 def _read(kind: type[Answer], text: str | bytes) -> Answer:
     try:
-        return kind.model_validate_json(text)
+        answer = kind.model_validate_json(text)
     except ValidationError as error:
         raise MalformedAnswer(f"The model's answer does not fit what was asked ({kind.__name__}).") from error
+    # A model may say U+0000, which no text column takes: the draft must not be lost for it.
+    return kind.model_validate(storable(answer.model_dump()))
 
 
 def _since(started: float) -> float:
