@@ -146,6 +146,12 @@ class Settings(BaseSettings):
         return f"{self.supabase_url}/auth/v1"
 
     @property
+    def media_origin(self) -> str:
+        """Where browsers reach the media store: what a page's content security policy has to allow."""
+        endpoint = self.s3_public_endpoint_url or self.s3_endpoint_url
+        return endpoint or f"https://*.s3.{self.s3_region}.amazonaws.com"
+
+    @property
     def listen_url(self) -> str:
         """The direct connection for LISTEN."""
         return str(self.database_listen_url or self.database_url)

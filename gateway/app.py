@@ -70,11 +70,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
 
 def content_security_policy(settings: Settings) -> str:
     """Allow our own origin, and the store for photos, audio and direct uploads; nothing inline, nobody else."""
-    store = (
-        settings.s3_public_endpoint_url
-        or settings.s3_endpoint_url
-        or f"https://*.s3.{settings.s3_region}.amazonaws.com"
-    )
+    store = settings.media_origin
     return "; ".join(
         (
             "default-src 'self'",

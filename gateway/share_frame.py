@@ -76,17 +76,12 @@ def frame_headers(settings: Settings) -> dict[str, str]:
 
 def content_security_policy(settings: Settings) -> str:
     """Allow our own style, script and forms, and photos from the store; nothing inline and nobody else."""
-    store = (
-        settings.s3_public_endpoint_url
-        or settings.s3_endpoint_url
-        or f"https://*.s3.{settings.s3_region}.amazonaws.com"
-    )
     return "; ".join(
         (
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            f"img-src 'self' {store}",
+            f"img-src 'self' {settings.media_origin}",
             "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",

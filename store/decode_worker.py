@@ -4,17 +4,15 @@ It holds no credential: files reach it by signed URL. It ends when its input doe
 """
 
 import json
-import os
-import resource
 import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import Any
 
 import httpx
 
+from store.confined import READY, confine, write_answer
 from store.decode import Unreadable, check, render
 
 # Well below the parent's limit for one file: a slow store must not look like a broken file.
@@ -26,13 +24,13 @@ MEMORY_BYTES = 3 * 1024**3
 
 def main() -> None:
     """Serve until the input ends."""
-    _confine()
+    confine(MEMORY_BYTES)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     with httpx.Client(timeout=FETCH_SECONDS) as client:
-        answers.write(b"ready\n")
+        answers.write(READY)
         answers.flush()
         for line in requests:
-            _answer(answers, *_serve(client, json.loads(line)))
+            write_answer(answers, *_serve(client, json.loads(line)))
 
 
 def _serve(client: httpx.Client, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -66,22 +64,6 @@ def _fetch(client: httpx.Client, url: str) -> bytes:
             if len(data) > FETCH_BYTES or time.monotonic() > until:
                 raise httpx.HTTPError("larger than a medium may be, or too slow")
     return bytes(data)
-
-
-def _answer(answers: BinaryIO, head: dict[str, Any], body: bytes) -> None:
-    answers.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n" + body)
-    answers.flush()
-
-
-def _confine() -> None:
-    """Keep a hostile file from hurting the machine: bounded memory, low priority, deaf to Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):
-        os.nice(5)
-    with suppress(OSError, ValueError):  # not every system can
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

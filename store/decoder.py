@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from config.logging import get_logger
+from store.confined import READY, bare_environment
 from store.content import Findings
 from store.errors import Unavailable, Unprocessable
 
@@ -29,9 +29,7 @@ CPU_SECONDS = 20.0
 # What it takes on the clock, fetching included, is the machine's: beyond it nobody looked.
 FILE_SECONDS = 60.0
 START_SECONDS = 20.0
-READY = b"ready\n"
 WAITING = 64
-_PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 TOO_HARD = "This file could not be opened: it takes too long, or it is damaged. It is kept; send another version of it."
 
@@ -206,12 +204,10 @@ class _Helper:
 
 
 def _spawn() -> subprocess.Popen[bytes]:
-    # A bare environment: hostile bytes meet no secret of ours.
-    env = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
     return subprocess.Popen(
         [sys.executable, "-m", "store.decode_worker"],
         cwd=_ROOT,
-        env=env,
+        env=bare_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.estimate.engines.helper_process import READY
+from store.confined import READY, bare_environment
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
 _ROOT = Path(__file__).parents[3]
-_PASSED_ON = ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT")
 _START_SECONDS = 30.0
 _LONGEST_ANSWER = 64 * 1024**2
 
@@ -97,13 +95,12 @@ class Helper:
 
 
 async def _spawn() -> Process:
-    env = {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "jobs.estimate.engines.helper_process",
         cwd=_ROOT,
-        env=env | {"HF_HUB_OFFLINE": "1"},
+        env=bare_environment() | {"HF_HUB_OFFLINE": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -9,34 +9,29 @@ from __future__ import annotations
 import json
 import os
 import queue
-import resource
-import signal
 import sys
 import threading
-from contextlib import suppress
 from typing import Any, BinaryIO
 
 from jobs.estimate.engines import hearing
+from store.confined import READY, confine, write_answer
 from store.decode import Unreadable, render
 
 _MEMORY_BYTES = 4 * 1024**3
-READY = b"ready\n"
 
 _Request = tuple[dict[str, Any], bytes]
 
 
 def main() -> None:
     """Serve until the input ends."""
-    _confine()
+    confine(_MEMORY_BYTES)
     requests: queue.Queue[_Request] = queue.Queue(maxsize=1)
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     answers = sys.stdout.buffer
     answers.write(READY)
     answers.flush()
     while True:
-        head, body = work(*requests.get())
-        answers.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n" + body)
-        answers.flush()
+        write_answer(answers, *work(*requests.get()))
 
 
 def work(head: dict[str, Any], body: bytes) -> _Request:
@@ -57,17 +52,6 @@ def _listen(source: BinaryIO, requests: queue.Queue[_Request]) -> None:
         head = json.loads(line)
         requests.put((head, source.read(head["bytes"])))
     os._exit(0)
-
-
-def _confine() -> None:
-    """Bounded memory, low priority, deaf to Ctrl-C: the worker decides when this ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with suppress(OSError):
-        os.nice(5)
-    with suppress(OSError, ValueError):  # not every system can
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":
