@@ -110,7 +110,7 @@ async def test_a_visit_shows_how_far_its_estimate_is(bench: Bench) -> None:
 
 
 async def test_a_user_may_call_three_functions_of_our_schema_and_no_workers_one(bench: Bench) -> None:
-    """The schema is open to `authenticated`, so each function in it is closed unless it checks the tenant or RLS does."""
+    """The schema is open to `authenticated`, so each function is closed unless it or RLS checks the tenant."""
     rows = await bench.admin.fetch(
         """
         SELECT r.rolname AS role, p.proname AS name
