@@ -1,6 +1,5 @@
 """Site visits: what a contractor opens on arrival and everything else hangs on."""
 
-from typing import Literal
 from uuid import UUID
 
 from store.errors import NotFound
@@ -8,8 +7,6 @@ from store.pool import Connection, Record
 from store.queries import Queries
 
 SQL = Queries("visits")
-
-Status = Literal["in_progress", "finalizing", "completed", "failed"]
 
 
 async def create(  # noqa: PLR0913 - one argument a field
@@ -49,11 +46,6 @@ async def update(  # noqa: PLR0913 - one argument a field
 ) -> Record:
     """Change what is not None and return the visit. Raises `NotFound`."""
     return _found(await conn.fetchrow(SQL.update_visit, visit_id, title, customer_name, address, notes))
-
-
-async def set_status(conn: Connection, visit_id: UUID, status: Status) -> Record:
-    """Move a visit on. Raises `NotFound`."""
-    return _found(await conn.fetchrow(SQL.set_status, visit_id, status))
 
 
 def _found(row: Record | None) -> Record:

@@ -25,7 +25,3 @@ UPDATE site_visits SET
     notes         = coalesce($5, notes),
     updated_at    = now()
 WHERE id = $1 RETURNING *;
-
--- name: set_status
--- Move a visit on.
-UPDATE site_visits SET status = $2, updated_at = now() WHERE id = $1 RETURNING *;
