@@ -1,21 +1,36 @@
 """What comes in as JSON, checked, and what goes out as JSON."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import orjson
-from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from store.errors import InvalidInput, TooLarge, Unprocessable, UnsupportedType
+from store import money
+from store.errors import InvalidInput, Stalled, TooLarge, Unprocessable, UnsupportedType
 
 Model = TypeVar("Model", bound=BaseModel)
 
+Trimmed = StringConstraints(strip_whitespace=True)
+# In cents and without a sign: 0E+999999999 and -0 are zero too, and PostgreSQL or a hash would stumble over them.
+Price = Annotated[
+    Decimal,
+    Field(ge=0, max_digits=12, decimal_places=2),
+    AfterValidator(lambda price: money.to_cents(abs(price))),
+]
+
 JSON_BYTES = 64 * 1024
+# Far more than any of our bodies, and less than what the JSON encoders below us give up at.
+JSON_DEPTH = 50
+# A phone with one bar pauses for seconds; one that is gone never comes back.
+STALL_SECONDS = 30.0
 _DASHED = 36
 _OUT = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
@@ -23,8 +38,9 @@ _OUT = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 async def read_json(request: Request, model: type[Model], *, limit: int = JSON_BYTES) -> Model:
     """Read the body as `model`; an empty body is `{}`.
 
-    Raises `UnsupportedType` for another content type, `TooLarge` past `limit` bytes, `InvalidInput` for broken JSON
-    and `Unprocessable`, with `errors: [{field, message}]`, for values that do not fit.
+    Raises `UnsupportedType` for another content type, `TooLarge` past `limit` bytes, `Stalled` when the rest does not
+    come, `InvalidInput` for broken or too deeply nested JSON, and `Unprocessable`, with `errors: [{field, message}]`,
+    for values that do not fit.
     """
     _require_json(request)
     body = await read_body(request, limit=limit)
@@ -34,8 +50,7 @@ async def read_json(request: Request, model: type[Model], *, limit: int = JSON_B
         raise InvalidInput(f"The body is not JSON: {error.msg} at line {error.lineno}.") from None
     if not isinstance(value, dict):
         raise InvalidInput("The body must be a JSON object.")
-    if _has_nul(value):
-        raise InvalidInput("The body holds the character U+0000, which cannot be stored.")
+    _require_storable(value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -43,15 +58,36 @@ async def read_json(request: Request, model: type[Model], *, limit: int = JSON_B
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """Read a small body whole. Raises `TooLarge` past `limit` bytes, before reading when the client says so."""
+    """Read a small body whole.
+
+    Raises `TooLarge` past `limit` bytes, before reading when the client says so, and `Stalled` as `arriving` does.
+    """
     if (declared_length(request) or 0) > limit:
         raise TooLarge(f"The body may have at most {limit} bytes.", limit=limit)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise TooLarge(f"The body may have at most {limit} bytes.", limit=limit)
+    async with aclosing(arriving(request)) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                raise TooLarge(f"The body may have at most {limit} bytes.", limit=limit)
     return bytes(body)
+
+
+async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it comes. Raises `Stalled` when no more comes for 30 s, or the sender is gone."""
+    async with aclosing(request.stream()) as stream:
+        while True:
+            try:
+                async with asyncio.timeout(STALL_SECONDS):
+                    chunk = await anext(stream, None)
+            except TimeoutError:
+                raise Stalled(f"Nothing arrived for {STALL_SECONDS:g} s. Send it again.") from None
+            except ClientDisconnect:
+                raise Stalled("The connection closed before the body was complete.") from None
+            if chunk is None:
+                return
+            if chunk:
+                yield chunk
 
 
 def declared_length(request: Request) -> int | None:
@@ -96,12 +132,15 @@ def _require_json(request: Request) -> None:
         raise UnsupportedType("Send the body as application/json.")
 
 
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
-    return isinstance(value, list) and any(_has_nul(item) for item in value)
+def _require_storable(value: Any, depth: int = JSON_DEPTH) -> None:
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidInput("The body holds the character U+0000, which cannot be stored.")
+    if not isinstance(value, dict | list):
+        return
+    if depth == 0:
+        raise InvalidInput(f"The body may be nested at most {JSON_DEPTH} levels deep.")
+    for item in (*value.keys(), *value.values()) if isinstance(value, dict) else value:
+        _require_storable(item, depth - 1)
 
 
 def _explain(error: ValidationError) -> list[dict[str, str]]:

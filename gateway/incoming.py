@@ -1,21 +1,17 @@
 """A file as it arrives: counted, timed and recognised before it is believed."""
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from urllib.parse import unquote
 from uuid import UUID
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from gateway.body import declared_length, int_param
+from gateway.body import arriving, declared_length, int_param
 from store.content import HEAD_BYTES, ContentType, require_agreement
-from store.errors import InvalidInput, Stalled, TooLarge, Unprocessable
+from store.errors import InvalidInput, TooLarge, Unprocessable
 from store.objects import MEDIA_BYTES
-
-# A phone with one bar pauses for seconds; one that is gone never comes back.
-STALL_SECONDS = 30.0
 
 NAME_LENGTH = 255
 LABEL_LENGTH = 1000
@@ -39,7 +35,7 @@ async def receive(request: Request, kind: ContentType) -> AsyncGenerator[bytes, 
     `Stalled` when no more come.
     """
     size, head = 0, b""
-    async with aclosing(_arriving(request)) as chunks:
+    async with aclosing(arriving(request)) as chunks:
         async for chunk in chunks:
             size += len(chunk)
             if size > MEDIA_BYTES:
@@ -95,22 +91,6 @@ def media_id_of(text: str | None) -> UUID | None:
         return UUID(text)
     except ValueError:
         raise InvalidInput("x-media-id must be a UUID.", field="x-media-id") from None
-
-
-async def _arriving(request: Request) -> AsyncGenerator[bytes, None]:
-    async with aclosing(request.stream()) as stream:
-        while True:
-            try:
-                async with asyncio.timeout(STALL_SECONDS):
-                    chunk = await anext(stream, None)
-            except TimeoutError:
-                raise Stalled(f"Nothing arrived for {STALL_SECONDS:g} s. Send the file again.") from None
-            except ClientDisconnect:
-                raise Stalled("The connection closed before the file was complete.") from None
-            if chunk is None:
-                return
-            if chunk:
-                yield chunk
 
 
 def _decoded(headers: Mapping[str, str], name: str) -> str:

@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.body import Price, Trimmed
 from store.errors import Unprocessable
 from store.estimates import NewLine
 
@@ -16,8 +17,6 @@ BY_HAND = "Added by hand: nothing in the visit shows it."
 NO_PRICE = "No price yet."
 _TEXT = ("description", "category", "unit")
 _COMPARED = ("description", "category", "quantity", "unit", "unit_price")
-
-Trimmed = StringConstraints(strip_whitespace=True)
 
 
 class EditedLine(BaseModel):
@@ -30,7 +29,7 @@ class EditedLine(BaseModel):
     category: Annotated[str, Trimmed, Field(max_length=100)] | None = None
     quantity: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=3)]
     unit: Annotated[str, Trimmed, Field(min_length=1, max_length=32)]
-    unit_price: Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)] | None
+    unit_price: Price | None
 
 
 class LineEdit(BaseModel):

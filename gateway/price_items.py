@@ -1,24 +1,21 @@
 """The tenant's price book: search it, add to it."""
 
-from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from config.flags import Flag
 from gateway.auth import Principal, authenticate, require_flag
-from gateway.body import int_param, json_response, read_json
+from gateway.body import Price, Trimmed, int_param, json_response, read_json
 from gateway.context import context_of
 from store import price_book
 from store.errors import InvalidInput
 
 SHOWN, MOST_SHOWN = 50, 200
 _QUERY_LENGTH = 200
-
-Trimmed = StringConstraints(strip_whitespace=True)
 
 
 class NewPriceItem(BaseModel):
@@ -30,7 +27,7 @@ class NewPriceItem(BaseModel):
     description: Annotated[str, Trimmed, Field(min_length=1, max_length=500)]
     category: Annotated[str, Trimmed, Field(max_length=100)] = ""
     unit: Annotated[str, Trimmed, Field(min_length=1, max_length=32)]
-    unit_price: Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
+    unit_price: Price
 
 
 async def list_items(request: Request) -> Response:

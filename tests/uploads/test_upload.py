@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway import incoming
+from gateway import body
 from store.objects import MEDIA_BYTES, ObjectStore
 from store.pool import Database
 from tests.tenants import Tenant
@@ -354,7 +354,7 @@ async def test_a_stalled_upload_is_timed_out(
     app: Any, tenant: Tenant, visit: str, objects: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When no byte comes any more the answer is 408, and nothing stays."""
-    monkeypatch.setattr(incoming, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(body, "STALL_SECONDS", 0.2)
     async with asyncio.timeout(10):
         assert await _post(app, tenant, visit, _then_nothing()) == 408
     assert await _nothing_of(objects, tenant)

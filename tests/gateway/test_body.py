@@ -1,0 +1,86 @@
+"""Bodies as JSON: what is too deep, what stops coming, and prices that are a strange sort of zero."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import Request
+
+from gateway import body
+from gateway.body import JSON_DEPTH, Price, read_json
+from store.errors import InvalidInput, Stalled
+from tests.tenants import Tenant
+
+if TYPE_CHECKING:
+    from starlette.types import Message
+
+
+class Anything(BaseModel):
+    """A body with one field of any form."""
+
+    value: Any = None
+
+
+def _request(*messages: "Message") -> Request:
+    waiting = list(messages)
+
+    async def receive() -> "Message":
+        return waiting.pop(0) if waiting else await asyncio.Event().wait()  # type: ignore[return-value]
+
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+
+
+def _nested(levels: int) -> bytes:
+    return b'{"value":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+
+def _whole(text: bytes) -> "Message":
+    return {"type": "http.request", "body": text, "more_body": False}
+
+
+@pytest.mark.parametrize("levels", [JSON_DEPTH + 1, 260, 600, 1000, 5000])
+async def test_a_body_nested_too_deeply_is_refused(levels: int) -> None:
+    """Past what we store, past what the encoder takes and past Python's own stack: always the caller's mistake."""
+    assert (await read_json(_request(_whole(_nested(JSON_DEPTH))), Anything)).value is not None
+    with pytest.raises(InvalidInput):
+        await read_json(_request(_whole(_nested(levels))), Anything)
+
+
+async def test_a_deep_body_is_400_on_the_wire(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """Also where any payload is welcome."""
+    visit = (await client.post("/v1/visits", json={}, headers=tenant.headers)).json()["id"]
+    deep = b'{"event": "upload_failed", "payload": ' + _nested(300) + b"}"
+    headers = tenant.headers | {"content-type": "application/json"}
+    answer = await client.post(f"/v1/visits/{visit}/sync-events", content=deep, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+async def test_a_body_that_stops_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request waits for ever for the rest of a few bytes."""
+    monkeypatch.setattr(body, "STALL_SECONDS", 0.05)
+    begun: Message = {"type": "http.request", "body": b"{", "more_body": True}
+    async with asyncio.timeout(10):
+        with pytest.raises(Stalled):
+            await read_json(_request(begun), Anything)
+
+
+async def test_a_sender_that_vanishes_is_no_fault_of_ours() -> None:
+    """Its end is a `Stalled` like any other, not an unhandled error in the log."""
+    begun: Message = {"type": "http.request", "body": b"{", "more_body": True}
+    with pytest.raises(Stalled):
+        await read_json(_request(begun, {"type": "http.disconnect"}), Anything)
+
+
+@pytest.mark.parametrize("zero", ["0e999999999", "0e-2", "-0.0", "0", -0.0])
+def test_every_zero_is_the_same_price(zero: object) -> None:
+    """One that PostgreSQL or a content hash would take otherwise becomes 0.00."""
+    assert str(TypeAdapter(Price).validate_python(zero)) == "0.00"
+
+
+@pytest.mark.parametrize("bad", ["NaN", "sNaN", "Infinity", "-0.01", "1.005", "10000000000", "1e999999999", True])
+def test_what_is_no_price_is_refused(bad: object) -> None:
+    """Neither endless, negative, finer than cents nor past ten digits."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(Price).validate_python(bad)
