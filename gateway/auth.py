@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import jwt
@@ -32,7 +31,11 @@ class Unauthenticated(RequestError):
 
 @dataclass(frozen=True)
 class Principal:
-    """A verified caller; `claims` are what the database sees, `expires_at` is in epoch seconds."""
+    """A verified caller; `expires_at` is in epoch seconds.
+
+    `claims` are what the database sees: those its policies read, in the form it reads them. The rest of a token, such
+    as the `user_metadata` a user writes at will, may hold what PostgreSQL's JSON refuses, and stays here.
+    """
 
     user_id: UUID
     tenant_id: UUID
@@ -55,7 +58,14 @@ class Principal:
         # Anything but a known role is the least one: a missing role must never pass for a high one.
         role = metadata.get("role") if isinstance(metadata, Mapping) else None
         known: Role = role if role in ("admin", "owner") else "member"
-        return cls(user_id, tenant_id, known, float(claims["exp"]), claims)
+        expires_at = float(claims["exp"])
+        seen = {
+            "sub": str(user_id),
+            "role": "authenticated",
+            "exp": expires_at,
+            "app_metadata": {"tenant_id": str(tenant_id), "role": known},
+        }
+        return cls(user_id, tenant_id, known, expires_at, seen)
 
 
 class Authenticator:
@@ -155,9 +165,9 @@ def _require_same_origin(connection: HTTPConnection) -> None:
     """Refuse a cross-site change that rides on the cookie; SameSite=Lax alone trusts sibling subdomains."""
     if connection.scope.get("method", "GET") in _SAFE_METHODS:
         return
-    origin = connection.headers.get("origin")
     own = connection.headers.get("host")
-    if origin is None or urlsplit(origin).netloc != own:
+    # Either scheme: TLS may end at a proxy.
+    if connection.headers.get("origin") not in (f"https://{own}", f"http://{own}"):
         raise Forbidden("A change by session cookie must come from this site's own pages.")
 
 

@@ -1,5 +1,6 @@
 """Who gets in: every key in force, and nobody else."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -185,6 +186,33 @@ def test_an_unknown_role_is_the_least_one(tenant_claims: dict[str, Any], role: A
     assert Principal.from_claims(claims).role == "member"
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_metadata": {"full_name": "a\0b"}},
+        {"user_metadata": {"full_name": "\ud800", "size": 2**70}},
+        {"user_metadata": {"deep": json.loads("[" * 300 + "]" * 300)}},
+        {"exp": 10**30},
+        {"role": "service_role"},
+    ],
+)
+async def test_only_what_policies_read_reaches_the_database(
+    client: httpx.AsyncClient, tenant: Tenant, changes: dict[str, Any]
+) -> None:
+    """Whatever else a true token holds, its user's own words too, neither breaks a query nor changes its rights."""
+    token = jwt.encode(_claims(tenant, **changes), JWT_SECRET, algorithm="HS256")
+    answer = await client.get("/v1/me", headers={"authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["tenant"]["id"]) == (200, str(tenant.id))
+
+
+async def test_a_tenant_id_of_another_form_is_the_same(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """The database gets ids in its own form, however the issuer writes them."""
+    claims = _claims(tenant, sub=tenant.user_id.urn, app_metadata={"tenant_id": tenant.id.urn, "role": "owner"})
+    token = jwt.encode(claims, JWT_SECRET, algorithm="HS256")
+    answer = await client.get("/v1/me", headers={"authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["tenant"]["id"]) == (200, str(tenant.id))
+
+
 @pytest.fixture
 def tenant_claims() -> dict[str, Any]:
     """Claims as an issuer writes them."""
@@ -195,7 +223,8 @@ async def test_a_cookie_alone_changes_nothing_from_another_site(client: httpx.As
     """The session cookie reads anywhere, but a change needs this site's own Origin."""
     cookie = {"cookie": f"scopekit_session={tenant.token()}"}
     assert (await client.get("/v1/me", headers=cookie)).status_code == 200
-    for origin in ({}, {"origin": "https://evil.example"}, {"origin": "null"}):
+    foreign = ("https://evil.example", "null", "http://[::1", "http://gateway.test.evil.example", "ftp://gateway.test")
+    for origin in ({}, *({"origin": one} for one in foreign)):
         answer = await client.post("/v1/visits", json={"title": "x"}, headers={**cookie, **origin})
         assert answer.status_code == 403
     own = {**cookie, "origin": "http://gateway.test"}
