@@ -77,6 +77,8 @@ HANDLERS: dict[Any, Any] = {
     asyncpg.QueryCanceledError: on_database_error,
     asyncpg.OperatorInterventionError: on_database_error,
     asyncpg.InsufficientResourcesError: on_database_error,
+    # A command's own deadline in a database that hangs; every other wait of ours names its lateness itself.
+    TimeoutError: on_database_error,
 }
 
 

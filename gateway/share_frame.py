@@ -130,7 +130,7 @@ def _status(error: Exception) -> int:
 def _detail(error: Exception) -> str:
     if isinstance(error, SpineError):
         return error.detail
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | TimeoutError):
         return "Nothing was changed. Please try again in a moment."
     return {404: NO_LINK, 405: "Please go back and try again."}.get(_status(error), "Please go back and try again.")
 

@@ -66,6 +66,8 @@ async def test_every_error_class_has_its_status(services: Services) -> None:
     assert (late.status_code, late.headers["retry-after"]) == (429, "7")
     away = await _raise(services, errors.Unavailable("away"))
     assert (away.status_code, away.headers["retry-after"]) == (503, "2")
+    hung = await _raise(services, TimeoutError("hush"))  # a command's deadline in asyncpg
+    assert (hung.status_code, hung.headers["retry-after"], "hush" in hung.text) == (503, "2", False)
     extra = await _raise(services, errors.Conflict("busy", job_id="j-1"))
     assert extra.json()["job_id"] == "j-1"
 

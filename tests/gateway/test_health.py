@@ -1,5 +1,8 @@
 """Health as the runbook promises it, and readiness as a load balancer needs it."""
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -7,7 +10,9 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway.app import create_app
+from gateway.health import CHECK_SECONDS
 from tests.product import free_port
+from tests.realtime.proxy import proxy_to
 from tests.stack import Services
 from tests.tenants import Tenant
 
@@ -62,7 +67,29 @@ async def test_a_store_that_is_away_degrades_it(services: Services) -> None:
     assert "127.0.0.1" not in answer.text
 
 
+async def test_a_database_that_hangs_is_told_in_time(services: Services) -> None:
+    """A server that keeps its connections and answers nothing: 503 within half a second, from both reports."""
+    direct = str(services.settings().database_url)
+    async with proxy_to(direct) as proxy:
+        settings = services.settings(database_url=proxy.url, database_listen_url=direct)
+        async with _callable(create_app(settings)) as caller:
+            assert (await caller.get("/readyz")).status_code == 200
+            proxy.black_hole()
+            for path, status in (("/health", "unhealthy"), ("/readyz", "not ready")):
+                began = time.monotonic()
+                answer = await caller.get(path)
+                assert time.monotonic() - began < 2 * CHECK_SECONDS
+                assert (answer.status_code, answer.json()["status"]) == (503, status)
+            proxy.mend()
+
+
 async def _ask(app: Starlette, path: str) -> httpx.Response:
+    async with _callable(app) as caller:
+        return await caller.get(path)
+
+
+@asynccontextmanager
+async def _callable(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     async with app.router.lifespan_context(app) as state:
 
         async def with_state(scope: object, receive: object, send: object) -> None:
@@ -71,7 +98,7 @@ async def _ask(app: Starlette, path: str) -> httpx.Response:
 
         transport = httpx.ASGITransport(app=with_state)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as caller:
-            return await caller.get(path)
+            yield caller
 
 
 async def test_it_lives(client: httpx.AsyncClient) -> None:
