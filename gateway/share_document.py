@@ -210,7 +210,7 @@ def zone(name: str | None) -> tzinfo:
     """Return the contractor's time zone, UTC when none or an unknown one is set."""
     try:
         return ZoneInfo(name) if name else UTC
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region, such as `America`, is a directory
         return UTC
 
 

@@ -72,7 +72,8 @@ def test_times_are_the_contractors() -> None:
     assert Document(_source()).dated == "1 November 2026"
     auckland = Document(_source(business={"name": "T", "timezone": "Pacific/Auckland"}))
     assert (auckland.dated, auckland.valid_until) == ("2 November 2026", "9 November 2026, 12:30 NZDT")
-    assert Document(_source(business={"name": "T", "timezone": "Mars/Olympus"})).valid_until.endswith("23:30 UTC")
+    for unknown in ("Mars/Olympus", "America", "../etc/passwd", "a" * 300, ""):
+        assert Document(_source(business={"name": "T", "timezone": unknown})).valid_until.endswith("23:30 UTC")
 
 
 def test_the_number_stays_through_versions() -> None:
