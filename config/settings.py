@@ -1,8 +1,10 @@
 """The only reader of the environment: one frozen object, read once by each process at its start."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -29,6 +31,16 @@ def _without_trailing_slash(value: Any) -> Any:
     return value.rstrip("/") if isinstance(value, str) else value
 
 
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its message may quote the value
+        return False
+
+
+# Any scheme: the app in a phone's web view is `capacitor://localhost`.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -116,10 +128,20 @@ class Settings(BaseSettings):
             raise ValueError("each secret needs at least 32 bytes")
         return secrets
 
+    @field_validator(
+        *("s3_endpoint_url", "s3_public_endpoint_url", "supabase_url", "jwt_jwks_url", "openai_base_url", "sentry_dsn")
+    )
+    @classmethod
+    def _web_address(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text is not None and not _is_web_address(text):
+            raise ValueError("it must be an address such as https://host.example")
+        return value
+
     @field_validator("allowed_origins")
     @classmethod
     def _exact_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        if any("*" in origin or origin.count("/") != len("//") for origin in origins):
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
             raise ValueError("each origin is scheme://host[:port], without * or path")
         return origins
 
