@@ -20,7 +20,9 @@ export class Shares {
   constructor(visit) {
     this.visit = visit;
     this.form = byId("share-form");
+    byId("share-recipient").defaultValue = visit.details.customer_name ?? "";
     this.form.reset();
+    byId("share-news").hidden = true;
     byId("share-link").hidden = true;
     byId("share-link").replaceChildren();
     byId("share-list").replaceChildren();

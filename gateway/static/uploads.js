@@ -123,7 +123,7 @@ export class Uploads extends EventTarget {
   }
 
   #fail(item, error) {
-    item.problem = error;
+    item.problem = error.status === 415 ? notWhatItSays(error) : error;
     item.state = error.passing || error.status === 401 ? "failed" : "refused";
     if (error.passing && item.attempts < ATTEMPTS) {
       item.state = "paused";
@@ -164,6 +164,13 @@ function refusal(file, contentType) {
   if (file.size === 0) return new Problem({ title: "Empty", detail: "This file holds nothing." });
   if (file.size > LARGEST) return new Problem({ title: "Too large", detail: "A file may have at most 100 MB." });
   return null;
+}
+
+/** The server speaks of types and bytes, to programmers. */
+function notWhatItSays({ members }) {
+  const found = members.found?.split("/")[1].toUpperCase();
+  const detail = found ? `Inside it is ${found}: rename it and add it again.` : "It holds no photo and no recording.";
+  return new Problem({ title: "Not what its name says", detail });
 }
 
 export function newId() {
