@@ -60,7 +60,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             allow_origins=settings.allowed_origins,
             allow_methods=_CORS_METHODS,
             allow_headers=_CORS_HEADERS,
-            expose_headers=(CORRELATION_HEADER, "location", "retry-after"),
+            expose_headers=(CORRELATION_HEADER, "etag", "location", "retry-after"),
             max_age=_CORS_MAX_AGE_SECONDS,
         ),
         Middleware(SecurityHeaders, content_security_policy=content_security_policy(settings)),

@@ -8,6 +8,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import correlation_id, get_logger
@@ -54,12 +55,15 @@ async def on_spine_error(_request: Request, error: Exception) -> Response:
     return problem(status, detail, headers=_headers(error), **extra)
 
 
-async def on_http_exception(_request: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer what the framework raised: no such route, method not allowed, a body that cannot be parsed."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     details = {404: "There is nothing at this address.", 405: "This address does not answer that method."}
     detail = details.get(error.status_code, error.detail)
-    return problem(error.status_code, detail, headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if "allow" in {name.lower() for name in headers}:
+        headers = {"allow": ", ".join(sorted(_methods(request)))}
+    return problem(error.status_code, detail, headers=headers)
 
 
 async def on_database_error(_request: Request, error: Exception) -> Response:
@@ -108,6 +112,14 @@ class LastResort:
                 raise
             detail = "Something went wrong on our side. Quote the correlation id when you report it."
             await problem(500, detail)(scope, receive, send)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return every method of this address; the framework names those of the first route that has it."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return {
+        method for route in routes if route.matches(request.scope)[0] != Match.NONE for method in route.methods or ()
+    }
 
 
 def _headers(error: Exception) -> dict[str, str]:

@@ -29,6 +29,12 @@ async def test_an_unknown_address_is_a_problem(client: httpx.AsyncClient) -> Non
         assert {"type", "title", "detail"} <= set(problem)
 
 
+async def test_a_refused_method_is_told_all_that_are_allowed(client: httpx.AsyncClient) -> None:
+    """Also where several routes share an address."""
+    answer = await client.delete("/v1/visits")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
 @pytest.mark.parametrize("given", ["from-the-phone-1", "0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90"])
 async def test_the_callers_correlation_id_is_kept(client: httpx.AsyncClient, given: str) -> None:
     """The phone's id comes back."""
