@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
+import structlog
 
 from config.logging import correlation_id
 
@@ -39,12 +40,14 @@ def start_sentry(settings: "Settings") -> None:
 
 
 def scrub(event: "Event", _hint: "Hint") -> "Event":
-    """Return the event without secrets and with the correlation id as a tag."""
+    """Return the event without secrets, and with the correlation id and the tenant, where there is one, as tags."""
     request = event.get("request")
     if request:
         request.pop("cookies", None)
         request.pop("query_string", None)
-    event.setdefault("tags", {})["correlation_id"] = correlation_id()
+    bound = structlog.contextvars.get_contextvars()
+    tenant = {"tenant_id": bound["tenant_id"]} if "tenant_id" in bound else {}
+    event.setdefault("tags", {}).update({"correlation_id": correlation_id(), **tenant})
     clean: Event = scrub_value(event)
     return clean
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 import typer
+from asyncpg import InterfaceError, PostgresError
 
 from config.logging import configure_logging
 from config.settings import Settings, SettingsError, load_settings, local_env_file
@@ -43,9 +44,14 @@ def serve() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the newest schema."""
+    from store.migrate import MigrationError  # noqa: PLC0415
     from store.migrate import migrate as apply  # noqa: PLC0415
 
-    for migration in asyncio.run(apply(_settings().admin_url)):
+    try:
+        applied = asyncio.run(apply(_settings().admin_url))
+    except (OSError, PostgresError, InterfaceError, MigrationError) as error:  # OSError: no server, or too late
+        _fail(f"Not migrated: {error or type(error).__name__}", 1)
+    for migration in applied:
         typer.echo(f"applied {migration.version:04}_{migration.name}")
 
 

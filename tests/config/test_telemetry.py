@@ -8,6 +8,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.scope import Scope
 from sentry_sdk.transport import Transport
 
+from config.logging import bind
 from config.telemetry import scrub, scrub_value
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
@@ -53,3 +54,10 @@ def test_an_event_leaves_without_its_secrets() -> None:
 def test_database_urls_lose_their_password() -> None:
     """A connection error's text is scrubbed like any other."""
     assert scrub_value("no route to postgresql://gateway:hush@db/x") == "no route to postgresql://[scrubbed]@db/x"
+
+
+def test_an_event_says_whose_it_is() -> None:
+    """Correlation id and tenant of the request or job at hand are tags; outside of one there is no tenant."""
+    with bind(correlation_id="from-the-phone", tenant_id="t-1"):
+        assert scrub({}, {})["tags"] == {"correlation_id": "from-the-phone", "tenant_id": "t-1"}
+    assert "tenant_id" not in scrub({}, {})["tags"]
