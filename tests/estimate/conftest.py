@@ -10,6 +10,7 @@ import pytest
 from jobs.estimate.engines.base import Clip
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.model import Heard
+from tests.ci import skip_or_fail
 from tests.estimate.material import medium
 from tests.material import voice_note
 
@@ -27,7 +28,7 @@ def spoken_note(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Speak the note into WebM/Opus, as a browser records it."""
     missing = [tool for tool in ("espeak-ng", "ffmpeg") if shutil.which(tool) is None]
     if missing:
-        pytest.skip(f"needs {' and '.join(missing)} to make speech")
+        skip_or_fail(f"needs {' and '.join(missing)} to make speech")
     return voice_note(tmp_path_factory.mktemp("speech") / "note.webm", SPOKEN).read_bytes()
 
 

@@ -78,7 +78,7 @@ async def test_a_database_that_hangs_is_told_in_time(services: Services) -> None
             for path, status in (("/health", "unhealthy"), ("/readyz", "not ready")):
                 began = time.monotonic()
                 answer = await caller.get(path)
-                assert time.monotonic() - began < 2 * CHECK_SECONDS
+                assert time.monotonic() - began < CHECK_SECONDS + 1  # room for a busy machine
                 assert (answer.status_code, answer.json()["status"]) == (503, status)
             proxy.mend()
 
