@@ -30,7 +30,7 @@ export class Shares {
     this.form.addEventListener("submit", (event) => this.#submit(event), { signal });
     // What is wrong must be seen, also when it stands in the folded part.
     this.form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), { capture: true, signal });
-    visit.addEventListener("estimate", () => this.refresh().catch(showProblem), { signal });
+    visit.addEventListener("estimate", () => this.#newVersion(), { signal });
     byId("share").hidden = visit.estimate === null;
   }
 
@@ -46,6 +46,15 @@ export class Shares {
     if (this.#listeners.signal.aborted) return;
     byId("share-list").replaceChildren(...shares.map((share) => this.#row(share)));
     byId("share-list-block").hidden = shares.length === 0;
+    byId("share-older").hidden = estimate.version === 1;
+  }
+
+  /** The link on the page, if any, is to a version that can no longer be accepted: not one to copy now. */
+  #newVersion() {
+    byId("share-link").hidden = true;
+    byId("share-link").replaceChildren();
+    byId("share-news").hidden = true;
+    this.refresh().catch(showProblem);
   }
 
   /** A share was opened or decided just now. */
