@@ -1,11 +1,10 @@
 """A reader of event streams, written from the HTML standard (9.2.5, 9.2.6) and from nothing in the product."""
 
 import codecs
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -21,7 +20,7 @@ class Message:
     @property
     def json(self) -> Any:
         """The data as JSON."""
-        return orjson.loads(self.data)
+        return json.loads(self.data)  # any whole number, as a browser with BigInt
 
 
 @dataclass

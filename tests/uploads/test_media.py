@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import httpx
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -13,6 +14,11 @@ from store.pool import Database
 from tests.tenants import Tenant
 from tests.uploads import files
 from tests.uploads.conftest import Upload
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _heic_can_be_opened_here() -> None:
+    pillow_heif.register_heif_opener()
 
 
 @pytest.fixture
