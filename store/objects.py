@@ -33,6 +33,8 @@ PART_BYTES = 5 * 1024 * 1024
 MEDIA_BYTES = 104_857_600
 _CHUNK_BYTES = 256 * 1024
 _CLEANUP_SECONDS = 10.0
+# A question without bytes, its retries included; someone waits for a picture meanwhile.
+_LOOK_SECONDS = 10.0
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
 
 
@@ -156,10 +158,11 @@ class ObjectStore:
         return StoredObject(size, sha256.hexdigest(), answer["ETag"])
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """Tell what is at `key`, or None."""
+        """Tell what is at `key`, or None; a store that hangs is not waited for beyond 10 s."""
         try:
             with _speaking(key):
-                answer = await self._client.head_object(Bucket=self.bucket, Key=key)
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    answer = await self._client.head_object(Bucket=self.bucket, Key=key)
         except NotFound:
             return None
         return ObjectInfo(answer["ContentLength"], answer.get("ContentType", ""), answer["ETag"])
