@@ -142,6 +142,13 @@ async def authenticate(connection: HTTPConnection) -> Principal:
     return principal
 
 
+async def admit(connection: HTTPConnection) -> Principal:
+    """Return who is asking, of a tenant that has visits at all. Raises as `authenticate` and `require_flag` do."""
+    principal = await authenticate(connection)
+    await require_flag(connection, principal, Flag.VISITS)
+    return principal
+
+
 async def require_flag(connection: HTTPConnection, principal: Principal, flag: Flag) -> None:
     """Pass when the tenant's flag is on.
 

@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from config.flags import Flag
-from gateway.auth import Principal, authenticate, require_flag
+from gateway.auth import Principal, admit
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import context_of
 from gateway.line_edits import LineEdit, apply_edit, differences
@@ -24,7 +23,7 @@ _EDIT_BYTES = 1024 * 1024
 
 async def of_visit(request: Request) -> Response:
     """Answer the visit's newest estimate with its lines; 404 while there is none."""
-    principal = await _admit(request)
+    principal = await admit(request)
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     async with context_of(request).db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)
@@ -36,7 +35,7 @@ async def of_visit(request: Request) -> Response:
 
 async def get_estimate(request: Request) -> Response:
     """Answer one version with its lines."""
-    principal = await _admit(request)
+    principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
     async with context_of(request).db.as_user(principal.claims) as conn:
         return _answer(await estimates.get(conn, estimate_id))
@@ -48,7 +47,7 @@ async def put_lines(request: Request) -> Response:
     `If-Match: "<version>"` says what the edit was made from: 428 without it, and 409 with the newest version's id and
     what it has changed when that is not the newest any more.
     """
-    principal = await _admit(request)
+    principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
     version = _if_match(request)
     edit = await read_json(request, LineEdit, limit=_EDIT_BYTES)
@@ -83,12 +82,6 @@ def _next(estimate: dict[str, Any], edit: LineEdit, principal: Principal) -> est
     if new.sums.total > money.MOST:
         raise Unprocessable(f"The total is too large: at most {money.MOST:,} fits.")
     return new
-
-
-async def _admit(request: Request) -> Principal:
-    principal = await authenticate(request)
-    await require_flag(request, principal, Flag.VISITS)
-    return principal
 
 
 async def _moved_on(conn: Connection, estimate: dict[str, Any]) -> Conflict:

@@ -51,7 +51,7 @@ async def _drop_unless_kept(context: Context, principal: Principal, draft: Draft
     try:
         async with context.db.as_user(principal.claims) as conn:
             row = await media.find(conn, draft.id)
-    except (SpineError, OSError):  # cannot be known now: the sweeper finds an orphan, nobody finds a lost file
+    except (SpineError, OSError):  # cannot be known now: an orphan costs its bytes, a lost file costs a site visit
         return
     if row is None or row["storage_path"] != draft.storage_path:
         await context.objects.discard(draft.storage_path)

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from config.flags import Flag
 from config.logging import correlation_id
-from gateway.auth import Principal, authenticate, require_flag
+from gateway.auth import admit, require_flag
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import context_of
 from gateway.queue_trigger import process_queue
@@ -27,7 +27,7 @@ class EstimateRequest(BaseModel):
 
 async def request_estimate(request: Request) -> Response:
     """Queue the visit's estimate; the same Idempotency-Key gives the first job again."""
-    principal = await _admit(request)
+    principal = await admit(request)
     await require_flag(request, principal, Flag.ESTIMATION)
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     key = _idempotency_key(request)
@@ -51,7 +51,7 @@ async def request_estimate(request: Request) -> Response:
 
 async def read(request: Request) -> Response:
     """Answer where a job stands."""
-    principal, job_id = await _admit(request), _job_id(request)
+    principal, job_id = await admit(request), _job_id(request)
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         job = await context.queue.status(conn, job_id)
@@ -60,17 +60,11 @@ async def read(request: Request) -> Response:
 
 async def cancel(request: Request) -> Response:
     """Cancel a queued job or ask a running one to stop; one that is over stays as it is."""
-    principal, job_id = await _admit(request), _job_id(request)
+    principal, job_id = await admit(request), _job_id(request)
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         job = await context.queue.cancel(conn, job_id)
     return json_response(job, 202)
-
-
-async def _admit(request: Request) -> Principal:
-    principal = await authenticate(request)
-    await require_flag(request, principal, Flag.VISITS)
-    return principal
 
 
 def _job_id(request: Request) -> UUID:

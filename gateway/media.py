@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from config.flags import Flag
-from gateway.auth import Principal, authenticate, require_flag
+from gateway.auth import admit
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import Context, context_of
 from gateway.derivatives import ensure_derivative
@@ -48,7 +47,7 @@ async def list_media(request: Request) -> Response:
 
 async def check(request: Request) -> Response:
     """Tell which of these hashes the visit still lacks, before any byte is sent."""
-    principal, visit_id = await _admit(request), uuid_param(request.path_params["visit_id"], "visit_id")
+    principal, visit_id = await admit(request), uuid_param(request.path_params["visit_id"], "visit_id")
     asked = (await read_json(request, Hashes, limit=128 * 1024)).sha256
     async with context_of(request).db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)
@@ -83,7 +82,7 @@ async def urls(request: Request) -> Response:
 
 async def set_label(request: Request) -> Response:
     """Put words to a medium."""
-    principal, media_id = await _admit(request), _media_id(request)
+    principal, media_id = await admit(request), _media_id(request)
     text = label((await read_json(request, Label)).label)
     async with context_of(request).db.as_user(principal.claims) as conn:
         row = await media.set_label(conn, media_id, text)
@@ -92,7 +91,7 @@ async def set_label(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     """Remove a medium: its row first, so that no row ever stands over nothing, then its objects."""
-    principal, context = await _admit(request), context_of(request)
+    principal, context = await admit(request), context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         row = await media.remove(conn, _media_id(request))
     await context.objects.discard(*media.keys_of(row))
@@ -101,7 +100,7 @@ async def delete(request: Request) -> Response:
 
 async def content(request: Request) -> Response:
     """Redirect to the bytes: the original, or with ?size=thumb|view a photo's JPEG for people's eyes."""
-    principal, context = await _admit(request), context_of(request)
+    principal, context = await admit(request), context_of(request)
     size = _size(request)
     async with context.db.as_user(principal.claims) as conn:
         row = await media.get(conn, _media_id(request))
@@ -113,14 +112,8 @@ async def content(request: Request) -> Response:
     return RedirectResponse(url, 302, {"cache-control": "private, no-store"})
 
 
-async def _admit(request: Request) -> Principal:
-    principal = await authenticate(request)
-    await require_flag(request, principal, Flag.VISITS)
-    return principal
-
-
 async def _of_visit(request: Request) -> tuple[Context, list[Record]]:
-    principal, context = await _admit(request), context_of(request)
+    principal, context = await admit(request), context_of(request)
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     async with context.db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from config.flags import Flag
-from gateway.auth import Principal, authenticate, require_flag
+from gateway.auth import admit
 from gateway.body import Price, Trimmed, int_param, json_response, read_json
 from gateway.context import context_of
 from store import price_book
@@ -32,7 +31,7 @@ class NewPriceItem(BaseModel):
 
 async def list_items(request: Request) -> Response:
     """Answer {price_items: [...]}: those that resemble `?q=`, best first, or all by category and description."""
-    principal = await _admit(request)
+    principal = await admit(request)
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_SHOWN) or SHOWN
     query = request.query_params.get("q", "").replace("\0", "").strip()
     if len(query) > _QUERY_LENGTH:
@@ -44,17 +43,11 @@ async def list_items(request: Request) -> Response:
 
 async def create_item(request: Request) -> Response:
     """Add an item: 201."""
-    principal = await _admit(request)
+    principal = await admit(request)
     new = await read_json(request, NewPriceItem)
     async with context_of(request).db.as_user(principal.claims) as conn:
         row = await price_book.add(conn, principal.tenant_id, price_book.NewItem(**new.model_dump()))
     return json_response(dict(row), 201)
-
-
-async def _admit(request: Request) -> Principal:
-    principal = await authenticate(request)
-    await require_flag(request, principal, Flag.VISITS)
-    return principal
 
 
 routes = [

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from config.flags import Flag
-from gateway.auth import Principal, authenticate, require_flag
+from gateway.auth import admit
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import context_of
 from gateway.share_secrets import digest, hash_passcode, new_secret
@@ -36,7 +35,7 @@ class ShareOrder(BaseModel):
 
 async def create_share(request: Request) -> Response:
     """Make a link to the newest version of an estimate; its token is in this answer and nowhere else, ever."""
-    principal = await _admit(request)
+    principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
     order = await read_json(request, ShareOrder)
     context = context_of(request)
@@ -56,7 +55,7 @@ async def create_share(request: Request) -> Response:
 
 async def list_shares(request: Request) -> Response:
     """Answer {shares: [...]}, newest first, with the views and the decision of each."""
-    principal = await _admit(request)
+    principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
     async with context_of(request).db.as_user(principal.claims) as conn:
         rows = await shares.of_estimate(conn, estimate_id)
@@ -65,7 +64,7 @@ async def list_shares(request: Request) -> Response:
 
 async def revoke_share(request: Request) -> Response:
     """End a link and every session opened with it."""
-    principal = await _admit(request)
+    principal = await admit(request)
     share_id = uuid_param(request.path_params["share_id"], "share_id")
     async with context_of(request).db.as_user(principal.claims) as conn:
         share = await shares.revoke(conn, share_id)
@@ -77,12 +76,6 @@ def share_json(share: Record) -> dict[str, Any]:
     plain = {key: value for key, value in share.items() if key not in _DECISION}
     decided = {key: share[key] for key in _DECISION}
     return plain | {"decision": decided if share["decision"] else None}
-
-
-async def _admit(request: Request) -> Principal:
-    principal = await authenticate(request)
-    await require_flag(request, principal, Flag.VISITS)
-    return principal
 
 
 routes = [

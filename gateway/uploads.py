@@ -13,8 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from config.flags import Flag
-from gateway.auth import Principal, authenticate, require_flag
+from gateway.auth import Principal, admit
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import Context, context_of
 from gateway.incoming import LABEL_LENGTH, file_name, label, media_id_of, numbers, receive, refuse_by_length, words
@@ -119,9 +118,7 @@ def _require_as_promised(stored: StoredObject, promise: Record) -> None:
 
 
 async def _admit(request: Request) -> tuple[Principal, UUID]:
-    principal = await authenticate(request)
-    await require_flag(request, principal, Flag.VISITS)
-    return principal, uuid_param(request.path_params["visit_id"], "visit_id")
+    return await admit(request), uuid_param(request.path_params["visit_id"], "visit_id")
 
 
 async def _known(context: Context, principal: Principal, draft: Draft) -> Record | None:

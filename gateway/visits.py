@@ -8,8 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from config.flags import Flag
-from gateway.auth import Principal, authenticate, require_flag
+from gateway.auth import admit
 from gateway.body import int_param, json_response, read_json, uuid_param
 from gateway.context import context_of
 from store import estimates, jobs, media, sync_events, visits
@@ -45,7 +44,7 @@ class SyncEvent(BaseModel):
 
 async def create(request: Request) -> Response:
     """Open a visit."""
-    principal = await _admit(request)
+    principal = await admit(request)
     fields = await read_json(request, VisitFields, limit=128 * 1024)
     async with context_of(request).db.as_user(principal.claims) as conn:
         row = await visits.create(
@@ -56,7 +55,7 @@ async def create(request: Request) -> Response:
 
 async def list_recent(request: Request) -> Response:
     """Answer {visits: [...]}, newest first, each with its `media_count`."""
-    principal = await _admit(request)
+    principal = await admit(request)
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_LISTED) or LISTED
     async with context_of(request).db.as_user(principal.claims) as conn:
         rows = await visits.list_recent(conn, limit)
@@ -65,7 +64,7 @@ async def list_recent(request: Request) -> Response:
 
 async def read(request: Request) -> Response:
     """Answer a visit with its media, its newest job's status and the head of its newest estimate."""
-    principal, visit_id = await _admit(request), _visit_id(request)
+    principal, visit_id = await admit(request), _visit_id(request)
     async with context_of(request).db.as_user(principal.claims) as conn:
         visit = _public(await visits.get(conn, visit_id))
         visit["media"] = [media.public(row) for row in await media.of_visit(conn, visit_id)]
@@ -76,7 +75,7 @@ async def read(request: Request) -> Response:
 
 async def update(request: Request) -> Response:
     """Change what is given of a visit."""
-    principal, visit_id = await _admit(request), _visit_id(request)
+    principal, visit_id = await admit(request), _visit_id(request)
     fields = await read_json(request, VisitFields, limit=128 * 1024)
     async with context_of(request).db.as_user(principal.claims) as conn:
         row = await visits.update(conn, visit_id, **fields.model_dump())
@@ -85,18 +84,12 @@ async def update(request: Request) -> Response:
 
 async def report_sync_event(request: Request) -> Response:
     """Keep what an app reports of its time offline."""
-    principal, visit_id = await _admit(request), _visit_id(request)
+    principal, visit_id = await admit(request), _visit_id(request)
     report = await read_json(request, SyncEvent)
     async with context_of(request).db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)
         row = await sync_events.record(conn, visit_id, report.event, report.payload)
     return json_response(row, 201)
-
-
-async def _admit(request: Request) -> Principal:
-    principal = await authenticate(request)
-    await require_flag(request, principal, Flag.VISITS)
-    return principal
 
 
 def _visit_id(request: Request) -> UUID:

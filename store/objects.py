@@ -378,5 +378,5 @@ async def _with_deadline(work: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(_CLEANUP_SECONDS):
             await work
     except (Unavailable, TimeoutError) as error:
-        # What stays is an orphan, which the sweeper finds by its missing row.
+        # What stays is an orphan: no row names it, so nobody ever sees it.
         _log.warning("Clean-up of the object store failed", error=type(error).__name__)
