@@ -130,5 +130,23 @@ async def test_every_button_is_large_enough_for_a_thumb(
     await person.shoot("phone-capture")
     targets: list[tuple[str, float]] = await person.page.evaluate(_TARGETS)
     assert [target for target in targets if target[1] < TOUCH_PX - 0.5] == []
-    widths: list[int] = await person.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
-    assert widths[0] <= widths[1]
+    assert await _overhang(person) <= 0
+
+
+async def test_a_long_word_in_a_label_stays_inside_its_card(
+    open_person: OpenPerson, server: Product, tenant: Tenant, captured: dict[str, Path]
+) -> None:
+    """On the narrowest phone, a label without a space wraps and the page is no wider for it."""
+    person = await sign_in(await open_person(viewport={"width": 320, "height": 640}), server, tenant)
+    console = Console(person)
+    await console.new_visit("Narrow")
+    await console.add_files(captured["jpeg"])
+    await console.see_stored("Hallway wall.jpg")
+    await console.label("Hallway wall.jpg", "Supercalifragilistic" * 6)
+    assert await _overhang(person) <= 0
+
+
+async def _overhang(person: Person) -> int:
+    """How many px the page is wider than its window; a phone's `innerWidth` grows along with the page."""
+    overhang: int = await person.page.evaluate("() => document.documentElement.scrollWidth - screen.width")
+    return overhang

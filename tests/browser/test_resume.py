@@ -74,3 +74,18 @@ async def test_a_run_can_be_stopped_and_started_again(
     await expect(contractor.page.get_by_role("heading", name="You stopped this estimate")).to_be_visible()
     await contractor.page.get_by_role("button", name="Try again").click()
     await console.see_estimate()
+
+
+async def test_a_new_version_takes_the_old_link_off_the_page(contractor: Person) -> None:
+    """A link to the version before can no longer be accepted: it is not there to copy, and the page says why."""
+    console = Console(contractor)
+    await console.new_visit("Twice", customer="Maria Lopez")
+    await console.write_notes("Install 2 GFCI outlets.")
+    await console.ask()
+    await console.see_estimate()
+    await expect(contractor.page.get_by_label("For whom")).to_have_value("Maria Lopez")
+    await console.make_link("Maria Lopez")
+    await contractor.page.get_by_role("button", name="Make a new version").click()
+    await expect(console.estimate).to_contain_text("Version 2")
+    await expect(contractor.page.locator("#share-link")).to_be_hidden()
+    await expect(contractor.page.get_by_text("Links to earlier versions")).to_be_visible()
