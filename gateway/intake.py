@@ -7,7 +7,7 @@ from store import media
 from store.content import Findings
 from store.errors import SpineError, Unavailable
 from store.media import Draft
-from store.objects import StoredObject
+from store.object_upload import StoredObject
 from store.pool import Record
 
 _log = get_logger(__name__)

@@ -21,7 +21,8 @@ from gateway.intake import keep
 from store import content, media, visits
 from store.errors import Conflict, NotFound, RequestError, Unprocessable
 from store.media import Draft
-from store.objects import MEDIA_BYTES, StoredObject
+from store.object_upload import StoredObject
+from store.objects import MEDIA_BYTES
 from store.pool import Record
 
 # From asking for a form to its first byte; a large file may take longer to arrive.

@@ -10,7 +10,7 @@ from uuid import UUID
 from store import events
 from store.content import ContentType, Findings, parse
 from store.errors import Conflict, NotFound
-from store.objects import StoredObject
+from store.object_upload import StoredObject
 from store.pool import Connection, Record
 from store.queries import Queries
 

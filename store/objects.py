@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -17,34 +17,23 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from config.logging import get_logger
 from store.errors import NotFound, TooLarge, Unavailable
+from store.object_upload import MISSING, ObjectUpload, StoredObject, error_code
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Coroutine
 
     from types_aiobotocore_s3.client import S3Client
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
 
     from config.settings import Settings
 
 _log = get_logger(__name__)
 
-# The least S3 takes for any part but the last; memory of an upload is one of these.
-PART_BYTES = 5 * 1024 * 1024
 MEDIA_BYTES = 104_857_600
 _CHUNK_BYTES = 256 * 1024
 _CLEANUP_SECONDS = 10.0
-# A question without bytes, its retries included; someone waits for a picture meanwhile.
+# Retries included. A question carries no bytes, and someone waits for a picture meanwhile; 100 MB need their time.
 _LOOK_SECONDS = 10.0
-_MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """What was stored: bytes counted and hashed by us as they passed; `etag` is the store's own word."""
-
-    size: int
-    sha256: str
-    etag: str
+_MOVE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -90,11 +79,11 @@ class ObjectStore:
 
     async def ensure_bucket(self) -> None:
         """Create the bucket where it is missing."""
-        with _speaking():
+        async with _speaking():
             try:
                 await self._client.head_bucket(Bucket=self.bucket)
             except ClientError as error:
-                if _code(error) not in _MISSING | {"NoSuchBucket"}:
+                if error_code(error) not in MISSING | {"NoSuchBucket"}:
                     raise
                 await self._create_bucket()
 
@@ -103,12 +92,12 @@ class ObjectStore:
 
         On any error, a cancellation too, nothing stays behind: so `key` must be new, never one already in use.
         """
-        upload = _Upload(self._client, self.bucket, key, content_type)
+        upload = ObjectUpload(self._client, self.bucket, key, content_type)
         try:
             async for chunk in chunks:
-                with _speaking():
+                async with _speaking(seconds=_MOVE_SECONDS):
                     await upload.add(chunk)
-            with _speaking():
+            async with _speaking(seconds=_MOVE_SECONDS):
                 return await upload.finish()
         except BaseException:
             await self._finish_in_any_case(self._undo(upload))
@@ -116,12 +105,12 @@ class ObjectStore:
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
-        with _speaking():
+        async with _speaking(seconds=_MOVE_SECONDS):
             await self._client.put_object(Bucket=self.bucket, Key=key, Body=io.BytesIO(body), ContentType=content_type)
 
     async def copy(self, source: str, target: str, *, content_type: str) -> None:
         """Copy within the bucket, at the store's side. Raises `NotFound`."""
-        with _speaking(source):
+        async with _speaking(source, seconds=_MOVE_SECONDS):
             await self._client.copy_object(
                 Bucket=self.bucket,
                 Key=target,
@@ -132,7 +121,7 @@ class ObjectStore:
 
     async def get(self, key: str, *, limit: int = MEDIA_BYTES) -> bytes:
         """Read an object whole. Raises `NotFound`, and `TooLarge` past `limit` bytes."""
-        with _speaking(key):
+        async with _speaking(key, seconds=_MOVE_SECONDS):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key)
             async with answer["Body"] as body:
                 if answer["ContentLength"] > limit:
@@ -141,7 +130,7 @@ class ObjectStore:
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
         """Read the bytes from `start` up to but without `end`; fewer when the object is shorter. Raises `NotFound`."""
-        with _speaking(key):
+        async with _speaking(key, seconds=_MOVE_SECONDS):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{end - 1}")
             async with answer["Body"] as body:
                 return await body.read()
@@ -149,7 +138,7 @@ class ObjectStore:
     async def digest(self, key: str) -> StoredObject:
         """Read an object through to count and hash it. Raises `NotFound`."""
         size, sha256 = 0, hashlib.sha256()
-        with _speaking(key):
+        async with _speaking(key, seconds=_MOVE_SECONDS):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key)
             async with answer["Body"] as body:
                 while chunk := await body.read(_CHUNK_BYTES):
@@ -160,16 +149,15 @@ class ObjectStore:
     async def head(self, key: str) -> ObjectInfo | None:
         """Tell what is at `key`, or None; a store that hangs is not waited for beyond 10 s."""
         try:
-            with _speaking(key):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    answer = await self._client.head_object(Bucket=self.bucket, Key=key)
+            async with _speaking(key):
+                answer = await self._client.head_object(Bucket=self.bucket, Key=key)
         except NotFound:
             return None
         return ObjectInfo(answer["ContentLength"], answer.get("ContentType", ""), answer["ETag"])
 
     async def delete(self, *keys: str) -> None:
         """Delete objects; one that is not there is fine."""
-        with _speaking():
+        async with _speaking():
             for key in keys:
                 await self._client.delete_object(Bucket=self.bucket, Key=key)
 
@@ -179,13 +167,13 @@ class ObjectStore:
 
     async def keys(self, prefix: str) -> list[str]:
         """List the keys under `prefix`, at most 1,000."""
-        with _speaking():
+        async with _speaking():
             answer = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
         return [item["Key"] for item in answer.get("Contents", [])]
 
     async def unfinished(self, prefix: str) -> list[str]:
         """List the keys under `prefix` whose multipart uploads were begun and neither completed nor aborted."""
-        with _speaking():
+        async with _speaking():
             answer = await self._client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix)
         return [item["Key"] for item in answer.get("Uploads", [])]
 
@@ -220,7 +208,7 @@ class ObjectStore:
 
     async def ping(self) -> None:
         """Ask for the bucket; the caller sets the deadline."""
-        with _speaking():
+        async with _speaking():
             await self._client.head_bucket(Bucket=self.bucket)
 
     async def _create_bucket(self) -> None:
@@ -229,12 +217,12 @@ class ObjectStore:
         try:
             await self._client.create_bucket(Bucket=self.bucket, **place)
         except ClientError as error:
-            if _code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+            if error_code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 raise
 
-    async def _undo(self, upload: _Upload) -> None:
+    async def _undo(self, upload: ObjectUpload) -> None:
         # The answer to the last request may have been lost on its way, so the object is deleted too.
-        with _speaking():
+        async with _speaking():
             await upload.abort()
             await self._client.delete_object(Bucket=self.bucket, Key=upload.key)
 
@@ -243,87 +231,6 @@ class ObjectStore:
         self._cleanups.add(task)
         task.add_done_callback(self._cleanups.discard)
         await asyncio.shield(task)
-
-
-@dataclass
-class _Upload:
-    """One object on its way: a plain PUT while it is small, parts from the second one on."""
-
-    client: S3Client
-    bucket: str
-    key: str
-    content_type: str
-    size: int = 0
-    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
-    part: io.BytesIO = field(default_factory=io.BytesIO)
-    upload_id: str | None = None
-    etags: list[str] = field(default_factory=list)
-
-    async def add(self, chunk: bytes) -> None:
-        """Take some bytes; whenever a part is full and more comes, send it."""
-        self.size += len(chunk)
-        self.sha256.update(chunk)
-        rest = memoryview(chunk)
-        while rest:
-            room = PART_BYTES - self.part.tell()
-            if room == 0:
-                await self._send_part()
-                continue
-            self.part.write(rest[:room])
-            rest = rest[room:]
-
-    async def finish(self) -> StoredObject:
-        """Send what is left and make the object appear."""
-        if self.upload_id is None:
-            etag = await self._put_whole()
-        else:
-            await self._send_part()
-            etag = await self._complete()
-        return StoredObject(self.size, self.sha256.hexdigest(), etag)
-
-    async def abort(self) -> None:
-        """Drop the parts sent so far."""
-        self.part = io.BytesIO()
-        if self.upload_id is None:
-            return
-        try:
-            await self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=self.upload_id)
-        except ClientError as error:
-            if _code(error) not in _MISSING:
-                raise
-
-    async def _put_whole(self) -> str:
-        self.part.seek(0)
-        answer = await self.client.put_object(
-            Bucket=self.bucket, Key=self.key, Body=self.part, ContentType=self.content_type
-        )
-        return answer["ETag"]
-
-    async def _send_part(self) -> None:
-        if self.upload_id is None:
-            begun = await self.client.create_multipart_upload(
-                Bucket=self.bucket, Key=self.key, ContentType=self.content_type
-            )
-            self.upload_id = begun["UploadId"]
-        self.part.seek(0)
-        answer = await self.client.upload_part(
-            Bucket=self.bucket,
-            Key=self.key,
-            UploadId=self.upload_id,
-            PartNumber=len(self.etags) + 1,
-            Body=self.part,
-        )
-        self.etags.append(answer["ETag"])
-        self.part = io.BytesIO()
-
-    async def _complete(self) -> str:
-        parts: list[CompletedPartTypeDef] = [
-            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(self.etags, start=1)
-        ]
-        answer = await self.client.complete_multipart_upload(
-            Bucket=self.bucket, Key=self.key, UploadId=self.upload_id or "", MultipartUpload={"Parts": parts}
-        )
-        return answer["ETag"]
 
 
 @cache
@@ -354,23 +261,20 @@ def _client(settings: Settings, endpoint: str | None) -> Any:
     )
 
 
-@contextmanager
-def _speaking(key: str | None = None) -> Iterator[None]:
-    """Turn the store's errors into ours; with a `key`, a missing one is `NotFound`."""
+@asynccontextmanager
+async def _speaking(key: str | None = None, *, seconds: float | None = None) -> AsyncIterator[None]:
+    """Turn the store's errors into ours, silence past `seconds` too; with a `key`, a missing one is `NotFound`."""
     try:
-        yield
+        async with asyncio.timeout(seconds or _LOOK_SECONDS):
+            yield
     except ClientError as error:
-        if key is not None and _code(error) in _MISSING:
+        if key is not None and error_code(error) in MISSING:
             raise NotFound("The file is not in the store any more.") from error
-        _log.warning("Object store refused", operation=error.operation_name, code=_code(error))
+        _log.warning("Object store refused", operation=error.operation_name, code=error_code(error))
         raise Unavailable("The file store refused the request; nothing was changed. Try again.") from error
     except (BotoCoreError, HTTPClientError, OSError, TimeoutError) as error:
         _log.warning("Object store does not answer", error=type(error).__name__)
         raise Unavailable("The file store does not answer; nothing was changed. Try again.") from error
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 async def _with_deadline(work: Coroutine[Any, Any, None]) -> None:
