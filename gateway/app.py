@@ -13,6 +13,7 @@ from gateway import (
     jobs,
     me,
     media,
+    metrics,
     pages,
     price_items,
     progress,
@@ -48,7 +49,7 @@ def create_app(settings: Settings) -> Starlette:
 
 def all_routes() -> list[BaseRoute]:
     """Return every route of the product."""
-    return [route for module in _MODULES for route in module.routes]
+    return [*metrics.routes(), *(route for module in _MODULES for route in module.routes)]
 
 
 def _middleware(settings: Settings) -> list[Middleware]:

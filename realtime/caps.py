@@ -2,6 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Refusal = Literal["process", "tenant", "user"]
+REFUSALS: tuple[Refusal, ...] = get_args(Refusal)
 
 
 @dataclass(frozen=True)
@@ -21,25 +25,26 @@ class Caps:
         self._open: Counter[str] = Counter()
         self.total = 0
 
-    def take(self, tenant_id: str, user_id: str) -> bool:
-        """Count one more stream in; False when a limit is reached."""
-        full = (
-            self.total >= self._limits.per_process
-            or self._open[tenant_id] >= self._limits.per_tenant
-            or self._open[user_id] >= self._limits.per_user
-        )
-        if full:
-            self._forget(tenant_id, user_id)
-            return False
-        self._open.update((tenant_id, user_id))
-        self.total += 1
-        return True
+    def take(self, tenant_id: str, user_id: str) -> Refusal | None:
+        """Count one more stream in, or return whose limit is reached."""
+        refusal = self._reached(tenant_id, user_id)
+        if refusal is None:
+            self._open.update((tenant_id, user_id))
+            self.total += 1
+        return refusal
 
     def give_back(self, tenant_id: str, user_id: str) -> None:
         """Count one stream out."""
         self._open.subtract((tenant_id, user_id))
         self.total -= 1
         self._forget(tenant_id, user_id)
+
+    def _reached(self, tenant_id: str, user_id: str) -> Refusal | None:
+        if self.total >= self._limits.per_process:
+            return "process"
+        if self._open.get(tenant_id, 0) >= self._limits.per_tenant:
+            return "tenant"
+        return "user" if self._open.get(user_id, 0) >= self._limits.per_user else None
 
     def _forget(self, *keys: str) -> None:
         for key in keys:

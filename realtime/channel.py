@@ -60,6 +60,11 @@ class Channel:
         """Whether the table holds events that have not come by live word."""
         return self._order.gap
 
+    @property
+    def fresh(self) -> list[Event]:
+        """What the next flush passes on."""
+        return self._fresh
+
     def establish(self, position: int, job_event: str | None) -> None:
         """Begin at a position read from the table; a second reading changes nothing."""
         if self._order.head is None:
@@ -86,11 +91,11 @@ class Channel:
         """Return the events after `position` up to `head`, or None when memory does not reach back so far."""
         return self._window.after(position)
 
-    def flush(self) -> int:
-        """Pass on what is fresh, in one piece to everybody; returns how many were given it."""
+    def flush(self) -> tuple[int, int]:
+        """Pass on what is fresh, in one piece to everybody; returns how many were given it, and its bytes."""
         fresh, self._fresh = self._fresh, []
         if not fresh:
-            return 0
+            return 0, 0
         chunk = wire.Chunk(wire.frames(fresh))
         given = list(self._live)
         for subscriber in given:
@@ -98,7 +103,7 @@ class Channel:
         if self._ahead:
             self._flush_to_those_ahead(fresh)
         self._end_if_over()
-        return len(given)
+        return len(given), len(chunk.body)
 
     def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
         """Make live a subscriber that has everything up to `position`, which reaches `head` at least.

@@ -5,7 +5,9 @@ the way to a subscriber, so no payload - a number too large, a nesting too deep 
 """
 
 import re
+import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import orjson
@@ -25,6 +27,8 @@ _HEADER = re.compile(
 )
 # `{"visit_id":"` stands before the id in every notification.
 _VISIT = slice(13, 49)
+# `"}` stands behind the time in every document.
+_CREATED_AT = slice(-29, -2)
 
 
 class Malformed(ValueError):
@@ -40,6 +44,14 @@ class Event:
     type: str
     job_id: str | None
     document: bytes
+
+    @property
+    def created_at(self) -> float:
+        """When the database's clock wrote it, in epoch seconds; now, where the document does not end with it."""
+        try:
+            return datetime.fromisoformat(self.document[_CREATED_AT].decode("ascii")).timestamp()
+        except ValueError:
+            return time.time()
 
     @property
     def is_progress(self) -> bool:

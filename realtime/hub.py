@@ -27,11 +27,12 @@ from typing import Any, Self
 from config.logging import get_logger
 from config.settings import Settings
 from realtime import wire
-from realtime.caps import Caps, Limits
+from realtime.caps import REFUSALS, Caps, Limits
 from realtime.catchup import CatchUp
 from realtime.channel import Channel
 from realtime.events import EndReason, Event, Malformed, Mention, parse, visit_of
 from realtime.feed import Feed
+from realtime.histogram import Histogram
 from realtime.history import History
 from realtime.subscriber import Sink, Subscriber
 from realtime.wheel import Wheel
@@ -42,6 +43,10 @@ _log = get_logger(__name__)
 HEARTBEAT_SECONDS = 30.0
 # Expiry must show within a second; shorter only where a test asks for a faster heart.
 TICK_SECONDS = 0.5
+# From milliseconds, which is the promise, to where somebody must have been woken.
+BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+COUNTED = ("opened", "events", "deliveries", "bytes", "replays", "replayed", "slow", "malformed")
+
 # After a drain's window, for readers who are still owed something.
 LAST_SECONDS = 0.5
 
@@ -74,7 +79,11 @@ class Hub:
         self._wheel: Wheel[Subscriber] = Wheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
         self._tick: asyncio.TimerHandle | None = None
         self._dirty: list[Channel] = []
-        self._counts = dict.fromkeys(("opened", "refused", "events", "deliveries", "slow", "malformed"), 0)
+        self._due = 0.0
+        self._counts = dict.fromkeys(COUNTED, 0)
+        self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
+        self.latency = Histogram(BOUNDS_SECONDS)
+        self.lag = Histogram(BOUNDS_SECONDS)
 
     @classmethod
     @asynccontextmanager
@@ -90,7 +99,7 @@ class Hub:
     async def start(self) -> None:
         """Begin to listen. Raises when the first connect fails."""
         await self._feed.start()
-        self._tick = asyncio.get_running_loop().call_later(self._tick_s, self._turn)
+        self._wind()
 
     async def stop(self) -> None:
         """Drop every stream and stop listening."""
@@ -123,6 +132,7 @@ class Hub:
         """Return counts since the start, and how things stand."""
         return {
             **self._counts,
+            "refused": sum(self.refusals.values()),
             "streams": self._caps.total,
             "channels": len(self.channels),
             "healed": self._catch_up.healed,
@@ -130,6 +140,12 @@ class Hub:
             "live": self._feed.live,
             "draining": self.draining,
         }
+
+    def replayed(self, count: int, size: int) -> None:
+        """Note that a stream was given `count` events, of `size` bytes, that it had missed."""
+        self._counts["replays"] += 1
+        self._counts["replayed"] += count
+        self._counts["bytes"] += size
 
     def retry_ms(self, base: int = 1_000) -> int:
         """Return how long a client waits before it comes back, jittered by half."""
@@ -142,8 +158,9 @@ class Hub:
 
         Whoever is admitted must be joined, or `abort`ed.
         """
-        if self.draining or not self._caps.take(tenant_id, user_id):
-            self._counts["refused"] += 1
+        refusal = "draining" if self.draining else self._caps.take(tenant_id, user_id)
+        if refusal is not None:
+            self.refusals[refusal] += 1
             return None
         channel = self.channels.get(visit_id)
         if channel is None:
@@ -185,6 +202,7 @@ class Hub:
 
     def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
         """Make a subscriber live that has everything up to `position`."""
+        self._pass_on(subscriber.channel)
         subscriber.channel.join(subscriber, sink, position)
 
     # What the feed and the catch-up tell.
@@ -238,15 +256,30 @@ class Hub:
         dirty, self._dirty = self._dirty, []
         for channel in dirty:
             try:
-                self._counts["deliveries"] += channel.flush()
+                self._pass_on(channel)
             except Exception:  # noqa: BLE001 - logged whole, and made good by a resume
                 # One visit's trouble must not keep the others waiting; its readers resume from the table.
                 _log.exception("A visit's events could not be passed on", visit_id=channel.visit_id)
                 for subscriber in list(channel.members):
                     subscriber.abort()
 
+    def _pass_on(self, channel: Channel) -> None:
+        fresh = channel.fresh
+        given, size = channel.flush()
+        self._counts["deliveries"] += given
+        self._counts["bytes"] += given * size
+        now = time.time()
+        for event in fresh if given else ():
+            self.latency.observe(max(0.0, now - event.created_at))
+
+    def _wind(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + self._tick_s
+        self._tick = loop.call_at(self._due, self._turn)
+
     def _turn(self) -> None:
-        self._tick = asyncio.get_running_loop().call_later(self._tick_s, self._turn)
+        self.lag.observe(max(0.0, asyncio.get_running_loop().time() - self._due))
+        self._wind()
         for subscriber in self._wheel.turn():
             subscriber.beat()
         self._end(self._wheel.expired(time.time()), "expired")

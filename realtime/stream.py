@@ -61,11 +61,16 @@ class ProgressStream:
 
     async def _replay(self, send: Send) -> None:
         await self._send(send, self._opening)
+        count = size = 0
         while events := await self._hub.page(self._subscriber.channel, self._position):
-            await self._send(send, wire.frames(events))
+            body = wire.frames(events)
+            count, size = count + len(events), size + len(body)
+            await self._send(send, body)
             self._position = events[-1].seq
             if self._subscriber.ending:
-                return
+                break
+        if count:
+            self._hub.replayed(count, size)
 
     async def _send(self, send: Send, body: bytes) -> None:
         # As long as a stalled reader is kept anywhere else.

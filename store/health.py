@@ -16,3 +16,14 @@ async def queue_health(conn: Connection) -> Record:
     row = await conn.fetchrow(SQL.queue_health)
     assert row is not None  # noqa: S101 - the function always gives one row
     return row
+
+
+async def notify_queue_usage(conn: Connection) -> float:
+    """Return how full the server's queue of notifications is, from 0 to 1; at 1 no event can be written any more."""
+    usage: float = await conn.fetchval(SQL.notify_queue_usage)
+    return usage
+
+
+async def queue_depths(conn: Connection) -> list[Record]:
+    """Return (status, depth, oldest_seconds) of jobs that wait, run or are dead, over all tenants."""
+    return await conn.fetch(SQL.queue_depths)
