@@ -103,7 +103,8 @@ def _settings() -> Settings:
     try:
         return load_settings(_env_file=local_env_file())
     except SettingsError as error:
-        _fail(str(error), _EX_CONFIG)
+        hint = "" if local_env_file() else "\nFor a local stack, start `make run` first."
+        _fail(f"{error}{hint}", _EX_CONFIG)
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:

@@ -56,6 +56,9 @@ def short(text: str) -> list[tuple[str, str, str]]:
         ("Replace outlets x3", [("Replace outlets", "3", "each")]),
         ("replace (2) toilets", [("Replace toilets", "2", "each")]),
         ("R&R 2 toilets", [("Remove and replace toilets", "2", "each")]),
+        ("Replace five light fixtures and 4 light bulbs",
+         [("Replace light fixtures", "5", "each"), ("Replace light bulbs", "4", "each")]),
+        ("Install a 5 light chandelier", [("Install 5 light chandelier", "1", "each")]),
         ("Install twenty-five can lights", [("Install can lights", "25", "each")]),
         ("There are three broken outlets. Replace them.", [("Replace broken outlets", "3", "each")]),
         ("Install gutters. Forty feet.", [("Install gutters", "40", "ft")]),
@@ -182,6 +185,7 @@ def test_a_correction_of_something_unheard_changes_nothing_else() -> None:
         ("Install about 20 feet of pipe.", "approximate"),
         ("Replace three or four shingles.", "range"),
         ("Two outlets are dead, replace them.", "taken to mean"),
+        ("Add 2 coats of paint to 300 sq ft of walls.", "coats were counted"),
     ],
 )
 def test_what_was_not_said_plainly_is_to_be_confirmed(said: str, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.estimate.rules import lexicon
 from jobs.estimate.rules.numbers import read_number
-from jobs.estimate.rules.units import NEVER_A_COUNT, SIZES, SQUARE_FEET, read_unit
+from jobs.estimate.rules.units import COAT, NEVER_A_COUNT, SIZES, SQUARE_FEET, read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +116,8 @@ def _count(tokens: Sequence[Token], i: int) -> Quantity | None:
     unit = read_unit(tokens, end, one=value <= ONE)
     if unit is None and (_size_follows(tokens, end) or "/" in tokens[i].text):
         return None
+    if unit and unit.name == COAT:
+        doubts += ("coats were counted, not what they cover",)
     end = unit.end if unit else _skip(tokens, end, {"of", "the", *lexicon.MORE} - {"new"})
     rounded = value.quantize(_THOUSANDTH).normalize() if value % ONE else value
     return Quantity(rounded, unit.name if unit else None, i, end, doubts=doubts)
@@ -134,7 +136,13 @@ def _describes_the_noun(tokens: Sequence[Token], i: int) -> bool:
     word = _text(tokens, i)
     if word == "-" and i + 1 < len(tokens) and tokens[i + 1].kind == "word":
         return read_number(tokens, i + 1) is None
-    return word in NEVER_A_COUNT or (word in SIZES and not _in_a_place(tokens, i))
+    return word in NEVER_A_COUNT or (word in SIZES and not _in_a_place(tokens, i) and not _are_lights(tokens, i))
+
+
+def _are_lights(tokens: Sequence[Token], i: int) -> bool:
+    """Tell "five light fixtures" from "a 5 light chandelier": many things are counted, one thing is described."""
+    following = _text(tokens, i + 1)
+    return _text(tokens, i) == "light" and lexicon.singular(following) != following
 
 
 def _in_a_place(tokens: Sequence[Token], i: int) -> bool:

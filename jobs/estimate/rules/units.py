@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EACH = "each"
 SQUARE_FEET = "sq ft"
+COAT = "coat"
 
 _SPELLINGS: dict[str, tuple[str, ...]] = {
     EACH: ("each", "ea", "ea.", "pc", "pcs", "piece", "pieces", "unit", "units", "count", "item"),
@@ -35,7 +36,7 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
     "roll": ("roll", "rolls"),
     "bundle": ("bundle", "bundles"),
     "load": ("load", "loads"),
-    "coat": ("coat", "coats"),
+    COAT: ("coat", "coats"),
     "set": ("set", "sets"),
     "job": ("job", "ls", "lump sum", "lot"),
 }  # fmt: skip
