@@ -79,7 +79,7 @@ BEGIN
     END IF;
 END $$;
 
--- What only the two logins may call; Supabase's REST API does not expose this schema.
+-- Functions behind the tables, each granted by name; Supabase's REST API does not expose this schema.
 CREATE SCHEMA IF NOT EXISTS scopekit;
 REVOKE ALL ON SCHEMA scopekit FROM PUBLIC;
 GRANT USAGE ON SCHEMA scopekit TO scopekit_gateway, service_role;

@@ -85,9 +85,9 @@ BEGIN
     END LOOP;
 END $$;
 
--- A client enqueues a plain job; lease, attempts and results are the queue's to write.
+-- A client enqueues a plain job; its place in line, lease, attempts and results are the queue's to write.
 REVOKE INSERT ON public.ai_jobs FROM authenticated;
-GRANT INSERT (tenant_id, visit_id, job_type, payload, priority, idempotency_key, correlation_id, created_by, run_at)
+GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, created_by)
     ON public.ai_jobs TO authenticated;
 -- Of a share only its revocation changes by its owner's hand; views and passcode tries are counted by functions.
 GRANT UPDATE (revoked_at) ON public.shares TO authenticated;

@@ -150,6 +150,18 @@ async def test_the_gateway_cannot_take_a_role_that_bypasses(db: Database) -> Non
             await conn.execute("SET ROLE service_role")
 
 
+async def test_no_client_jumps_the_queue(db: Database, tenant: Tenant, victim: UUID) -> None:
+    """Priority and start time are not a client's to choose, not even for its own job."""
+    for column, value in (("priority", "9"), ("run_at", "now()"), ("attempts", "0"), ("status", "'queued'")):
+        async with db.as_user(tenant.claims) as conn:
+            with pytest.raises(Denied):
+                await conn.execute(
+                    f"INSERT INTO ai_jobs (tenant_id, visit_id, job_type, {column}) VALUES ($1, $2, 'other', {value})",
+                    tenant.id,
+                    victim,
+                )
+
+
 async def test_rights_end_with_the_transaction(db: Database, tenant: Tenant) -> None:
     """A pooled connection keeps neither role nor claims of the request before."""
     async with db.as_user(tenant.claims) as conn:
