@@ -14,6 +14,7 @@ from config.flags import Flag, is_on
 from config.settings import Settings
 from gateway.context import context_of
 from gateway.keys import KeySet
+from gateway.token_cache import TokenCache
 from store import tenants
 from store.errors import Forbidden, NotFound, RequestError
 
@@ -76,16 +77,24 @@ class Authenticator:
         self._keys = KeySet(settings.jwks_url) if settings.jwks_url else None
         self._audience = settings.jwt_audience
         self._issuer = settings.issuer
+        self._lately = TokenCache()
 
     async def verify(self, token: str) -> Principal:
         """Return the token's principal; raises `Unauthenticated` with a reason that reveals no key."""
+        principal = self._lately.get(token)
+        if principal is None:
+            principal = Principal.from_claims(await self._verified(token))
+            self._lately.keep(token, principal)
+        return principal
+
+    async def _verified(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
             raise Unauthenticated("The token is not a JWT.") from None
         if header.get("alg") == "HS256":
-            return Principal.from_claims(self._verify_symmetric(token))
-        return Principal.from_claims(await self._verify_asymmetric(token, header))
+            return self._verify_symmetric(token)
+        return await self._verify_asymmetric(token, header)
 
     def _verify_symmetric(self, token: str) -> dict[str, Any]:
         for secret in self._secrets:

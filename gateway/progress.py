@@ -28,6 +28,7 @@ TICKET_SECONDS = 30
 PAGE = 500
 # seq is a bigint.
 _LAST_SEQ = 2**63 - 1
+_NO_VISIT = "There is no such visit."
 _NO_STORE = {"cache-control": "no-store"}
 
 Answer: TypeAlias = Response | ProgressStream | SoftRefusal
@@ -93,12 +94,8 @@ async def _stream(request: Request, text: str) -> Answer:
     visit_id = uuid_param(text, "visit_id")
     principal = await _caller(request, visit_id)
     structlog.contextvars.bind_contextvars(visit_id=str(visit_id))
-    enabled, visible = await _gate(request, principal, visit_id)
-    if not enabled:
-        return PlainTextResponse("SSE not enabled", 404)
-    if not visible:
-        raise NotFound("There is no such visit.")
     hub = context_of(request).hub
+    # Admitted before anything is read for it, or what happens meanwhile would be missed.
     subscriber = hub.subscribe(
         str(visit_id),
         tenant_id=str(principal.tenant_id),
@@ -106,25 +103,46 @@ async def _stream(request: Request, text: str) -> Answer:
         expires_at=principal.expires_at,
     )
     if subscriber is None:
-        return SoftRefusal(hub.retry_ms(5_000))
+        return await _refused(request, principal, visit_id)
     try:
-        return await _opened(request, principal, subscriber)
+        answer = await _opened(request, principal, subscriber)
     except BaseException:
         subscriber.abort()
         raise
+    if not isinstance(answer, ProgressStream):
+        subscriber.abort()
+    return answer
+
+
+async def _refused(request: Request, principal: Principal, visit_id: UUID) -> Answer:
+    """Refuse softly whoever may have the stream; who may not is told that."""
+    enabled, visible = await _gate(request, principal, visit_id)
+    if not enabled:
+        return _not_enabled()
+    if not visible:
+        raise NotFound(_NO_VISIT)
+    return SoftRefusal(context_of(request).hub.retry_ms(5_000))
 
 
 async def _opened(request: Request, principal: Principal, subscriber: Subscriber) -> Answer:
     """Decide where an admitted stream begins: after the client's last event, or with a snapshot."""
-    context = context_of(request)
-    last_id = _last_event_id(request)
-    head = await context.hub.establish(subscriber.channel) if last_id is not None else 0
-    if last_id is not None and last_id == head and ending(subscriber.channel.job_event):
-        subscriber.abort()
+    context, channel, tenant_id = context_of(request), subscriber.channel, str(principal.tenant_id)
+    found = None
+    resumes = _last_id_text(request) is not None
+    if not (resumes and context.hub.knows(channel, tenant_id)):
+        [found] = await context.hub.openings(tenant_id, [channel], snapshot=not resumes)
+        if not found["enabled"]:
+            return _not_enabled()
+        if not found["visible"]:
+            raise NotFound(_NO_VISIT)
+    last_id, head = _last_event_id(request), channel.head or 0
+    if last_id is None and found is not None:
+        return await _from_snapshot(context, principal, subscriber, found)
+    if last_id is not None and last_id > head:
+        return await _ahead(context, principal, subscriber, last_id)
+    if last_id == head and ending(channel.job_event):
         return Response(status_code=204, headers=_NO_STORE)  # which stops an EventSource for good
-    if last_id is None or last_id > head:
-        return await _from_table(context, principal, subscriber, last_id)
-    return _resumed(context, subscriber, last_id=last_id, head=head)
+    return _resumed(context, subscriber, last_id=last_id or 0, head=head)
 
 
 def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: int) -> ProgressStream:
@@ -132,14 +150,16 @@ def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: in
     return ProgressStream(context.hub, subscriber, opening=opening, position=last_id)
 
 
-async def _from_table(context: Context, principal: Principal, subscriber: Subscriber, last_id: int | None) -> Answer:
+async def _ahead(context: Context, principal: Principal, subscriber: Subscriber, last_id: int) -> Answer:
     """Begin with a snapshot, unless the client's last event is only newer than what this process has heard of."""
-    async with context.db.as_system() as conn:
-        found = await events.snapshot(conn, UUID(subscriber.channel.visit_id))
+    [found] = await context.hub.openings(str(principal.tenant_id), [subscriber.channel], snapshot=True, fresh=True)
+    if last_id <= found["last_seq"]:
+        return _resumed(context, subscriber, last_id=last_id, head=found["last_seq"])
+    return await _from_snapshot(context, principal, subscriber, found)
+
+
+async def _from_snapshot(context: Context, principal: Principal, subscriber: Subscriber, found: Record) -> Answer:
     head = found["last_seq"]
-    context.hub.establish_at(subscriber.channel, head, found["job_event"])
-    if last_id is not None and last_id <= head:
-        return _resumed(context, subscriber, last_id=last_id, head=head)
     payload = {"job": await _job(context, principal, found["job_id"]), "steps": found["steps"]}
     opening = wire.opening(last_seq=head, recovered=False, retry_ms=context.hub.retry_ms()) + wire.snapshot(
         subscriber.channel.visit_id, head, found["job_id"], bytes(json_response(payload).body), datetime.now(UTC)
@@ -186,17 +206,25 @@ async def _require_visit(request: Request, principal: Principal, visit_id: UUID)
     if not enabled:
         raise NotFound(f"`{Flag.PROGRESS}` is not enabled for this tenant; ask an administrator to turn it on.")
     if not visible:
-        raise NotFound("There is no such visit.")
+        raise NotFound(_NO_VISIT)
 
 
 def _last_event_id(request: Request) -> int | None:
     """Read the id the client saw last: the header an EventSource sends, else the query. Raises `InvalidInput`."""
-    text = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
-    if not text:
+    text = _last_id_text(request)
+    if text is None:
         return None
     if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LAST_SEQ:
         raise InvalidInput("Last-Event-ID must be the id of an event of this visit.", field="last_event_id")
     return int(text)
+
+
+def _last_id_text(request: Request) -> str | None:
+    return request.headers.get("last-event-id") or request.query_params.get("last_event_id") or None
+
+
+def _not_enabled() -> Response:
+    return PlainTextResponse("SSE not enabled", 404)
 
 
 def _hash(secret: str) -> bytes:

@@ -1,7 +1,6 @@
 """One visit with subscribers: what has been passed on, and to whom. It lives as long as somebody watches."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from realtime import wire
 from realtime.events import Event, Mention, ending, job_event_after
@@ -9,13 +8,11 @@ from realtime.replay import Replay
 from realtime.subscriber import Sink, Subscriber
 from realtime.window import Window
 
-if TYPE_CHECKING:
-    import asyncio
-
 
 class Channel:
     """The stream of one visit.
 
+    `tenant_id` is whose visit it is, once that was asked and as long as that tenant is known to have streams.
     `members` are all its subscribers; of these `_live` have been given everything up to the last flush, and `_ahead`
     read further from the table than live word has come, so they skip what they have.
     """
@@ -29,7 +26,7 @@ class Channel:
         "healing",
         "job_event",
         "members",
-        "opening",
+        "tenant_id",
         "visit_id",
     )
 
@@ -37,7 +34,7 @@ class Channel:
         self.visit_id = visit_id
         self.job_event: str | None = None
         self.healing = False
-        self.opening: asyncio.Task[None] | None = None
+        self.tenant_id: str | None = None
         self.members: set[Subscriber] = set()
         self._order = Replay()
         self._window = Window(0)
@@ -90,6 +87,10 @@ class Channel:
     def after(self, position: int) -> list[Event] | None:
         """Return the events after `position` up to `head`, or None when memory does not reach back so far."""
         return self._window.after(position)
+
+    def reach_back(self, position: int, rows: Sequence[Event]) -> None:
+        """Keep rows read from the table after `position` for others who come back."""
+        self._window.reach_back(position, rows)
 
     def flush(self) -> tuple[int, int]:
         """Pass on what is fresh, in one piece to everybody; returns how many were given it, and its bytes."""

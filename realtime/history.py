@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +11,9 @@ from realtime.events import Event, parse_row
 from store import events
 from store.errors import Unavailable
 from store.pool import Database, Record
+
+if TYPE_CHECKING:
+    from realtime.channel import Channel
 
 # Half of the smallest sensible pool: requests must never wait for a storm of resuming streams.
 READERS = 4
@@ -27,6 +31,7 @@ class History:
         self._db = db
         self._free = asyncio.Semaphore(READERS)
         self._reading: dict[Key, asyncio.Task[list[Event]]] = {}
+        self._opening: dict[tuple[object, ...], asyncio.Task[list[Record]]] = {}
 
     async def after(self, visit_id: str, position: int) -> list[Event]:
         """Return the next page after `position`; it may be of a reading that began a moment ago.
@@ -49,6 +54,28 @@ class History:
             raise Unavailable("The visit's events cannot be read just now.") from error
         return [parse_row(row["document"]) for row in rows]
 
+    async def openings(self, tenant_id: str, channels: "Sequence[Channel]", *, snapshot: bool) -> list[Record]:
+        """Return what `store.events.openings` tells of these channels' visits.
+
+        It may be of a reading that began a moment ago, but never before the channels, which have collected ever since.
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        key = (tenant_id, snapshot, *channels)
+        task = self._opening.get(key)
+        if task is None:
+            task = self._opening[key] = asyncio.create_task(self.openings_now(tenant_id, channels, snapshot=snapshot))
+            task.add_done_callback(lambda _: self._opening.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def openings_now(self, tenant_id: str, channels: "Sequence[Channel]", *, snapshot: bool) -> list[Record]:
+        """Return the same as it is now."""
+        visit_ids = [UUID(channel.visit_id) for channel in channels]
+        try:
+            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
+                return await events.openings(conn, UUID(tenant_id), visit_ids, snapshot=snapshot)
+        except DATABASE_AWAY as error:
+            raise Unavailable("The visit's stream cannot be opened just now; try again.") from error
+
     async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
         """Return (visit_id, last_seq, job_event, enabled) of the visits that exist, as it is now.
 
@@ -62,7 +89,7 @@ class History:
 
     async def close(self) -> None:
         """Give up what is being read."""
-        tasks = list(self._reading.values())
+        tasks = [*self._reading.values(), *self._opening.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

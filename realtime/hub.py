@@ -19,7 +19,7 @@ Invariants, each of which a test in tests/realtime holds:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random, SystemRandom
 from typing import Any, Self
@@ -36,7 +36,7 @@ from realtime.histogram import Histogram
 from realtime.history import History
 from realtime.subscriber import Sink, Subscriber
 from realtime.wheel import Wheel
-from store.pool import Database
+from store.pool import Database, Record
 
 _log = get_logger(__name__)
 
@@ -80,6 +80,7 @@ class Hub:
         self._tick: asyncio.TimerHandle | None = None
         self._dirty: list[Channel] = []
         self._due = 0.0
+        self._flags_told = 0
         self._counts = dict.fromkeys(COUNTED, 0)
         self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
         self.latency = Histogram(BOUNDS_SECONDS)
@@ -170,21 +171,34 @@ class Hub:
         )
         channel.members.add(subscriber)
         self._wheel.add(subscriber)
-        self._counts["opened"] += 1
         return subscriber
 
-    async def establish(self, channel: Channel) -> int:
-        """Return the channel's head, read from the table when it is not known yet. Raises `Unavailable`."""
-        if channel.head is None:
-            if channel.opening is None or channel.opening.done():
-                channel.opening = asyncio.create_task(self._read_head(channel))
-            await asyncio.shield(channel.opening)
-        return channel.head or 0
+    def knows(self, channel: Channel, tenant_id: str) -> bool:
+        """Whether this tenant may watch, as its watching neighbours do, and where the channel stands: no need to ask.
 
-    def establish_at(self, channel: Channel, position: int, job_event: str | None) -> None:
-        """Let a channel begin at a position read from the table since its subscriber was admitted."""
-        channel.establish(position, job_event)
-        self._catch_up.heal(channel)
+        Only while a flag turned off would be heard of.
+        """
+        return channel.tenant_id == tenant_id and channel.head is not None and self._feed.live
+
+    async def openings(
+        self, tenant_id: str, channels: Sequence[Channel], *, snapshot: bool, fresh: bool = False
+    ) -> list[Record]:
+        """Return what these channels' streams open with, and let the channels begin there.
+
+        See `store.events.openings`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
+        """
+        flags_told = None
+        while flags_told != self._flags_told:  # told of meanwhile: what was read may be what no longer holds
+            flags_told = self._flags_told
+            read = self._history.openings_now if fresh else self._history.openings
+            found = await read(tenant_id, channels, snapshot=snapshot)
+            fresh = True
+        for channel, row in zip(channels, found, strict=True):
+            if row["enabled"] and row["visible"]:
+                channel.establish(row["last_seq"], row["job_event"])
+                self._catch_up.heal(channel)
+                channel.tenant_id = tenant_id
+        return found
 
     async def page(self, channel: Channel, position: int) -> list[Event]:
         """Return the next events after `position`; none means that the subscriber may join, in this same turn.
@@ -196,12 +210,14 @@ class Hub:
             rows = await self._history.after(channel.visit_id, position)
             rows = rows or await self._history.read(channel.visit_id, position)
             if rows:
+                channel.reach_back(position, rows)
                 return rows
             position = floor  # what was there has been deleted
         return found
 
     def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
         """Make a subscriber live that has everything up to `position`."""
+        self._counts["opened"] += 1
         self._pass_on(subscriber.channel)
         subscriber.channel.join(subscriber, sink, position)
 
@@ -215,6 +231,7 @@ class Hub:
 
     def disable(self, channel: Channel) -> None:
         """End a channel's streams: its tenant may not have them any more."""
+        channel.tenant_id = None
         self._end(list(channel.members), "disabled")
 
     def rewind(self, channel: Channel) -> None:
@@ -243,6 +260,9 @@ class Hub:
     def _told(self, word: dict[str, str]) -> None:
         match word:
             case {"kind": "flags"}:
+                self._flags_told += 1
+                for channel in self.channels.values():
+                    channel.tenant_id = None
                 self._feed.look()
             case {"kind": "revoked", "tenant_id": tenant_id, "user_id": user_id}:
                 gone = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
@@ -283,11 +303,6 @@ class Hub:
         for subscriber in self._wheel.turn():
             subscriber.beat()
         self._end(self._wheel.expired(time.time()), "expired")
-
-    async def _read_head(self, channel: Channel) -> None:
-        rows = await self._history.heads([channel.visit_id])
-        if rows:
-            self.establish_at(channel, rows[0]["last_seq"], rows[0]["job_event"])
 
     def _end(self, subscribers: list[Subscriber], reason: EndReason) -> None:
         for subscriber in subscribers:

@@ -28,6 +28,23 @@ class Window:
             self.start = oldest.seq
             self._bytes -= len(oldest.document)
 
+    def reach_back(self, position: int, rows: Sequence[Event]) -> None:
+        """Take all that the table has after `position`, as far as `rows` go: the next who resumes there needs no query.
+
+        Only what joins what is here is taken, the newest first, and within the limit.
+        """
+        if position >= self.start or not rows or rows[-1].seq < self.start:
+            return
+        for event in reversed(rows):
+            if event.seq > self.start:
+                continue
+            if self._bytes + len(event.document) > self._limit:
+                self.start = event.seq
+                return
+            self._events.appendleft(event)
+            self._bytes += len(event.document)
+        self.start = position
+
     def after(self, position: int) -> list[Event] | None:
         """Return the events after `position`, or None when some of them are no longer here."""
         if position < self.start:

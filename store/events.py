@@ -34,11 +34,13 @@ async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
     return await conn.fetch(SQL.heads, visit_ids)
 
 
-async def snapshot(conn: Connection, visit_id: UUID) -> Record:
-    """Return a stream's position and its latest job's state there: last_seq, job_id, job_event, steps."""
-    row = await conn.fetchrow(SQL.snapshot, visit_id)
-    assert row is not None  # noqa: S101 - an aggregate always answers
-    return row
+async def openings(conn: Connection, tenant_id: UUID, visit_ids: Sequence[UUID], *, snapshot: bool) -> list[Record]:
+    """Return what streams of these visits open with for this tenant, in the order asked for.
+
+    Each is (visit_id, enabled, visible, last_seq, job_id, job_event, steps): whether the tenant has streams, whether
+    the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has taken up to there.
+    """
+    return await conn.fetch(SQL.openings, tenant_id, visit_ids, snapshot)
 
 
 async def gate(conn: Connection, visit_id: UUID) -> tuple[Mapping[str, Any], bool]:

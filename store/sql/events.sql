@@ -10,9 +10,9 @@ SELECT seq, document FROM scopekit.events_after($1, $2, $3);
 -- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream.
 SELECT visit_id, last_seq, job_event, enabled FROM scopekit.stream_heads($1);
 
--- name: snapshot
--- The position of a stream and what its latest job has done up to there.
-SELECT last_seq, job_id, job_event, steps FROM scopekit.stream_snapshot($1);
+-- name: openings
+-- What streams are opened with: may this tenant have them, where do they stand and, if $3, what the latest job has done.
+SELECT visit_id, enabled, visible, last_seq, job_id, job_event, steps FROM scopekit.open_streams($1, $2, $3);
 
 -- name: gate
 -- Whether the request may watch a visit: its tenant's flags, and whether RLS shows it the visit.

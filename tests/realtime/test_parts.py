@@ -116,6 +116,21 @@ def test_an_empty_window_knows_its_position() -> None:
     assert (window.after(10), window.after(9), window.after(11)) == ([], None, [])
 
 
+def test_a_window_reaches_back_with_what_was_read() -> None:
+    """Rows that join it are kept within its limit; rows that leave a hole, or are older than it holds, are not."""
+    window = Window(10, limit=3_000)
+    window.reach_back(2, [event(3), event(4)])  # ends before 10
+    assert (window.start, window.after(2)) == (10, None)
+    window.extend([event(11)])
+    window.reach_back(7, [event(seq) for seq in (8, 10, 11)])  # 9 was deleted
+    assert [found.seq for found in window.after(7) or []] == [8, 10, 11]
+    window.reach_back(0, [event(seq, size=900) for seq in range(1, 8)])
+    assert (window.start, window.after(4)) == (6, None)
+    assert [found.seq for found in window.after(6) or []] == [7, 8, 10, 11]
+    window.extend([event(seq, size=900) for seq in range(12, 30)])
+    assert [found.seq for found in window.after(window.start) or []] == list(range(window.start + 1, 30))
+
+
 @dataclass(eq=False)
 class Stream:
     """What the wheel turns."""

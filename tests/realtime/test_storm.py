@@ -1,0 +1,109 @@
+"""Many who come back at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+
+from config.settings import Settings
+from realtime.caps import Limits
+from store.pool import Connection, Database
+from tests.realtime.eventsource import EventStream
+from tests.realtime.house import House, open_house, tell
+from tests.realtime.watcher import is_open, path, watch
+from tests.tenants import Tenant
+
+CLIENTS = 200
+
+
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[House]:
+    """Run a gateway that lets one user have many streams."""
+    async with open_house(settings, limits=Limits(per_user=1_000)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lent(house: House, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Count how often the house borrows a connection, which every query of it does."""
+    times: list[None] = []
+    own, connection = house.hub._history._db, Database.connection
+
+    @asynccontextmanager
+    async def counted(db: Database) -> AsyncIterator[Connection]:
+        if db is own:
+            times.append(None)
+        async with connection(db) as lent:
+            yield lent
+
+    monkeypatch.setattr(Database, "connection", counted)
+    return times
+
+
+async def resumed(house: House, tenant: Tenant, visit: UUID, *, last_id: int, until: bytes) -> EventStream:
+    """Open a stream on a bare socket, which costs a test little, and read it up to a piece of its text."""
+    address = urlsplit(house.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"GET {path(visit)} HTTP/1.1\r\nhost: x\r\nauthorization: {tenant.headers['authorization']}\r\n"
+    writer.write(f"{head}last-event-id: {last_id}\r\n\r\n".encode())
+    received = await reader.readuntil(until) + await reader.readuntil(b"\r\n")
+    writer.transport.abort()
+    stream = EventStream()
+    stream.feed(received)
+    return stream
+
+
+def ids(stream: EventStream) -> list[int]:
+    """Return the ids of the events, each once for each time it came."""
+    return [int(message.id) for message in stream.messages if message.event == "message"]
+
+
+async def storm(house: House, tenant: Tenant, visit: UUID, last: int, *, spread: int) -> list[EventStream]:
+    """Let all clients resume at once, after one of `spread` events, and read up to the last one."""
+    text = f'"seq":{last},'.encode()
+    coming = (resumed(house, tenant, visit, last_id=10 + n % spread, until=text) for n in range(CLIENTS))
+    async with asyncio.timeout(30):
+        return await asyncio.gather(*coming)
+
+
+async def test_a_storm_of_resumes_costs_two_queries_a_visit(
+    house: House, db: Database, tenant: Tenant, visit: UUID, lent: list[None]
+) -> None:
+    """Nobody watched when two hundred come back: may they, and what have they missed, is asked once for all."""
+    await tell(db, tenant, visit, *["a.b"] * 30)
+    lent.clear()
+    streams = await storm(house, tenant, visit, 30, spread=1)
+    assert len(lent) <= 2
+    assert [ids(stream) for stream in streams] == [list(range(11, 31))] * CLIENTS
+
+
+async def test_a_storm_beside_a_watcher_needs_no_query(
+    house: House, db: Database, tenant: Tenant, visit: UUID, lent: list[None]
+) -> None:
+    """While a neighbour watches, what it may and what it was given is known for the rest."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as first:
+        await first.until(is_open)
+        await tell(db, tenant, visit, *["a.b"] * 30)
+        await first.until_seq(30)
+        lent.clear()
+        streams = await storm(house, tenant, visit, 30, spread=2)
+    assert len(lent) == 0
+    assert [ids(stream) for stream in streams] == [list(range(11 + n % 2, 31)) for n in range(CLIENTS)]
+
+
+async def test_what_a_neighbour_may_is_forgotten_with_the_flag(
+    house: House, admin: Any, tenant: Tenant, other_tenant: Tenant, visit: UUID
+) -> None:
+    """Another tenant is refused beside a watcher; once the flag is off, everybody is."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as first:
+        await first.until(is_open)
+        async with watch(house.url, path(visit), headers=other_tenant.headers, last_id=0) as foreign:
+            assert foreign.response.status_code == 404
+        await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
+        await first.until_closed()
+        async with watch(house.url, path(visit), headers=tenant.headers, last_id=0) as late:
+            assert late.response.status_code == 404
