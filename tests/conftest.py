@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 from starlette.applications import Starlette
 
@@ -23,6 +25,11 @@ from tests.tenants import Tenant, make_tenant
 
 _STACK = pytest.StashKey[Stack]()
 _ENDPOINTS = pytest.StashKey[dict[str, Any]]()
+
+
+# A busy machine is no fault of an example; in CI every run tries the same ones, so that a red run can be repeated.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("SCOPEKIT_CI")))
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
