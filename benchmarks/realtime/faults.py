@@ -51,6 +51,7 @@ async def torment(rig: Rig, random: Random, *, until: float) -> dict[str, list[f
     while time.monotonic() < until:
         kind = first.pop() if first else random.choices(kinds, weights)[0]
         await asyncio.sleep(random.uniform(0.1, 0.8))
+        await rig.all_open()
         async with rig.some_stalled(random) if random.random() < 0.25 else contextlib.nullcontext():
             took = await getattr(rig, kind)(random)
         healed[kind].append(took)

@@ -179,6 +179,10 @@ class Rig:
 
     # Looking.
 
+    async def all_open(self) -> None:
+        """Wait for those who still count down their `retry`, so that one fault's healing does not count as another's."""
+        await asyncio.to_thread(self.client.wait_for, "ready", self.client.size, deadline_s=HEAL_SECONDS)
+
     async def connect(self) -> Connection:
         """Connect as the schema's owner, however long PostgreSQL takes to come back."""
         async with asyncio.timeout(HEAL_SECONDS):
