@@ -6,9 +6,10 @@ from typing import Any
 from realtime import wire
 from realtime.events import Event
 
-# With the 64 KiB a transport takes before it asks to stop, 256 KiB a reader.
-BACKLOG_BYTES = 192 * 1024
-PIECE_BYTES = 64 * 1024
+# 256 KiB a reader: with the 64 KiB a transport takes before it asks to stop, the piece that was one too many, and an
+# event's worth on top of each. Only a burst written at once, or an event larger than all this, may stand above it.
+BACKLOG_BYTES = 144 * 1024
+PIECE_BYTES = 32 * 1024
 
 
 class Backlog:
@@ -34,7 +35,7 @@ class Backlog:
         return self._bytes <= self._limit
 
     def take(self) -> bytes:
-        """Remove and encode the next piece, of about 64 KiB and at least one event."""
+        """Remove and encode the next piece, of about 32 KiB and at least one event."""
         size = count = 0
         for event in self._events:
             if count and size + len(event.document) > PIECE_BYTES:

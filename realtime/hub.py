@@ -30,6 +30,7 @@ from realtime import wire
 from realtime.caps import REFUSALS, Caps, Limits
 from realtime.catchup import CatchUp
 from realtime.channel import Channel
+from realtime.drain import schedule
 from realtime.events import EndReason, Event, Malformed, Mention, parse, visit_of
 from realtime.feed import Feed
 from realtime.histogram import Histogram
@@ -119,11 +120,11 @@ class Hub:
         members = self._wheel.all()
         self._random.shuffle(members)
         began = time.monotonic()
-        for number, subscriber in enumerate(members):
-            left = began + window_s * number / len(members) - time.monotonic()
+        for subscriber, (at, retry_ms) in zip(members, schedule(len(members), window_s, self._random), strict=True):
+            left = began + at - time.monotonic()
             if left > 0:
                 await asyncio.sleep(left)
-            subscriber.end(wire.drain(retry_ms=self.retry_ms()))
+            subscriber.end(wire.drain(retry_ms=retry_ms))
         if slow := self._wheel.all():
             await asyncio.sleep(LAST_SECONDS)
         for subscriber in slow:

@@ -1,6 +1,7 @@
 """The hub's small parts, each alone."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
@@ -9,6 +10,7 @@ import pytest
 from realtime.backlog import BACKLOG_BYTES, Backlog
 from realtime.backoff import Backoff
 from realtime.caps import Caps, Limits
+from realtime.drain import schedule
 from realtime.events import Event, Malformed, Mention, parse, visit_of
 from realtime.wheel import Wheel
 from realtime.window import Window
@@ -61,11 +63,11 @@ def test_what_no_trigger_sends_is_refused(text: str) -> None:
 def test_a_backlog_gives_back_what_it_was_given() -> None:
     """A slow reader that catches up in time has missed nothing."""
     backlog = Backlog()
-    assert backlog.add([event(seq, size=5_000) for seq in range(1, 31)])
+    assert backlog.add([event(seq, size=4_000) for seq in range(1, 31)])
     taken = []
     while backlog:
         piece = backlog.take()
-        assert len(piece) < 70_000
+        assert len(piece) < 36_000
         taken += ids(piece)
     assert taken == list(range(1, 31))
 
@@ -89,8 +91,8 @@ def test_a_backlog_without_progress_to_drop_gives_up() -> None:
     """Past its limit of what cannot be left out, the reader is cut off."""
     backlog = Backlog()
     fits = [backlog.add([event(seq, size=10_000)]) for seq in range(1, 28)]
-    assert fits == [True] * 19 + [False] * 8
-    assert BACKLOG_BYTES == 196_608
+    assert fits == [True] * 14 + [False] * 13
+    assert BACKLOG_BYTES == 147_456
 
 
 def test_one_huge_event_is_one_piece() -> None:
@@ -190,3 +192,24 @@ def test_a_retry_is_at_once_then_doubles_to_its_cap() -> None:
     )
     assert all(1.0 <= delay <= 2.0 for delay in delays[7:])
     assert len(set(delays[7:])) > 100
+
+
+@pytest.mark.parametrize("window_s", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_reconnects_after_a_drain_have_no_peak(window_s: float, seed: int) -> None:
+    """Two hundred clients come back evenly: in no tenth of the time more than 1.5 times the mean, none together."""
+    plan = schedule(200, window_s, Random(seed))
+    assert all(0 <= at < window_s and 500 <= retry_ms <= 1_500 for at, retry_ms in plan)
+    back = sorted(at + retry_ms / 1_000 for at, retry_ms in plan)
+    span = back[-1] - back[0]
+    tenths = Counter(min(int((time - back[0]) / span * 10), 9) for time in back)
+    assert max(tenths.values()) <= 1.5 * 200 / 10
+    assert span >= 0.9 * window_s
+
+
+def test_a_drain_of_few_or_none_is_planned_too() -> None:
+    """A single client's retry is jittered by half; without clients there is nothing to do."""
+    assert schedule(0, 5.0, Random(1)) == []
+    retries = [schedule(1, 5.0, Random(seed))[0][1] for seed in range(50)]
+    assert 500 <= min(retries) < 700
+    assert 1_300 < max(retries) <= 1_500

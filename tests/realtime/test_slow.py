@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -11,6 +11,8 @@ import asyncpg
 import pytest
 
 from config.settings import Settings
+from realtime.connection import ConnectionSink
+from realtime.subscriber import Subscriber
 from store.pool import Database
 from tests.realtime.eventsource import EventStream
 from tests.realtime.house import House, make_visit, open_house, tell
@@ -127,3 +129,42 @@ async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_let_go(
             await flood(admin, visit, 20, "step.progress", 7_000)
         await eventually(lambda: house.hub.stats()["streams"] == 0, seconds=2)
         assert house.hub.stats()["slow"] == 1
+
+
+@pytest.mark.parametrize("writer", ["connection"])  # what another server holds back is its own
+async def test_stalled_readers_hold_no_more_than_their_share(
+    house: House, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visit: UUID
+) -> None:
+    """From their first unread event to their end, what waits for each of three stalled readers is within 256 KiB."""
+    held = []
+    async with AsyncExitStack() as opened:
+        for _ in range(3):
+            await opened.enter_async_context(stalled(house, visit, tenant))
+        await eventually(lambda: house.hub.stats()["opened"] == 3)
+        for _ in range(200):
+            await flood(admin, visit, 1, "a.b", 7_000)
+            members = [m for c in house.hub.channels.values() for m in c.members]
+            held += [_held(member) for member in members]
+            if not members:
+                break
+    assert house.hub.stats()["slow"] == 3
+    assert 128 * 1024 < max(held) <= 256 * 1024
+
+
+def _held(member: Subscriber) -> int:
+    """Return the bytes that wait for a reader in this process."""
+    assert isinstance(member._sink, ConnectionSink)
+    waiting = member._backlog._bytes if member._backlog is not None else 0
+    return member._sink._transport.get_write_buffer_size() + waiting
+
+
+async def test_the_kernel_gives_a_silent_client_up_after_two_heartbeats(
+    settings: Settings, db: Database, tenant: Tenant
+) -> None:
+    """A client that vanished without a word, with room left in its socket, is the kernel's to find: it is told when."""
+    visit = await make_visit(db, tenant)
+    async with open_house(settings, heartbeat_s=0.4) as house, stalled(house, visit, tenant):
+        [member] = [m for c in house.hub.channels.values() for m in c.members]
+        assert isinstance(member._sink, ConnectionSink)
+        raw = member._sink._transport.get_extra_info("socket")
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 800
