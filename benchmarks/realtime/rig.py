@@ -180,7 +180,7 @@ class Rig:
     # Looking.
 
     async def all_open(self) -> None:
-        """Wait for those who still count down their `retry`, so that one fault's healing does not count as another's."""
+        """Wait for those who still count down their `retry`: one fault's healing must not count as the next one's."""
         await asyncio.to_thread(self.client.wait_for, "ready", self.client.size, deadline_s=HEAL_SECONDS)
 
     async def connect(self) -> Connection:
