@@ -1,0 +1,98 @@
+"""The clients, and a gateway for them that asks nobody to wait long."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import pytest
+import uvloop
+
+from config.settings import Settings
+from store.pool import Database
+from tests.browser.conftest import CHROMIUM, require
+from tests.ci import skip_or_fail
+from tests.clients import clients
+from tests.clients.heard import Heard
+from tests.realtime.house import House, make_visit, open_house
+from tests.tenants import Tenant
+
+HERE = Path(__file__).parent
+INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+INSTALL_SECONDS = 90.0
+
+OpenAll = Callable[[House, UUID, str], Awaitable[list[Heard]]]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run on the loop of production."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+class Soon(Random):
+    """Chooses a tenth of the least: whoever is told to come back does so at once."""
+
+    def uniform(self, a: float, b: float) -> float:  # noqa: ARG002 - the signature of Random's
+        """Return a tenth of the lower end."""
+        return a / 10
+
+
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[House]:
+    """Run the streams' part of the gateway."""
+    async with open_house(settings, random=Soon()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def visit(db: Database, tenant: Tenant) -> UUID:
+    """Open a visit."""
+    return await make_visit(db, tenant)
+
+
+@pytest.fixture(scope="session")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the pinned packages, and put our scripts beside them."""
+    if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
+        skip_or_fail(f"needs Debian's {', '.join({'node': 'nodejs'}.get(each, each) for each in missing)}")
+    directory = tmp_path_factory.mktemp("npm")
+    for file in (*HERE.glob("package*.json"), *HERE.glob("*.mjs")):
+        shutil.copy(file, directory)
+    asyncio.run(_install(directory))
+    return directory
+
+
+async def _install(directory: Path) -> None:
+    npm = await asyncio.create_subprocess_exec(
+        *INSTALL,
+        *("--cache", directory / "cache"),
+        cwd=directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(INSTALL_SECONDS):
+        said, _ = await npm.communicate()
+    if npm.returncode != 0:
+        skip_or_fail(f"npm could not install the clients: {said.decode()[-500:]}")
+
+
+@pytest.fixture
+async def open_all(scripts: Path) -> AsyncIterator[OpenAll]:
+    """Open a stream with each of the four clients at once."""
+    require(CHROMIUM)
+    kinds = (
+        clients.browser,
+        clients.of_npm(scripts / "eventsource.mjs"),
+        clients.of_npm(scripts / "fetch_event_source.mjs"),
+        clients.httpx_sse,
+    )
+    async with AsyncExitStack() as opened:
+
+        async def open_all(house: House, visit: UUID, token: str) -> list[Heard]:
+            url = f"{house.url}/v1/visits/{visit}/progress"
+            return [await opened.enter_async_context(kind(url, token)) for kind in kinds]
+
+        yield open_all

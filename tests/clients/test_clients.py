@@ -1,0 +1,93 @@
+"""Refusal, expiry, revocation, flag-off and the end, as four clients take them: none is left asking for ever."""
+
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from realtime.caps import Limits
+from store.pool import Database
+from tests.clients.conftest import OpenAll
+from tests.clients.heard import Heard
+from tests.realtime.house import House, tell
+from tests.tenants import Tenant
+
+pytestmark = pytest.mark.browser
+
+
+def is_open(heard: Heard) -> bool:
+    """Tell whether `open` has come."""
+    return bool(heard.all("open"))
+
+
+async def all_stop(house: House, heard: list[Heard], reason: str, status: int) -> None:
+    """Wait until each has been told why, and then by its answer to come back no more."""
+    for client in heard:
+        await client.until(lambda client: client.all("stopped"))
+        assert set(client.all("end")) == {reason}, client.name
+        assert client.all("stopped") in ([status], [None]), client.name
+    assert house.hub.stats()["streams"] == 0
+
+
+async def test_a_refused_client_comes_back(
+    house: House, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
+) -> None:
+    """`busy` stops nobody: each comes back after it, and has its stream when there is room."""
+    house.hub._caps._limits = Limits(per_user=0)
+    heard = await open_all(house, visit, tenant.token())
+    for client in heard:
+        await client.until(lambda client: len(client.all("end")) > 1)
+    house.hub._caps._limits = Limits()
+    for client in heard:
+        await client.until(is_open)
+        assert set(client.all("end")) == {"busy"}, client.name
+    await tell(db, tenant, visit, "step.progress")
+    for client in heard:
+        await client.until(lambda client: client.seqs == [1])
+
+
+async def test_a_client_whose_token_ran_out_stops(house: House, tenant: Tenant, visit: UUID, open_all: OpenAll) -> None:
+    """`expired`, and 401 to the same token once its leeway is over."""
+    heard = await open_all(house, visit, tenant.token(seconds=1))
+    await all_stop(house, heard, "expired", 401)
+
+
+async def test_a_removed_members_client_is_told(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, open_all: OpenAll
+) -> None:
+    """`revoked`, in every client: whether it may come back is up to its token."""
+    heard = await open_all(house, visit, tenant.token())
+    for client in heard:
+        await client.until(is_open)
+    await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
+    for client in heard:
+        await client.until(lambda client: client.all("end") == ["revoked"])
+
+
+async def test_a_client_stops_when_the_flag_is_turned_off(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, open_all: OpenAll
+) -> None:
+    """`disabled`, and 404."""
+    heard = await open_all(house, visit, tenant.token())
+    for client in heard:
+        await client.until(is_open)
+    await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
+    await all_stop(house, heard, "disabled", 404)
+
+
+async def test_a_client_sees_every_event_and_stops_at_the_end(
+    house: House, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
+) -> None:
+    """Cut off on the way it resumes without loss; after the end the 204 stops it for good."""
+    heard = await open_all(house, visit, tenant.token())
+    for client in heard:
+        await client.until(is_open)
+    await tell(db, tenant, visit, "job.queued", "step.progress", job_id=uuid4())
+    for client in heard:
+        await client.until(lambda client: client.seqs == [1, 2])
+    await house.hub.drain(0)
+    await tell(db, tenant, visit, "step.progress", payload={"said": "a: b\r\n\n👷\u2028"})
+    house.hub.draining = False
+    await tell(db, tenant, visit, "step.progress", "job.completed")
+    await all_stop(house, heard, "completed", 204)
+    assert {client.name: client.seqs for client in heard} == {client.name: [1, 2, 3, 4, 5] for client in heard}
