@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 from config.settings import Settings
 from gateway import (
     demo,
+    demo_progress,
     estimates,
     health,
     jobs,
@@ -26,7 +27,22 @@ from gateway.errors import HANDLERS, LastResort
 from gateway.lifespan import lifespan_of
 from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
 
-_MODULES = (health, me, demo, visits, uploads, media, jobs, progress, estimates, price_items, shares, share_page, pages)
+_MODULES = (
+    health,
+    me,
+    demo,
+    demo_progress,
+    visits,
+    uploads,
+    media,
+    jobs,
+    progress,
+    estimates,
+    price_items,
+    shares,
+    share_page,
+    pages,
+)
 
 _CORS_HEADERS = (
     *("authorization", "x-client-info", "apikey", "content-type", "x-sequence", "x-duration-ms"),  # the runbook's
