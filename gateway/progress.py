@@ -162,7 +162,12 @@ async def _from_snapshot(context: Context, principal: Principal, subscriber: Sub
     head = found["last_seq"]
     payload = {"job": await _job(context, principal, found["job_id"]), "steps": found["steps"]}
     opening = wire.opening(last_seq=head, recovered=False, retry_ms=context.hub.retry_ms()) + wire.snapshot(
-        subscriber.channel.visit_id, head, found["job_id"], bytes(json_response(payload).body), datetime.now(UTC)
+        subscriber.channel.visit_id,
+        head,
+        found["job_id"],
+        bytes(json_response(payload).body),
+        datetime.now(UTC),
+        mark=head,
     )
     return ProgressStream(context.hub, subscriber, opening=opening, position=head)
 

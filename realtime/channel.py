@@ -150,4 +150,4 @@ class Channel:
         if reason is not None:
             farewell = wire.end(reason)
             for subscriber in list(self._live):
-                subscriber.end(farewell)
+                subscriber.over(farewell)

@@ -46,6 +46,11 @@ class Event:
     document: bytes
 
     @property
+    def mark(self) -> int | bytes:
+        """What its message has for an id."""
+        return self.seq
+
+    @property
     def created_at(self) -> float:
         """When the database's clock wrote it, in epoch seconds; now, where the document does not end with it."""
         try:

@@ -27,6 +27,7 @@ from typing import Any, Self
 from config.logging import get_logger
 from config.settings import Settings
 from realtime import wire
+from realtime.bundle import Bundle, Leg
 from realtime.caps import REFUSALS, Caps, Limits
 from realtime.catchup import CatchUp
 from realtime.channel import Channel
@@ -160,19 +161,31 @@ class Hub:
 
         Whoever is admitted must be joined, or `abort`ed.
         """
-        refusal = "draining" if self.draining else self._caps.take(tenant_id, user_id)
-        if refusal is not None:
-            self.refusals[refusal] += 1
+        if self._refuses(tenant_id, user_id):
             return None
-        channel = self.channels.get(visit_id)
-        if channel is None:
-            channel = self.channels[visit_id] = Channel(visit_id)
         subscriber = Subscriber(
-            channel, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
+            self._channel(visit_id), tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
         )
-        channel.members.add(subscriber)
+        subscriber.channel.members.add(subscriber)
         self._wheel.add(subscriber)
         return subscriber
+
+    def subscribe_all(
+        self, visit_ids: Sequence[str], *, tenant_id: str, user_id: str, expires_at: float
+    ) -> Bundle | None:
+        """Admit one stream of several visits, and collect for it from now on; as `subscribe` does."""
+        if self._refuses(tenant_id, user_id):
+            return None
+        bundle = Bundle(visit_ids)
+        bundle.stream = Subscriber(
+            bundle, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
+        )
+        self._wheel.add(bundle.stream)
+        for visit_id in visit_ids:
+            leg = Leg(self._channel(visit_id), bundle, self._leave)
+            leg.channel.members.add(leg)
+            bundle.legs.append(leg)
+        return bundle
 
     def knows(self, channel: Channel, tenant_id: str) -> bool:
         """Whether this tenant may watch, as its watching neighbours do, and where the channel stands: no need to ask.
@@ -221,6 +234,13 @@ class Hub:
         self._counts["opened"] += 1
         self._pass_on(subscriber.channel)
         subscriber.channel.join(subscriber, sink, position)
+
+    def join_all(self, bundle: Bundle, sink: Sink) -> None:
+        """Make a stream of several visits live, none of whose legs is behind."""
+        self._counts["opened"] += 1
+        for leg in bundle.legs:
+            self._pass_on(leg.channel)
+        bundle.begin(sink)
 
     # What the feed and the catch-up tell.
 
@@ -309,11 +329,26 @@ class Hub:
         for subscriber in subscribers:
             subscriber.end(wire.end(reason))
 
+    def _refuses(self, tenant_id: str, user_id: str) -> bool:
+        refusal = "draining" if self.draining else self._caps.take(tenant_id, user_id)
+        if refusal is not None:
+            self.refusals[refusal] += 1
+        return refusal is not None
+
+    def _channel(self, visit_id: str) -> Channel:
+        channel = self.channels.get(visit_id)
+        if channel is None:
+            channel = self.channels[visit_id] = Channel(visit_id)
+        return channel
+
     def _forget(self, subscriber: Subscriber, slow: bool) -> None:  # noqa: FBT001 - a callback's one fact
-        channel = subscriber.channel
-        channel.members.discard(subscriber)
         self._wheel.discard(subscriber)
         self._caps.give_back(subscriber.tenant_id, subscriber.user_id)
         self._counts["slow"] += slow
+        self._leave(subscriber, slow)
+
+    def _leave(self, subscriber: Subscriber, _slow: bool) -> None:  # noqa: FBT001 - as above
+        channel = subscriber.channel
+        channel.members.discard(subscriber)
         if not channel.members and self.channels.get(channel.visit_id) is channel:
             del self.channels[channel.visit_id]

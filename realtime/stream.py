@@ -8,7 +8,7 @@ from realtime import wire
 from realtime.asgi import AsgiSink, Receive, Send
 from realtime.connection import ConnectionSink
 from realtime.hub import Hub
-from realtime.subscriber import Subscriber
+from realtime.subscriber import Sink, Subscriber
 
 # What a server calls the offer to take a connection over; see gateway/handover.py.
 EXTENSION = "scopekit.handover"
@@ -24,7 +24,7 @@ class ProgressStream:
     def __init__(self, hub: Hub, subscriber: Subscriber, *, opening: bytes, position: int) -> None:
         self._hub = hub
         self._subscriber = subscriber
-        self._opening = opening
+        self.opening = opening
         self._position = position
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -51,16 +51,19 @@ class ProgressStream:
         sink = ConnectionSink(self._subscriber, patience_s=2 * self._hub.heartbeat_s)
         if not offer["take"](sink):
             return False
-        self._hub.join(self._subscriber, sink, self._position)
+        self._join(sink)
         return True
 
     async def _stay(self, receive: Receive, send: Send) -> None:
         sink = AsgiSink(send, self._subscriber)
-        self._hub.join(self._subscriber, sink, self._position)
+        self._join(sink)
         await sink.run(receive)
 
+    def _join(self, sink: Sink) -> None:
+        self._hub.join(self._subscriber, sink, self._position)
+
     async def _replay(self, send: Send) -> None:
-        await self._send(send, self._opening)
+        await self._send(send, self.opening)
         count = size = 0
         while events := await self._hub.page(self._subscriber.channel, self._position):
             body = wire.frames(events)

@@ -111,6 +111,10 @@ class Subscriber:
         if self._farewell is not None and not self.ended:
             self._finish(self._farewell)
 
+    def over(self, farewell: bytes) -> None:
+        """Take note that the visit's job has ended."""
+        self.end(farewell)
+
     def end(self, farewell: bytes) -> None:
         """End the stream with these bytes, after what it is still owed; the first end counts."""
         if self.ending:

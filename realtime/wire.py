@@ -38,16 +38,19 @@ class Chunk:
 HEARTBEAT = Chunk(b": heartbeat\n\n")
 
 
-def message(seq: int, document: bytes) -> bytes:
-    """Encode an unnamed message, which an EventSource gives to `onmessage`."""
+def message(mark: int | bytes | None, document: bytes) -> bytes:
+    """Encode an unnamed message, which an EventSource gives to `onmessage`; without a mark the last id stays."""
     if b"\n" in document or b"\r" in document:  # none of ours has one; a stream must not break on another's
-        return ServerSentEvent(document.decode(), id=str(seq), sep="\n").encode()
-    return b"id: %d\ndata: %b\n\n" % (seq, document)
+        named = mark.decode() if isinstance(mark, bytes) else mark if mark is None else str(mark)
+        return ServerSentEvent(document.decode(), id=named, sep="\n").encode()
+    if isinstance(mark, int):
+        return b"id: %d\ndata: %b\n\n" % (mark, document)
+    return b"data: %b\n\n" % document if mark is None else b"id: %b\ndata: %b\n\n" % (mark, document)
 
 
 def frame(event: Event) -> bytes:
     """Encode an event."""
-    return message(event.seq, event.document)
+    return message(event.mark, event.document)
 
 
 def frames(events: Iterable[Event]) -> bytes:
@@ -55,16 +58,18 @@ def frames(events: Iterable[Event]) -> bytes:
     return b"".join(map(frame, events))
 
 
-def opening(*, last_seq: int, recovered: bool, retry_ms: int) -> bytes:
+def opening(*, last_seq: int | Mapping[str, int], recovered: bool, retry_ms: int) -> bytes:
     """Encode what every stream begins with: how soon to come back, a first heartbeat, and `open`."""
     return retry(retry_ms) + HEARTBEAT.body + _control("open", {"last_seq": last_seq, "recovered": recovered})
 
 
-def snapshot(visit_id: str, seq: int, job_id: UUID | None, payload: bytes, created_at: datetime) -> bytes:
+def snapshot(  # noqa: PLR0913 - the fields of an event
+    visit_id: str, seq: int, job_id: UUID | None, payload: bytes, created_at: datetime, *, mark: int | bytes | None
+) -> bytes:
     """Encode the state at position `seq` as a message of type `snapshot`; `payload` is JSON on one line."""
     head = orjson.dumps({"visit_id": visit_id, "seq": seq, "job_id": job_id, "type": "snapshot"}, default=str)
     tail = orjson.dumps({"created_at": created_at}, option=orjson.OPT_UTC_Z)
-    return message(seq, b'%b,"payload":%b,%b' % (head[:-1], payload, tail[1:]))
+    return message(mark, b'%b,"payload":%b,%b' % (head[:-1], payload, tail[1:]))
 
 
 def end(reason: EndReason) -> bytes:

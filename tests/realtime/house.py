@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from config.settings import Settings
-from gateway import metrics, pages, progress
+from gateway import metrics, pages, progress, progress_many
 from gateway.app import _middleware
 from gateway.auth import Authenticator
 from gateway.context import Context
@@ -109,7 +109,12 @@ def _app(settings: Settings, context: Context) -> Starlette:
         yield {"context": context}
 
     return Starlette(
-        routes=[*metrics.routes(), *progress.routes, Mount("/static", StaticFiles(directory=pages._STATIC))],
+        routes=[
+            *metrics.routes(),
+            *progress.routes,
+            *progress_many.routes,
+            Mount("/static", StaticFiles(directory=pages._STATIC)),
+        ],
         middleware=_middleware(settings),
         exception_handlers=HANDLERS,
         lifespan=lifespan,

@@ -1,0 +1,156 @@
+"""Progress of several visits on one stream."""
+
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway.auth import Principal, authenticate
+from gateway.body import json_response, uuid_param
+from gateway.context import Context, context_of
+from realtime import wire
+from realtime.bundle import Bundle, positions_of
+from realtime.bundle_stream import BundleStream
+from realtime.stream import SoftRefusal
+from store import events
+from store.errors import InvalidInput, NotFound
+from store.pool import Record
+
+MOST_VISITS = 50
+_LAST_SEQ = 2**63 - 1  # seq is a bigint
+
+Answer: TypeAlias = Response | BundleStream | SoftRefusal
+
+
+async def progress_many(request: Request) -> Answer:
+    """Stream the progress of up to 50 visits: `GET /v1/progress?visit_id=a&visit_id=b`.
+
+    Each event is a message as on the visit's own stream, once and in the order of its visit. Its `id` is a cursor,
+    `NAME:SEQ.SEQ...`: a name of the list of visits, and the seq reached in each, in the order of their ids. Sent back
+    as Last-Event-ID for the same visits it resumes all of them. One of another list begins afresh: a snapshot of each
+    visit, of which only the last has an id, so that a client cut off among them begins again.
+    `open` is `{last_seq: {visit: seq}, recovered}`. The end of a job does not end the stream.
+    400 without ids, with too many or a malformed one; 404 when any of the visits is not the caller's.
+    """
+    visit_ids = _visit_ids(request)
+    principal = await authenticate(request)
+    hub = context_of(request).hub
+    bundle = hub.subscribe_all(
+        visit_ids,
+        tenant_id=str(principal.tenant_id),
+        user_id=str(principal.user_id),
+        expires_at=principal.expires_at,
+    )
+    if bundle is None:
+        return await _refused(request, principal, visit_ids)
+    try:
+        answer = await _opened(request, principal, bundle)
+    except BaseException:
+        bundle.stream.abort()
+        raise
+    if not isinstance(answer, BundleStream):
+        bundle.stream.abort()
+    return answer
+
+
+def _visit_ids(request: Request) -> list[str]:
+    """Return the ids, each once and sorted, so that their order in the address does not matter."""
+    given = request.query_params.getlist("visit_id")
+    if not 1 <= len(given) <= MOST_VISITS:
+        raise InvalidInput(f"Name between 1 and {MOST_VISITS} visits, each as `visit_id`.", field="visit_id")
+    return sorted({str(uuid_param(text, "visit_id")) for text in given})
+
+
+async def _refused(request: Request, principal: Principal, visit_ids: list[str]) -> Answer:
+    """Refuse softly whoever may have the stream; who may not is told that."""
+    context = context_of(request)
+    async with context.db.as_system() as conn:
+        ids = [UUID(visit_id) for visit_id in visit_ids]
+        found = await events.openings(conn, principal.tenant_id, ids, snapshot=False)
+    return _denied(found) or SoftRefusal(context.hub.retry_ms(5_000))
+
+
+def _denied(found: list[Record]) -> Response | None:
+    """Return the answer to a tenant without streams, None when all is well. Raises `NotFound`."""
+    if not all(row["enabled"] for row in found):
+        return PlainTextResponse("SSE not enabled", 404)
+    if not all(row["visible"] for row in found):
+        raise NotFound("There is no such visit among them.")
+    return None
+
+
+async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Answer:
+    """Decide where an admitted stream begins: at the client's cursor, or with snapshots."""
+    context, tenant_id = context_of(request), str(principal.tenant_id)
+    channels = [leg.channel for leg in bundle.legs]
+    cursor = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+    found = await context.hub.openings(tenant_id, channels, snapshot=not cursor)
+    if (denial := _denied(found)) is not None:
+        return denial
+    if cursor:
+        positions = _positions(cursor, [channel.visit_id for channel in channels])
+        if _reached(positions, found):
+            return _begun(context, bundle, found, positions or [], recovered=True)
+        # Read anew: the client may have heard, of another process, what this one has not.
+        found = await context.hub.openings(tenant_id, channels, snapshot=True, fresh=True)
+        if _reached(positions, found):
+            return _begun(context, bundle, found, positions or [], recovered=True)
+    return await _afresh(context, principal, bundle, found)
+
+
+def _reached(positions: list[int] | None, found: list[Record]) -> bool:
+    """Whether the table has got as far as the client in every visit."""
+    return positions is not None and all(
+        position <= row["last_seq"] for position, row in zip(positions, found, strict=True)
+    )
+
+
+async def _afresh(context: Context, principal: Principal, bundle: Bundle, found: list[Record]) -> BundleStream:
+    payloads = await _payloads(context, principal, found)
+    stream = _begun(context, bundle, found, [row["last_seq"] for row in found], recovered=False)
+    now = datetime.now(UTC)
+    for row, payload in zip(found, payloads, strict=True):
+        mark = bundle.cursor if row is found[-1] else None
+        stream.opening += wire.snapshot(str(row["visit_id"]), row["last_seq"], row["job_id"], payload, now, mark=mark)
+    return stream
+
+
+def _begun(
+    context: Context, bundle: Bundle, found: list[Record], positions: list[int], *, recovered: bool
+) -> BundleStream:
+    for leg, position in zip(bundle.legs, positions, strict=True):
+        leg.position = position
+    last_seq = {str(row["visit_id"]): row["last_seq"] for row in found}
+    opening = wire.opening(last_seq=last_seq, recovered=recovered, retry_ms=context.hub.retry_ms())
+    return BundleStream(context.hub, bundle, opening=opening)
+
+
+async def _payloads(context: Context, principal: Principal, found: list[Record]) -> list[bytes]:
+    """Return each snapshot's payload; the jobs are read after the positions: what one is ahead, the stream repeats."""
+    payloads: list[dict[str, Any]] = []
+    async with context.db.as_user(principal.claims) as conn:
+        for row in found:
+            job = None
+            if row["job_id"] is not None:
+                try:
+                    job = await context.queue.status(conn, row["job_id"])
+                except NotFound:  # cleaned up since
+                    job = None
+            payloads.append({"job": job, "steps": row["steps"]})
+    return [bytes(json_response(payload).body) for payload in payloads]
+
+
+def _positions(cursor: str, visit_ids: list[str]) -> list[int] | None:
+    try:
+        positions = positions_of(cursor, visit_ids)
+    except ValueError:
+        raise InvalidInput("Last-Event-ID must be the id of an event of this stream.", field="last_event_id") from None
+    if positions and max(positions) > _LAST_SEQ:
+        raise InvalidInput("Last-Event-ID must be the id of an event of this stream.", field="last_event_id")
+    return positions
+
+
+routes = [Route("/v1/progress", progress_many)]
