@@ -17,7 +17,7 @@ import asyncpg
 
 from benchmarks.realtime import peers
 from benchmarks.realtime.load import LoadClient
-from benchmarks.realtime.machine import cpu_seconds, load, stay_on_client_core
+from benchmarks.realtime.machine import cpu_split, load, stay_on_client_core
 from benchmarks.realtime.site import Connection, Server, Site, gateway, open_site
 
 INSERT = """
@@ -41,21 +41,34 @@ class Contestant:
     publish: Publish
 
 
-def measure(contestant: Contestant, *, bursts: int, size: int) -> float:
-    """Return CPU microseconds of the server per delivery."""
+@dataclass(frozen=True)
+class Cost:
+    """CPU of the server per delivery, in microseconds."""
+
+    user: float
+    system: float
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.user + self.system
+
+
+def measure(contestant: Contestant, *, bursts: int, size: int) -> Cost:
+    """Return what a delivery costs the server."""
     contestant.client.ask("reset")
-    before = cpu_seconds(contestant.server.pid)
+    user, system = cpu_split(contestant.server.pid)
     for number in range(1, bursts + 1):
         contestant.publish(size)
         target = number * size * contestant.client.size
         contestant.client.wait_for("deliveries", target, deadline_s=DEADLINE_SECONDS)
-    spent = cpu_seconds(contestant.server.pid) - before
+    user_now, system_now = cpu_split(contestant.server.pid)
     stats = contestant.client.ask("stats")
     wrong = stats["lost"] + stats["doubled"] + stats["reordered"]
     if wrong:
         raise SystemExit(f"{contestant.server.name}: not every event once and in order: {stats}")
-    deliveries: int = stats["deliveries"]
-    return spent / deliveries * 1e6
+    unit = 1e6 / stats["deliveries"]
+    return Cost((user_now - user) * unit, (system_now - system) * unit)
 
 
 class Publisher:
@@ -129,7 +142,7 @@ def _connect(  # noqa: PLR0913, PLR0917 - what a contestant is made of
 
 def compete(field: list[Contestant], *, rounds: int, events: int, burst: int) -> None:
     """Take turns and print the table."""
-    taken: dict[tuple[str, int], list[float]] = defaultdict(list)
+    taken: dict[tuple[str, int], list[Cost]] = defaultdict(list)
     for contestant in field:
         measure(contestant, bursts=10, size=1)  # warm
     for number in range(rounds):
@@ -142,12 +155,16 @@ def compete(field: list[Contestant], *, rounds: int, events: int, burst: int) ->
         _print_table(size, {c.server.name: taken[c.server.name, size] for c in field})
 
 
-def _print_table(size: int, taken: dict[str, list[float]]) -> None:
+def _print_table(size: int, taken: dict[str, list[Cost]]) -> None:
     print(f"\nevents {'one at a time' if size == 1 else f'in bursts of {size}'}: server CPU per delivery")
-    ours = statistics.median(taken["gateway"])
-    for name, values in taken.items():
-        middle = statistics.median(values)
-        line = f"  {name:<8} {middle:6.2f} us ({min(values):.2f}-{max(values):.2f})  {1e6 / middle:9,.0f} a CPU-second"
+    ours = statistics.median(cost.total for cost in taken["gateway"])
+    for name, costs in taken.items():
+        values = [cost.total for cost in costs]
+        middle, system = statistics.median(values), statistics.median(cost.system for cost in costs)
+        line = (
+            f"  {name:<8} {middle:6.2f} us ({min(values):.2f}-{max(values):.2f}), {system:5.2f} of it in the kernel  "
+            f"{1e6 / middle:9,.0f} a CPU-second"
+        )
         if name in TARGETS:
             ratio = middle / ours
             line += (

@@ -12,8 +12,13 @@ FILES = 65_536
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU a process has used, all threads, user and system, in steps of 10 ms."""
+    return sum(cpu_split(pid))
+
+
+def cpu_split(pid: int) -> tuple[float, float]:
+    """Return the same as (user, system): the system's part of a delivery is mostly TCP's, whoever writes."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    return int(fields[11]) / _TICK, int(fields[12]) / _TICK
 
 
 def resident_bytes(pid: int) -> int:
