@@ -22,7 +22,8 @@ const ROLES = {
   alone: ["This tab is on its own", "This browser cannot share a connection between tabs, so each has its own."],
 };
 
-const latencies = [];
+const newest = [];
+const latencies = []; // of what happened while this tab was open
 let visitId = new URLSearchParams(location.search).get("visit");
 let lastSeq = null;
 let received = 0;
@@ -67,11 +68,14 @@ function keepInserting(on) {
 }
 
 function take(event) {
-  const took = performance.timeOrigin + performance.now() - epochMs(event.created_at);
+  const created = epochMs(event.created_at);
+  const took = created < performance.timeOrigin ? null : performance.timeOrigin + performance.now() - created;
   if (lastSeq !== null && event.seq !== lastSeq + 1) gaps += 1;
   lastSeq = event.seq;
   received += 1;
-  latencies.push({ seq: event.seq, type: event.type, took: Math.max(0, took) });
+  newest.unshift({ seq: event.seq, type: event.type, took });
+  newest.length = Math.min(newest.length, LINES);
+  if (took !== null) latencies.push(took);
   if (latencies.length > KEPT) latencies.shift();
   if (!drawing) requestAnimationFrame(draw);
   drawing = true;
@@ -85,15 +89,15 @@ function epochMs(text) {
 
 function draw() {
   drawing = false;
-  const sorted = latencies.map(({ took }) => took).sort((a, b) => a - b);
+  const sorted = latencies.toSorted((a, b) => a - b);
   byId("last").textContent = lastSeq;
   byId("received").textContent = received;
   byId("median").textContent = ms(sorted[Math.floor(sorted.length / 2)]);
   byId("most").textContent = ms(sorted[Math.floor(sorted.length * 0.99)]);
   drawBars(latencies.slice(-BARS));
   byId("log").replaceChildren(
-    ...latencies.slice(-LINES).reverse().map(({ seq, type, took }) =>
-      el("li", {}, el("span", {}, `#${seq}`), el("span", {}, type), el("span", {}, ms(took))),
+    ...newest.map(({ seq, type, took }) =>
+      el("li", {}, el("span", {}, `#${seq}`), el("span", {}, type), el("span", {}, took === null ? "before" : ms(took))),
     ),
   );
   if (gaps) byId("gaps").textContent = `${gaps} times an event was not the one after the last.`;
@@ -101,10 +105,10 @@ function draw() {
 }
 
 function drawBars(shown) {
-  const full = Math.max(FULL_MS, ...shown.map(({ took }) => took));
+  const full = Math.max(FULL_MS, ...shown);
   byId("scale").textContent = `full height: ${ms(full)}`;
   byId("bars").replaceChildren(
-    ...shown.map(({ took }) => {
+    ...shown.map((took) => {
       const bar = el("i", { class: took > FULL_MS ? "slow" : "" });
       bar.style.height = `${(100 * took) / full}%`;
       return bar;
@@ -112,7 +116,7 @@ function drawBars(shown) {
   );
 }
 
-const ms = (value) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+const ms = (value) => (value === undefined ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`);
 
 function onState(state) {
   byId("state").dataset.state = state;
