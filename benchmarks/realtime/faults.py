@@ -43,22 +43,24 @@ WEIGHTS = {
 BY_LISTENER = ("terminate_listener", "crash_postgres", "restart_postgres", "black_hole", "cut")
 
 
-async def torment(rig: Rig, random: Random, *, until: float) -> dict[str, list[float]]:
-    """Do one fault after the other; returns the healing times in ms by kind."""
-    healed: dict[str, list[float]] = defaultdict(list)
+async def torment(rig: Rig, random: Random, healed: dict[str, list[float]], *, until: float) -> list[str]:
+    """Do one fault after the other, noting healing times in ms by kind; one that does not heal is returned as the end."""
     kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
     first = random.sample(kinds, len(kinds))  # each at least once
     while time.monotonic() < until:
         kind = first.pop() if first else random.choices(kinds, weights)[0]
         await asyncio.sleep(random.uniform(0.1, 0.8))
         await rig.all_open()
-        async with rig.some_stalled(random) if random.random() < 0.25 else contextlib.nullcontext():
-            took = await getattr(rig, kind)(random)
+        try:
+            async with rig.some_stalled(random) if random.random() < 0.25 else contextlib.nullcontext():
+                took = await getattr(rig, kind)(random)
+        except TimeoutError:
+            return [f"{time.strftime('%H:%M:%S')} {kind} did not heal: {await rig.state()}"]
         healed[kind].append(took)
         stats = rig.client.ask("stats")
         wrong = stats["lost"] + stats["doubled"] + stats["reordered"]
         print(f"  {time.strftime('%H:%M:%S')} {kind:<20} healed in {took:7.0f} ms; {wrong} wrong so far", flush=True)
-    return healed
+    return []
 
 
 async def run(options: argparse.Namespace, opened: AsyncExitStack) -> int:
@@ -69,12 +71,13 @@ async def run(options: argparse.Namespace, opened: AsyncExitStack) -> int:
     )
     random = Random(options.seed)
     began = time.monotonic()
+    healed: dict[str, list[float]] = defaultdict(list)
     async with rig.writers.running(WRITERS, transactions_per_second=options.rate):
-        healed = await torment(rig, random, until=began + options.minutes * 60)
-    found = await violations_of(rig, settle_s=SETTLE_SECONDS)
-    _report(rig, healed, found, time.monotonic() - began)
+        unhealed = await torment(rig, random, healed, until=began + options.minutes * 60)
     if options.keep_log:
         await asyncio.to_thread(shutil.copy, directory / "gateway.log", options.keep_log)
+    found = unhealed + await violations_of(rig, settle_s=SETTLE_SECONDS)
+    _report(rig, healed, found, time.monotonic() - began)
     return 1 if found else 0
 
 

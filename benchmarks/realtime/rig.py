@@ -193,6 +193,19 @@ class Rig:
                     )
                 await asyncio.sleep(POLL_SECONDS)
 
+    async def state(self) -> str:
+        """Tell what is known of the gateway and its listener, for whoever has to find out why it did not heal."""
+        code = self._process.poll() if self._process else None
+        connection = await self.connect()
+        rows = await connection.fetch(
+            "SELECT pid, application_name, backend_start, state, wait_event, query FROM pg_stat_activity "
+            "WHERE usename = 'scopekit_gateway'"
+        )
+        connection.terminate()
+        return (
+            f"gateway {'runs' if code is None else f'ended with {code}'}; its backends: {[dict(row) for row in rows]}"
+        )
+
     async def heads(self, connection: Connection) -> list[int]:
         """Return where each visit stands in the table."""
         found = {row["visit_id"]: row["last_seq"] for row in await connection.fetch(HEADS)}
