@@ -44,7 +44,7 @@ BY_LISTENER = ("terminate_listener", "crash_postgres", "restart_postgres", "blac
 
 
 async def torment(rig: Rig, random: Random, healed: dict[str, list[float]], *, until: float) -> list[str]:
-    """Do one fault after the other, noting healing times in ms by kind; one that does not heal is returned as the end."""
+    """Do one fault after the other, noting healing times in ms; one that does not heal is returned, as the end."""
     kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
     first = random.sample(kinds, len(kinds))  # each at least once
     while time.monotonic() < until:
