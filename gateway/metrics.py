@@ -3,7 +3,6 @@
 Nothing is counted here: the hub keeps plain numbers where things happen, and they are read when somebody asks.
 """
 
-import hmac
 import ipaddress
 import time
 from collections.abc import Iterable, Mapping
@@ -19,9 +18,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from config.logging import get_logger
-from config.settings import Settings
 from gateway.auth import Unauthenticated
 from gateway.context import Context, context_of
+from gateway.internal_key import holds_internal_key
 from store import health
 from store.errors import Unavailable
 
@@ -71,12 +70,12 @@ class Metrics(Collector):
     async def answer(self, request: Request) -> Response:
         """Tell the numbers of this process.
 
-        Only to this machine itself, when no proxy stands between, or with the internal queue key as Bearer token.
-        Raises `Unauthenticated`.
+        To who holds the internal queue key; on a developer's own machine to that machine too. Raises `Unauthenticated`.
         """
         context = context_of(request)
-        if not (_is_local(request) or _has_key(request, context.settings)):
-            raise Unauthenticated("Send the internal queue key as Bearer token, or ask from the machine itself.")
+        at_home = context.settings.is_local and _is_loopback(request)
+        if not (at_home or holds_internal_key(request, context.settings)):
+            raise Unauthenticated("Send the internal queue key as Bearer token.")
         await self._look(context)
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
@@ -139,22 +138,11 @@ def _by_status(name: str, text: str, rows: "list[Record]", column: str) -> Gauge
     return family
 
 
-def _is_local(request: Request) -> bool:
-    """Whether this machine asks for itself: what a proxy on it passes on comes from loopback too."""
-    if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
-        return False
+def _is_loopback(request: Request) -> bool:
     try:
         return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:  # a name, as a test client has
         return False
-
-
-def _has_key(request: Request, settings: Settings) -> bool:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    keys = [settings.internal_queue_key, settings.internal_queue_key_previous]
-    held = [key.get_secret_value().encode() for key in keys if key is not None and key.get_secret_value()]
-    matches = [hmac.compare_digest(given.strip().encode(), key) for key in held]  # all, so that the time tells nothing
-    return scheme.lower() == "bearer" and any(matches)
 
 
 def routes() -> list[Route]:

@@ -4,7 +4,6 @@ The gateway runs no job itself, so a job that no worker starts in time stays que
 """
 
 import asyncio
-import hmac
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.logging import get_logger
-from config.settings import Settings
 from gateway.auth import Unauthenticated
 from gateway.body import json_response
 from gateway.context import Context, context_of
 from gateway.errors import problem
+from gateway.internal_key import holds_internal_key
 from store import jobs
 from store.pool import Record
 
@@ -36,7 +35,8 @@ _FINAL = ("completed", "failed", "cancelled")
 async def process_queue(request: Request) -> Response:
     """Answer `{processed, results}` for up to ten due jobs, or `{message}` when none is due."""
     context = context_of(request)
-    _require_key(request, context.settings)
+    if not holds_internal_key(request, context.settings):
+        raise Unauthenticated("Send the internal queue key as `x-internal-key`.")
     try:
         return json_response(await _process(context))
     except Exception:  # noqa: BLE001 - the runbook's callers read `error`
@@ -78,20 +78,3 @@ def _is_processed(row: Record | None) -> bool:
 def _result(row: Record) -> dict[str, Any]:
     ended = {"result": row["result"]} if row["status"] == "completed" else {"error": row["error"] or row["status"]}
     return {"job_id": row["job_id"], "status": row["status"], **ended}
-
-
-def _require_key(request: Request, settings: Settings) -> None:
-    """Check `x-internal-key`, or the Bearer token, against both keys in force.
-
-    Raises `Unauthenticated`; the comparison takes the same time whatever is wrong with the key.
-    """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    given = request.headers.get("x-internal-key") or (token.strip() if scheme.lower() == "bearer" else "")
-    keys = (settings.internal_queue_key, settings.internal_queue_key_previous)
-    matches = [
-        hmac.compare_digest(given.encode(), key.get_secret_value().encode())
-        for key in keys
-        if key is not None and key.get_secret_value()
-    ]
-    if not any(matches):
-        raise Unauthenticated("Send the internal queue key as `x-internal-key`.")
