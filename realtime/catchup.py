@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from random import SystemRandom
 from typing import Protocol
 
@@ -41,6 +42,7 @@ class CatchUp:
         self._relay = relay
         self._history = history
         self._healing: set[asyncio.Task[None]] = set()
+        self._back = asyncio.Event()
         self.healed = 0
 
     def heal(self, channel: Channel) -> None:
@@ -59,6 +61,7 @@ class CatchUp:
         for first in range(0, len(visit_ids), VISITS_A_QUERY):
             for row in await self._history.heads(visit_ids[first : first + VISITS_A_QUERY]):
                 self._settle(row, heads[str(row["visit_id"])])
+        self._hurry()
 
     async def close(self) -> None:
         """Give up what is being healed."""
@@ -83,10 +86,17 @@ class CatchUp:
         backoff = Backoff(0.1, 2.0, SystemRandom())
         try:
             while channel.gap and channel.members:
-                await asyncio.sleep(backoff.next())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(backoff.next()):
+                        await self._back.wait()
                 await self._heal_once(channel, backoff)
         finally:
             channel.healing = False
+
+    def _hurry(self) -> None:
+        """Wake those who wait before they ask the table again: it answers."""
+        self._back.set()
+        self._back = asyncio.Event()
 
     async def _heal_once(self, channel: Channel, backoff: Backoff) -> None:
         try:

@@ -97,22 +97,30 @@ class Feed:
             self._told(word)
 
     async def _keep(self) -> None:
+        behind = False
         while True:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wanted.wait()
             except TimeoutError:
-                if self.live:
+                if self.live and not behind:
                     continue
             self._wanted.clear()
-            try:
-                await self._catch_up.all()
-            except Unavailable as error:
-                _log.warning("Watched visits cannot be looked at", reason=str(error.__cause__))
-                await asyncio.sleep(POLL_SECONDS)
-                self._wanted.set()
+            behind = not await self._look()
             if self._listener.listening and asyncio.get_running_loop().time() >= self._test_at:
                 await self._test_notify()
+
+    async def _look(self) -> bool:
+        """Look at all watched visits; false when that failed, however: nobody would see the keeper end."""
+        try:
+            await self._catch_up.all()
+        except Unavailable as error:
+            _log.warning("Watched visits cannot be looked at", reason=str(error.__cause__))
+        except Exception:  # noqa: BLE001 - logged whole
+            _log.exception("Watched visits cannot be looked at")
+        else:
+            return True
+        return False
 
     async def _test_notify(self) -> None:
         nonce = secrets.token_hex(8)
@@ -123,13 +131,16 @@ class Feed:
                 async with self._db.connection() as conn:
                     await events.notify(conn, CONTROL, orjson.dumps({"kind": "test", "nonce": nonce}).decode())
                 await self._test[1].wait()
-        except (Unavailable, *DATABASE_AWAY) as error:
+        except TimeoutError:
             self._works = False
             _log.error(
                 "NOTIFY does not arrive: progress is polled every second. "
-                "Set DATABASE_LISTEN_URL to a direct connection, not a transaction pooler.",
-                error=repr(error),
+                "Set DATABASE_LISTEN_URL to a direct connection, not a transaction pooler."
             )
+        except (Unavailable, *DATABASE_AWAY) as error:
+            self._works = False
+            self._test_at = 0.0  # nothing is known yet: at the next look again
+            _log.warning("Whether NOTIFY arrives could not be tried", error=repr(error))
         else:
             if not self._works:
                 _log.info("NOTIFY arrives")

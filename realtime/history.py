@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 READERS = 4
 READ_SECONDS = 10.0
 PAGE = 500
-DATABASE_AWAY = (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DATABASE_AWAY = (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Key = tuple[str, int]
 

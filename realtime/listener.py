@@ -21,7 +21,7 @@ RETRY_FIRST_SECONDS = 0.05
 RETRY_CAP_SECONDS = 2.0
 
 NAME = "scopekit listener"
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -56,9 +56,12 @@ class Listener:
             await asyncio.gather(self._supervisor, return_exceptions=True)
 
     async def _supervise(self, connection: Connection) -> None:
+        """Keep a connection for ever: whatever ends one, the next is made. A listener that died would do so unseen."""
         while True:
             try:
                 await self._watch(connection)
+            except Exception:  # noqa: BLE001 - see above
+                _log.exception("The listener's connection failed in a way not foreseen")
             finally:
                 self.listening = False
                 await _close(connection)
@@ -88,7 +91,7 @@ class Listener:
             await asyncio.sleep(self._backoff.next())
             try:
                 connection = await self._connect()
-            except LOST as error:
+            except Exception as error:  # noqa: BLE001 - asyncpg has errors of its own state, outside every tree
                 _log.warning("The listener cannot connect", attempt=self._backoff.attempts, error=repr(error))
                 continue
             self.reconnects += 1
@@ -121,5 +124,5 @@ class Listener:
 async def _close(connection: Connection) -> None:
     if connection.is_closed():
         return
-    with contextlib.suppress(*LOST):
+    with contextlib.suppress(Exception):
         await connection.close(timeout=DEADLINE_SECONDS)

@@ -9,6 +9,7 @@ import pytest
 
 from config.settings import Settings
 from realtime import feed
+from realtime.catchup import CatchUp
 from realtime.hub import Hub
 from realtime.listener import NAME
 from store.pool import Database
@@ -47,6 +48,31 @@ async def test_a_terminated_listener_loses_nothing(
     assert len(watcher.named("open")) == 1
 
 
+@pytest.mark.parametrize("error", [asyncpg.InternalClientError("out of step"), RuntimeError("nobody foresaw this")])
+async def test_no_error_ends_the_listener_for_good(
+    house: House, db: Database, tenant: Tenant, visit: UUID, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever its probe runs into, asyncpg's own confusion too, another connection takes over and nothing is lost."""
+    execute = asyncpg.Connection.execute
+    failed = asyncio.Event()
+
+    async def fail_once(connection: Connection, query: str, *arguments: object, **options: float) -> str:
+        if query == "SELECT 1" and not failed.is_set():
+            failed.set()
+            raise error
+        return await execute(connection, query, *arguments, **options)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", fail_once)
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        async with asyncio.timeout(10):
+            await failed.wait()
+        await eventually(lambda: house.hub.stats()["reconnects"] == 1)
+        await tell(db, tenant, visit, "a.b")
+        await watcher.until_seq(1)
+    assert watcher.seqs == [1]
+
+
 async def test_while_the_listener_is_away_the_table_is_polled(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
@@ -68,6 +94,33 @@ async def test_while_the_listener_is_away_the_table_is_polled(
         async with asyncio.timeout(1):
             await watcher.until_seq(3)
     assert watcher.seqs == [1, 2, 3]
+
+
+async def test_a_look_that_fails_is_not_the_last_one(
+    settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error nobody foresaw, at a look at the table, costs that look alone: the next one brings the events."""
+    look_at_all, failed = CatchUp.all, asyncio.Event()
+
+    async def fail_once(self: CatchUp) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise RuntimeError("nobody foresaw this")
+        await look_at_all(self)
+
+    async with (
+        proxy_to(services.gateway_url) as proxy,
+        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
+        watch(house.url, path(visit), headers=tenant.headers) as watcher,
+    ):
+        await watcher.until(is_open)
+        monkeypatch.setattr(CatchUp, "all", fail_once)
+        proxy.cut()
+        await tell(db, tenant, visit, "a.b")
+        async with asyncio.timeout(10):
+            await failed.wait()
+        await watcher.until_seq(1)
+    assert watcher.seqs == [1]
 
 
 async def test_a_dead_but_open_listener_is_noticed(
