@@ -67,9 +67,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def on_database_error(_request: Request, error: Exception) -> Response:
-    """Answer a database that is away, overloaded or too slow; nothing of the transaction stays."""
+    """Answer a database that is away, overloaded or too slow; a lost answer to a COMMIT leaves its outcome open."""
     _log.warning("Database error", error=type(error).__name__)
-    detail = "The database does not answer in time; nothing was changed. Try again."
+    detail = "The database did not answer in time; it is not certain whether this was done. Look, or try again."
     return problem(503, detail, headers={"retry-after": "2"})
 
 
@@ -78,6 +78,7 @@ HANDLERS: dict[Any, Any] = {
     HTTPException: on_http_exception,
     asyncpg.PostgresConnectionError: on_database_error,
     asyncpg.InterfaceError: on_database_error,
+    asyncpg.InternalClientError: on_database_error,
     asyncpg.QueryCanceledError: on_database_error,
     asyncpg.OperatorInterventionError: on_database_error,
     asyncpg.InsufficientResourcesError: on_database_error,
