@@ -4,6 +4,10 @@ import { call } from "./api.js";
 
 /** Emits "media", "details", "job" and "estimate" when that part changed. */
 export class Visit extends EventTarget {
+  #readings = new Set();
+  #turn = 0;
+  #answered = 0;
+
   static async open(id, signal) {
     const visit = new Visit(await call("GET", `/v1/visits/${id}`, undefined, { signal }));
     if (visit.estimate) visit.estimate = await call("GET", `/v1/visits/${id}/estimate`, undefined, { signal });
@@ -51,6 +55,7 @@ export class Visit extends EventTarget {
 
   hold(medium) {
     this.media.set(medium.id, medium);
+    for (const changes of this.#readings) changes.set(medium.id, medium);
     this.#tell("media");
   }
 
@@ -64,13 +69,26 @@ export class Visit extends EventTarget {
   }
 
   forget(mediaId) {
+    for (const changes of this.#readings) changes.set(mediaId, null);
     if (this.media.delete(mediaId)) this.#tell("media");
   }
 
-  /** Another device added something: read the list again. */
+  /** Another device added something: read the list again. What changes here meanwhile is newer than the answer. */
   async refreshMedia() {
-    const { media } = await call("GET", `/v1/visits/${this.id}/media`);
-    this.media = new Map(media.map((medium) => [medium.id, medium]));
+    const [turn, changes] = [++this.#turn, new Map()];
+    this.#readings.add(changes);
+    try {
+      const { media } = await call("GET", `/v1/visits/${this.id}/media`);
+      if (turn < this.#answered) return;  // a later reading has come first
+      this.#answered = turn;
+      this.media = new Map(media.map((medium) => [medium.id, medium]));
+      for (const [id, medium] of changes) {
+        if (medium) this.media.set(id, medium);
+        else this.media.delete(id);
+      }
+    } finally {
+      this.#readings.delete(changes);
+    }
     this.#tell("media");
   }
 

@@ -15,13 +15,19 @@ _WATCH_STAGES = """
 () => {
   globalThis.stagesSeen = [];
   const note = (changes) => {
-    for (const { target, addedNodes } of changes) {
-      if (target.id === "drafted") for (const line of addedNodes) stagesSeen.push(`line ${line.textContent}`);
-      else stagesSeen.push(`${target.dataset.step} ${target.dataset.status}`);
-    }
+    changes.forEach(({ target, addedNodes }, index) => {
+      if (target.id === "drafted") {
+        for (const line of addedNodes) stagesSeen.push(`line ${line.textContent}`);
+        return;
+      }
+      // Changes of one turn are told together: what one led to is what the next one found.
+      const next = changes.slice(index + 1).find((change) => change.target === target);
+      stagesSeen.push(`${target.dataset.step} ${next ? next.oldValue : target.dataset.status}`);
+    });
   };
   const watch = new MutationObserver(note);
-  watch.observe(document.getElementById("stages"), { subtree: true, attributeFilter: ["data-status"] });
+  const wanted = { subtree: true, attributeFilter: ["data-status"], attributeOldValue: true };
+  watch.observe(document.getElementById("stages"), wanted);
   watch.observe(document.getElementById("drafted"), { childList: true });
 }
 """

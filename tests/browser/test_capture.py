@@ -1,11 +1,12 @@
 """Capturing on site: bad signal, bad files, a microphone, a thumb."""
 
+import asyncio
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
 from tests.browser.console import Console
@@ -116,6 +117,35 @@ async def test_a_photo_taken_by_another_device_appears(
     sent = await api.post(f"/v1/visits/{console.visit_id}/media", headers=headers, content=photo)
     assert sent.status_code == httpx.codes.CREATED
     await console.see_stored("theirs.jpg")
+
+
+async def test_an_answer_that_is_older_than_an_upload_takes_nothing_away(
+    contractor: Person, api: httpx.AsyncClient, captured: dict[str, Path]
+) -> None:
+    """A list of the media that was read before our own photo was stored, and comes after, leaves it on the page."""
+    console = Console(contractor)
+    await console.new_visit("Two at once")
+    await expect(contractor.page.locator("#connection")).to_have_text("Live")
+    read, stored = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        if route.request.method != "GET":
+            await route.continue_()
+            return
+        answer = await route.fetch()
+        read.set()
+        await stored.wait()
+        await route.fulfill(response=answer)
+
+    await contractor.page.route("**/v1/visits/*/media", late)
+    headers = {"content-type": "image/jpeg", "x-media-id": str(uuid4()), "x-file-name": "theirs.jpg"}
+    await api.post(f"/v1/visits/{console.visit_id}/media", headers=headers, content=captured["jpeg"].read_bytes())
+    async with asyncio.timeout(20):
+        await read.wait()
+    await console.add_files(captured["jpeg"])
+    await console.see_stored("Hallway wall.jpg")
+    stored.set()
+    await console.see_stored("theirs.jpg", "Hallway wall.jpg")
 
 
 async def test_every_button_is_large_enough_for_a_thumb(
