@@ -36,6 +36,16 @@ def free_port() -> int:
         return port
 
 
+def end(running: "subprocess.Popen[bytes]", seconds: float = STOP_SECONDS) -> None:
+    """Ask a process to end, and make it when it has not within `seconds`."""
+    running.terminate()
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait(seconds)
+
+
 @contextmanager
 def process(
     name: str, arguments: list[str], environment: dict[str, str], logs: Path
@@ -48,12 +58,7 @@ def process(
         try:
             yield running
         finally:
-            running.terminate()
-            try:
-                running.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait(STOP_SECONDS)
+            end(running)
 
 
 @contextmanager

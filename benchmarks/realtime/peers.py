@@ -13,7 +13,7 @@ import httpx
 from benchmarks.realtime.load import Wanted
 from benchmarks.realtime.machine import move_to_server_core
 from benchmarks.realtime.site import Server, Site
-from tests.product import ROOT, free_port, wait_until_ready
+from tests.product import ROOT, end, free_port, wait_until_ready
 
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 START_SECONDS = 10.0
@@ -100,12 +100,7 @@ def _started(command: list[str], log: Path, port: int) -> Iterator[int]:
         wait_until_ready(f"http://127.0.0.1:{port}", running, log)
         yield running.pid
     finally:
-        running.terminate()
-        try:
-            running.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            running.wait(STOP_SECONDS)
+        end(running, STOP_SECONDS)
 
 
 class Poster:
