@@ -93,7 +93,7 @@ class Channel:
         self._window.reach_back(position, rows)
 
     def flush(self) -> tuple[int, int]:
-        """Pass on what is fresh, in one piece to everybody; returns how many were given it, and its bytes."""
+        """Pass on what is fresh, in one piece to everybody; returns how many streams were given some, and the bytes."""
         fresh, self._fresh = self._fresh, []
         if not fresh:
             return 0, 0
@@ -101,10 +101,9 @@ class Channel:
         given = list(self._live)
         for subscriber in given:
             subscriber.give(chunk, fresh)
-        if self._ahead:
-            self._flush_to_those_ahead(fresh)
+        sizes = self._flush_to_those_ahead(fresh)
         self._end_if_over()
-        return len(given), len(chunk.body)
+        return len(given) + len(sizes), len(given) * len(chunk.body) + sum(sizes)
 
     def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
         """Make live a subscriber that has everything up to `position`, which reaches `head` at least.
@@ -135,7 +134,9 @@ class Channel:
         self._fresh += events
         return True
 
-    def _flush_to_those_ahead(self, fresh: list[Event]) -> None:
+    def _flush_to_those_ahead(self, fresh: list[Event]) -> list[int]:
+        """Pass on what each of them has not read yet; returns the bytes of every piece given."""
+        sizes: list[int] = []
         reached = fresh[-1].seq
         for subscriber, position in list(self._ahead.items()):
             if reached < position:
@@ -143,7 +144,10 @@ class Channel:
             del self._ahead[subscriber]
             self._live.add(subscriber)
             if missing := [event for event in fresh if event.seq > position]:
-                subscriber.give(wire.Chunk(wire.frames(missing)), missing)
+                chunk = wire.Chunk(wire.frames(missing))
+                subscriber.give(chunk, missing)
+                sizes.append(len(chunk.body))
+        return sizes
 
     def _end_if_over(self) -> None:
         reason = ending(self.job_event)

@@ -308,7 +308,7 @@ class Hub:
         fresh = channel.fresh
         given, size = channel.flush()
         self._counts["deliveries"] += given
-        self._counts["bytes"] += given * size
+        self._counts["bytes"] += size
         now = time.time()
         for event in fresh if given else ():
             self.latency.observe(max(0.0, now - event.created_at))
