@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -20,8 +19,9 @@ from realtime import wire
 from realtime.events import ending
 from realtime.stream import ProgressStream, SoftRefusal
 from realtime.subscriber import Subscriber
+from realtime.tear import told_in_vain
 from store import events, tickets
-from store.errors import InvalidInput, NotFound
+from store.errors import Forbidden, InvalidInput, NotFound
 from store.pool import Record
 
 TICKET_SECONDS = 30
@@ -29,6 +29,7 @@ PAGE = 500
 # seq is a bigint.
 _LAST_SEQ = 2**63 - 1
 _NO_VISIT = "There is no such visit."
+NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner."
 _NO_STORE = {"cache-control": "no-store"}
 
 Answer: TypeAlias = Response | ProgressStream | SoftRefusal
@@ -116,21 +117,21 @@ async def _stream(request: Request, text: str) -> Answer:
 
 async def _refused(request: Request, principal: Principal, visit_id: UUID) -> Answer:
     """Refuse softly whoever may have the stream; who may not is told that."""
-    enabled, visible = await _gate(request, principal, visit_id)
-    if not enabled:
+    gate = await _gate(request, principal, visit_id)
+    if not is_on(gate["flags"] or {}, Flag.PROGRESS):
         return _not_enabled()
-    if not visible:
+    if not gate["visible"]:
         raise NotFound(_NO_VISIT)
     return SoftRefusal(context_of(request).hub.retry_ms(5_000))
 
 
 async def _opened(request: Request, principal: Principal, subscriber: Subscriber) -> Answer:
     """Decide where an admitted stream begins: after the client's last event, or with a snapshot."""
-    context, channel, tenant_id = context_of(request), subscriber.channel, str(principal.tenant_id)
+    context, channel, who = context_of(request), subscriber.channel, (subscriber.tenant_id, subscriber.user_id)
     found = None
     resumes = _last_id_text(request) is not None
-    if not (resumes and context.hub.knows(channel, tenant_id)):
-        [found] = await context.hub.openings(tenant_id, [channel], snapshot=not resumes)
+    if not (resumes and context.hub.knows(channel, *who)):
+        [found] = require_member(await context.hub.openings(*who, [channel], snapshot=not resumes))
         if not found["enabled"]:
             return _not_enabled()
         if not found["visible"]:
@@ -138,7 +139,7 @@ async def _opened(request: Request, principal: Principal, subscriber: Subscriber
     last_id, head = _last_event_id(request), channel.head or 0
     if last_id is None and found is not None:
         return await _from_snapshot(context, principal, subscriber, found)
-    if last_id is not None and last_id > head:
+    if last_id is not None and (last_id > head or told_in_vain(last_id, channel.torn_after)):
         return await _ahead(context, principal, subscriber, last_id)
     if last_id == head and ending(channel.job_event):
         return Response(status_code=204, headers=_NO_STORE)  # which stops an EventSource for good
@@ -152,8 +153,9 @@ def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: in
 
 async def _ahead(context: Context, principal: Principal, subscriber: Subscriber, last_id: int) -> Answer:
     """Begin with a snapshot, unless the client's last event is only newer than what this process has heard of."""
-    [found] = await context.hub.openings(str(principal.tenant_id), [subscriber.channel], snapshot=True, fresh=True)
-    if last_id <= found["last_seq"]:
+    who = subscriber.tenant_id, subscriber.user_id
+    [found] = require_member(await context.hub.openings(*who, [subscriber.channel], snapshot=True, fresh=True))
+    if last_id <= found["last_seq"] and not told_in_vain(last_id, found["torn_after"]):
         return _resumed(context, subscriber, last_id=last_id, head=found["last_seq"])
     return await _from_snapshot(context, principal, subscriber, found)
 
@@ -184,34 +186,46 @@ async def _job(context: Context, principal: Principal, job_id: UUID | None) -> d
 
 
 async def _caller(request: Request, visit_id: UUID) -> Principal:
-    """Return who asks: by ticket, else as everywhere. Raises `Unauthenticated`."""
+    """Return who asks: by ticket, else as everywhere, with a token that lives. Raises `Unauthenticated`."""
     secret = request.query_params.get("ticket")
-    if secret is None:
-        return await authenticate(request)
+    principal = await authenticate(request) if secret is None else await _holder(request, visit_id, secret)
+    principal.require_unexpired()
+    return principal
+
+
+async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
+    """Use a ticket up, and return whose it was. Raises `Unauthenticated`."""
     async with context_of(request).db.as_system() as conn:
         taken = await tickets.take(conn, _hash(secret))
     if taken is None or taken.visit_id != visit_id:
         raise Unauthenticated("The ticket was used, has expired or is for another visit; get a new one.")
     principal = Principal.from_claims(taken.claims)
-    if principal.expires_at <= time.time():
-        raise Unauthenticated("The token behind the ticket has expired; sign in again.")
     structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
     return principal
 
 
-async def _gate(request: Request, principal: Principal, visit_id: UUID) -> tuple[bool, bool]:
-    """Tell whether the tenant has streams, and whether it has this visit."""
+async def _gate(request: Request, principal: Principal, visit_id: UUID) -> Record:
+    """Tell whether the tenant has streams, and whether it has this visit. Raises `Forbidden` for who is no member."""
     async with context_of(request).db.as_user(principal.claims) as conn:
-        flags, visible = await events.gate(conn, visit_id)
-    return is_on(flags, Flag.PROGRESS), visible
+        gate = await events.gate(conn, visit_id)
+    if not gate["member"]:
+        raise Forbidden(NO_MEMBER)
+    return gate
 
 
 async def _require_visit(request: Request, principal: Principal, visit_id: UUID) -> None:
-    enabled, visible = await _gate(request, principal, visit_id)
-    if not enabled:
+    gate = await _gate(request, principal, visit_id)
+    if not is_on(gate["flags"] or {}, Flag.PROGRESS):
         raise NotFound(f"`{Flag.PROGRESS}` is not enabled for this tenant; ask an administrator to turn it on.")
-    if not visible:
+    if not gate["visible"]:
         raise NotFound(_NO_VISIT)
+
+
+def require_member(found: list[Record] | None) -> list[Record]:
+    """Return what streams open with, when the caller is a member. Raises `Forbidden`."""
+    if found is None:
+        raise Forbidden(NO_MEMBER)
+    return found
 
 
 def _last_event_id(request: Request) -> int | None:

@@ -11,10 +11,12 @@ from starlette.routing import Route
 from gateway.auth import Principal, authenticate
 from gateway.body import json_response, uuid_param
 from gateway.context import Context, context_of
+from gateway.progress import require_member
 from realtime import wire
 from realtime.bundle import Bundle, positions_of
 from realtime.bundle_stream import BundleStream
 from realtime.stream import SoftRefusal
+from realtime.tear import told_in_vain
 from store import events
 from store.errors import InvalidInput, NotFound
 from store.pool import Record
@@ -37,6 +39,7 @@ async def progress_many(request: Request) -> Answer:
     """
     visit_ids = _visit_ids(request)
     principal = await authenticate(request)
+    principal.require_unexpired()
     hub = context_of(request).hub
     bundle = hub.subscribe_all(
         visit_ids,
@@ -69,7 +72,8 @@ async def _refused(request: Request, principal: Principal, visit_ids: list[str])
     context = context_of(request)
     async with context.db.as_system() as conn:
         ids = [UUID(visit_id) for visit_id in visit_ids]
-        found = await events.openings(conn, principal.tenant_id, ids, snapshot=False)
+        found = await events.openings(conn, principal.tenant_id, principal.user_id, ids, snapshot=False)
+    require_member(found if principal.user_id in found[0]["members"] else None)
     return _denied(found) or SoftRefusal(context.hub.retry_ms(5_000))
 
 
@@ -84,10 +88,10 @@ def _denied(found: list[Record]) -> Response | None:
 
 async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Answer:
     """Decide where an admitted stream begins: at the client's cursor, or with snapshots."""
-    context, tenant_id = context_of(request), str(principal.tenant_id)
+    context, who = context_of(request), (bundle.stream.tenant_id, bundle.stream.user_id)
     channels = [leg.channel for leg in bundle.legs]
     cursor = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
-    found = await context.hub.openings(tenant_id, channels, snapshot=not cursor)
+    found = require_member(await context.hub.openings(*who, channels, snapshot=not cursor))
     if (denial := _denied(found)) is not None:
         return denial
     if cursor:
@@ -95,16 +99,17 @@ async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Ans
         if _reached(positions, found):
             return _begun(context, bundle, found, positions or [], recovered=True)
         # Read anew: the client may have heard, of another process, what this one has not.
-        found = await context.hub.openings(tenant_id, channels, snapshot=True, fresh=True)
+        found = require_member(await context.hub.openings(*who, channels, snapshot=True, fresh=True))
         if _reached(positions, found):
             return _begun(context, bundle, found, positions or [], recovered=True)
     return await _afresh(context, principal, bundle, found)
 
 
 def _reached(positions: list[int] | None, found: list[Record]) -> bool:
-    """Whether the table has got as far as the client in every visit."""
+    """Whether the table has got as far as the client in every visit, and has all that the client was told."""
     return positions is not None and all(
-        position <= row["last_seq"] for position, row in zip(positions, found, strict=True)
+        position <= row["last_seq"] and not told_in_vain(position, row["torn_after"])
+        for position, row in zip(positions, found, strict=True)
     )
 
 

@@ -10,12 +10,13 @@ from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.channel import Channel
 from realtime.history import History
+from realtime.tear import leaps, told_in_vain
 from store.errors import Unavailable
 from store.pool import Record
 
 _log = get_logger(__name__)
 
-VISITS_A_QUERY = 500
+ROWS_A_QUERY = 500
 
 
 class Relay(Protocol):
@@ -32,7 +33,16 @@ class Relay(Protocol):
         """End a channel's streams: its tenant may not have them any more."""
 
     def rewind(self, channel: Channel) -> None:
-        """End a channel's streams to begin again: the table has gone back behind what they were given."""
+        """End a channel's streams to begin again: they were given what the table does not have."""
+
+    def watchers(self) -> list[tuple[str, str]]:
+        """Return whose streams are open, as (tenant, user)."""
+
+    def doubt(self) -> None:
+        """Trust nothing that was known of members: word of a removal may have been missed."""
+
+    def remove(self, tenant_id: str, user_id: str) -> None:
+        """End the streams of a user who is no member."""
 
 
 class CatchUp:
@@ -54,14 +64,18 @@ class CatchUp:
             task.add_done_callback(self._healing.discard)
 
     async def all(self) -> None:
-        """Ask where every watched visit stands, and heal those that have moved on. Raises `Unavailable`."""
+        """Ask where every watched visit stands, and who still may watch; heal and end accordingly.
+
+        Raises `Unavailable`.
+        """
         # Heads as they are before the query: live word that comes during it must not look like a rewind.
         heads = {visit_id: channel.head for visit_id, channel in self._relay.channels.items()}
         visit_ids = list(heads)
-        for first in range(0, len(visit_ids), VISITS_A_QUERY):
-            for row in await self._history.heads(visit_ids[first : first + VISITS_A_QUERY]):
+        for first in range(0, len(visit_ids), ROWS_A_QUERY):
+            for row in await self._history.heads(visit_ids[first : first + ROWS_A_QUERY]):
                 self._settle(row, heads[str(row["visit_id"])])
         self._hurry()
+        await self._remove_strangers()
 
     async def close(self) -> None:
         """Give up what is being healed."""
@@ -76,11 +90,19 @@ class CatchUp:
             return
         if not row["enabled"]:
             self._relay.disable(channel)
-        elif head is not None and row["last_seq"] < head:
+        elif head is not None and (row["last_seq"] < head or told_in_vain(head, row["torn_after"])):
             self._relay.rewind(channel)
         else:
+            channel.torn_after = row["torn_after"]
             channel.hear_of(row["last_seq"])
             self.heal(channel)
+
+    async def _remove_strangers(self) -> None:
+        self._relay.doubt()
+        watchers = self._relay.watchers()
+        for first in range(0, len(watchers), ROWS_A_QUERY):
+            for tenant_id, user_id in await self._history.strangers(watchers[first : first + ROWS_A_QUERY]):
+                self._relay.remove(tenant_id, user_id)
 
     async def _heal(self, channel: Channel) -> None:
         backoff = Backoff(0.1, 2.0, SystemRandom())
@@ -102,6 +124,9 @@ class CatchUp:
         try:
             # Never a shared reading: one that began before the word came would deny that the event exists.
             rows = await self._history.read(channel.visit_id, channel.head or 0)
+            if rows and leaps(channel.head or 0, rows[0].seq) and await self._was_told_in_vain(channel):
+                self._relay.rewind(channel)
+                return
         except Unavailable as error:
             _log.warning("A hole cannot be filled yet", visit_id=channel.visit_id, reason=str(error.__cause__))
             return
@@ -109,3 +134,7 @@ class CatchUp:
         self.healed += 1
         if channel.fill(rows):
             self._relay.flush_soon(channel)
+
+    async def _was_told_in_vain(self, channel: Channel) -> bool:
+        rows = await self._history.heads([channel.visit_id])
+        return any(told_in_vain(channel.head or 0, row["torn_after"]) for row in rows)

@@ -6,13 +6,15 @@ from realtime import wire
 from realtime.events import Event, Mention, ending, job_event_after
 from realtime.replay import Replay
 from realtime.subscriber import Sink, Subscriber
+from realtime.tear import leaps
 from realtime.window import Window
 
 
 class Channel:
     """The stream of one visit.
 
-    `tenant_id` is whose visit it is, once that was asked and as long as that tenant is known to have streams.
+    `tenant_id` is whose visit it is, once that was asked and as long as that tenant is known to have streams;
+    `torn_after` where the database last lost events in a crash, see `realtime.tear`.
     `members` are all its subscribers; of these `_live` have been given everything up to the last flush, and `_ahead`
     read further from the table than live word has come, so they skip what they have.
     """
@@ -27,6 +29,7 @@ class Channel:
         "job_event",
         "members",
         "tenant_id",
+        "torn_after",
         "visit_id",
     )
 
@@ -35,6 +38,7 @@ class Channel:
         self.job_event: str | None = None
         self.healing = False
         self.tenant_id: str | None = None
+        self.torn_after: int | None = None
         self.members: set[Subscriber] = set()
         self._order = Replay()
         self._window = Window(0)
@@ -62,9 +66,10 @@ class Channel:
         """What the next flush passes on."""
         return self._fresh
 
-    def establish(self, position: int, job_event: str | None) -> None:
+    def establish(self, position: int, job_event: str | None, torn_after: int | None) -> None:
         """Begin at a position read from the table; a second reading changes nothing."""
         if self._order.head is None:
+            self.torn_after = torn_after
             self.job_event = job_event
             self._window = Window(position)
             self._accept(self._order.start(position))
@@ -82,6 +87,8 @@ class Channel:
 
     def fill(self, rows: Sequence[Event]) -> bool:
         """Take the rows after `head`; True when there is something to flush."""
+        if rows and leaps(self.head or 0, rows[0].seq):
+            self.torn_after = self.head
         return self._accept(self._order.fill(rows))
 
     def after(self, position: int) -> list[Event] | None:

@@ -1,7 +1,8 @@
 """Reads a visit's events from the table: the same question asked twice at once is one query."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import asyncpg
 from realtime.events import Event, parse_row
 from store import events
 from store.errors import Unavailable
-from store.pool import Database, Record
+from store.pool import Connection, Database, Record
 
 if TYPE_CHECKING:
     from realtime.channel import Channel
@@ -47,45 +48,53 @@ class History:
 
     async def read(self, visit_id: str, position: int) -> list[Event]:
         """Return the next page after `position` as it is now: an empty one means that there is none."""
-        try:
-            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
-                rows = await events.after(conn, UUID(visit_id), position, PAGE)
-        except DATABASE_AWAY as error:
-            raise Unavailable("The visit's events cannot be read just now.") from error
+        async with self._asking("The visit's events cannot be read just now.") as conn:
+            rows = await events.after(conn, UUID(visit_id), position, PAGE)
         return [parse_row(row["document"]) for row in rows]
 
-    async def openings(self, tenant_id: str, channels: "Sequence[Channel]", *, snapshot: bool) -> list[Record]:
+    async def openings(
+        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
+    ) -> list[Record]:
         """Return what `store.events.openings` tells of these channels' visits.
 
-        It may be of a reading that began a moment ago, but never before the channels, which have collected ever since.
+        It may be of a reading that began a moment ago, for whichever user, but never before the channels, which have
+        collected ever since.
         Raises `Unavailable` when the database does not answer in time.
         """
         key = (tenant_id, snapshot, *channels)
         task = self._opening.get(key)
         if task is None:
-            task = self._opening[key] = asyncio.create_task(self.openings_now(tenant_id, channels, snapshot=snapshot))
+            reading = self.openings_now(tenant_id, user_id, channels, snapshot=snapshot)
+            task = self._opening[key] = asyncio.create_task(reading)
             task.add_done_callback(lambda _: self._opening.pop(key, None))
         return await asyncio.shield(task)
 
-    async def openings_now(self, tenant_id: str, channels: "Sequence[Channel]", *, snapshot: bool) -> list[Record]:
-        """Return the same as it is now."""
+    async def openings_now(
+        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
+    ) -> list[Record]:
+        """Return the same as it is now, for this user."""
+        user = None if user_id is None else UUID(user_id)
         visit_ids = [UUID(channel.visit_id) for channel in channels]
-        try:
-            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
-                return await events.openings(conn, UUID(tenant_id), visit_ids, snapshot=snapshot)
-        except DATABASE_AWAY as error:
-            raise Unavailable("The visit's stream cannot be opened just now; try again.") from error
+        async with self._asking("The visit's stream cannot be opened just now; try again.") as conn:
+            return await events.openings(conn, UUID(tenant_id), user, visit_ids, snapshot=snapshot)
 
     async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
-        """Return (visit_id, last_seq, job_event, enabled) of the visits that exist, as it is now.
+        """Return (visit_id, last_seq, job_event, enabled, torn_after) of the visits that exist, as it is now.
 
         Raises `Unavailable` when the database does not answer in time.
         """
-        try:
-            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
-                return await events.heads(conn, [UUID(visit_id) for visit_id in visit_ids])
-        except DATABASE_AWAY as error:
-            raise Unavailable("The visit's stream cannot be read just now.") from error
+        async with self._asking("The visit's stream cannot be read just now.") as conn:
+            return await events.heads(conn, [UUID(visit_id) for visit_id in visit_ids])
+
+    async def strangers(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of these pairs of tenant and user of which the user is no member of the tenant, as it is now.
+
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        tenants, users = [UUID(tenant) for tenant, _ in pairs], [UUID(user) for _, user in pairs]
+        async with self._asking("Who the members are cannot be read just now.") as conn:
+            rows = await events.strangers(conn, tenants, users)
+        return [(str(row["tenant_id"]), str(row["user_id"])) for row in rows]
 
     async def close(self) -> None:
         """Give up what is being read."""
@@ -93,3 +102,12 @@ class History:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _asking(self, refusal: str) -> AsyncIterator[Connection]:
+        """Lend one of few connections for one question. Raises `Unavailable` when it is not answered in time."""
+        try:
+            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
+                yield conn
+        except DATABASE_AWAY as error:
+            raise Unavailable(refusal) from error

@@ -3,7 +3,8 @@
 Invariants, each of which a test in tests/realtime holds:
 
  1 The table is the truth. Live word only says that there may be something new; whatever it does not bring in order is
-   read from the table, and what the table denies does not exist.
+   read from the table, and what the table denies does not exist. Its numbers are given once, over crashes too
+   (`realtime.tear`): who was told what a crash then took back is given a snapshot, and all that came after.
  2 A live subscriber has been given every event of its visit after its own starting point up to the channel's last
    flush: each once, in the order of seq. (A slow reader may miss progress that a later one has superseded.)
  3 A subscriber is admitted, and its channel collects, before the table is read for it. It goes live in the same turn
@@ -13,7 +14,8 @@ Invariants, each of which a test in tests/realtime holds:
  5 Nobody waits for anybody: writing never blocks. What a slow reader is still owed is bounded (256 KiB), and a reader
    past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table.
  6 A channel exists while it has members, a member while its stream is open: nothing grows with the visits ever seen.
- 7 A stream whose token has expired, whose member was removed or whose flag was turned off ends within a second.
+ 7 A stream whose token has expired, whose member was removed or whose flag was turned off ends within a second, and
+   opens no more.
  8 While draining nobody is admitted, and everybody is told before they are closed.
 """
 
@@ -36,6 +38,7 @@ from realtime.events import EndReason, Event, Malformed, Mention, parse, visit_o
 from realtime.feed import Feed
 from realtime.histogram import Histogram
 from realtime.history import History
+from realtime.openings import Openings
 from realtime.subscriber import Sink, Subscriber
 from realtime.wheel import Wheel
 from store.pool import Database, Record
@@ -75,6 +78,7 @@ class Hub:
         self._random = random or SystemRandom()
         self._caps = Caps(limits or Limits())
         self._history = History(db)
+        self._openings = Openings(self._history)
         self._catch_up = CatchUp(self, self._history)
         self._feed = Feed(db, listen_url, self._catch_up, heard=self._heard, told=self._told)
         self._tick_s = tick_s
@@ -82,7 +86,6 @@ class Hub:
         self._tick: asyncio.TimerHandle | None = None
         self._dirty: list[Channel] = []
         self._due = 0.0
-        self._flags_told = 0
         self._counts = dict.fromkeys(COUNTED, 0)
         self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
         self.latency = Histogram(BOUNDS_SECONDS)
@@ -187,29 +190,33 @@ class Hub:
             bundle.legs.append(leg)
         return bundle
 
-    def knows(self, channel: Channel, tenant_id: str) -> bool:
-        """Whether this tenant may watch, as its watching neighbours do, and where the channel stands: no need to ask.
+    def knows(self, channel: Channel, tenant_id: str, user_id: str) -> bool:
+        """Whether this user may watch, as its tenant's others do, and where the channel stands: no need to ask.
 
-        Only while a flag turned off would be heard of.
+        Only while a flag turned off, or a member removed, would be heard of.
         """
-        return channel.tenant_id == tenant_id and channel.head is not None and self._feed.live
+        return channel.tenant_id == tenant_id and channel.head is not None and self._knows_member(tenant_id, user_id)
 
     async def openings(
-        self, tenant_id: str, channels: Sequence[Channel], *, snapshot: bool, fresh: bool = False
-    ) -> list[Record]:
-        """Return what these channels' streams open with, and let the channels begin there.
+        self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, fresh: bool = False
+    ) -> list[Record] | None:
+        """Return what these channels' streams open with, and let the channels begin there; None to who is no member.
 
         See `store.events.openings`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
         """
-        flags_told = None
-        while flags_told != self._flags_told:  # told of meanwhile: what was read may be what no longer holds
-            flags_told = self._flags_told
-            read = self._history.openings_now if fresh else self._history.openings
-            found = await read(tenant_id, channels, snapshot=snapshot)
-            fresh = True
+        found, member = await self._openings.read(
+            tenant_id,
+            user_id,
+            channels,
+            snapshot=snapshot,
+            known=self._knows_member(tenant_id, user_id),
+            fresh=fresh,
+        )
+        if not member:
+            return None
         for channel, row in zip(channels, found, strict=True):
             if row["enabled"] and row["visible"]:
-                channel.establish(row["last_seq"], row["job_event"])
+                channel.establish(row["last_seq"], row["job_event"], row["torn_after"])
                 self._catch_up.heal(channel)
                 channel.tenant_id = tenant_id
         return found
@@ -255,8 +262,22 @@ class Hub:
         channel.tenant_id = None
         self._end(list(channel.members), "disabled")
 
+    def watchers(self) -> list[tuple[str, str]]:
+        """Return whose streams are open, as (tenant, user)."""
+        return list({(subscriber.tenant_id, subscriber.user_id) for subscriber in self._wheel.all()})
+
+    def doubt(self) -> None:
+        """Trust nothing that was known of members: word of a removal may have been missed."""
+        self._openings.doubt()
+
+    def remove(self, tenant_id: str, user_id: str) -> None:
+        """End the streams of a user who is no member."""
+        self._openings.removed(tenant_id, user_id)
+        gone = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
+        self._end(gone, "revoked")
+
     def rewind(self, channel: Channel) -> None:
-        """Close a channel's streams to begin again: the table has gone back, as after a restored backup."""
+        """Close a channel's streams to begin again: the table has gone back, as after a crash or a restored backup."""
         _log.error("The table has gone back behind what was sent", visit_id=channel.visit_id, head=channel.head)
         self.channels.pop(channel.visit_id, None)
         for subscriber in list(channel.members):
@@ -281,13 +302,12 @@ class Hub:
     def _told(self, word: dict[str, str]) -> None:
         match word:
             case {"kind": "flags"}:
-                self._flags_told += 1
+                self._openings.flags_changed()
                 for channel in self.channels.values():
                     channel.tenant_id = None
                 self._feed.look()
             case {"kind": "revoked", "tenant_id": tenant_id, "user_id": user_id}:
-                gone = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
-                self._end(gone, "revoked")
+                self.remove(tenant_id, user_id)
             case _:
                 _log.warning("Not understood on the control channel", kind=word.get("kind"))
 
@@ -328,6 +348,9 @@ class Hub:
     def _end(self, subscribers: list[Subscriber], reason: EndReason) -> None:
         for subscriber in subscribers:
             subscriber.end(wire.end(reason))
+
+    def _knows_member(self, tenant_id: str, user_id: str) -> bool:
+        return self._feed.live and self._openings.members.has(tenant_id, user_id)
 
     def _refuses(self, tenant_id: str, user_id: str) -> bool:
         refusal = "draining" if self.draining else self._caps.take(tenant_id, user_id)

@@ -30,24 +30,32 @@ async def after(conn: Connection, visit_id: UUID, position: int, limit: int = 50
 
 
 async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
-    """Return (visit_id, last_seq, job_event, enabled) of the visits that exist."""
+    """Return (visit_id, last_seq, job_event, enabled, torn_after) of the visits that exist."""
     return await conn.fetch(SQL.heads, visit_ids)
 
 
-async def openings(conn: Connection, tenant_id: UUID, visit_ids: Sequence[UUID], *, snapshot: bool) -> list[Record]:
+async def openings(
+    conn: Connection, tenant_id: UUID, user_id: UUID | None, visit_ids: Sequence[UUID], *, snapshot: bool
+) -> list[Record]:
     """Return what streams of these visits open with for this tenant, in the order asked for.
 
-    Each is (visit_id, enabled, visible, last_seq, job_id, job_event, steps): whether the tenant has streams, whether
-    the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has taken up to there.
+    Each is (visit_id, enabled, visible, last_seq, torn_after, job_id, job_event, steps): whether the tenant has
+    streams, whether the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has
+    taken up to there. With a user, the first has the tenant's `members` too: 500 at most, this one if it is one.
     """
-    return await conn.fetch(SQL.openings, tenant_id, visit_ids, snapshot)
+    return await conn.fetch(SQL.openings, tenant_id, user_id, visit_ids, snapshot)
 
 
-async def gate(conn: Connection, visit_id: UUID) -> tuple[Mapping[str, Any], bool]:
-    """Return the flags of the request's tenant, and whether it may see the visit."""
+async def strangers(conn: Connection, tenant_ids: Sequence[UUID], user_ids: Sequence[UUID]) -> list[Record]:
+    """Return those pairs of (tenant_id, user_id) of which the user is no member of the tenant."""
+    return await conn.fetch(SQL.strangers, tenant_ids, user_ids)
+
+
+async def gate(conn: Connection, visit_id: UUID) -> Record:
+    """Return what the request may watch: its tenant's `flags`, whether its user is a `member`, the visit `visible`."""
     row = await conn.fetchrow(SQL.gate, visit_id)
     assert row is not None  # noqa: S101 - a SELECT without FROM always answers
-    return row["flags"] or {}, row["visible"]
+    return row
 
 
 async def notify(conn: Connection, channel: str, text: str) -> None:

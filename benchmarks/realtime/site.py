@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
-from uuid import UUID, uuid4
+from uuid import UUID, uuid5
 
 import asyncpg
 
@@ -51,10 +51,15 @@ class Site:
             user = next(numbers[tenant]) // STREAMS_A_USER
             header = headers.get((tenant, user))
             if header is None:
-                token = self.tenants[tenant].token(sub=str(uuid4()), seconds=7200)
+                token = self.tenants[tenant].token(sub=str(member(self.tenants[tenant].id, user)), seconds=7200)
                 header = headers[tenant, user] = f"Authorization: Bearer {token}"
             wanted.append(Wanted(port, f"/v1/visits/{self.visits[visit]}/progress", header, visit))
         return wanted
+
+
+def member(tenant_id: UUID, number: int) -> UUID:
+    """Return the user with this number, whom `fill` has made a member."""
+    return uuid5(tenant_id, str(number))
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,14 @@ async def fill(endpoints: Endpoints, directory: Path, *, visits: int, streams: i
     try:
         await use_json(connection)
         tenants = [await make_tenant(connection) for _ in range(-(-streams // STREAMS_A_TENANT))]
+        await connection.executemany(
+            "INSERT INTO memberships (tenant_id, user_id) VALUES ($1, $2)",
+            [
+                (tenant.id, member(tenant.id, number))
+                for tenant in tenants
+                for number in range(STREAMS_A_TENANT // STREAMS_A_USER)
+            ],
+        )
         rows = await connection.fetch(
             "INSERT INTO site_visits (tenant_id) SELECT ($1::uuid[])[1 + i % $2] FROM generate_series(0, $3 - 1) i "
             "RETURNING id, tenant_id",

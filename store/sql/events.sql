@@ -7,16 +7,23 @@ INSERT INTO processing_events (visit_id, tenant_id, job_id, type, payload) VALUE
 SELECT seq, document FROM scopekit.events_after($1, $2, $3);
 
 -- name: heads
--- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream.
-SELECT visit_id, last_seq, job_event, enabled FROM scopekit.stream_heads($1);
+-- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream, the latest tear.
+SELECT visit_id, last_seq, job_event, enabled, torn_after FROM scopekit.stream_heads($1);
 
 -- name: openings
--- What streams are opened with: may this tenant have them, where do they stand and, if $3, what the latest job has done.
-SELECT visit_id, enabled, visible, last_seq, job_id, job_event, steps FROM scopekit.open_streams($1, $2, $3);
+-- What streams are opened with: may this tenant have them, where do they stand, if $4 what the latest job has done, and
+-- if there is a user $2, who the tenant's members are.
+SELECT visit_id, enabled, visible, last_seq, torn_after, job_id, job_event, steps, members
+FROM scopekit.open_streams($1, $2, $3, $4);
+
+-- name: strangers
+-- Which of these pairs of tenant and user are no members.
+SELECT tenant_id, user_id FROM scopekit.strangers($1, $2);
 
 -- name: gate
--- Whether the request may watch a visit: its tenant's flags, and whether RLS shows it the visit.
+-- Whether the request may watch a visit: its tenant's flags, whether its user is a member, whether RLS shows it the visit.
 SELECT (SELECT feature_flags FROM tenant_settings WHERE tenant_id = current_tenant_id()) AS flags,
+       EXISTS (SELECT 1 FROM memberships WHERE user_id = auth.uid()) AS member,
        EXISTS (SELECT 1 FROM site_visits WHERE id = $1) AS visible;
 
 -- name: notify

@@ -158,7 +158,7 @@ async def test_a_lost_notification_is_made_good_by_the_next(
                 visit,
                 tenant.id,
             )
-            await admin.execute("INSERT INTO visit_streams VALUES ($1, $2, 1)", visit, tenant.id)
+            await admin.execute("INSERT INTO visit_streams (visit_id, tenant_id, last_seq) VALUES ($1, $2, 1)", visit, tenant.id)
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(2)
     assert watcher.seqs == [1, 2]

@@ -219,13 +219,13 @@ async def test_the_snapshot_tells_the_latest_jobs_steps(
         await tell(db, tenant, visit, type_, payload=payload, job_id=job)
     await tell(db, tenant, visit, "media.stored")
     async with db.as_system() as conn:
-        [found, unknown] = await events.openings(conn, tenant.id, [visit, uuid4()], snapshot=True)
+        [found, unknown] = await events.openings(conn, tenant.id, None, [visit, uuid4()], snapshot=True)
     assert (found["last_seq"], found["job_id"], found["job_event"]) == (10, job, "job.started")
     assert found["steps"] == {
         "gather": {"status": "completed", "done": None, "total": None, "ms": 12},
         "look": {"status": "running", "done": 2, "total": 3, "ms": None},
     }
-    assert tuple(unknown)[1:] == (True, False, 0, None, None, {})
+    assert tuple(unknown)[1:] == (True, False, 0, None, None, None, {}, None)
 
 
 async def test_an_opening_tells_a_foreign_tenant_nothing(
@@ -235,12 +235,13 @@ async def test_an_opening_tells_a_foreign_tenant_nothing(
     await tell(db, tenant, visit, "job.queued", job_id=uuid4())
     await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
     async with db.as_system() as conn:
-        [own] = await events.openings(conn, tenant.id, [visit], snapshot=False)
-        [foreign] = await events.openings(conn, other_tenant.id, [visit], snapshot=True)
-        [nobody] = await events.openings(conn, uuid4(), [visit], snapshot=True)
+        [own] = await events.openings(conn, tenant.id, tenant.user_id, [visit], snapshot=False)
+        [foreign] = await events.openings(conn, other_tenant.id, tenant.user_id, [visit], snapshot=True)
+        [nobody] = await events.openings(conn, uuid4(), tenant.user_id, [visit], snapshot=True)
     assert (own["enabled"], own["visible"], own["last_seq"], own["job_event"]) == (False, True, 1, "job.queued")
-    assert tuple(foreign) == (visit, True, False, 0, None, None, {})
-    assert tuple(nobody) == (visit, False, False, 0, None, None, {})
+    assert own["members"] == [tenant.user_id]
+    assert tuple(foreign) == (visit, True, False, 0, None, None, None, {}, [other_tenant.user_id])
+    assert tuple(nobody) == (visit, False, False, 0, None, None, None, {}, [])
 
 
 async def test_a_ticket_works_once_and_not_late(db: Database, admin: Connection, tenant: Tenant, visit: UUID) -> None:
@@ -282,7 +283,9 @@ async def test_only_the_gateway_may_call_the_streams_functions(service: Database
         "SELECT * FROM scopekit.stream_heads('{}')",
         "SELECT * FROM scopekit.events_after(gen_random_uuid(), 0, 1)",
         "SELECT * FROM scopekit.stream_snapshot(gen_random_uuid())",
-        "SELECT * FROM scopekit.open_streams(gen_random_uuid(), '{}', true)",
+        "SELECT * FROM scopekit.open_streams(gen_random_uuid(), NULL, '{}', true)",
+        "SELECT * FROM scopekit.strangers('{}', '{}')",
+        "SELECT scopekit.tear_stream(gen_random_uuid(), 1)",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with db.as_user(tenant.claims) as conn:

@@ -1,0 +1,55 @@
+"""What streams open with, and which of it still holds for the next one: whose visits they are, and who is a member."""
+
+from collections.abc import Sequence
+
+from realtime.channel import Channel
+from realtime.history import History
+from realtime.members import Members
+from store.pool import Record
+
+
+class Openings:
+    """Reads what streams open with. Whatever changes who may watch must be told here, or an old reading would count."""
+
+    def __init__(self, history: History) -> None:
+        self.members = Members()
+        self._history = history
+        self._told = 0
+
+    def flags_changed(self) -> None:
+        """Take note that a tenant's flags have changed."""
+        self._told += 1
+
+    def removed(self, tenant_id: str, user_id: str) -> None:
+        """Take note that a user belongs to this tenant no longer."""
+        self._told += 1
+        self.members.remove(tenant_id, user_id)
+
+    def doubt(self) -> None:
+        """Take note that word of changes may have been missed."""
+        self._told += 1
+        self.members.doubt()
+
+    async def read(
+        self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, known: bool, fresh: bool
+    ) -> tuple[list[Record], bool]:
+        """Return what the channels' streams open with, and whether this user is a member.
+
+        See `store.events.openings`. What others began to read a moment ago will do, unless it must be `fresh`, or does
+        not tell of this user, who is to be asked for unless `known`. Raises `Unavailable`.
+        """
+        asked_for = None if known else user_id
+        while True:
+            told = self._told
+            read = self._history.openings_now if fresh else self._history.openings
+            found = await read(tenant_id, asked_for, channels, snapshot=snapshot)
+            if told != self._told:  # meanwhile: what was read may be what no longer holds
+                asked_for = user_id
+            else:
+                if (members := found[0]["members"]) is not None:
+                    self.members.learn(tenant_id, map(str, members))
+                if asked_for is None or self.members.has(tenant_id, user_id):
+                    return found, True
+                if fresh:
+                    return found, False
+            fresh = True
