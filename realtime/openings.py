@@ -30,7 +30,7 @@ class Openings:
         self._told += 1
         self.members.doubt()
 
-    async def read(
+    async def read(  # noqa: PLR0913 - two facts of the caller's that only it knows
         self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, known: bool, fresh: bool
     ) -> tuple[list[Record], bool]:
         """Return what the channels' streams open with, and whether this user is a member.

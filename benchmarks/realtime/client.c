@@ -41,6 +41,7 @@
 typedef long long i64;
 
 enum { IDLE, CONNECTING, HEADERS, BODY, DEAD };
+#define LEAP (1 << 20) /* realtime/tear.py */
 enum { SIZE, DATA, AFTER, LAST };
 
 struct stream {
@@ -61,7 +62,7 @@ static int max_opening = 64, rcvbuf, reconnect, use_crc, per_source = 20000;
 
 #define BUCKETS 200000 /* of 0.1 ms */
 static uint32_t histogram[BUCKETS];
-static i64 deliveries, bytes_in, beats, gaps, lost, doubled, reordered, bad_ids, ended, resets, unreachable, refused[600], timed;
+static i64 deliveries, bytes_in, beats, gaps, leaps, lost, doubled, reordered, bad_ids, ended, resets, unreachable, refused[600], timed;
 static i64 latency_max, named_open, named_end, named_drain, ready, reconnects;
 static char violations[32][240];
 static int violation_count;
@@ -186,7 +187,9 @@ static void dispatch(struct stream *s) {
             if (s->seq == s->last) doubled++;
             else reordered++;
         } else {
-            if (s->last >= 0 && s->seq > s->last + 1) {
+            if (s->last >= 0 && s->seq - s->last > LEAP) {
+                leaps++; /* the database has crashed; whether anything is missing, the dump tells */
+            } else if (s->last >= 0 && s->seq > s->last + 1) {
                 violation(s, "gap", s->seq);
                 gaps++;
                 lost += s->seq - s->last - 1;
@@ -364,11 +367,11 @@ static void print_stats(void) {
         behind += want && !streams[i].stalled && streams[i].last < want[streams[i].visit];
     }
     printf("{\"streams\":%d,\"ready\":%lld,\"dead\":%d,\"deliveries\":%lld,\"bytes\":%lld,\"heartbeats\":%lld,"
-           "\"gaps\":%lld,\"lost\":%lld,\"doubled\":%lld,\"reordered\":%lld,\"bad_ids\":%lld,\"ended\":%lld,"
+           "\"gaps\":%lld,\"leaps\":%lld,\"lost\":%lld,\"doubled\":%lld,\"reordered\":%lld,\"bad_ids\":%lld,\"ended\":%lld,"
            "\"resets\":%lld,\"unreachable\":%lld,\"reconnects\":%lld,\"named_open\":%lld,\"named_end\":%lld,\"named_drain\":%lld,"
            "\"lowest\":%lld,\"behind\":%d,\"timed\":%lld,\"p50\":%.2f,\"p95\":%.2f,\"p99\":%.2f,\"max\":%.2f,"
            "\"refused\":{",
-           count, ready, dead, deliveries, bytes_in, beats, gaps, lost, doubled, reordered, bad_ids, ended, resets,
+           count, ready, dead, deliveries, bytes_in, beats, gaps, leaps, lost, doubled, reordered, bad_ids, ended, resets,
            unreachable, reconnects, named_open, named_end, named_drain, low, behind, timed, quantile(.5), quantile(.95),
            quantile(.99), latency_max / 1000.0);
     const char *comma = "";

@@ -2,7 +2,7 @@
 
 Real processes: a durable stack, a gateway that listens by way of a proxy, many writers, and subscribers in the C client
 that resume by Last-Event-ID. Faults are drawn by the seed, one after the other, some while part of the subscribers are
-stalled. In the end every subscriber must have been given exactly 1..last of its visit, each document as the table has
+stalled. In the end every subscriber must have been given exactly what its visit holds, each document as the table has
 it (by crc32), and the table must hold all that was acknowledged. Exit code 1 when not.
 """
 

@@ -15,8 +15,9 @@ from playwright.async_api import async_playwright
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.clients.heard import Heard
 
-# Opens a stream with a URL and a token.
-Client: TypeAlias = Callable[[str, str], AbstractAsyncContextManager[Heard]]
+Token: TypeAlias = Callable[[], str]
+# Opens a stream with a URL and a token, which is made when everything else is ready.
+Client: TypeAlias = Callable[[str, Token], AbstractAsyncContextManager[Heard]]
 
 BROWSER = """(url) => {
     const source = new EventSource(url);
@@ -28,14 +29,14 @@ BROWSER = """(url) => {
 
 
 @asynccontextmanager
-async def browser(url: str, token: str) -> AsyncIterator[Heard]:
+async def browser(url: str, token: Token) -> AsyncIterator[Heard]:
     """Chromium's own EventSource, which sends a cookie and does not say with which status it was stopped."""
     heard = Heard("EventSource")
     origin = str(httpx.URL(url).copy_with(path="/"))
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=shutil.which(CHROMIUM), args=list(FLAGS))
         context = await chromium.new_context()
-        await context.add_cookies([{"name": "scopekit_session", "value": token, "url": origin}])
+        await context.add_cookies([{"name": "scopekit_session", "value": token(), "url": origin}])
         page = await context.new_page()
         await page.expose_function("tell", heard.tell)
         await page.goto(f"{origin}static/mark.svg")
@@ -48,9 +49,9 @@ def of_npm(script: Path) -> Client:
     """One of the scripts beside this file, copied to where its packages are installed."""
 
     @asynccontextmanager
-    async def run(url: str, token: str) -> AsyncIterator[Heard]:
+    async def run(url: str, token: Token) -> AsyncIterator[Heard]:
         heard = Heard(script.stem)
-        node = await asyncio.create_subprocess_exec("node", script, url, token, stdout=asyncio.subprocess.PIPE)
+        node = await asyncio.create_subprocess_exec("node", script, url, token(), stdout=asyncio.subprocess.PIPE)
         reading = asyncio.create_task(_read(node, heard))
         try:
             yield heard
@@ -70,10 +71,10 @@ async def _read(node: asyncio.subprocess.Process, heard: Heard) -> None:
 
 
 @asynccontextmanager
-async def httpx_sse(url: str, token: str) -> AsyncIterator[Heard]:
+async def httpx_sse(url: str, token: Token) -> AsyncIterator[Heard]:
     """`httpx-sse`, which leaves coming back to its user."""
     heard = Heard("httpx-sse")
-    reading = asyncio.create_task(_follow(url, token, heard))
+    reading = asyncio.create_task(_follow(url, token(), heard))
     try:
         yield heard
     finally:

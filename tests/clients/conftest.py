@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 INSTALL_SECONDS = 90.0
 
-OpenAll = Callable[[House, UUID, str], Awaitable[list[Heard]]]
+OpenAll = Callable[[House, UUID, clients.Token], Awaitable[list[Heard]]]
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -81,7 +81,7 @@ async def _install(directory: Path) -> None:
 
 @pytest.fixture
 async def open_all(scripts: Path) -> AsyncIterator[OpenAll]:
-    """Open a stream with each of the four clients at once."""
+    """Open a stream with each of the four clients at once, each with a token made when it is ready to."""
     require(CHROMIUM)
     kinds = (
         clients.browser,
@@ -91,7 +91,7 @@ async def open_all(scripts: Path) -> AsyncIterator[OpenAll]:
     )
     async with AsyncExitStack() as opened:
 
-        async def open_all(house: House, visit: UUID, token: str) -> list[Heard]:
+        async def open_all(house: House, visit: UUID, token: clients.Token) -> list[Heard]:
             url = f"{house.url}/v1/visits/{visit}/progress"
             return [await opened.enter_async_context(kind(url, token)) for kind in kinds]
 

@@ -1,6 +1,7 @@
 """Who gets a stream, who does not, and when one is taken away."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -186,6 +187,65 @@ async def test_a_removed_member_loses_his_streams(
             await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
             await watcher.until_closed()
     assert watcher.named("end")[0].json == {"reason": "revoked"}
+
+
+NOT_A_MEMBER = (403, "You are not a member of this tenant, or not any more; ask its owner.")
+
+
+@pytest.mark.parametrize("beside_another", [False, True])
+async def test_a_removed_members_token_opens_nothing_more(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, beside_another: bool
+) -> None:
+    """Resumed, afresh, by a ticket taken before, or polled: 403, also where a colleague's stream needs no query."""
+    colleague, ticket = uuid4(), (await ask_for_ticket(house, tenant, visit)).json()
+    await admin.execute("INSERT INTO memberships VALUES ($1, $2)", tenant.id, colleague)
+    headers = {"authorization": f"Bearer {tenant.token(sub=str(colleague))}"}
+    async with AsyncExitStack() as opened:
+        if beside_another:
+            other = await opened.enter_async_context(watch(house.url, path(visit), headers=headers))
+            await other.until(is_open)
+        async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+            await watcher.until(is_open)
+            await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
+            await watcher.until_closed()
+        many, page = f"/v1/progress?visit_id={visit}", f"/v1/visits/{visit}/events"
+        for address in (path(visit), f"{path(visit)}?last_event_id=0", ticket["url"], many, page):
+            answer = await get(house, address, {} if "ticket" in address else tenant.headers)
+            assert (answer.status_code, answer.json()["detail"]) == NOT_A_MEMBER, address
+        assert (await ask_for_ticket(house, tenant, visit)).status_code == 403
+        assert house.hub.stats()["streams"] == beside_another
+
+
+async def test_a_member_who_is_taken_back_has_streams_again(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """At once: what was known of the tenant's members is no reason to refuse."""
+    await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
+    assert (await get(house, path(visit), tenant.headers)).status_code == 403
+    await admin.execute("INSERT INTO memberships VALUES ($1, $2)", tenant.id, tenant.user_id)
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+
+
+async def test_who_may_not_watch_is_not_told_to_come_back(settings: Settings, tenant: Tenant, visit: UUID) -> None:
+    """Over the limit a member hears `busy`; a stranger is refused for good, on one visit or on many."""
+    stranger = {"authorization": f"Bearer {tenant.token(sub=str(uuid4()))}"}
+    async with open_house(settings, limits=Limits(per_user=0)) as house:
+        for address in (path(visit), f"/v1/progress?visit_id={visit}"):
+            assert (await get(house, address, stranger)).status_code == 403
+            assert (await get(house, address, tenant.headers)).status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/v1/visits/{}/progress", "/v1/progress?visit_id={}"])
+async def test_a_token_that_has_just_expired_opens_no_stream(
+    house: House, tenant: Tenant, visit: UUID, address: str
+) -> None:
+    """A single request has five seconds of leeway; a stream, which ends with its token, has none."""
+    late = {"authorization": f"Bearer {tenant.token(seconds=-1)}"}
+    answer = await get(house, address.format(visit), late)
+    assert (answer.status_code, "expired" in answer.json()["detail"]) == (401, True)
+    assert (await get(house, f"/v1/visits/{visit}/events", late)).status_code == 200
+    assert house.hub.stats()["streams"] == 0
 
 
 async def test_polling_gives_the_same_events_page_by_page(

@@ -114,7 +114,9 @@ async def test_a_visit_made_after_a_crash_begins_with_one(services: Services, db
     assert await insert(services, await make_visit(db, tenant), 2) == [1, 2]
 
 
-async def test_the_first_word_after_a_leap_waits_for_its_flush(services: Services, db: Database, tenant: Tenant) -> None:
+async def test_the_first_word_after_a_leap_waits_for_its_flush(
+    services: Services, db: Database, tenant: Tenant
+) -> None:
     """Were the leap itself lost in the next crash, the numbers after it would be given a second time."""
     visit = await make_visit(db, tenant)
     await lose(services, {visit: 1})
@@ -141,7 +143,7 @@ async def test_a_server_that_was_stopped_in_good_order_goes_on_counting(
 async def test_a_client_that_was_away_misses_nothing(
     house: House, services: Services, db: Database, tenant: Tenant, seen: int
 ) -> None:
-    """The table has long passed what it saw: it resumes where that still is, and is given a snapshot where it is not."""
+    """The table has long passed what it saw: it resumes where that still is, and has a snapshot where it is not."""
     visit = await make_visit(db, tenant)
     await insert(services, visit, 2)
     assert await lose(services, {visit: 2}) == {visit: [3, 4]}

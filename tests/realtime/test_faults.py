@@ -140,6 +140,23 @@ async def test_a_dead_but_open_listener_is_noticed(
     assert watcher.seqs == [1]
 
 
+async def test_a_member_removed_while_the_listener_is_away_loses_his_streams(
+    settings: Settings, services: Services, admin: Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """No word of it can come: the members are looked at together with the table."""
+    async with (
+        proxy_to(services.gateway_url) as proxy,
+        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
+        watch(house.url, path(visit), headers=tenant.headers) as watcher,
+    ):
+        await watcher.until(is_open)
+        proxy.cut()
+        await eventually(lambda: not house.hub.stats()["live"])
+        await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
+        await watcher.until_closed()
+    assert watcher.named("end")[0].json == {"reason": "revoked"}
+
+
 async def listening(house: House) -> None:
     """Wait until the house hears again."""
     await eventually(lambda: house.hub.stats()["live"])
@@ -158,7 +175,9 @@ async def test_a_lost_notification_is_made_good_by_the_next(
                 visit,
                 tenant.id,
             )
-            await admin.execute("INSERT INTO visit_streams (visit_id, tenant_id, last_seq) VALUES ($1, $2, 1)", visit, tenant.id)
+            await admin.execute(
+                "INSERT INTO visit_streams (visit_id, tenant_id, last_seq) VALUES ($1, $2, 1)", visit, tenant.id
+            )
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(2)
     assert watcher.seqs == [1, 2]

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -13,7 +13,7 @@ from config.settings import Settings
 from realtime.caps import Limits
 from store.pool import Connection, Database
 from tests.realtime.eventsource import EventStream
-from tests.realtime.house import House, open_house, tell
+from tests.realtime.house import House, make_visit, open_house, tell
 from tests.realtime.watcher import is_open, path, watch
 from tests.tenants import Tenant
 
@@ -44,14 +44,16 @@ def lent(house: House, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return times
 
 
-async def resumed(house: House, tenant: Tenant, visit: UUID, *, last_id: int, until: bytes) -> EventStream:
-    """Open a stream on a bare socket, which costs a test little, and read it up to a piece of its text."""
+async def resumed(
+    house: House, token: str, visit: UUID, *, last_id: int, until: bytes, opened: ExitStack
+) -> EventStream:
+    """Open a stream on a bare socket, which costs a test little, read it up to a piece of its text, and keep it open."""
     address = urlsplit(house.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    head = f"GET {path(visit)} HTTP/1.1\r\nhost: x\r\nauthorization: {tenant.headers['authorization']}\r\n"
+    head = f"GET {path(visit)} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
+    opened.callback(lambda: writer.transport.abort())  # its writer must live as long
     writer.write(f"{head}last-event-id: {last_id}\r\n\r\n".encode())
     received = await reader.readuntil(until) + await reader.readuntil(b"\r\n")
-    writer.transport.abort()
     stream = EventStream()
     stream.feed(received)
     return stream
@@ -62,12 +64,25 @@ def ids(stream: EventStream) -> list[int]:
     return [int(message.id) for message in stream.messages if message.event == "message"]
 
 
-async def storm(house: House, tenant: Tenant, visit: UUID, last: int, *, spread: int) -> list[EventStream]:
+async def storm(
+    house: House, tokens: list[str], visits: list[UUID], last: int, *, spread: int = 1
+) -> list[EventStream]:
     """Let all clients resume at once, after one of `spread` events, and read up to the last one."""
     text = f'"seq":{last},'.encode()
-    coming = (resumed(house, tenant, visit, last_id=10 + n % spread, until=text) for n in range(CLIENTS))
-    async with asyncio.timeout(30):
-        return await asyncio.gather(*coming)
+    with ExitStack() as opened:
+        coming = (
+            resumed(
+                house,
+                tokens[n % len(tokens)],
+                visits[n % len(visits)],
+                last_id=10 + n % spread,
+                until=text,
+                opened=opened,
+            )
+            for n in range(CLIENTS)
+        )
+        async with asyncio.timeout(30):
+            return await asyncio.gather(*coming)
 
 
 async def test_a_storm_of_resumes_costs_two_queries_a_visit(
@@ -76,8 +91,23 @@ async def test_a_storm_of_resumes_costs_two_queries_a_visit(
     """Nobody watched when two hundred come back: may they, and what have they missed, is asked once for all."""
     await tell(db, tenant, visit, *["a.b"] * 30)
     lent.clear()
-    streams = await storm(house, tenant, visit, 30, spread=1)
+    streams = await storm(house, [tenant.token()], [visit], 30)
     assert len(lent) <= 2
+    assert [ids(stream) for stream in streams] == [list(range(11, 31))] * CLIENTS
+
+
+async def test_a_storm_of_many_users_is_not_asked_about_one_by_one(
+    house: House, db: Database, admin: Any, tenant: Tenant, lent: list[None]
+) -> None:
+    """Forty users and four visits: whose visit it is, what was missed and who is a member are two queries a visit."""
+    users = [uuid4() for _ in range(40)]
+    await admin.executemany("INSERT INTO memberships VALUES ($1, $2)", [(tenant.id, user) for user in users])
+    visits = [await make_visit(db, tenant) for _ in range(4)]
+    for visit in visits:
+        await tell(db, tenant, visit, *["a.b"] * 30)
+    lent.clear()
+    streams = await storm(house, [tenant.token(sub=str(user)) for user in users], visits, 30)
+    assert len(lent) <= 2 * len(visits)
     assert [ids(stream) for stream in streams] == [list(range(11, 31))] * CLIENTS
 
 
@@ -90,7 +120,7 @@ async def test_a_storm_beside_a_watcher_needs_no_query(
         await tell(db, tenant, visit, *["a.b"] * 30)
         await first.until_seq(30)
         lent.clear()
-        streams = await storm(house, tenant, visit, 30, spread=2)
+        streams = await storm(house, [tenant.token()], [visit], 30, spread=2)
     assert len(lent) == 0
     assert [ids(stream) for stream in streams] == [list(range(11 + n % 2, 31)) for n in range(CLIENTS)]
 
