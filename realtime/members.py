@@ -1,4 +1,4 @@
-"""Who belongs to the tenants whose streams were opened lately, so that a storm of resumes need not ask for each user."""
+"""Who belongs to the tenants whose streams were opened lately: a storm of resumes need not ask for each user."""
 
 from collections.abc import Iterable
 

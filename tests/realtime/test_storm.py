@@ -1,8 +1,8 @@
 """Many who come back at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -44,14 +44,21 @@ def lent(house: House, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return times
 
 
+@contextmanager
+def aborted(writer: asyncio.StreamWriter) -> Iterator[None]:
+    """Hang up at the end of the block."""
+    yield
+    writer.transport.abort()
+
+
 async def resumed(
     house: House, token: str, visit: UUID, *, last_id: int, until: bytes, opened: ExitStack
 ) -> EventStream:
-    """Open a stream on a bare socket, which costs a test little, read it up to a piece of its text, and keep it open."""
+    """Open a stream on a bare socket, which costs a test little, read up to a piece of text, and keep it open."""
     address = urlsplit(house.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = f"GET {path(visit)} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n"
-    opened.callback(lambda: writer.transport.abort())  # its writer must live as long
+    opened.enter_context(aborted(writer))
     writer.write(f"{head}last-event-id: {last_id}\r\n\r\n".encode())
     received = await reader.readuntil(until) + await reader.readuntil(b"\r\n")
     stream = EventStream()
