@@ -46,6 +46,8 @@ _COUNTERS = {
     "healed": ("gaps_healed", "Holes in what was heard, filled from the table."),
     "reconnects": ("listener_reconnects", "Times the listener came back."),
     "slow": ("streams_slow_closed", "Streams closed because their reader did not keep up."),
+    "vanished": ("streams_vanished", "Streams closed because their reader acknowledged nothing for a heartbeat."),
+    "superseded": ("events_superseded", "Progress left out for slow readers because later progress said it all."),
     "malformed": ("notifications_malformed", "Notifications that no trigger of ours has sent, dropped."),
 }
 _GAUGES = {

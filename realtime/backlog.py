@@ -15,12 +15,13 @@ PIECE_BYTES = 32 * 1024
 class Backlog:
     """Events that wait for a reader, by reference: the bytes are the ones everybody shares."""
 
-    __slots__ = ("_bytes", "_events", "_limit")
+    __slots__ = ("_bytes", "_events", "_limit", "superseded")
 
     def __init__(self, limit: int = BACKLOG_BYTES) -> None:
         self._events: list[Event] = []
         self._bytes = 0
         self._limit = limit
+        self.superseded = 0  # how many were left out
 
     def __len__(self) -> int:
         return len(self._events)
@@ -56,5 +57,6 @@ class Backlog:
                 kept.append(event)
                 seen.add(key)
         kept.reverse()
+        self.superseded += len(self._events) - len(kept)
         self._events = kept
         self._bytes = sum(len(event.document) for event in kept)

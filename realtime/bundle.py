@@ -31,7 +31,7 @@ class Leg(Subscriber):
 
     __slots__ = ("bundle", "position")
 
-    def __init__(self, channel: Channel, bundle: "Bundle", on_end: Callable[[Subscriber, bool], None]) -> None:
+    def __init__(self, channel: Channel, bundle: "Bundle", on_end: Callable[[Subscriber], None]) -> None:
         stream = bundle.stream
         super().__init__(
             channel,

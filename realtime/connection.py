@@ -15,8 +15,9 @@ UNHEARD_BYTES = 64 * 1024
 class ConnectionSink(asyncio.Protocol):
     """Writes chunks of HTTP/1.1 straight to the transport. The response's head has been sent before.
 
-    `patience_s` is how long the kernel waits for a client to acknowledge what was sent before it gives it up: a client
-    that vanished without a word is noticed by its heartbeats, not after the quarter of an hour TCP would take.
+    `patience_s` is how long the kernel waits for a client to acknowledge what was sent before it gives it up. With one
+    heartbeat of it, a client that vanished without a word is gone two heartbeats later: one at most until something is
+    sent to it, and one of silence. TCP alone would take a quarter of an hour.
     """
 
     __slots__ = ("_patience_s", "_paused", "_subscriber", "_transport", "_unheard")
@@ -71,6 +72,6 @@ class ConnectionSink(asyncio.Protocol):
         self._paused = False
         self._subscriber.writable()
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        """Forget the stream."""
-        self._subscriber.lost()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the stream; a timeout is the kernel's, see above."""
+        self._subscriber.lost(vanished=isinstance(exc, TimeoutError))

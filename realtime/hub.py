@@ -50,7 +50,10 @@ HEARTBEAT_SECONDS = 30.0
 TICK_SECONDS = 0.5
 # From milliseconds, which is the promise, to where somebody must have been woken.
 BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-COUNTED = ("opened", "events", "deliveries", "bytes", "replays", "replayed", "slow", "malformed")
+COUNTED = (
+    *("opened", "events", "deliveries", "bytes", "replays", "replayed"),
+    *("slow", "vanished", "superseded", "malformed"),
+)
 
 # After a drain's window, for readers who are still owed something.
 LAST_SECONDS = 0.5
@@ -364,13 +367,15 @@ class Hub:
             channel = self.channels[visit_id] = Channel(visit_id)
         return channel
 
-    def _forget(self, subscriber: Subscriber, slow: bool) -> None:  # noqa: FBT001 - a callback's one fact
+    def _forget(self, subscriber: Subscriber) -> None:
         self._wheel.discard(subscriber)
         self._caps.give_back(subscriber.tenant_id, subscriber.user_id)
-        self._counts["slow"] += slow
-        self._leave(subscriber, slow)
+        self._counts["slow"] += subscriber.slow
+        self._counts["vanished"] += subscriber.vanished
+        self._counts["superseded"] += subscriber.superseded
+        self._leave(subscriber)
 
-    def _leave(self, subscriber: Subscriber, _slow: bool) -> None:  # noqa: FBT001 - as above
+    def _leave(self, subscriber: Subscriber) -> None:
         channel = subscriber.channel
         channel.members.discard(subscriber)
         if not channel.members and self.channels.get(channel.visit_id) is channel:

@@ -48,7 +48,7 @@ class ProgressStream:
         offer = scope.get("extensions", {}).get(EXTENSION)
         if offer is None:
             return False
-        sink = ConnectionSink(self._subscriber, patience_s=2 * self._hub.heartbeat_s)
+        sink = ConnectionSink(self._subscriber, patience_s=self._hub.heartbeat_s)
         if not offer["take"](sink):
             return False
         self._join(sink)

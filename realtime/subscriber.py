@@ -44,8 +44,11 @@ class Subscriber:
         "ended",
         "expires_at",
         "slot",
+        "slow",
+        "superseded",
         "tenant_id",
         "user_id",
+        "vanished",
     )
 
     def __init__(
@@ -55,13 +58,16 @@ class Subscriber:
         tenant_id: str,
         user_id: str,
         expires_at: float,
-        on_end: "Callable[[Subscriber, bool], None]",
+        on_end: "Callable[[Subscriber], None]",
     ) -> None:
         self.channel = channel
         self.tenant_id = tenant_id
         self.user_id = user_id
         self.expires_at = expires_at
         self.ended = False
+        self.slow = False
+        self.vanished = False
+        self.superseded = 0  # events it was not given because a later one said it all
         self.slot = 0
         self._on_end = on_end
         self._sink: Sink | None = None
@@ -103,7 +109,7 @@ class Subscriber:
     def writable(self) -> None:
         """Go on where the sink asked to stop."""
         self._stalled = False
-        backlog, self._backlog = self._backlog, None
+        backlog = self._put_down_backlog()
         while backlog and not self.ended:
             if not self._write(Chunk(backlog.take())):
                 self._backlog = backlog
@@ -126,17 +132,19 @@ class Subscriber:
 
     def cut_off(self) -> None:
         """End the stream of a reader that does not keep up; it resumes from the table."""
-        self._close(slow=True)
+        self.slow = not self.ended
+        self._close()
         if self._sink is not None:
             self._sink.abort()
 
-    def lost(self) -> None:
-        """Forget a stream whose client is gone; harmless when it has ended."""
-        self._close(slow=False)
+    def lost(self, *, vanished: bool = False) -> None:
+        """Forget a stream whose client is gone, with a word or without; harmless when it has ended."""
+        self.vanished = vanished and not self.ended
+        self._close()
 
     def abort(self) -> None:
         """Drop the stream with its connection, at once."""
-        self._close(slow=False)
+        self._close()
         if self._sink is not None:
             self._sink.abort()
 
@@ -150,12 +158,19 @@ class Subscriber:
 
     def _finish(self, farewell: bytes) -> None:
         assert self._sink is not None  # noqa: S101 - only a live stream is finished
-        self._close(slow=False)
+        self._close()
         self._sink.finish(Chunk(farewell))
 
-    def _close(self, *, slow: bool) -> None:
+    def _put_down_backlog(self) -> Backlog | None:
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            self.superseded += backlog.superseded
+            backlog.superseded = 0
+        return backlog
+
+    def _close(self) -> None:
         if not self.ended:
             self.ended = True
-            self._backlog = None
+            self._put_down_backlog()
             self.channel.leave(self)
-            self._on_end(self, slow)
+            self._on_end(self)

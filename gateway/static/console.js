@@ -111,7 +111,6 @@ function setUpButtons() {
   byId("ask-estimate").addEventListener("click", () => desk?.askForEstimate());
   byId("run-again").addEventListener("click", () => desk?.askForEstimate());
   pressTwice(byId("run-cancel"), "Really stop?", () => desk?.cancel());
-  addEventListener("hashchange", openNamed);
   addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording) && event.preventDefault());
 }
 
@@ -123,6 +122,7 @@ async function start() {
     const me = await call("GET", "/v1/me");
     byId("tenant-name").textContent = me.tenant.name;
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
+    addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
     await Promise.all([list.refresh(), openNamed()]);
   } catch (error) {
     showProblem(error, "Not started");

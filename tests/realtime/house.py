@@ -43,9 +43,14 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings, *, writer: str = "connection", tls: tuple[Path, Path] | None = None, **hub_options: Any
+    settings: Settings,
+    *,
+    writer: str = "connection",
+    tls: tuple[Path, Path] | None = None,
+    listener: socket.socket | None = None,
+    **hub_options: Any,
 ) -> AsyncIterator[House]:
-    """Serve the routes of gateway/progress.py until the block is left.
+    """Serve the routes of gateway/progress.py until the block is left, on a socket that is bound if it is given.
 
     With the writer `connection` streams are handed over, as in production; with `asgi` they run over plain `send()`.
     """
@@ -53,7 +58,12 @@ async def open_house(
         _database(settings) as db,
         JobQueue.open(settings) as queue,
         Hub.open(settings, db, **hub_options) as hub,
-        _serve(_app(settings, _context(settings, db, queue, hub)), writer, tls) as (url, server),
+        _serve(
+            _app(settings, _context(settings, db, queue, hub)),
+            writer,
+            tls,
+            listener or socket.create_server(("127.0.0.1", 0)),
+        ) as (url, server),
     ):
         yield House(url, hub, server)
         await hub.stop()  # so that uvicorn has nothing to wait for
@@ -122,8 +132,9 @@ def _app(settings: Settings, context: Context) -> Starlette:
 
 
 @asynccontextmanager
-async def _serve(app: Starlette, writer: str, tls: tuple[Path, Path] | None) -> AsyncIterator[tuple[str, Server]]:
-    listener = socket.create_server(("127.0.0.1", 0))
+async def _serve(
+    app: Starlette, writer: str, tls: tuple[Path, Path] | None, listener: socket.socket
+) -> AsyncIterator[tuple[str, Server]]:
     # A stalled reader's socket is full after some KB, not after the megabytes loopback would take.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
     certificate, key = tls or (None, None)
@@ -141,7 +152,8 @@ async def _serve(app: Starlette, writer: str, tls: tuple[Path, Path] | None) -> 
     serving = asyncio.create_task(server._serve([listener]))
     try:
         await eventually(lambda: server.started)
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}", server
+        host, port = listener.getsockname()
+        yield f"{'https' if tls else 'http'}://{host}:{port}", server
     finally:
         server.should_exit = True
         async with asyncio.timeout(10):

@@ -55,6 +55,7 @@ async def test_what_streams_do_is_counted(
     wanted = {"streams_open": 2, "streams_opened_total": 2, "visits_watched": 1, "events_heard_total": 2}
     wanted |= {"stream_deliveries_total": 4, "stream_replays_total": 1, "events_replayed_total": 2}
     wanted |= {"listener_reconnects_total": 1, "listener_live": 1, "draining": 0, "streams_slow_closed_total": 0}
+    wanted |= {"streams_vanished_total": 0, "events_superseded_total": 0}
     wanted |= {"event_latency_seconds_count": 2, "event_latency_seconds_bucket+Inf": 2}
     assert {name: told[name] for name in wanted} == wanted
     sizes = [len(f"id: {m.id}\ndata: {m.data}\n\n") for watcher in (one, two) for m in watcher.events]

@@ -3,15 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from realtime.events import Event, Mention, parse
+from realtime import wire
+from realtime.events import Event, Mention, parse, parse_row
 from store import events, tickets
 from store.pool import Database
+from tests.realtime.eventsource import EventStream
 from tests.realtime.house import make_visit, tell
 from tests.stack import Services
 from tests.tenants import Tenant
@@ -145,6 +150,42 @@ async def test_any_payload_is_stored_and_read_back_as_it_was(
     stored = await admin.fetchval("SELECT payload::text FROM processing_events WHERE visit_id = $1", visit)
     assert f'"payload":{stored},' in row["document"]
     assert json.loads(stored) == payload
+
+
+TEXT = st.text() | st.sampled_from(
+    ["\r", "\n\n", "\r\n", "data: x\n\nid: 9\n", "\\u0000", "\u2028", "👷🏽\u200d♀️", "\ufeff"]
+)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@hypothesis.settings(max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@given(payloads=st.lists(st.dictionaries(TEXT, JSON, max_size=4), min_size=1, max_size=4), huge=st.integers(0, 3))
+async def test_any_payload_comes_whole_from_the_insert_to_an_eventsource(
+    db: Database, tenant: Tenant, visit: UUID, ear: Ear, payloads: list[dict[str, Any]], huge: int
+) -> None:
+    """No insert fails, and live or from the table its frame is one message: as many, in order, what was stored."""
+    payloads[huge % len(payloads)]["text"] = "ümlaut 📐\r\n" * 8_000  # more than 100 KB
+    last = 0
+    for payload in payloads:
+        last = await tell(db, tenant, visit, "a.b", payload=payload)
+    words = [await ear.next_of(visit) for _ in payloads]
+    async with db.as_system() as conn:
+        rows = await events.after(conn, visit, last - len(payloads))
+    frames = [wire.frame(parse_row(row["document"])) for row in rows]
+    assert [word.seq for word in words] == [row["seq"] for row in rows]
+    assert [wire.frame(word) for word in words if isinstance(word, Event)] == [
+        frame for word, frame in zip(words, frames, strict=True) if isinstance(word, Event)
+    ]
+    stream = EventStream()
+    stream.feed(b"".join(frames))
+    assert [message.id for message in stream.messages] == [str(row["seq"]) for row in rows]
+    assert [message.json["payload"] for message in stream.messages] == [
+        events.storable(payload) for payload in payloads
+    ]
 
 
 @pytest.mark.parametrize("character", ["a", "é", "👷"], ids=["1 byte", "2 bytes", "4 bytes"])
