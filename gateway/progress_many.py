@@ -102,7 +102,7 @@ async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Ans
         found = require_member(await context.hub.openings(*who, channels, snapshot=True, fresh=True))
         if _reached(positions, found):
             return _begun(context, bundle, found, positions or [], recovered=True)
-    return await _afresh(context, principal, bundle, found)
+    return await afresh(context, principal, bundle, found)
 
 
 def _reached(positions: list[int] | None, found: list[Record]) -> bool:
@@ -113,7 +113,8 @@ def _reached(positions: list[int] | None, found: list[Record]) -> bool:
     )
 
 
-async def _afresh(context: Context, principal: Principal, bundle: Bundle, found: list[Record]) -> BundleStream:
+async def afresh(context: Context, principal: Principal, bundle: Bundle, found: list[Record]) -> BundleStream:
+    """Begin a stream with a snapshot of each visit; only the last has an id."""
     payloads = await _payloads(context, principal, found)
     stream = _begun(context, bundle, found, [row["last_seq"] for row in found], recovered=False)
     now = datetime.now(UTC)

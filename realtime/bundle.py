@@ -18,10 +18,10 @@ _CURSOR = re.compile(r"([0-9a-f]{8}):([0-9]{1,19}(?:\.[0-9]{1,19})*)")
 class Bundled(Event):
     """An event with the cursor that stands for it and for all before it, of every visit."""
 
-    cursor: bytes
+    cursor: bytes | None
 
     @property
-    def mark(self) -> bytes:
+    def mark(self) -> bytes | None:
         """What its message has for an id."""
         return self.cursor
 
@@ -42,6 +42,11 @@ class Leg(Subscriber):
         )
         self.bundle = bundle
         self.position = 0
+
+    @property
+    def is_level(self) -> bool:
+        """Whether there is nothing that it has not been given."""
+        return self.channel.is_level(self)
 
     def go_live(self, _sink: Sink) -> None:
         """Nothing: the bundle's own stream has begun to write."""
@@ -75,9 +80,13 @@ class Bundle(Channel):
         self.legs: list[Leg] = []
 
     @property
-    def cursor(self) -> bytes:
+    def cursor(self) -> bytes | None:
         """Where the stream stands: `NAME:SEQ.SEQ...`, of the list of visits and of each in the order of their ids."""
         return f"{self._name}:{'.'.join(str(leg.position) for leg in self.legs)}".encode()
+
+    def add(self, leg: Leg) -> None:
+        """Take a leg."""
+        self.legs.append(leg)
 
     def mark(self, leg: Leg, events: Sequence[Event]) -> list[Event]:
         """Move a leg on over these events, each of which gets the cursor that follows it."""

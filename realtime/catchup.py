@@ -39,7 +39,7 @@ class Relay(Protocol):
         """Return whose streams are open, as (tenant, user)."""
 
     def doubt(self) -> None:
-        """Trust nothing that was known of members: word of a removal may have been missed."""
+        """Trust nothing that was known without the table: word of it may have been missed."""
 
     def remove(self, tenant_id: str, user_id: str) -> None:
         """End the streams of a user who is no member."""

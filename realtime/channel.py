@@ -127,6 +127,10 @@ class Channel:
             self._live.add(subscriber)
             self._end_if_over()
 
+    def is_level(self, subscriber: Subscriber) -> bool:
+        """Whether a subscriber has been given all that is known to exist."""
+        return subscriber in self._live and not self._fresh and not self.gap
+
     def leave(self, subscriber: Subscriber) -> None:
         """Give a subscriber no more events; harmless when it gets none."""
         self._live.discard(subscriber)

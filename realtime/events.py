@@ -46,7 +46,7 @@ class Event:
     document: bytes
 
     @property
-    def mark(self) -> int | bytes:
+    def mark(self) -> int | bytes | None:
         """What its message has for an id."""
         return self.seq
 

@@ -79,7 +79,7 @@ class History:
             return await events.openings(conn, UUID(tenant_id), user, visit_ids, snapshot=snapshot)
 
     async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
-        """Return (visit_id, last_seq, job_event, enabled, torn_after) of the visits that exist, as it is now.
+        """Return what `store.events.heads` tells of the visits that exist, as it is now.
 
         Raises `Unavailable` when the database does not answer in time.
         """

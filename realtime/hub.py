@@ -38,9 +38,11 @@ from realtime.events import EndReason, Event, Malformed, Mention, parse, visit_o
 from realtime.feed import Feed
 from realtime.histogram import Histogram
 from realtime.history import History
+from realtime.lookout import Lookout
 from realtime.openings import Openings
 from realtime.subscriber import Sink, Subscriber
 from realtime.wheel import Wheel
+from realtime.wide import Wide
 from store.pool import Database, Record
 
 _log = get_logger(__name__)
@@ -84,6 +86,7 @@ class Hub:
         self._openings = Openings(self._history)
         self._catch_up = CatchUp(self, self._history)
         self._feed = Feed(db, listen_url, self._catch_up, heard=self._heard, told=self._told)
+        self._lookout = Lookout(self, self._history)
         self._tick_s = tick_s
         self._wheel: Wheel[Subscriber] = Wheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
         self._tick: asyncio.TimerHandle | None = None
@@ -119,6 +122,7 @@ class Hub:
             subscriber.abort()
         await self._feed.stop()
         await self._catch_up.close()
+        await self._lookout.close()
         await self._history.close()
 
     async def drain(self, window_s: float) -> None:
@@ -170,7 +174,7 @@ class Hub:
         if self._refuses(tenant_id, user_id):
             return None
         subscriber = Subscriber(
-            self._channel(visit_id), tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
+            self.channel(visit_id), tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
         )
         subscriber.channel.members.add(subscriber)
         self._wheel.add(subscriber)
@@ -183,15 +187,25 @@ class Hub:
         if self._refuses(tenant_id, user_id):
             return None
         bundle = Bundle(visit_ids)
-        bundle.stream = Subscriber(
-            bundle, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
-        )
-        self._wheel.add(bundle.stream)
+        self._admit(bundle, tenant_id, user_id, expires_at)
         for visit_id in visit_ids:
-            leg = Leg(self._channel(visit_id), bundle, self._leave)
-            leg.channel.members.add(leg)
-            bundle.legs.append(leg)
+            self._stand(self.channel(visit_id), bundle)
         return bundle
+
+    def subscribe_tenant(self, *, tenant_id: str, user_id: str, expires_at: float) -> Wide | None:
+        """Admit one stream of all visits of a tenant, as `subscribe` does; None also while NOTIFY does not arrive."""
+        if not self._feed.live or self._refuses(tenant_id, user_id):
+            return None
+        wide = Wide(self._lookout.discard)
+        self._admit(wide, tenant_id, user_id, expires_at)
+        self._lookout.add(wide)
+        return wide
+
+    def step_in(self, channel: Channel, wide: Wide, position: int) -> Leg:
+        """Give a tenant-wide stream a place in a channel, at a position that it has reached."""
+        leg = self._stand(channel, wide)
+        leg.position = position
+        return leg
 
     def knows(self, channel: Channel, tenant_id: str, user_id: str) -> bool:
         """Whether this user may watch, as its tenant's others do, and where the channel stands: no need to ask.
@@ -219,8 +233,7 @@ class Hub:
             return None
         for channel, row in zip(channels, found, strict=True):
             if row["enabled"] and row["visible"]:
-                channel.establish(row["last_seq"], row["job_event"], row["torn_after"])
-                self._catch_up.heal(channel)
+                self.begin(channel, row)
                 channel.tenant_id = tenant_id
         return found
 
@@ -251,6 +264,32 @@ class Hub:
         for leg in bundle.legs:
             self._pass_on(leg.channel)
         bundle.begin(sink)
+        if isinstance(bundle, Wide):
+            self._lookout.went_live(bundle)
+
+    def join_leg(self, leg: Leg, sink: Sink) -> None:
+        """Make a leg live that has everything up to its position."""
+        self._pass_on(leg.channel)
+        leg.channel.join(leg, sink, leg.position)
+
+    # Channels: there from the first who watches to the last.
+
+    def channel(self, visit_id: str) -> Channel:
+        """Return a visit's channel, which collects from now on."""
+        channel = self.channels.get(visit_id)
+        if channel is None:
+            channel = self.channels[visit_id] = Channel(visit_id)
+        return channel
+
+    def release(self, channel: Channel) -> None:
+        """Let a channel go that nobody watches; harmless when somebody does."""
+        if not channel.members and self.channels.get(channel.visit_id) is channel:
+            del self.channels[channel.visit_id]
+
+    def begin(self, channel: Channel, row: Record) -> None:
+        """Let a channel begin where the table stands."""
+        channel.establish(row["last_seq"], row["job_event"], row["torn_after"])
+        self._catch_up.heal(channel)
 
     # What the feed and the catch-up tell.
 
@@ -270,8 +309,9 @@ class Hub:
         return list({(subscriber.tenant_id, subscriber.user_id) for subscriber in self._wheel.all()})
 
     def doubt(self) -> None:
-        """Trust nothing that was known of members: word of a removal may have been missed."""
+        """Trust nothing that was known without the table: word of it may have been missed."""
         self._openings.doubt()
+        self._lookout.doubt(self._feed.reconnects)
 
     def remove(self, tenant_id: str, user_id: str) -> None:
         """End the streams of a user who is no member."""
@@ -287,6 +327,8 @@ class Hub:
             subscriber.end(wire.retry(self.retry_ms()))
 
     def _heard(self, notification: str) -> None:
+        if self._lookout.watches:
+            self._lookout.sight(notification)
         channel = self.channels.get(visit_of(notification))
         if channel is None:
             return
@@ -304,8 +346,9 @@ class Hub:
 
     def _told(self, word: dict[str, str]) -> None:
         match word:
-            case {"kind": "flags"}:
+            case {"kind": "flags", "tenant_id": tenant_id}:
                 self._openings.flags_changed()
+                self._lookout.flags_changed(tenant_id)
                 for channel in self.channels.values():
                     channel.tenant_id = None
                 self._feed.look()
@@ -361,11 +404,17 @@ class Hub:
             self.refusals[refusal] += 1
         return refusal is not None
 
-    def _channel(self, visit_id: str) -> Channel:
-        channel = self.channels.get(visit_id)
-        if channel is None:
-            channel = self.channels[visit_id] = Channel(visit_id)
-        return channel
+    def _admit(self, bundle: Bundle, tenant_id: str, user_id: str, expires_at: float) -> None:
+        bundle.stream = Subscriber(
+            bundle, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
+        )
+        self._wheel.add(bundle.stream)
+
+    def _stand(self, channel: Channel, bundle: Bundle) -> Leg:
+        leg = Leg(channel, bundle, self._leave)
+        channel.members.add(leg)
+        bundle.add(leg)
+        return leg
 
     def _forget(self, subscriber: Subscriber) -> None:
         self._wheel.discard(subscriber)
@@ -378,5 +427,4 @@ class Hub:
     def _leave(self, subscriber: Subscriber) -> None:
         channel = subscriber.channel
         channel.members.discard(subscriber)
-        if not channel.members and self.channels.get(channel.visit_id) is channel:
-            del self.channels[channel.visit_id]
+        self.release(channel)

@@ -30,7 +30,7 @@ async def after(conn: Connection, visit_id: UUID, position: int, limit: int = 50
 
 
 async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
-    """Return (visit_id, last_seq, job_event, enabled, torn_after) of the visits that exist."""
+    """Return (visit_id, tenant_id, last_seq, job_event, enabled, torn_after) of the visits that exist."""
     return await conn.fetch(SQL.heads, visit_ids)
 
 
@@ -44,6 +44,11 @@ async def openings(
     taken up to there. With a user, the first has the tenant's `members` too: 500 at most, this one if it is one.
     """
     return await conn.fetch(SQL.openings, tenant_id, user_id, visit_ids, snapshot)
+
+
+async def at_work(conn: Connection, limit: int) -> list[UUID]:
+    """Return the visits of the request's tenant that have a job waiting or running, the newest first."""
+    return [row["visit_id"] for row in await conn.fetch(SQL.at_work, limit)]
 
 
 async def strangers(conn: Connection, tenant_ids: Sequence[UUID], user_ids: Sequence[UUID]) -> list[Record]:

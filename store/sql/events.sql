@@ -8,13 +8,17 @@ SELECT seq, document FROM scopekit.events_after($1, $2, $3);
 
 -- name: heads
 -- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream, the latest tear.
-SELECT visit_id, last_seq, job_event, enabled, torn_after FROM scopekit.stream_heads($1);
+SELECT visit_id, tenant_id, last_seq, job_event, enabled, torn_after FROM scopekit.stream_heads($1);
 
 -- name: openings
 -- What streams are opened with: may this tenant have them, where do they stand, if $4 what the latest job has done, and
 -- if there is a user $2, who the tenant's members are.
 SELECT visit_id, enabled, visible, last_seq, torn_after, job_id, job_event, steps, members
 FROM scopekit.open_streams($1, $2, $3, $4);
+
+-- name: at_work
+-- The visits of the request's tenant that have a job waiting or running, the newest first.
+SELECT visit_id FROM ai_jobs WHERE status IN ('queued', 'running') ORDER BY created_at DESC LIMIT $1;
 
 -- name: strangers
 -- Which of these pairs of tenant and user are no members.

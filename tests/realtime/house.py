@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from config.settings import Settings
-from gateway import metrics, pages, progress, progress_many
+from gateway import metrics, pages, progress, progress_many, progress_tenant
 from gateway.app import _middleware
 from gateway.auth import Authenticator
 from gateway.context import Context
@@ -123,6 +123,7 @@ def _app(settings: Settings, context: Context) -> Starlette:
             *metrics.routes(),
             *progress.routes,
             *progress_many.routes,
+            *progress_tenant.routes,
             Mount("/static", StaticFiles(directory=pages._STATIC)),
         ],
         middleware=_middleware(settings),

@@ -1,0 +1,72 @@
+"""Progress of all visits of a tenant on one stream, for whoever runs the place."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from config.flags import Flag, is_on
+from gateway.auth import Principal, authenticate
+from gateway.context import context_of
+from gateway.progress import NO_MEMBER, require_member
+from gateway.progress_many import Answer, afresh
+from realtime.bundle_stream import BundleStream
+from realtime.stream import SoftRefusal
+from realtime.wide import Wide
+from store import events
+from store.errors import Forbidden
+
+MOST_SNAPSHOTS = 50
+_NO_VISIT = UUID(int=0)
+
+
+async def progress_tenant(request: Request) -> Answer:
+    """Stream what happens at every visit of the caller's tenant: `GET /v1/tenant/progress`, for owners, admins.
+
+    It begins with a snapshot of each visit that has a job waiting or running, at most the 50 newest. From then on each
+    event of any visit comes once and in the order of its visit. There are no ids, for there is no place in a whole
+    tenant's events to resume at: who comes back begins with snapshots again. So it is for a view of how things stand;
+    who must not miss an event watches its visit. `open` is as on a stream of several visits.
+    """
+    principal = await authenticate(request)
+    principal.require_unexpired()
+    if principal.role not in ("owner", "admin"):
+        raise Forbidden("All visits at once are for owners and admins of the tenant; watch visits by name.")
+    wide = context_of(request).hub.subscribe_tenant(
+        tenant_id=str(principal.tenant_id), user_id=str(principal.user_id), expires_at=principal.expires_at
+    )
+    try:
+        answer = await _opened(request, principal, wide)
+    except BaseException:
+        if wide is not None:
+            wide.stream.abort()
+        raise
+    if wide is not None and not isinstance(answer, BundleStream):
+        wide.stream.abort()
+    return answer
+
+
+async def _opened(request: Request, principal: Principal, wide: Wide | None) -> Answer:
+    """Open what was admitted; who may have it, and was not, is refused softly."""
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        gate = await events.gate(conn, _NO_VISIT)
+        at_work = await events.at_work(conn, MOST_SNAPSHOTS)
+    if not gate["member"]:
+        raise Forbidden(NO_MEMBER)
+    if not is_on(gate["flags"] or {}, Flag.PROGRESS):
+        return PlainTextResponse("SSE not enabled", 404)
+    if wide is None:
+        return SoftRefusal(context.hub.retry_ms(5_000))
+    channels = [context.hub.channel(str(visit_id)) for visit_id in at_work]
+    for channel in channels:
+        context.hub.step_in(channel, wide, 0)
+    found = []
+    if channels:
+        who = wide.stream.tenant_id, wide.stream.user_id
+        found = require_member(await context.hub.openings(*who, channels, snapshot=True, fresh=True))
+    return await afresh(context, principal, wide, found)
+
+
+routes = [Route("/v1/tenant/progress", progress_tenant)]
