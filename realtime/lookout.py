@@ -105,7 +105,8 @@ class Lookout:
 
     def went_live(self, wide: Wide) -> None:
         """Bring a stream what happened while it was opened."""
-        for visit_id, before in wide.sighted.items():
+        sighted, wide.sighted = wide.sighted, {}
+        for visit_id, before in sighted.items():
             self._reach(visit_id, before)
 
     def flags_changed(self, tenant_id: str) -> None:
@@ -173,7 +174,7 @@ class Lookout:
             return
         self._relay.begin(channel, row)
         for wide in wanted:
-            leg = self._relay.step_in(channel, wide, wide.sighted.pop(visit_id, before))
+            leg = self._relay.step_in(channel, wide, before)
             task = asyncio.create_task(self._join(wide, leg))
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)

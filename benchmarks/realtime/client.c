@@ -1,7 +1,8 @@
 /*
  * Opens many event streams from one thread and tells what came of them.
  *
- *   client STREAMS [--from SEQ] [--opening N] [--rcvbuf BYTES] [--reconnect] [--crc] [--per-source N]
+ *   client STREAMS [--from SEQ] [--opening N] [--rcvbuf BYTES] [--reconnect] [--next-port PORT] [--crc]
+ *          [--per-source N]
  *
  * STREAMS is a file with a line for each stream: port, path, header (may be empty) and visit number, by tabs. Orders
  * come on stdin, a line each, and each is answered with one line of JSON on stdout:
@@ -12,6 +13,7 @@
  *   stall A N       stop reading streams A to A+N-1;  drain A N  goes on
  *   mark S0 S1 ...  the seq that each visit has reached;  behind  counts the reading streams not yet there
  *   violations      the first 32 in words
+ *   returns         when each stream last had its answer after a reconnect, in ms since the epoch, in order of time
  *   dump            [visit, last, events, crc32 of all documents, connects] of each stream
  *   quit            end; the end of stdin is the same
  *
@@ -46,7 +48,7 @@ enum { SIZE, DATA, AFTER, LAST };
 
 struct stream {
     int fd, state, port, visit, stalled, chunked, part, connects, fresh;
-    i64 left, last, events, next_try, retry, id, seq, stamp;
+    i64 left, last, events, next_try, retry, id, seq, stamp, returned;
     int has_id, has_data, snapshot;
     uint32_t crc, crc_next;
     char name[16];
@@ -58,7 +60,7 @@ static struct stream *streams;
 static i64 *want;
 static int count, visits, epfd, opening, next_open, inflight, retrying;
 static i64 from = -1;
-static int max_opening = 64, rcvbuf, reconnect, use_crc, per_source = 20000;
+static int max_opening = 64, rcvbuf, reconnect, next_port, use_crc, per_source = 20000;
 
 #define BUCKETS 200000 /* of 0.1 ms */
 static uint32_t histogram[BUCKETS];
@@ -110,6 +112,7 @@ static void leave(struct stream *s, i64 wait_ms) {
     s->len = 0;
     if (reconnect && wait_ms >= 0) {
         s->state = IDLE;
+        if (next_port) s->port = next_port; /* as a load balancer would have it */
         s->next_try = now_us() + wait_ms * 1000;
         retrying++;
         reconnects++;
@@ -308,6 +311,7 @@ static int take_headers(struct stream *s, char *data, size_t size) {
     s->state = BODY;
     inflight--;
     ready++;
+    if (s->connects > 1) s->returned = now_us() / 1000;
     size_t rest = s->len - (end + 4 - s->line);
     char *copy = malloc(rest + 1);
     memcpy(copy, end + 4, rest);
@@ -404,6 +408,24 @@ static void print_violations(void) {
     puts("]");
 }
 
+static int by_time(const void *a, const void *b) {
+    i64 x = *(const i64 *)a, y = *(const i64 *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void print_returns(void) {
+    i64 *times = malloc((count + 1) * sizeof *times);
+    int n = 0;
+    if (!times) die("malloc");
+    for (int i = 0; i < count; i++)
+        if (streams[i].returned) times[n++] = streams[i].returned;
+    qsort(times, n, sizeof *times, by_time);
+    putchar('[');
+    for (int i = 0; i < n; i++) printf("%s%lld", i ? "," : "", times[i]);
+    puts("]");
+    free(times);
+}
+
 static void reset(void) {
     memset(histogram, 0, sizeof histogram);
     memset(refused, 0, sizeof refused);
@@ -437,6 +459,7 @@ static void obey(char *order) {
     else if (!strcmp(order, "reset")) reset();
     else if (!strcmp(order, "dump")) print_dump();
     else if (!strcmp(order, "violations")) print_violations();
+    else if (!strcmp(order, "returns")) print_returns();
     else if (sscanf(order, "stall %d %d", &a, &b) == 2) stall(a, b, 1);
     else if (sscanf(order, "drain %d %d", &a, &b) == 2) stall(a, b, 0);
     else if (!strncmp(order, "mark ", 5)) mark(order + 5);
@@ -492,6 +515,7 @@ int main(int argc, char **argv) {
     for (int i = 2; i < argc; i++) {
         i64 value = i + 1 < argc ? atoll(argv[i + 1]) : 0;
         if (!strcmp(argv[i], "--reconnect")) reconnect = 1;
+        else if (!strcmp(argv[i], "--next-port")) next_port = (int)value, i++;
         else if (!strcmp(argv[i], "--crc")) use_crc = 1;
         else if (!strcmp(argv[i], "--from")) from = value, i++;
         else if (!strcmp(argv[i], "--opening")) max_opening = (int)value, i++;

@@ -15,7 +15,7 @@ import asyncpg
 
 from benchmarks.realtime.keeper import Keeper
 from benchmarks.realtime.load import LoadClient
-from benchmarks.realtime.site import Connection, Site, fill, gateway_process
+from benchmarks.realtime.site import Connection, Site, fill, gateway_process, heads
 from benchmarks.realtime.writers import AWAY, Writers
 from realtime.listener import NAME
 from tests.product import free_port, wait_until_ready
@@ -33,7 +33,6 @@ LISTENERS = """
 SELECT pid FROM pg_stat_activity
 WHERE application_name = $1 AND (query ILIKE 'LISTEN %scopekit_control%' OR query ILIKE 'SELECT 1%')
 """
-HEADS = "SELECT visit_id, last_seq FROM visit_streams"
 
 
 class _Door(Proxy):
@@ -208,8 +207,7 @@ class Rig:
 
     async def heads(self, connection: Connection) -> list[int]:
         """Return where each visit stands in the table."""
-        found = {row["visit_id"]: row["last_seq"] for row in await connection.fetch(HEADS)}
-        return [found.get(visit_id, 0) for visit_id in self.site.visits]
+        return await heads(self.site, connection)
 
     async def _listeners(self, connection: Connection) -> set[int]:
         return {row["pid"] for row in await connection.fetch(LISTENERS, NAME)}

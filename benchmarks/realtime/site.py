@@ -112,6 +112,13 @@ async def fill(endpoints: Endpoints, directory: Path, *, visits: int, streams: i
     return Site(services, tenants, [row["id"] for row in rows], directory)
 
 
+async def heads(site: Site, connection: Connection) -> list[int]:
+    """Return where each visit stands in the table."""
+    rows = await connection.fetch("SELECT visit_id, last_seq FROM visit_streams")
+    found = {row["visit_id"]: row["last_seq"] for row in rows}
+    return [found.get(visit_id, 0) for visit_id in site.visits]
+
+
 @contextmanager
 def gateway(site: Site, *, pinned: bool = True, **environment: str) -> Iterator[Server]:
     """Run the gateway as production does, on the server's core."""
@@ -126,5 +133,6 @@ def gateway(site: Site, *, pinned: bool = True, **environment: str) -> Iterator[
 
 def gateway_process(site: Site, port: int, **environment: str) -> Any:
     """Return a context that runs the gateway on this port."""
-    variables = site.services.environment(PORT=str(port), LOG_LEVEL="warning", DRAIN_SECONDS="1", **environment)
+    own = {"PORT": str(port), "LOG_LEVEL": "warning", "DRAIN_SECONDS": "1"}
+    variables = site.services.environment(**own | environment)
     return process("gateway", ["gateway", "serve"], variables, site.directory)
