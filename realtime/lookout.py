@@ -28,6 +28,7 @@ from store.pool import Record
 _log = get_logger(__name__)
 
 KNOWN_VISITS = 20_000
+FOREIGN = ""  # stands for every tenant that has no such stream here
 
 
 class Relay(Protocol):
@@ -79,6 +80,8 @@ class Lookout:
 
     def add(self, wide: Wide) -> None:
         """Look out for a stream's tenant."""
+        if wide.stream.tenant_id not in self._streams:
+            self._tenant_of.clear()  # what was foreign to all others may be this one's
         self._streams[wide.stream.tenant_id].add(wide)
 
     def discard(self, wide: Wide) -> None:
@@ -105,8 +108,7 @@ class Lookout:
 
     def went_live(self, wide: Wide) -> None:
         """Bring a stream what happened while it was opened."""
-        sighted, wide.sighted = wide.sighted, {}
-        for visit_id, before in sighted.items():
+        for visit_id, before in wide.sighted.items():
             self._reach(visit_id, before)
 
     def flags_changed(self, tenant_id: str) -> None:
@@ -126,6 +128,9 @@ class Lookout:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _live(self) -> list[Wide]:
+        return [wide for streams in self._streams.values() for wide in streams if wide.sink is not None]
+
     def _not_live(self, tenant_id: str | None) -> list[Wide]:
         """Return the streams that are being opened, of this tenant or, while that is not known, of any."""
         found = self._streams.values() if tenant_id is None else [self._streams.get(tenant_id, set())]
@@ -141,40 +146,64 @@ class Lookout:
         self._pending[visit_id] = self._relay.channel(visit_id), min(before, earlier)
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
-            self._asking.add_done_callback(self._asked)
-
-    def _asked(self, _task: asyncio.Task[None]) -> None:
-        self._asking = None
 
     async def _ask(self) -> None:
-        """Ask whose the visits are and where they stand, all that have come meanwhile in one query."""
+        try:
+            await self._ask_while_pending()
+        except Exception:  # noqa: BLE001 - logged whole; what was owed is made good by snapshots
+            _log.exception("Active visits could not be brought")
+            self._dismiss(self._live())
+        finally:
+            self._asking = None
+
+    async def _ask_while_pending(self) -> None:
+        """Ask whose the visits are and where they stand, for all that have come meanwhile at once."""
         backoff = Backoff(0.1, 2.0, SystemRandom())
         while self._pending:
             pending, self._pending = self._pending, {}
             try:
-                rows = await self._history.heads(list(pending))
+                await self._bring_all(pending)
             except Unavailable as error:
                 _log.warning("Active visits cannot be looked at yet", reason=str(error.__cause__))
                 self._pending = pending | self._pending
                 await asyncio.sleep(backoff.next())
                 continue
-            for row in rows:
-                self._bring(row, *pending[str(row["visit_id"])])
             for channel, _ in pending.values():
                 self._relay.release(channel)
 
-    def _bring(self, row: Record, channel: Channel, before: int) -> None:
-        visit_id, tenant_id = channel.visit_id, str(row["tenant_id"])
-        self._learn(visit_id, tenant_id)
-        wanted = [wide for wide in self._streams.get(tenant_id, ()) if wide.sink and not wide.has(visit_id)]
+    async def _bring_all(self, pending: Mapping[str, tuple[Channel, int]]) -> None:
+        """Bring to each tenant's streams what is its own. Raises `Unavailable`."""
+        tenants, foreign = list(self._streams), set(pending)
+        for tenant_id in tenants:
+            channels = [channel for channel, _ in pending.values()]
+            for row in await self._history.openings_now(tenant_id, None, channels, snapshot=False):
+                if row["visible"]:
+                    visit_id = str(row["visit_id"])
+                    foreign.discard(visit_id)
+                    self._learn(visit_id, tenant_id)
+                    self._bring(row, tenant_id, *pending[visit_id])
+        if tenants == list(self._streams):
+            for visit_id in foreign:
+                self._learn(visit_id, FOREIGN)
+                for wide in self._live():
+                    wide.sighted.pop(visit_id, None)
+
+    def _bring(self, row: Record, tenant_id: str, channel: Channel, before: int) -> None:
+        visit_id = channel.visit_id
+        owed = {wide: wide.sighted.pop(visit_id, before) for wide in self._live()}
+        wanted = {
+            wide: position
+            for wide, position in owed.items()
+            if wide.stream.tenant_id == tenant_id and not wide.has(visit_id)
+        }
         if not wanted:
             return
         if self._relay.channels.get(visit_id) is not channel:  # others came and went: what it collected is gone
-            self._reach(visit_id, before)
+            self._reach(visit_id, min(wanted.values()))
             return
         self._relay.begin(channel, row)
-        for wide in wanted:
-            leg = self._relay.step_in(channel, wide, before)
+        for wide, position in wanted.items():
+            leg = self._relay.step_in(channel, wide, position)
             task = asyncio.create_task(self._join(wide, leg))
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)

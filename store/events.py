@@ -30,7 +30,7 @@ async def after(conn: Connection, visit_id: UUID, position: int, limit: int = 50
 
 
 async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
-    """Return (visit_id, tenant_id, last_seq, job_event, enabled, torn_after) of the visits that exist."""
+    """Return (visit_id, last_seq, job_event, enabled, torn_after) of the visits that exist."""
     return await conn.fetch(SQL.heads, visit_ids)
 
 

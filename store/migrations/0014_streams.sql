@@ -62,12 +62,12 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Where streams stand and were torn, whose they are and whether these may have them; a visit that is gone has no row.
+-- Where streams stand and were torn, and whether their tenants may have them; a visit that is gone has no row.
 DROP FUNCTION scopekit.stream_heads(uuid[]);
 CREATE FUNCTION scopekit.stream_heads(p_visit_ids uuid[])
-    RETURNS TABLE (visit_id uuid, tenant_id uuid, last_seq bigint, job_event text, enabled boolean, torn_after bigint)
+    RETURNS TABLE (visit_id uuid, last_seq bigint, job_event text, enabled boolean, torn_after bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
-    SELECT v.id, v.tenant_id, coalesce(s.last_seq, 0), s.job_event,
+    SELECT v.id, coalesce(s.last_seq, 0), s.job_event,
            coalesce(t.feature_flags #> '{visits,ws_progress_enabled}' = 'true', false), s.torn_after
     FROM unnest(p_visit_ids) AS wanted (id)
     JOIN public.site_visits v ON v.id = wanted.id

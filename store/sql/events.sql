@@ -8,7 +8,7 @@ SELECT seq, document FROM scopekit.events_after($1, $2, $3);
 
 -- name: heads
 -- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream, the latest tear.
-SELECT visit_id, tenant_id, last_seq, job_event, enabled, torn_after FROM scopekit.stream_heads($1);
+SELECT visit_id, last_seq, job_event, enabled, torn_after FROM scopekit.stream_heads($1);
 
 -- name: openings
 -- What streams are opened with: may this tenant have them, where do they stand, if $4 what the latest job has done, and

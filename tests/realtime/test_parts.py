@@ -12,6 +12,7 @@ from realtime.backoff import Backoff
 from realtime.caps import Caps, Limits
 from realtime.drain import schedule
 from realtime.events import Event, Malformed, Mention, parse, visit_of
+from realtime.members import MOST_TENANTS, Members
 from realtime.wheel import Wheel
 from realtime.window import Window
 from tests.realtime.eventsource import EventStream
@@ -180,6 +181,23 @@ def test_caps_hold_and_forget() -> None:
     for who in (("t", "a"), ("t", "a"), ("t", "b"), ("s", "d")):
         caps.give_back(*who)
     assert (caps.total, caps._open) == (0, {})
+
+
+def test_members_are_known_until_removed_doubted_or_crowded_out() -> None:
+    """A tenant read anew is known as it is now; of too many tenants the one read longest ago is forgotten."""
+    members = Members()
+    members.learn("t", ["a", "b"])
+    members.remove("t", "b")
+    members.remove("nobody", "b")
+    assert [members.has("t", user) for user in ("a", "b")] == [True, False]
+    for number in range(MOST_TENANTS - 1):
+        members.learn(str(number), ["x"])
+    members.learn("t", ["b"])
+    assert [members.has("t", user) for user in ("a", "b")] == [False, True]
+    members.learn("one more", ["x"])
+    assert (members.has("0", "x"), members.has("1", "x"), len(members._of)) == (False, True, MOST_TENANTS)
+    members.doubt()
+    assert not members.has("t", "b")
 
 
 def test_a_retry_is_at_once_then_doubles_to_its_cap() -> None:

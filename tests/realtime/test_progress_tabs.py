@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -202,6 +203,33 @@ async def test_where_streams_do_not_get_through_one_tab_polls_for_all(
     assert [(await tab.told())["states"] for tab in tabs][1][-2:] == ["polling", "idle"]
 
 
+def silence(house: House) -> None:
+    """Leave the streams open, and never write to them again."""
+    for subscriber in house.hub._wheel.all():
+        house.hub._wheel.discard(subscriber)
+        subscriber.channel.leave(subscriber)
+        subscriber.channel.members.discard(subscriber)
+
+
+async def test_a_window_that_slept_does_not_wait(
+    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
+) -> None:
+    """Its stream is dead, no timer of its has run and its clock has jumped: awake, it connects at once for all tabs."""
+    context = await open_window(browser, house.url, tenant)
+    await context.clock.install()
+    tabs = await watching(context, visit, 2)
+    silence(house)
+    await tell(db, tenant, visit, "step.progress")
+    morning = datetime.now(UTC) + timedelta(hours=8)
+    for tab in tabs:
+        await tab.page.clock.set_system_time(morning)
+        await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+    await each_saw(tabs, 1)
+    assert house.hub.stats()["opened"] == 2
+    await tell(db, tenant, visit, "step.progress")
+    await each_saw(tabs, 2)
+
+
 async def test_silence_is_not_trusted(
     house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
 ) -> None:
@@ -210,9 +238,7 @@ async def test_silence_is_not_trusted(
     await context.clock.install()
     tabs = await watching(context, visit, 2)
     leader, follower = tabs
-    for subscriber in house.hub._wheel.all():  # open, and never written to again
-        house.hub._wheel.discard(subscriber)
-        subscriber.channel.members.discard(subscriber)
+    silence(house)
     await tell(db, tenant, visit, "step.progress")
     await leader.page.clock.fast_forward(SILENT_MS)
     await each_saw(tabs, 1)
