@@ -12,7 +12,8 @@ Invariants, each of which a test in tests/realtime holds:
  4 An event is encoded once; its bytes are shared. What came in one turn of the loop goes out as one write per stream.
    No task, timer or wake-up is made for a subscriber because of an event.
  5 Nobody waits for anybody: writing never blocks. What a slow reader is still owed is bounded (256 KiB), and a reader
-   past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table.
+   past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table. So is one whose
+   host acknowledges nothing for a heartbeat, by the kernel.
  6 A channel exists while it has members, a member while its stream is open: nothing grows with the visits ever seen.
  7 A stream whose token has expired, whose member was removed or whose flag was turned off ends within a second, and
    opens no more.
