@@ -197,7 +197,7 @@ class Hub:
         """Admit one stream of all visits of a tenant, as `subscribe` does; None also while NOTIFY does not arrive."""
         if not self._feed.live or self._refuses(tenant_id, user_id):
             return None
-        wide = Wide(self._lookout.discard)
+        wide = Wide(self._lookout)
         self._admit(wide, tenant_id, user_id, expires_at)
         self._lookout.add(wide)
         return wide
@@ -265,8 +265,6 @@ class Hub:
         for leg in bundle.legs:
             self._pass_on(leg.channel)
         bundle.begin(sink)
-        if isinstance(bundle, Wide):
-            self._lookout.went_live(bundle)
 
     def join_leg(self, leg: Leg, sink: Sink) -> None:
         """Make a leg live that has everything up to its position."""

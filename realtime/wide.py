@@ -1,11 +1,15 @@
 """All visits of one tenant on one stream: for whoever runs the place, not for whoever waits for one visit."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from realtime.bundle import Bundle, Leg
 from realtime.events import Event
 from realtime.subscriber import Sink, Subscriber
+
+if TYPE_CHECKING:
+    from realtime.lookout import Lookout
 
 # Of so many visits the stream knows where it stands; one that has been silent longest makes room, and comes back with
 # its next event.
@@ -29,14 +33,14 @@ class Wide(Bundle):
     `sighted` holds the visits that did so before it went live, each with the seq before its first event.
     """
 
-    __slots__ = ("_legs_of", "_on_leave", "sighted", "sink")
+    __slots__ = ("_legs_of", "_lookout", "sighted", "sink")
 
-    def __init__(self, on_leave: Callable[["Wide"], None]) -> None:
+    def __init__(self, lookout: "Lookout") -> None:
         super().__init__(())
         self.sighted: dict[str, int] = {}
         self.sink: Sink | None = None
         self._legs_of: OrderedDict[str, Leg] = OrderedDict()
-        self._on_leave = on_leave
+        self._lookout = lookout
 
     @property
     def cursor(self) -> None:
@@ -70,8 +74,9 @@ class Wide(Bundle):
         """Go live."""
         super().begin(sink)
         self.sink = sink
+        self._lookout.went_live(self)
 
     def leave(self, subscriber: Subscriber) -> None:
         """Give the stream no more events."""
         super().leave(subscriber)
-        self._on_leave(self)
+        self._lookout.discard(self)

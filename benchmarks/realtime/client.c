@@ -14,7 +14,8 @@
  *   mark S0 S1 ...  the seq that each visit has reached;  behind  counts the reading streams not yet there
  *   violations      the first 32 in words
  *   returns         when each stream last had its answer after a reconnect, in ms since the epoch, in order of time
- *   dump            [visit, last, events, crc32 of all documents, connects] of each stream
+ *   dump            [visit, connects, [seq, crc32 of its document] of all events in the order they came] of each stream;
+ *                   a snapshot at seq S stands among them as [-S - 1, 0]. Only with --crc
  *   quit            end; the end of stdin is the same
  *
  * An event's place is the "seq" in its document, its time of insertion a "t": microseconds in the payload. Time waited
@@ -46,11 +47,18 @@ enum { IDLE, CONNECTING, HEADERS, BODY, DEAD };
 #define LEAP (1 << 20) /* realtime/tear.py */
 enum { SIZE, DATA, AFTER, LAST };
 
+struct given {
+    i64 seq;
+    uint32_t crc;
+};
+
 struct stream {
     int fd, state, port, visit, stalled, chunked, part, connects, fresh;
-    i64 left, last, events, next_try, retry, id, seq, stamp, returned;
+    i64 left, last, next_try, retry, id, seq, stamp, returned;
     int has_id, has_data, snapshot;
-    uint32_t crc, crc_next;
+    uint32_t crc;
+    struct given *given;
+    int given_count, given_room;
     char name[16];
     char *path, *header, *line;
     size_t len, cap;
@@ -176,6 +184,16 @@ static void note_latency(i64 stamp) {
     timed++;
 }
 
+static void note_given(struct stream *s, i64 seq, uint32_t crc) {
+    if (!use_crc) return;
+    if (s->given_count == s->given_room) {
+        s->given_room = s->given_room ? 2 * s->given_room : 64;
+        s->given = realloc(s->given, s->given_room * sizeof *s->given);
+        if (!s->given) die("realloc");
+    }
+    s->given[s->given_count++] = (struct given){seq, crc};
+}
+
 static void dispatch(struct stream *s) {
     if (s->has_data && s->name[0]) {
         if (!strcmp(s->name, "open")) named_open++;
@@ -183,6 +201,7 @@ static void dispatch(struct stream *s) {
         else if (!strcmp(s->name, "drain")) named_drain++;
     } else if (s->has_data && s->seq >= 0) {
         if (s->has_id && s->id != s->seq) bad_ids++;
+        note_given(s, s->snapshot ? -s->seq - 1 : s->seq, s->snapshot ? 0 : s->crc);
         if (s->snapshot) {
             s->last = s->seq;
         } else if (s->last >= 0 && s->seq <= s->last) {
@@ -198,8 +217,6 @@ static void dispatch(struct stream *s) {
                 lost += s->seq - s->last - 1;
             }
             s->last = s->seq;
-            s->crc = s->crc_next;
-            s->events++;
             s->fresh++;
             deliveries++;
             if (s->stamp) note_latency(s->stamp);
@@ -217,7 +234,7 @@ static void take_document(struct stream *s, const char *text, size_t size) {
     s->snapshot = memmem(text, head, "\"type\":\"snapshot\"", 17) != NULL;
     stamp = s->snapshot ? NULL : memmem(text, size < 400 ? size : 400, "\"t\": ", 5);
     s->stamp = stamp ? atoll(stamp + 5) : 0;
-    if (use_crc) s->crc_next = crc32_of(s->crc, text, size);
+    if (use_crc) s->crc = crc32_of(0, text, size);
 }
 
 static void take_line(struct stream *s, char *text, size_t size) {
@@ -396,9 +413,12 @@ static void print_behind(void) {
 
 static void print_dump(void) {
     putchar('[');
-    for (int i = 0; i < count; i++)
-        printf("%s[%d,%lld,%lld,%u,%d]", i ? "," : "", streams[i].visit, streams[i].last, streams[i].events,
-               streams[i].crc, streams[i].connects);
+    for (int i = 0; i < count; i++) {
+        struct stream *s = &streams[i];
+        printf("%s[%d,%d,[", i ? "," : "", s->visit, s->connects);
+        for (int k = 0; k < s->given_count; k++) printf("%s[%lld,%u]", k ? "," : "", s->given[k].seq, s->given[k].crc);
+        printf("]]");
+    }
     puts("]");
 }
 
