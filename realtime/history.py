@@ -53,15 +53,15 @@ class History:
         return [parse_row(row["document"]) for row in rows]
 
     async def openings(
-        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
+        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool, since: int
     ) -> list[Record]:
         """Return what `store.events.openings` tells of these channels' visits.
 
         It may be of a reading that began a moment ago, for whichever user, but never before the channels, which have
-        collected ever since.
+        collected ever since, nor in another time than the caller's `since`.
         Raises `Unavailable` when the database does not answer in time.
         """
-        key = (tenant_id, snapshot, *channels)
+        key = (tenant_id, snapshot, since, *channels)
         task = self._opening.get(key)
         if task is None:
             reading = self.openings_now(tenant_id, user_id, channels, snapshot=snapshot)

@@ -58,6 +58,9 @@ COUNTED = (
     *("slow", "vanished", "superseded", "malformed"),
 )
 
+# Who saw what a crash took back is level again within 250 ms of the listener's return, like everybody else.
+REWIND_MS = 100
+
 # After a drain's window, for readers who are still owed something.
 LAST_SECONDS = 0.5
 
@@ -323,7 +326,7 @@ class Hub:
         _log.error("The table has gone back behind what was sent", visit_id=channel.visit_id, head=channel.head)
         self.channels.pop(channel.visit_id, None)
         for subscriber in list(channel.members):
-            subscriber.end(wire.retry(self.retry_ms()))
+            subscriber.end(wire.retry(self.retry_ms(REWIND_MS)))
 
     def _heard(self, notification: str) -> None:
         if self._lookout.watches:

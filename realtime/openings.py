@@ -15,6 +15,7 @@ class Openings:
         self.members = Members()
         self._history = history
         self._told = 0
+        self._doubts = 0
 
     def flags_changed(self) -> None:
         """Take note that a tenant's flags have changed."""
@@ -26,8 +27,12 @@ class Openings:
         self.members.remove(tenant_id, user_id)
 
     def doubt(self) -> None:
-        """Take note that word of changes may have been missed."""
-        self._told += 1
+        """Take note that word of changes may have been missed.
+
+        What is being read is good enough for who asked, whose stream is looked at together with all others; it is not
+        kept. To read it anew would never end where the table is looked at every second, and answers slower.
+        """
+        self._doubts += 1
         self.members.doubt()
 
     async def read(  # noqa: PLR0913 - two facts of the caller's that only it knows
@@ -40,16 +45,21 @@ class Openings:
         """
         asked_for = None if known else user_id
         while True:
-            told = self._told
-            read = self._history.openings_now if fresh else self._history.openings
-            found = await read(tenant_id, asked_for, channels, snapshot=snapshot)
+            told, doubts = self._told, self._doubts
+            if fresh:
+                found = await self._history.openings_now(tenant_id, asked_for, channels, snapshot=snapshot)
+            else:
+                found = await self._history.openings(tenant_id, asked_for, channels, snapshot=snapshot, since=told)
             if told != self._told:  # meanwhile: what was read may be what no longer holds
                 asked_for = user_id
-            else:
-                if (members := found[0]["members"]) is not None:
-                    self.members.learn(tenant_id, map(str, members))
-                if asked_for is None or self.members.has(tenant_id, user_id):
-                    return found, True
-                if fresh:
-                    return found, False
+                continue
+            if asked_for is None or self.members.has(tenant_id, user_id):  # others who read the same may have learned
+                return found, True
+            members = set(map(str, found[0]["members"] or ()))
+            if members and doubts == self._doubts:
+                self.members.learn(tenant_id, members)
+            if user_id in members:
+                return found, True
+            if fresh:
+                return found, False
             fresh = True
