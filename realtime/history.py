@@ -1,9 +1,9 @@
 """Reads a visit's events from the table: the same question asked twice at once is one query."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -43,7 +43,7 @@ class History:
         task = self._reading.get(key)
         if task is None:
             task = self._reading[key] = asyncio.create_task(self.read(visit_id, position))
-            task.add_done_callback(lambda _: self._reading.pop(key, None))
+            task.add_done_callback(lambda _: _forget_soon(self._reading, key))
         return await asyncio.shield(task)
 
     async def read(self, visit_id: str, position: int) -> list[Event]:
@@ -66,7 +66,7 @@ class History:
         if task is None:
             reading = self.openings_now(tenant_id, user_id, channels, snapshot=snapshot)
             task = self._opening[key] = asyncio.create_task(reading)
-            task.add_done_callback(lambda _: self._opening.pop(key, None))
+            task.add_done_callback(lambda _: _forget_soon(self._opening, key))
         return await asyncio.shield(task)
 
     async def openings_now(
@@ -111,3 +111,12 @@ class History:
                 yield conn
         except DATABASE_AWAY as error:
             raise Unavailable(refusal) from error
+
+
+def _forget_soon(readings: MutableMapping[Any, Any], key: object) -> None:
+    """Forget a reading once those who waited for it have gone on, two turns of the loop later.
+
+    Whoever comes before that shares it: what it read is not yet where they would find it without asking.
+    """
+    loop = asyncio.get_running_loop()
+    loop.call_soon(lambda: loop.call_soon(lambda: readings.pop(key, None)))
