@@ -17,6 +17,7 @@ from store.pool import Database
 from tests.realtime.house import House, make_visit, open_house, tell
 from tests.realtime.test_faults import terminate_listener
 from tests.realtime.watcher import Watcher, eventually, is_open, path, watch
+from tests.stack import Services
 from tests.tenants import Tenant
 
 if TYPE_CHECKING:
@@ -196,6 +197,19 @@ async def test_it_counts_as_one_stream_and_is_refused_softly(settings: Settings,
     """Over the limit it is told `busy`."""
     async with (
         open_house(settings, writer=writer, limits=Limits(per_user=0)) as house,
+        watch(house.url, ALL, headers=tenant.headers) as refused,
+    ):
+        await refused.until_closed()
+    assert [message.json for message in refused.named("end")] == [{"reason": "busy"}]
+
+
+async def test_while_notify_does_not_arrive_it_is_refused_softly(
+    settings: Settings, services: Services, writer: str, tenant: Tenant
+) -> None:
+    """Which visits become active cannot be heard of; it comes back until it can."""
+    deaf = services.gateway_url.rsplit("/", 1)[0] + "/postgres"
+    async with (
+        open_house(settings.model_copy(update={"database_listen_url": deaf}), writer=writer) as house,
         watch(house.url, ALL, headers=tenant.headers) as refused,
     ):
         await refused.until_closed()
