@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr = Field(description="S3 secret key.")
     ai_fetch_ttl: int = Field(600, ge=300, le=600, description="Seconds a URL signed for a model stays valid.")
     share_link_ttl: int = Field(300, ge=30, le=300, description="Seconds a customer's media URL stays valid.")
+    share_media_proxy: bool = Field(
+        default=False,
+        description="True: customers' photos come through the gateway and end with the session, not the URL.",
+    )
 
     supabase_url: str | None = Field(None, description="Supabase project; gives issuer and JWKS when they are not set.")
     supabase_service_role_key: SecretStr | None = Field(

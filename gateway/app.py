@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from config.settings import Settings
 from gateway import (
+    branding,
     demo,
     demo_progress,
     estimates,
@@ -43,6 +44,7 @@ _MODULES = (
     progress_tenant,
     estimates,
     price_items,
+    branding,
     shares,
     share_page,
     pages,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from gateway.auth import Authenticator
+    from gateway.typesetter import Typesetter
     from jobs.queue import JobQueue
     from realtime.hub import Hub
     from store.decoder import Decoder
@@ -24,6 +25,7 @@ class Context:
     db: "Database"
     objects: "ObjectStore"
     decoder: "Decoder"
+    typesetter: "Typesetter"
     queue: "JobQueue"
     hub: "Hub"
     auth: "Authenticator"

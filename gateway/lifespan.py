@@ -11,6 +11,7 @@ from starlette.templating import Jinja2Templates
 from config.settings import Settings
 from gateway.auth import Authenticator
 from gateway.context import Context
+from gateway.typesetter import Typesetter
 from jobs.queue import JobQueue
 from realtime.hub import Hub
 from store.decoder import Decoder
@@ -55,6 +56,7 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
         db=db,
         objects=objects,
         decoder=decoder,
+        typesetter=Typesetter(),
         queue=queue,
         hub=hub,
         auth=Authenticator(settings),

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from gateway.share_certificate import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +26,11 @@ class Photo:
     id: str
     number: int
     label: str
+
+    @property
+    def uuid(self) -> UUID:
+        """The medium it is."""
+        return UUID(self.id)
 
     @property
     def alt(self) -> str:
@@ -61,9 +69,15 @@ class Document:
 
     @property
     def business(self) -> Mapping[str, Any]:
-        """The contractor: name, and of address, phone, email, license and terms what is known."""
+        """The contractor: name, and of address, phone, email and license what is known."""
         known: Mapping[str, Any] = self.source["business"]
         return {**known, "name": known.get("business_name") or known["name"]}
+
+    @property
+    def terms(self) -> str:
+        """What the offer stands under; after an acceptance what it stood under then."""
+        terms: str = self.certificate.facts["terms"] if self.certificate else self.business.get("terms", "")
+        return terms
 
     @property
     def visit(self) -> Mapping[str, Any]:
@@ -82,6 +96,11 @@ class Document:
         """The decision there is, if any."""
         found: Mapping[str, Any] | None = self.source["decision"]
         return found
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate of the acceptance, if it was accepted."""
+        return Certificate.of_decision(self.decision)
 
     @property
     def number(self) -> str:
@@ -107,6 +126,22 @@ class Document:
         for line in self.source["lines"]:
             trades.setdefault(trade_name(line["category"]), []).append(line)
         return tuple(self._group(name, lines) for name, lines in trades.items())
+
+    @property
+    def addressee(self) -> str:
+        """For whom it was made."""
+        name: str = self.visit["customer_name"] or self.source["share"]["recipient"] or "Our customer"
+        return name
+
+    @property
+    def still_open(self) -> str:
+        """Say what the total leaves out; empty when nothing."""
+        count = self.estimate["unpriced_count"]
+        if not count:
+            return ""
+        return (
+            f"{'One item is' if count == 1 else f'{count} items are'} still to be confirmed and not part of this total."
+        )
 
     @property
     def subtotal(self) -> str:

@@ -8,12 +8,16 @@ from starlette.requests import Request
 
 from gateway.body import read_body, read_json
 from gateway.share_secrets import SECRET_LENGTH
+from gateway.signature import MAX_LENGTH, PATTERN, require_signature
 from store.errors import InvalidInput, Unprocessable, UnsupportedType
+from store.shares import Said
 
 Form = TypeVar("Form", bound=BaseModel)
 
-FORM_BYTES = 16 * 1024
+FORM_BYTES = 24 * 1024  # half of it a drawn signature
 _FIELDS = 20
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class OpenForm(BaseModel):
@@ -31,14 +35,23 @@ class DecisionForm(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     decision: Literal["accepted", "declined", "changes_requested"]
-    content_hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    content_hash: Sha256
+    terms_hash: Sha256
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     message: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
+    signature: Annotated[str, StringConstraints(max_length=MAX_LENGTH, pattern=PATTERN)] = ""
+
+    @property
+    def said(self) -> Said:
+        """What is recorded of it."""
+        return Said(**self.model_dump())
 
     @model_validator(mode="after")
     def _complete(self) -> "DecisionForm":
         if self.decision == "accepted" and not self.name:
             raise ValueError("Please type your name to accept the estimate.")
+        if self.signature:
+            require_signature(self.signature)
         if self.decision == "changes_requested" and not self.message:
             raise ValueError("Please say what should change.")
         return self

@@ -6,9 +6,12 @@ what there was.
 
 import asyncpg
 from starlette.datastructures import MutableHeaders
+from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import correlation_id, get_logger
@@ -75,18 +78,30 @@ def frame_headers(settings: Settings) -> dict[str, str]:
 
 
 def content_security_policy(settings: Settings) -> str:
-    """Allow our own style, script and forms, and photos from the store; nothing inline and nobody else."""
+    """Allow our own style, script and forms, and photos from where they are; nothing inline and nobody else."""
+    photos = "'self'" if settings.share_media_proxy else f"'self' {settings.media_origin}"
     return "; ".join(
         (
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            f"img-src 'self' {settings.media_origin}",
+            f"img-src {photos}",
+            "connect-src 'self'",
             "form-action 'self'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
         )
     )
+
+
+def framed_route(path: str, endpoint: type[HTTPEndpoint]) -> Route:
+    """Frame a route. Classes answer every method, so that a refused one is framed too."""
+    return Route(path, endpoint, middleware=[Middleware(ShareFrame)])
+
+
+def address_here(request: Request) -> str:
+    """Return the path of the document's own page."""
+    return f"/e/{request.path_params['token']}"
 
 
 def wants_page(request: Request) -> bool:
@@ -97,7 +112,7 @@ def wants_page(request: Request) -> bool:
 
 def message_page(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Render a page with one message, and a way back where there is something to go back to."""
-    back = None if status in _NO_WAY_BACK else f"/e/{request.path_params['token']}"
+    back = None if status in _NO_WAY_BACK else address_here(request)
     values = {"title": _TITLES.get(status, "That did not work"), "detail": detail, "back": back}
     return context_of(request).templates.TemplateResponse(
         request, "share/message.html", values, status_code=status, headers=headers

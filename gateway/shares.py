@@ -1,4 +1,4 @@
-"""The contractor's side of shares: make a link, see what became of it, end it."""
+"""The contractor's side of shares: make a link, replace it, see what became of it, end it."""
 
 from typing import Annotated, Any
 
@@ -10,9 +10,10 @@ from starlette.routing import Route
 from gateway.auth import admit
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import context_of
+from gateway.share_certificate import Certificate
 from gateway.share_secrets import digest, hash_passcode, new_secret
 from gateway.visitor import public_origin
-from store import shares
+from store import estimates, shares
 from store.pool import Record
 
 WEEK_SECONDS = 7 * 86_400
@@ -20,6 +21,14 @@ LEAST_SECONDS = 300
 MOST_SECONDS = 90 * 86_400
 
 _DECISION = ("decision", "name", "message", "decided_at")
+
+
+class Rotation(BaseModel):
+    """Another link for the same share; `expires_in` gives it a new end too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expires_in: Annotated[int, Field(ge=LEAST_SECONDS, le=MOST_SECONDS)] | None = None
 
 
 class ShareOrder(BaseModel):
@@ -49,8 +58,7 @@ async def create_share(request: Request) -> Response:
     )
     async with context.db.as_user(principal.claims) as conn:
         share = await shares.create(conn, estimate_id, new, tenant_id=principal.tenant_id, created_by=principal.user_id)
-    link = f"{public_origin(request, context.settings)}/e/{token}"
-    return json_response(share_json(share) | {"token": token, "url": link}, 201, {"cache-control": "no-store"})
+    return _with_link(request, share, token, 201)
 
 
 async def list_shares(request: Request) -> Response:
@@ -71,6 +79,44 @@ async def revoke_share(request: Request) -> Response:
     return json_response(share_json(share))
 
 
+async def rotate_share(request: Request) -> Response:
+    """Give a share another link, in this answer and nowhere else; the old one and its sessions are dead at once."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    order = await read_json(request, Rotation)
+    token = new_secret()
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        share = await shares.rotate(conn, share_id, digest(token), expires_in=order.expires_in)
+    return _with_link(request, share, token, 200)
+
+
+async def timeline(request: Request) -> Response:
+    """Answer {events: [{kind, happened_at, user_agent_class, address_prefix, media_id, detail}]}, oldest first."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response({"events": await shares.timeline(conn, share_id)})
+
+
+async def certificate(request: Request) -> Response:
+    """Answer the certificate of an acceptance, and whether it still certifies what the database holds.
+
+    `holds`: the text has its fingerprint, and the accepted version's lines, reckoned anew, have the hash it names.
+    """
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        row = await shares.acceptance(conn, share_id)
+        accepted = await estimates.get(conn, row["estimate_id"])
+    found = Certificate(row["certificate"], row["fingerprint"])
+    return json_response(found.as_json() | {"holds": found.certifies(estimates.reckoned_hash(accepted))})
+
+
+def _with_link(request: Request, share: Record, token: str, status: int) -> Response:
+    link = f"{public_origin(request, context_of(request).settings)}/e/{token}"
+    return json_response(share_json(share) | {"token": token, "url": link}, status, {"cache-control": "no-store"})
+
+
 def share_json(share: Record) -> dict[str, Any]:
     """Shape a share for its owner; `decision` is None or {decision, name, message, decided_at}."""
     plain = {key: value for key, value in share.items() if key not in _DECISION}
@@ -82,4 +128,7 @@ routes = [
     Route("/v1/estimates/{estimate_id}/shares", create_share, methods=["POST"]),
     Route("/v1/estimates/{estimate_id}/shares", list_shares),
     Route("/v1/shares/{share_id}/revoke", revoke_share, methods=["POST"]),
+    Route("/v1/shares/{share_id}/rotate", rotate_share, methods=["POST"]),
+    Route("/v1/shares/{share_id}/timeline", timeline),
+    Route("/v1/shares/{share_id}/certificate", certificate),
 ]

@@ -1,7 +1,7 @@
 """Estimates: a row is one version of a visit's estimate, and an edit makes the next one."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -64,17 +64,8 @@ class NewEstimate:
 
     @property
     def content_hash(self) -> str:
-        """The sha256 (hex) of what a customer agrees to: lines, prices and totals, in one canonical form."""
-        sums = self.sums
-        content = {
-            "currency": self.currency,
-            "lines": [_content(line) for line in self.lines],
-            "subtotal": _cents(sums.subtotal),
-            "tax": _cents(sums.tax),
-            "tax_rate": plain(self.tax_rate),
-            "total": _cents(sums.total),
-        }
-        return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        """The sha256 (hex) of what a customer agrees to."""
+        return content_hash(self.currency, self.tax_rate, self.lines)
 
 
 @dataclass(frozen=True)
@@ -123,6 +114,35 @@ async def latest_for_visit(conn: Connection, visit_id: UUID) -> dict[str, Any] |
     """Return the newest version with its lines, or None while there is none."""
     record = await conn.fetchrow(SQL.latest_of_visit, visit_id)
     return await _with_lines(conn, record) if record else None
+
+
+def content_hash(currency: str, tax_rate: Decimal, lines: Sequence[NewLine]) -> str:
+    """Return the sha256 (hex) of what a customer agrees to: lines, prices and totals, in one canonical form."""
+    sums = money.totals((line.amount for line in lines), tax_rate)
+    content = {
+        "currency": currency,
+        "lines": [_content(line) for line in lines],
+        "subtotal": _cents(sums.subtotal),
+        "tax": _cents(sums.tax),
+        "tax_rate": plain(tax_rate),
+        "total": _cents(sums.total),
+    }
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def reckoned_hash(estimate: Mapping[str, Any]) -> str:
+    """Reckon a stored version's content hash anew, from its rows as `get` returns them."""
+    lines = [
+        NewLine(
+            description=line["description"],
+            category=line["category"],
+            quantity=Decimal(line["quantity"]),
+            unit=line["unit"],
+            unit_price=line["unit_price"],
+        )
+        for line in estimate["lines"]
+    ]
+    return content_hash(estimate["currency"], Decimal(estimate["tax_rate"]), lines)
 
 
 def plain(value: Decimal) -> str:

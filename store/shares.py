@@ -1,4 +1,4 @@
-"""Shares: a link for one recipient to one version of an estimate, its views and its decision.
+"""Shares: a link for one recipient to one version of an estimate, its views, its decision and its story.
 
 The upper half acts for the tenant (`db.as_user`), under RLS. The lower half acts for whoever holds a link
 (`db.as_system`): its functions take a `Key`, and nothing else opens a share.
@@ -18,6 +18,9 @@ SQL = Queries("shares")
 Opening = Literal["opened", "unknown", "revoked", "expired", "used_up", "passcode", "stale"]
 Outcome = Literal["recorded", "closed", "decided", "changed"]
 Decision = Literal["accepted", "declined", "changes_requested"]
+Looked = Literal["photo", "pdf", "certificate"]
+
+TIMELINE_EVENTS = 500
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Key:
 
 @dataclass(frozen=True)
 class Said:
-    """A customer's decision, on the content whose hash they saw."""
+    """A customer's decision, on the content and the terms whose hashes they saw; `signature` as `gateway.signature`."""
 
     decision: Decision
     name: str
     message: str
     content_hash: str
+    terms_hash: str
+    signature: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,35 @@ async def revoke(conn: Connection, share_id: UUID) -> Record:
     return await get(conn, share_id)
 
 
+async def rotate(conn: Connection, share_id: UUID, token_hash: bytes, *, expires_in: int | None) -> Record:
+    """Give a share another token, and with `expires_in` seconds another end; the old token and its sessions are dead.
+
+    Raises `NotFound`, and `Conflict` for a revoked share, which stays so.
+    """
+    seconds = None if expires_in is None else float(expires_in)
+    outcome: str = await conn.fetchval(SQL.rotate_share, share_id, token_hash, seconds)
+    if outcome == "revoked":
+        raise Conflict("This share was revoked and stays so; make a new one.")
+    return await get(conn, share_id)
+
+
+async def timeline(conn: Connection, share_id: UUID) -> list[Record]:
+    """Return what happened with a share, oldest first: (kind, happened_at, user_agent_class, address_prefix, ...).
+
+    Raises `NotFound`.
+    """
+    await get(conn, share_id)
+    return await conn.fetch(SQL.timeline_of_share, share_id, TIMELINE_EVENTS)
+
+
+async def acceptance(conn: Connection, share_id: UUID) -> Record:
+    """Return (estimate_id, certificate, fingerprint) of a share's acceptance; raises `NotFound` without one."""
+    row = await conn.fetchrow(SQL.acceptance_of_share, share_id)
+    if row is None:
+        raise NotFound("There is no acceptance with this share.")
+    return row
+
+
 async def by_token(conn: Connection, key: Key) -> Record | None:
     """Return {share_id, state, has_passcode, live} of the share behind a link, or None."""
     return await conn.fetchrow(SQL.share_by_token, key.token, key.session)
@@ -139,8 +173,31 @@ async def photo(conn: Connection, key: Key, media_id: UUID) -> Record:
     return row
 
 
+async def logo(conn: Connection, key: Key) -> str:
+    """Return where the contractor's logo lies; raises `NotFound`, also without a live session."""
+    path: str | None = await conn.fetchval(SQL.share_logo, key.token, key.session)
+    if path is None:
+        raise NotFound("This document has no logo.")
+    return path
+
+
+async def news(conn: Connection, key: Key) -> Mapping[str, Any] | None:
+    """Return {version, newest, decision} for an open page, or None without a live session."""
+    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_news, key.token, key.session)
+    return found
+
+
+async def note(conn: Connection, key: Key, kind: Looked, visitor: Visitor, media_id: UUID | None = None) -> None:
+    """Note what a live session looked at, once a session and thing."""
+    await conn.execute(
+        SQL.note_activity, key.token, key.session, kind, media_id, visitor.agent_class, visitor.address_prefix
+    )
+
+
 async def decide(conn: Connection, key: Key, said: Said, visitor: Visitor) -> Outcome:
-    """Record the customer's decision on exactly the content they saw; only the first one is `recorded`."""
-    row = (key.token, key.session, said.decision, said.name, said.message, said.content_hash, visitor.address_prefix)
-    outcome: Outcome = await conn.fetchval(SQL.decide_share, *row)
+    """Record the customer's decision on exactly what they saw; only the first one is `recorded`."""
+    row = (key.token, key.session, said.decision, said.name, said.message, said.content_hash, said.terms_hash)
+    outcome: Outcome = await conn.fetchval(
+        SQL.decide_share, *row, said.signature, visitor.agent_class, visitor.address_prefix
+    )
     return outcome

@@ -1,5 +1,8 @@
 // Comforts of the customer's page; everything works without them.
 
+import { setUpPad } from "./share-pad.js";
+import { watchNews } from "./share-news.js";
+
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
     const button = form.querySelector("button[type=submit]");
@@ -12,11 +15,15 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
-const tools = document.querySelector("[data-tools]");
-if (tools) {
-  tools.hidden = false;
-  tools.querySelector("[data-print]").addEventListener("click", () => print());
+const print = document.querySelector("[data-print]");
+if (print) {
+  print.hidden = false;
+  print.addEventListener("click", () => window.print());
 }
+
+const pad = document.querySelector("[data-pad]");
+if (pad) setUpPad(pad);
+if (document.body.dataset.news) watchNews(document.body.dataset, document.getElementById("news"));
 
 const dialog = document.querySelector("dialog.large");
 if (dialog) {

@@ -28,6 +28,31 @@ ORDER BY s.created_at DESC, s.id DESC;
 -- Ends a share and its sessions; a second time changes nothing.
 UPDATE shares SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING id;
 
+-- name: rotate_share
+-- Gives a share another token: rotated, unknown or revoked.
+SELECT rotate_share($1, $2, $3);
+
+-- name: timeline_of_share
+-- What happened with a share, oldest first; of a very long story the newest part.
+SELECT kind, happened_at, user_agent_class, address_prefix, media_id, detail
+FROM (SELECT 'opened' AS kind, opened_at AS happened_at, user_agent_class, address_prefix, NULL::uuid AS media_id,
+             '' AS detail
+      FROM share_views WHERE share_id = $1
+      UNION ALL
+      SELECT kind, happened_at, user_agent_class, address_prefix, media_id, ''
+      FROM share_activity WHERE share_id = $1
+      UNION ALL
+      SELECT decision, decided_at, user_agent_class, address_prefix, NULL, name
+      FROM share_decisions WHERE share_id = $1
+      UNION ALL
+      SELECT 'revoked', revoked_at, '', '', NULL, '' FROM shares WHERE id = $1 AND revoked_at IS NOT NULL
+      ORDER BY happened_at DESC LIMIT $2) AS newest
+ORDER BY happened_at;
+
+-- name: acceptance_of_share
+-- The certificate of a share's acceptance, with the version it is about.
+SELECT estimate_id, certificate, fingerprint FROM share_decisions WHERE share_id = $1 AND certificate IS NOT NULL;
+
 -- name: share_by_token
 -- The share behind a link's hash, and whether the session is one of its live ones.
 SELECT share_id, state, has_passcode, live FROM scopekit.share_by_token($1, $2);
@@ -50,4 +75,16 @@ SELECT id, tenant_id, visit_id, media_type, content_type, storage_path, sha256 F
 
 -- name: decide_share
 -- The customer's decision, once.
-SELECT scopekit.decide_share($1, $2, $3, $4, $5, $6, $7);
+SELECT scopekit.decide_share($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: share_logo
+-- Where the contractor's logo lies, for a live session.
+SELECT scopekit.share_logo($1, $2);
+
+-- name: share_news
+-- What an open page asks now and then.
+SELECT scopekit.share_news($1, $2);
+
+-- name: note_activity
+-- What a live session looked at.
+SELECT scopekit.note_activity($1, $2, $3, $4, $5, $6);

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from store.pool import Connection, Database
 from tests.tenants import Tenant
 
 OUR_PAGE = {"sec-fetch-site": "same-origin", "accept": "text/html"}
+NO_TERMS = sha256(b"").hexdigest()
 SECRET_REASON = "price looks too low for this trade"
 
 
@@ -45,7 +47,8 @@ class Customer:
 
     async def decide(self, visit: Visit, decision: str = "accepted", **form: str) -> httpx.Response:
         """Send an answer to what this visit's estimate says."""
-        values = {"decision": decision, "name": "Jane Doe", "content_hash": visit.estimate["content_hash"], **form}
+        bound = {"content_hash": visit.estimate["content_hash"], "terms_hash": NO_TERMS}
+        values = {"decision": decision, "name": "Jane Doe", **bound, **form}
         return await self.http.post(f"{self.url}/decision", data=values, headers=self.headers)
 
 

@@ -112,7 +112,7 @@ async def test_a_newer_version_makes_the_old_one_undecidable(
     await save_next(service, visit)
     answer = await reader.decide(visit)
     assert (answer.status_code, await _status(admin, visit)) == (409, "draft")
-    assert "newer version" in answer.text
+    assert "have changed since you opened it" in answer.text
     page = (await reader.look()).text
     assert "A newer version of this estimate exists." in page
     assert "/decision" not in page

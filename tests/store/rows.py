@@ -96,6 +96,7 @@ async def _insert_share(admin: Admin, share: UUID, estimate: UUID, of_visit: dic
         session_hash=uuid4().bytes * 2,
         session_expires=expires,
     )
+    await _insert(admin, "share_activity", tenant_id=tenant_id, share_id=share, kind="rotated")
     bound = {"estimate_id": estimate, "estimate_version": 1, "content_hash": _HASH}
     await _insert(admin, "share_decisions", share_id=share, tenant_id=tenant_id, decision="accepted", **bound)
 

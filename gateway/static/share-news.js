@@ -1,0 +1,52 @@
+// Tells the reader of an open page that the estimate has moved on: a newer version, an answer, the session's end.
+
+const FIRST_MS = 5000;
+const LONGEST_MS = 60_000;
+const ANSWER_MS = 10_000;
+const OVER = [403, 404, 410]; // the session has ended: nobody will tell us any more
+
+const jittered = (ms) => ms * (0.8 + 0.4 * Math.random());
+
+/**
+ * Ask `news` for {version, newest, decision}, ever more rarely, while the page is looked at; say once what is new in
+ * `place`. It ends with the session, half an hour at most.
+ */
+export function watchNews({ news, version, decision }, place) {
+  let wait = FIRST_MS;
+  const say = (title, words) => {
+    const [strong, text, link] = ["strong", "span", "a"].map((tag) => document.createElement(tag));
+    [strong.textContent, text.textContent, link.textContent] = [title, ` ${words} `, "Show it"];
+    link.href = location.pathname.replace(/\/(open|decision)$/, "");
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      location.replace(link.href);
+    });
+    const line = document.createElement("p");
+    line.append(strong, text, link);
+    place.className = "banner stale";
+    place.replaceChildren(line);
+    document.body.dataset.outdated = "yes";
+  };
+  const changed = (found) => {
+    if (found.newest > Number(version)) return say("A newer version of this estimate exists.", "This one can no longer be accepted.");
+    if ((found.decision ?? "") !== decision) return say("This estimate has been answered.", "");
+    return false;
+  };
+  const ask = async () => {
+    if (document.hidden) return later();
+    try {
+      const answer = await fetch(news, { signal: AbortSignal.timeout(ANSWER_MS), headers: { accept: "application/json" } });
+      if (OVER.includes(answer.status)) return say("Your reading session has ended.", "Open the estimate again to go on.");
+      if (answer.ok && changed(await answer.json()) !== false) return undefined;
+    } catch {
+      // no signal, or a busy server: ask again later
+    }
+    wait = Math.min(wait * 1.5, LONGEST_MS);
+    return later();
+  };
+  const later = () => setTimeout(ask, jittered(wait));
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) wait = FIRST_MS;
+  });
+  later();
+}
