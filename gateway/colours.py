@@ -1,14 +1,11 @@
-"""A contractor's colour, and the others a page needs with it: readable, whatever was asked for. Pure."""
-
-from dataclasses import dataclass
+"""A contractor's colour: readable as text and under text, or it is not taken. Pure."""
 
 # WCAG 2.2, 1.4.3: text of ordinary size on its ground.
 LEAST_CONTRAST = 4.5
 STANDARD_ACCENT = "#0b5d49"
 
-_WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
-# On the palest tint of the document's own grounds an accent still has to be read.
+# The darkest ground of the document that an accent stands on.
 _PAPER = (246, 244, 238)
 _DARKER_STEPS = 20
 
@@ -23,25 +20,9 @@ class TooPale(ValueError):
         self.darker = darker
 
 
-@dataclass(frozen=True)
-class Palette:
-    """Colours by their role in share.css: accent, hovered, a tint of it, and text on that tint."""
-
-    accent: str
-    accent_strong: str
-    accent_soft: str
-    on_accent_soft: str
-
-
-def palette(accent: str) -> Palette:
-    """Return the palette of `#rrggbb`."""
-    own = parse(accent)
-    return Palette(
-        accent=accent,
-        accent_strong=text(_mix(own, _BLACK, 0.25)),
-        accent_soft=text(_mix(own, _WHITE, 0.88)),
-        on_accent_soft=text(_mix(own, _BLACK, 0.4)),
-    )
+def pressed(accent: str) -> str:
+    """Return the colour a button of this accent has under a finger."""
+    return text(_mix(parse(accent), _BLACK, 0.25))
 
 
 def require_readable(accent: str) -> str:

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from gateway.body import uuid_param
-from gateway.colours import STANDARD_ACCENT, palette
+from gateway.colours import STANDARD_ACCENT, pressed
 from gateway.context import Context, context_of
 from gateway.derivatives import ensure_derivative
 from gateway.share_access import key_of, of_session
@@ -57,10 +57,10 @@ class SharedColours(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Answer the custom properties that share.css uses."""
         document = await of_session(request, shares.document)
-        colours = palette(document["business"]["accent"] or STANDARD_ACCENT)
-        names = ("accent", "accent_strong", "accent_soft", "on_accent_soft")
-        rules = "".join(f"--{name.replace('_', '-')}:{getattr(colours, name)};" for name in names)
-        return Response(f":root:root:root{{{rules}}}", media_type="text/css")
+        accent = document["business"]["accent"] or STANDARD_ACCENT
+        # More specific than share.css's own: a printed page is not to fall back to it.
+        rule = f":root:root:root{{--accent:{accent};--accent-strong:{pressed(accent)}}}"
+        return Response(rule, media_type="text/css")
 
 
 async def _image(context: Context, key: str) -> Response:

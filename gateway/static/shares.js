@@ -1,9 +1,10 @@
-// Links for the customer: make one, see it once, and watch what becomes of it.
+// Links for the customer: make one, see it once, replace it, end it, and watch what becomes of it.
 
 import { call, serverNow } from "./api.js";
 import { announce, byId, el, icon } from "./dom.js";
 import { count, moment, relative } from "./format.js";
 import { copyText, showProblem } from "./problems.js";
+import { storyOf } from "./share-story.js";
 import { pressTwice } from "./twice.js";
 
 const DID = {
@@ -12,10 +13,12 @@ const DID = {
   declined: "declined the estimate",
   changes_requested: "asked for changes",
 };
+const WEEK = 604_800;
 const DECISIONS = { accepted: "Accepted", declined: "Declined", changes_requested: "Changes requested" };
 
 export class Shares {
   #listeners = new AbortController();
+  #open = new Set(); // shares whose story is being read
 
   constructor(visit) {
     this.visit = visit;
@@ -101,7 +104,7 @@ export class Shares {
   }
 
   /** The only time the link is shown: the server keeps its hash alone. */
-  #showLink(share) {
+  #showLink(share, note = "") {
     const field = el("input", { type: "text", readOnly: true, id: "share-url", value: share.url, "aria-label": "Link for the customer" });
     field.addEventListener("focus", () => field.select());
     const copy = el("button", { type: "button", class: "primary" }, icon("copy"), "Copy link");
@@ -110,7 +113,7 @@ export class Shares {
       el("p", { class: "share-link-title" }, icon("check"), share.recipient ? `Link for ${share.recipient}` : "Your link"),
       el("div", { class: "share-url-row" }, field, copy,
         el("a", { class: "button", id: "share-open", href: share.url, target: "_blank", rel: "noopener noreferrer" }, icon("open"), "Open")),
-      el("p", { class: "hint" }, `Copy it now: it is shown only this once. It works until ${moment(share.expires_at)}.`));
+      el("p", { class: "hint" }, `${note}Copy it now: it is shown only this once. It works until ${moment(share.expires_at)}.`));
     byId("share-link").hidden = false;
     copy.focus();
     announce("Link made");
@@ -120,13 +123,31 @@ export class Shares {
     const now = serverNow();
     const [key, words] = stateOf(share, now);
     const views = share.max_views ? `${share.views} of ${count(share.max_views, "view")}` : count(share.views, "view");
+    const locked = share.has_passcode ? "passcode" : "";
     const until = key === "revoked" ? "" : `${Date.parse(share.expires_at) > now ? "expires" : "expired"} ${relative(share.expires_at, now)}`;
     return el("li", { class: "share", dataset: { shareId: share.id, recipient: share.recipient, state: key } },
       el("p", { class: "share-name" }, share.recipient || "No name"),
       el("span", { class: "badge", dataset: { state: key } }, words),
-      el("p", { class: "hint" }, [views, until].filter(Boolean).join(" · ")),
+      el("p", { class: "hint" }, [views, locked, until].filter(Boolean).join(" · ")),
       share.decision?.message && el("blockquote", {}, `“${share.decision.message}”`),
-      ["active", "opened"].includes(key) && this.#revokeButton(share));
+      el("p", { class: "row share-acts" },
+        !["revoked", "used"].includes(key) && this.#rotateButton(share, key === "expired" ? { expires_in: WEEK } : {}),
+        !["revoked", "used", "expired"].includes(key) && this.#revokeButton(share)),
+      storyOf(share, this.#open));
+  }
+
+  /** For a link that was lost, went to the wrong person, or has expired. */
+  #rotateButton(share, wishes) {
+    const button = el("button", { type: "button", class: "quiet small" }, icon("retry"), "New link");
+    pressTwice(button, "The old one ends. Sure?", async () => {
+      try {
+        this.#showLink(await call("POST", `/v1/shares/${share.id}/rotate`, wishes), "The link before no longer works. ");
+        await this.refresh();
+      } catch (error) {
+        showProblem(error, "No new link");
+      }
+    });
+    return button;
   }
 
   #revokeButton(share) {

@@ -45,7 +45,7 @@ async def test_every_answer_carries_the_headers(client: httpx.AsyncClient, tenan
         await stranger.http.request("OPTIONS", share["url"]),
         await reader.decide(visit, content_hash="0" * 64),
         await gone.look(),
-        await reader.http.post(f"{share['url']}/open", content=b"x" * 20_000, headers=reader.headers),
+        await reader.http.post(f"{share['url']}/open", content=b"x" * 30_000, headers=reader.headers),
         await reader.http.post(f"{share['url']}/open", files={"a": b"b"}, headers=reader.headers),
         await reader.decide(visit, "maybe"),
         await reader.look(f"/media/{visit.uncited}"),
