@@ -9,11 +9,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway import colours
-from gateway.auth import admit
+from gateway.auth import Principal, admit
 from gateway.body import Trimmed, json_response, read_body, read_json
 from gateway.context import Context, context_of
 from store import brands, content
-from store.errors import NotFound, UnsupportedType
+from store.errors import Forbidden, NotFound, SpineError, UnsupportedType
 from store.pool import Record
 
 LOGO_BYTES = 2 * 1024 * 1024
@@ -63,7 +63,7 @@ async def get_brand(request: Request) -> Response:
 
 async def change_brand(request: Request) -> Response:
     """Change some of it; 403 for whoever is neither owner nor administrator."""
-    principal = await admit(request)
+    principal = await _admit_admin(request)
     change = await read_json(request, BrandChange)
     words = {name: getattr(change, name) for name in _WORDS if name in change.model_fields_set}
     async with context_of(request).db.as_user(principal.claims) as conn:
@@ -85,14 +85,13 @@ async def get_logo(request: Request) -> Response:
 
 async def put_logo(request: Request) -> Response:
     """Take a PNG, JPEG or WebP of at most 2 MB; what is kept is a clean JPEG on white, at most 480 pixels a side."""
-    principal, context = await admit(request), context_of(request)
+    principal, context = await _admit_admin(request), context_of(request)
     kind = content.parse(request.headers.get("content-type"))
     if kind.name not in _LOGO_TYPES:
         raise UnsupportedType(f"Send the logo as one of: {', '.join(_LOGO_TYPES)}.", allowed=list(_LOGO_TYPES))
     body = await read_body(request, limit=LOGO_BYTES)
     content.require_agreement(kind, body[: content.HEAD_BYTES])
-    key = brands.new_logo_key(principal.tenant_id)
-    await context.objects.put(key, await _clean(context, key, body, kind.name), content_type="image/jpeg")
+    key = await _keep(context, brands.new_logo_key(principal.tenant_id), body, kind.name)
     async with context.db.as_user(principal.claims) as conn:
         before = await brands.set_logo(conn, key)
         brand = await brands.get(conn)
@@ -102,18 +101,32 @@ async def put_logo(request: Request) -> Response:
 
 async def delete_logo(request: Request) -> Response:
     """Go back to the name alone."""
-    principal, context = await admit(request), context_of(request)
+    principal, context = await _admit_admin(request), context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         before = await brands.set_logo(conn, None)
     await _forget(context, before)
     return Response(status_code=204)
 
 
-async def _clean(context: Context, key: str, body: bytes, content_type: str) -> bytes:
-    """Draw the logo anew in a helper process, as every file from outside."""
+async def _admit_admin(request: Request) -> Principal:
+    """Admit an administrator; the database holds the same line, but only once the work is done."""
+    principal = await admit(request)
+    if principal.role == "member":
+        raise Forbidden(brands.NOT_YOURS)
+    return principal
+
+
+async def _keep(context: Context, key: str, body: bytes, content_type: str) -> str:
+    """Draw the logo anew, in a helper process as every file from outside, and return its key."""
     await context.objects.put(key, body, content_type=content_type)
-    url = await context.objects.presign_get(key, ttl=context.settings.share_link_ttl, internal=True)
-    return await context.decoder.render(url, content_type, LOGO_EDGE)
+    try:
+        url = await context.objects.presign_get(key, ttl=context.settings.share_link_ttl, internal=True)
+        jpeg = await context.decoder.render(url, content_type, LOGO_EDGE)
+        await context.objects.put(key, jpeg, content_type="image/jpeg")
+    except SpineError:
+        await context.objects.discard(key)
+        raise
+    return key
 
 
 async def _forget(context: Context, path: str | None) -> None:

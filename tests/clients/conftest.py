@@ -1,7 +1,6 @@
 """The clients, and a gateway for them that asks nobody to wait long."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,15 +13,13 @@ import uvloop
 from config.settings import Settings
 from store.pool import Database
 from tests.browser.conftest import CHROMIUM, require
-from tests.ci import skip_or_fail
 from tests.clients import clients
 from tests.clients.heard import Heard
+from tests.npm import install
 from tests.realtime.house import House, make_visit, open_house
 from tests.tenants import Tenant
 
 HERE = Path(__file__).parent
-INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-INSTALL_SECONDS = 90.0
 
 OpenAll = Callable[[House, UUID, clients.Token], Awaitable[list[Heard]]]
 
@@ -56,27 +53,7 @@ async def visit(db: Database, tenant: Tenant) -> UUID:
 @pytest.fixture(scope="session")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install the pinned packages, and put our scripts beside them."""
-    if missing := [program for program in ("node", "npm") if shutil.which(program) is None]:
-        skip_or_fail(f"needs Debian's {', '.join({'node': 'nodejs'}.get(each, each) for each in missing)}")
-    directory = tmp_path_factory.mktemp("npm")
-    for file in (*HERE.glob("package*.json"), *HERE.glob("*.mjs")):
-        shutil.copy(file, directory)
-    asyncio.run(_install(directory))
-    return directory
-
-
-async def _install(directory: Path) -> None:
-    npm = await asyncio.create_subprocess_exec(
-        *INSTALL,
-        *("--cache", directory / "cache"),
-        cwd=directory,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(INSTALL_SECONDS):
-        said, _ = await npm.communicate()
-    if npm.returncode != 0:
-        skip_or_fail(f"npm could not install the clients: {said.decode()[-500:]}")
+    return install(HERE, tmp_path_factory.mktemp("npm"))
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         db=db,
         objects=nothing,
         decoder=nothing,
+        typesetter=nothing,
         queue=queue,
         hub=hub,
         auth=Authenticator(settings),

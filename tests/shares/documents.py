@@ -1,6 +1,7 @@
 """Estimates to share, links to them, and customers who open them."""
 
 import asyncio
+import io
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
@@ -8,8 +9,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+from PIL import Image
 
 from store import estimates
+from store.objects import ObjectStore
 from store.pool import Connection, Database
 from tests.tenants import Tenant
 
@@ -50,6 +53,21 @@ class Customer:
         bound = {"content_hash": visit.estimate["content_hash"], "terms_hash": NO_TERMS}
         values = {"decision": decision, "name": "Jane Doe", **bound, **form}
         return await self.http.post(f"{self.url}/decision", data=values, headers=self.headers)
+
+
+async def open_share(client: httpx.AsyncClient, tenant: Tenant, visit: Visit, **order: Any) -> Customer:
+    """Make a link, and give it to somebody who opens it."""
+    customer = customer_of(client, await make_share(client, tenant, visit, **order))
+    assert (await customer.open(passcode=order.get("passcode", ""))).status_code == 303
+    return customer
+
+
+async def store_photos(objects: ObjectStore, tenant: Tenant, visit: Visit) -> None:
+    """Put real photos where the visit's rows say they lie."""
+    for photo in (visit.cited, visit.uncited):
+        body = io.BytesIO()
+        Image.new("RGB", (1200, 900), "olive").save(body, "JPEG")
+        await objects.put(f"{tenant.id}/{visit.id}/{photo}", body.getvalue(), content_type="image/jpeg")
 
 
 async def make_visit(service: Database, tenant: Tenant) -> Visit:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway import share_document
+from gateway.pages import modules_of
 from gateway.share_document import Document
 from tests.shares.documents import SECRET_REASON, Visit, customer_of, make_share
 from tests.tenants import Tenant
@@ -126,7 +127,8 @@ async def test_the_page_is_light(client: httpx.AsyncClient, tenant: Tenant, visi
     reader = customer_of(client, await make_share(client, tenant, visit))
     await reader.open()
     size = len((await reader.look()).content)
-    for file in ("tokens.css", "share.css", "share.js", "mark.svg"):
+    size += len((await reader.look("/colours.css")).content)
+    for file in ("tokens.css", "share.css", *modules_of("share.js"), "mark.svg"):
         answer = await client.get(f"/static/{file}")
         assert answer.status_code == 200
         size += len(answer.content)

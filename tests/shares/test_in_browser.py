@@ -1,38 +1,22 @@
 """The customer's page in a real browser: with the keyboard alone, on a phone, with and without JavaScript."""
 
-from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Request, expect
 
+from config.settings import Settings
+from store.objects import ObjectStore
 from store.pool import Database
+from tests.browser.conftest import PHONE, browser
 from tests.product import Product
-from tests.shares.documents import Visit, make_share, save_next
+from tests.shares.documents import Visit, save_next, store_photos
+from tests.shares.readers import draw, link_of, open_page
 from tests.tenants import Tenant
 
+__all__ = ["browser"]
 pytestmark = pytest.mark.browser
-
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
-PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Start a headless Chromium."""
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(QUIET))
-        yield chromium
-        await chromium.close()
-
-
-async def _link(server: Product, tenant: Tenant, visit: Visit, **order: Any) -> str:
-    async with httpx.AsyncClient(base_url=server.url) as contractor:
-        share = await make_share(contractor, tenant, visit, **order)
-    url: str = share["url"]
-    return url
 
 
 async def _watched(page: Page) -> list[str]:
@@ -49,7 +33,7 @@ async def test_a_customer_opens_and_accepts(
     browser: Browser, server: Product, tenant: Tenant, visit: Visit, admin: Any, javascript: bool
 ) -> None:
     """Passcode, document, name, accepted: on a phone, with the headers browsers send; no log has the link."""
-    link = await _link(server, tenant, visit, passcode="blue door", max_views=1)
+    link = await link_of(server, tenant, visit, passcode="blue door", max_views=1)
     context = await browser.new_context(java_script_enabled=javascript, **PHONE)
     page = await context.new_page()
     heard = await _watched(page)
@@ -78,7 +62,7 @@ async def test_nothing_needs_a_mouse_and_nothing_is_cut_off(
     """At 320 pixels nothing scrolls sideways, and Tab alone leads from the door to a sent request."""
     context = await browser.new_context(viewport={"width": 320, "height": 700})
     page = await context.new_page()
-    await page.goto(await _link(server, tenant, visit))
+    await page.goto(await link_of(server, tenant, visit))
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await page.get_by_role("heading", name="Scope of work").wait_for()
@@ -98,7 +82,7 @@ async def test_the_table_is_still_a_table_to_a_screen_reader(
     """On a phone lines look like cards, and yet columns and rows keep their roles and names."""
     context = await browser.new_context(**PHONE)
     page = await context.new_page()
-    await page.goto(await _link(server, tenant, visit))
+    await page.goto(await link_of(server, tenant, visit))
     await page.get_by_role("button", name="Open the estimate").click()
     table = page.get_by_role("table")
     await table.wait_for()
@@ -114,7 +98,7 @@ async def test_an_edit_while_the_page_is_open_is_noticed(
 ) -> None:
     """The answer to the old version is refused in words, and the way back shows that a newer one exists."""
     page = await (await browser.new_context(**PHONE)).new_page()
-    await page.goto(await _link(server, tenant, visit))
+    await page.goto(await link_of(server, tenant, visit))
     await page.get_by_role("button", name="Open the estimate").click()
     await page.get_by_label("Your full name").fill("Maria Alvarez")
     await save_next(service, visit)
@@ -122,6 +106,51 @@ async def test_an_edit_while_the_page_is_open_is_noticed(
     await page.get_by_text("your answer was not recorded").wait_for()
     await page.get_by_role("link", name="Back to the estimate").click()
     await page.get_by_text("A newer version of this estimate exists.").wait_for()
+
+
+async def test_a_drawn_signature_is_sent_and_shown(
+    browser: Browser, server: Product, tenant: Tenant, visit: Visit, admin: Any
+) -> None:
+    """What was drawn comes back as a drawing; cleared, nothing of it is sent; a slip of the finger is refused."""
+    page = await (await browser.new_context(**PHONE)).new_page()
+    await open_page(page, await link_of(server, tenant, visit))
+    await page.get_by_label("Your full name").fill("Maria Alvarez")
+    await draw(page)
+    assert (await page.locator("[data-pad] input").input_value()).startswith("M60 120L")
+    await page.get_by_role("button", name="Clear the drawing").click()
+    assert await page.locator("[data-pad] input").input_value() == ""
+    await draw(page)
+    await page.get_by_role("button", name="Accept the estimate").click()
+    await expect(page.get_by_role("img", name="Drawn signature of Maria Alvarez")).to_be_visible()
+    kept = await admin.fetchval("SELECT signature FROM share_decisions WHERE estimate_id = $1", visit.estimate["id"])
+    assert kept.startswith("M60 120L")
+
+
+async def test_the_page_asks_nobody_else_and_tells_nobody_where_it_is(
+    browser: Browser,
+    server: Product,
+    tenant: Tenant,
+    visit: Visit,
+    objects: ObjectStore,
+    settings: Settings,
+) -> None:
+    """Every request goes to our origin or the store, and no request to the store carries the link."""
+    await store_photos(objects, tenant, visit)
+    link = await link_of(server, tenant, visit)
+    page = await (await browser.new_context(**PHONE)).new_page()
+    requests: list[Request] = []
+    page.on("request", requests.append)
+    await open_page(page, link)
+    await page.locator("a[data-photo] img").evaluate("(photo) => photo.decode()")
+    await page.locator("a[data-photo]").click()
+    await page.locator("dialog.large img").evaluate("(photo) => photo.decode()")
+    origins = {f"{parts.scheme}://{parts.netloc}" for parts in (urlsplit(request.url) for request in requests)}
+    assert origins == {server.url, settings.s3_endpoint_url}
+    token = link.rsplit("/", 1)[1]
+    for request in requests:
+        assert "referer" not in await request.all_headers()
+        if not request.url.startswith(server.url):
+            assert token not in request.url
 
 
 async def _tab_to(page: Page, selector: str) -> None:

@@ -1,5 +1,7 @@
 """Photos in a shared document: those a line cites, as clean JPEGs, by URLs that soon die."""
 
+import asyncio
+import dataclasses
 import io
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,7 +12,7 @@ from PIL import Image
 
 from store.objects import ObjectStore
 from store.pool import Database
-from tests.shares.documents import Customer, Visit, customer_of, make_share, make_visit
+from tests.shares.documents import Customer, Visit, client_of, customer_of, make_share, make_visit, open_share
 from tests.tenants import Tenant
 
 GPS_IFD = 0x8825
@@ -55,6 +57,44 @@ async def test_its_address_lives_for_the_share_links_time(reader: Customer, visi
     answer = await reader.look(f"/media/{visit.cited}")
     query = parse_qs(urlsplit(answer.headers["location"]).query)
     assert query["X-Amz-Expires"] == [str(settings.share_link_ttl)] == ["300"]
+
+
+async def test_a_new_one_is_minted_while_the_session_lives(
+    client: httpx.AsyncClient, app: Any, tenant: Tenant, visit: Visit, objects: ObjectStore, settings: Any
+) -> None:
+    """When a signed address has died, the page's own address leads to another that works."""
+    await objects.put(f"{tenant.id}/{visit.id}/{visit.cited}", _photo_with_place(), content_type="image/jpeg")
+    short = settings.model_copy(update={"share_link_ttl": 1})
+    app.state.context = dataclasses.replace(app.state.context, settings=short)
+    async with client_of(app) as caller, httpx.AsyncClient() as browser, asyncio.timeout(30):
+        reader = await open_share(caller, tenant, visit)
+        first = (await reader.look(f"/media/{visit.cited}")).headers["location"]
+        while (await browser.get(first)).status_code != 403:  # the store's clock decides, not ours
+            pass
+        app.state.context = dataclasses.replace(app.state.context, settings=settings)
+        again = (await reader.look(f"/media/{visit.cited}")).headers["location"]
+        assert (await browser.get(again)).status_code == 200
+
+
+async def test_with_the_proxy_no_photo_outlives_the_session(
+    client: httpx.AsyncClient, app: Any, tenant: Tenant, visit: Visit, objects: ObjectStore, settings: Any
+) -> None:
+    """SHARE_MEDIA_PROXY: the bytes come from here, the policy names no store, and a revocation ends them at once."""
+    await objects.put(f"{tenant.id}/{visit.id}/{visit.cited}", _photo_with_place(), content_type="image/jpeg")
+    proxied = settings.model_copy(update={"share_media_proxy": True})
+    app.state.context = dataclasses.replace(app.state.context, settings=proxied)
+    async with client_of(app) as caller:
+        share = await make_share(caller, tenant, visit)
+        reader = customer_of(caller, share)
+        await reader.open()
+        policy = (await reader.look()).headers["content-security-policy"]
+        assert "img-src 'self';" in policy
+        photo = await reader.look(f"/media/{visit.cited}")
+        assert (photo.status_code, photo.headers["content-type"]) == (200, "image/jpeg")
+        assert photo.headers["cache-control"] == "no-store"
+        assert max(Image.open(io.BytesIO(photo.content)).size) == 1200
+        await caller.post(f"/v1/shares/{share['id']}/revoke", headers=tenant.headers)
+        assert (await reader.look(f"/media/{visit.cited}")).status_code == 410
 
 
 async def test_the_page_names_the_cited_photo_and_no_other(reader: Customer, visit: Visit) -> None:
