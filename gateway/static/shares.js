@@ -49,6 +49,7 @@ export class Shares {
     if (this.#listeners.signal.aborted) return;
     byId("share-list").replaceChildren(...shares.map((share) => this.#row(share)));
     byId("share-list-block").hidden = shares.length === 0;
+    byId("share-locked").hidden = !shares.some((share) => share.decision?.decision === "accepted");
     byId("share-older").hidden = estimate.version === 1;
   }
 

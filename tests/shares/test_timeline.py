@@ -1,11 +1,14 @@
 """What became of a link, for the contractor: each thing once, and little of who did it."""
 
+import asyncio
 from typing import Any
 
 import httpx
+from httpx_sse import aconnect_sse
 
 from store.objects import ObjectStore
-from tests.shares.documents import Customer, Visit, customer_of, make_share, open_share, store_photos
+from tests.product import Product
+from tests.shares.documents import Customer, Visit, customer_of, make_share, store_photos
 from tests.tenants import Tenant
 
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit Mobile/15E148 Safari"
@@ -86,10 +89,19 @@ async def test_the_story_is_its_owners(
     assert answer.status_code == 404
 
 
-async def test_the_first_open_is_told_live(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
-    """The visit's events have the first open and the answer, for whoever watches or asks later."""
-    reader = await open_share(client, tenant, visit, recipient="Maria")
-    await reader.decide(visit)
-    answer = await client.get(f"/v1/visits/{visit.id}/events?after=0", headers=tenant.headers)
-    told = [event["type"] for event in answer.json()["events"] if event["type"].startswith("share.")]
-    assert told == ["share.opened", "share.decided"]
+async def test_the_contractor_sees_it_happen(server: Product, tenant: Tenant, visit: Visit) -> None:
+    """On the visit's open stream: the first open, not the second, and then the answer."""
+    progress = f"/v1/visits/{visit.id}/progress"
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as contractor, asyncio.timeout(60):
+        async with aconnect_sse(contractor, "GET", progress, headers=tenant.headers) as stream:
+            told = (event.json() async for event in stream.aiter_sse() if event.event == "message")
+            share = await make_share(contractor, tenant, visit, recipient="Maria")
+            for _ in range(2):
+                async with httpx.AsyncClient(base_url=server.url, timeout=30) as browser:
+                    reader = Customer(browser, share["url"])
+                    await reader.open()
+                    last = await reader.decide(visit, "changes_requested", message="Copper, please")
+            assert last.status_code == 409
+            opened, decided = await anext(told), await anext(told)
+    assert (opened["type"], opened["payload"]["recipient"]) == ("share.opened", "Maria")
+    assert (decided["type"], decided["payload"]["decision"]) == ("share.decided", "changes_requested")
