@@ -61,11 +61,14 @@ async def _pictures(request: Request, document: Document) -> dict[str, bytes]:
             with suppress(NotFound, Unprocessable):
                 pictures[photo_file(wanted.number)] = await _photo(request, wanted)
 
-    async with asyncio.TaskGroup() as fetching:
-        for wanted in document.photos[:MOST_PHOTOS]:
-            fetching.create_task(photo(wanted))
-        if document.business["has_logo"]:
-            fetching.create_task(_logo(request, pictures))
+    try:
+        async with asyncio.TaskGroup() as fetching:
+            for wanted in document.photos[:MOST_PHOTOS]:
+                fetching.create_task(photo(wanted))
+            if document.business["has_logo"]:
+                fetching.create_task(_logo(request, pictures))
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several  # one reason is enough for a page
     return pictures
 
 

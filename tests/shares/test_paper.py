@@ -1,6 +1,7 @@
 """The document as a PDF: the page's words on numbered pages, and the certificate once it is accepted."""
 
 import asyncio
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from gateway.typesetter import Typesetter
 from store.errors import Unavailable
 from store.objects import ObjectStore
 from store.pool import Database
-from tests.shares.documents import Customer, Visit, open_share, store_photos
+from tests.shares.documents import Customer, Visit, client_of, open_share, store_photos
 from tests.shares.test_acceptance import DRAWN
 from tests.tenants import Tenant
 
@@ -105,6 +106,21 @@ async def test_a_lost_photo_is_left_out(client: httpx.AsyncClient, tenant: Tenan
     """The document is made all the same."""
     pdf = await _pdf(await open_share(client, tenant, visit))
     assert "Photos" not in _words(pdf).replace("Photos were not analysed.", "")
+
+
+async def test_without_the_store_there_is_no_document_with_holes(
+    client: httpx.AsyncClient, app: Any, tenant: Tenant, visit: Visit
+) -> None:
+    """A store that is away makes 503 and no PDF: photos are part of what is offered."""
+
+    class Away:
+        async def head(self, _key: str) -> None:
+            raise Unavailable("The file store does not answer; nothing was changed. Try again.")
+
+    app.state.context = dataclasses.replace(app.state.context, objects=Away())
+    async with client_of(app) as caller:
+        reader = await open_share(caller, tenant, visit)
+        assert (await reader.look("/estimate.pdf")).status_code == 503
 
 
 def _children() -> set[str]:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from httpx_sse import aconnect_sse
 
 from store.objects import ObjectStore
@@ -89,19 +90,23 @@ async def test_the_story_is_its_owners(
     assert answer.status_code == 404
 
 
-async def test_the_contractor_sees_it_happen(server: Product, tenant: Tenant, visit: Visit) -> None:
-    """On the visit's open stream: the first open, not the second, and then the answer."""
-    progress = f"/v1/visits/{visit.id}/progress"
-    async with httpx.AsyncClient(base_url=server.url, timeout=30) as contractor, asyncio.timeout(60):
-        async with aconnect_sse(contractor, "GET", progress, headers=tenant.headers) as stream:
-            told = (event.json() async for event in stream.aiter_sse() if event.event == "message")
-            share = await make_share(contractor, tenant, visit, recipient="Maria")
-            for _ in range(2):
-                async with httpx.AsyncClient(base_url=server.url, timeout=30) as browser:
-                    reader = Customer(browser, share["url"])
-                    await reader.open()
-                    last = await reader.decide(visit, "changes_requested", message="Copper, please")
-            assert last.status_code == 409
-            opened, decided = await anext(told), await anext(told)
+@pytest.mark.parametrize("stream", ["visits/{visit}/progress", "tenant/progress"])
+async def test_the_contractor_sees_it_happen(server: Product, tenant: Tenant, visit: Visit, stream: str) -> None:
+    """On an open stream, of the visit or of the whole tenant: the first open, not the second, and then the answer."""
+    url = f"{server.url}/v1/{stream.format(visit=visit.id)}"
+    async with (
+        asyncio.timeout(60),
+        httpx.AsyncClient(base_url=server.url, timeout=30) as contractor,
+        aconnect_sse(contractor, "GET", url, headers=tenant.headers) as source,
+    ):
+        share = await make_share(contractor, tenant, visit, recipient="Maria")
+        told = (event.json() async for event in source.aiter_sse() if event.event == "message" and event.data)
+        for _ in range(2):
+            async with httpx.AsyncClient(base_url=server.url, timeout=30) as browser:
+                reader = Customer(browser, share["url"])
+                await reader.open()
+                last = await reader.decide(visit, "changes_requested", message="Copper, please")
+        assert last.status_code == 409
+        opened, decided = await anext(told), await anext(told)
     assert (opened["type"], opened["payload"]["recipient"]) == ("share.opened", "Maria")
     assert (decided["type"], decided["payload"]["decision"]) == ("share.decided", "changes_requested")
