@@ -100,7 +100,7 @@ async def test_the_contractor_sees_it_happen(server: Product, tenant: Tenant, vi
         aconnect_sse(contractor, "GET", url, headers=tenant.headers) as source,
     ):
         share = await make_share(contractor, tenant, visit, recipient="Maria")
-        told = (event.json() async for event in source.aiter_sse() if event.event == "message" and event.data)
+        told = (event.json() async for event in source.aiter_sse() if '"share.' in event.data)
         for _ in range(2):
             async with httpx.AsyncClient(base_url=server.url, timeout=30) as browser:
                 reader = Customer(browser, share["url"])
