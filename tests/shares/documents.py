@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
@@ -120,6 +121,16 @@ async def until_somebody_waits_for(pid: int, admin: Any) -> None:
     async with asyncio.timeout(10):
         while not await admin.fetchval(waits, pid):  # noqa: ASYNC110 - Postgres gives no signal when a wait begins
             await asyncio.sleep(0.005)
+
+
+async def until_refused(ask: Callable[[int], Awaitable[httpx.Response]], burst: int) -> list[httpx.Response]:
+    """Ask again and again until it is too often; a slow machine may be let in a few times more than `burst`."""
+    answers = [await ask(number) for number in range(burst)]
+    while answers[-1].status_code != 429 and len(answers) < 4 * burst:
+        answers.append(await ask(len(answers)))
+    assert 429 not in {answer.status_code for answer in answers[:-1]}
+    assert (answers[-1].status_code, len(answers) > burst) == (429, True)
+    return answers
 
 
 def client_of(app: Any) -> httpx.AsyncClient:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.share_access import ADDRESS_BURST, PAPER_BURST, TOKEN_BURST
 from store.pool import Connection, Database
-from tests.shares.documents import OUR_PAGE, Visit, client_of, customer_of, make_share, open_share
+from tests.shares.documents import OUR_PAGE, Visit, client_of, customer_of, make_share, open_share, until_refused
 from tests.tenants import Tenant
 
 NEVER_THERE = "x" * 43
@@ -103,9 +103,8 @@ async def test_the_work_is_the_same_for_every_dead_link(
 async def test_a_link_takes_only_so_many_forms(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
     """Past its burst a link's forms wait, told how long; another link's do not."""
     share, other = [await make_share(client, tenant, visit) for _ in range(2)]
-    answers = [await client.post(f"{share['url']}/open") for _ in range(TOKEN_BURST + 1)]
+    answers = await until_refused(lambda _: client.post(f"{share['url']}/open"), TOKEN_BURST)
     assert {answer.status_code for answer in answers[:-1]} == {403}
-    assert answers[-1].status_code == 429
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert (await customer_of(client, other).open()).status_code == 303
     assert (await customer_of(client, share).look()).status_code == 200
@@ -113,9 +112,8 @@ async def test_a_link_takes_only_so_many_forms(client: httpx.AsyncClient, tenant
 
 async def test_an_address_sends_only_so_many_forms(client: httpx.AsyncClient) -> None:
     """Whatever links they are for, and whether or not there are such."""
-    answers = [await client.post(f"/e/{number:043}/open") for number in range(ADDRESS_BURST + 1)]
+    answers = await until_refused(lambda number: client.post(f"/e/{number:043}/open"), ADDRESS_BURST)
     assert {answer.status_code for answer in answers[:-1]} == {403}
-    assert answers[-1].status_code == 429
 
 
 async def test_a_link_makes_only_so_many_papers(
@@ -130,5 +128,5 @@ async def test_a_link_makes_only_so_many_papers(
     app.state.context = replace(app.state.context, typesetter=Quick())
     async with client_of(app) as caller:
         reader = await open_share(caller, tenant, visit)
-        statuses = [(await reader.look("/estimate.pdf")).status_code for _ in range(PAPER_BURST + 1)]
-    assert statuses == [200] * PAPER_BURST + [429]
+        answers = await until_refused(lambda _: reader.look("/estimate.pdf"), PAPER_BURST)
+    assert {answer.status_code for answer in answers[:-1]} == {200}
