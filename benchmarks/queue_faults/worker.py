@@ -1,0 +1,36 @@
+"""A worker process of the harness: the product's worker, with the harness' work and short leases."""
+
+import asyncio
+import os
+import signal
+
+from benchmarks.queue_faults.work import TASKS
+from config.logging import configure_logging
+from config.settings import Settings
+from jobs.timing import Timing
+from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS, Worker
+from store.embedded.process import follow_parent
+from store.pool import Database
+
+TIMING = Timing(lease_s=0.8, renew_s=0.2, grace_s=0.3, sweep_s=0.3, poll_s=(0.1, 0.2), deadline_s=30.0)
+
+
+def serve(settings: Settings, log: str) -> None:
+    """Work until SIGTERM; this is what a forked process runs."""
+    follow_parent(signal.SIGKILL)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    configure_logging(level=settings.log_level, function="worker")
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    size = settings.worker_concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS
+    db = await Database.open(settings.worker_url, name="worker", size=size, role="service_role")
+    try:
+        await Worker(db, TASKS, settings, TIMING).run(stop)
+    finally:
+        await db.close()
