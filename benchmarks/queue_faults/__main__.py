@@ -9,6 +9,7 @@ workers twenty times where it else takes seconds and a few.
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import time
@@ -111,6 +112,8 @@ def main() -> None:
     parser.add_argument("--ledger", help="file to append a JSON line per run to")
     parser.add_argument("--thorough", action="store_true", help="Redis 60 s away, 20 restarts")
     parser.add_argument("--verbose", action="store_true", help="tell every run, not only what went wrong")
+    # A pool that cannot connect says so with a trace; here that is what was done to it.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     sys.exit(asyncio.run(campaign(parser.parse_args())))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -11,11 +12,13 @@ from typing import TypeAlias
 from redis.asyncio import Redis
 
 from benchmarks.queue_faults.gate import Moment, Trap
-from benchmarks.queue_faults.run import Run
+from benchmarks.queue_faults.run import POLL_SECONDS, Run
 from benchmarks.queue_faults.staff import Member
 from benchmarks.queue_faults.worker import TIMING
 
 REACH_SECONDS = 10.0
+# The lease, a sweep, the backoff and a claim take 2.6 s.
+HEIR_SECONDS = 4.0
 ORDINARY = ("estimate", "flaky", "limited", "doomed")
 
 
@@ -54,16 +57,16 @@ POINTS: Mapping[str, str] = {
 
 
 async def at_point(run: Run, random: Random, _scale: Scale, *, function: str) -> str:
-    """Catch a worker at a point; there kill it, stop it past its lease, or cut its connection."""
-    moment, deed = random.choice(list(Moment)), random.choice((_kill, _freeze, _cut))
+    """Catch a worker at a point; there kill it, stop it past its lease or its heir's claim, or cut its connection."""
+    moment, deed = random.choice(list(Moment)), random.choice((_kill, _freeze, _outlive, _cut))
     trap = Trap(function, moment)
     run.rig.staff.set_trap(trap)
     try:
-        await some_jobs(run, random, at_least=POINTS[function])
+        await some_jobs(run, random, at_least="long" if deed is _outlive else POINTS[function])
         await _lead_to(function, run)
         async with asyncio.timeout(REACH_SECONDS):
             caught = run.rig.staff.members[await asyncio.shield(trap.caught)]
-        trap.decide(passes=await deed(caught))
+        trap.decide(passes=await deed(run, caught))
     except TimeoutError:
         return f"{moment}: nobody came"
     finally:
@@ -85,44 +88,56 @@ async def _lead_to(function: str, run: Run) -> None:
             member.signal(signal.SIGTERM)
 
 
-async def _kill(member: Member) -> bool:
+async def _kill(_run: Run, member: Member) -> bool:
     pid = member.pid
     member.signal(signal.SIGKILL)
     await member.ended(pid)
     return False
 
 
-async def _freeze(member: Member) -> bool:
+async def _cut(_run: Run, _member: Member) -> bool:
+    return False
+
+
+async def _freeze(_run: Run, member: Member) -> bool:
     member.signal(signal.SIGSTOP)
     await asyncio.sleep(TIMING.lease_s + TIMING.sweep_s * 2)
     member.signal(signal.SIGCONT)
     return True
 
 
-async def _cut(_member: Member) -> bool:
-    return False
+async def _outlive(run: Run, member: Member) -> bool:
+    """Stop it until others run what it had; the row of a job that is being finished stays its own."""
+    suffix = f"-{member.pid}"
+    member.signal(signal.SIGSTOP)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HEIR_SECONDS):
+            while any(str(job["worker"]).endswith(suffix) for job in await run.unfinished()):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_SECONDS)  # another process sends no signal
+    member.signal(signal.SIGCONT)
+    return True
 
 
 async def kill_anywhere(run: Run, random: Random, _scale: Scale) -> str:
     """Kill a worker with -9 wherever it is."""
     await some_jobs(run, random)
     await asyncio.sleep(random.uniform(0, 0.15))
-    await _kill(random.choice(run.rig.staff.members))
+    await _kill(run, random.choice(run.rig.staff.members))
     return ""
 
 
 async def freeze_anywhere(run: Run, random: Random, _scale: Scale) -> str:
-    """Stop a worker past its leases, then let it go on."""
-    await some_jobs(run, random)
-    await asyncio.sleep(random.uniform(0, 0.15))
-    await _freeze(random.choice(run.rig.staff.members))
+    """Stop a worker past its leases or its heirs' claims, then let it go on."""
+    await some_jobs(run, random, at_least="long")
+    await asyncio.sleep(random.uniform(0, 0.3))
+    await random.choice((_freeze, _outlive))(run, random.choice(run.rig.staff.members))
     return ""
 
 
 async def rolling_restart(run: Run, random: Random, scale: Scale) -> str:
     """Restart the workers in turn by SIGTERM, as a deployment does, while jobs come in."""
     for number in range(scale.restarts):
-        await some_jobs(run, random)
+        await some_jobs(run, random, at_least=random.choice(("estimate", "long")))
         await asyncio.sleep(random.uniform(0, 0.2))
         member = run.rig.staff.members[number % len(run.rig.staff.members)]
         pid = member.pid

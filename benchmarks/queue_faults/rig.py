@@ -64,16 +64,13 @@ class Rig:
                 gate = await opened.enter_async_context(Gate.open(services.worker_url, number))
                 own = settings.model_copy(update={"database_worker_url": gate.url})
                 members.append(Member(own, gate, str(directory / "logs" / f"worker{number}.log")))
-            yield cls(
-                *servers,
-                redis,
-                await opened.enter_async_context(Staff.working(members)),
-                services,
-                await _pool(opened, services.gateway_url),
-                await _pool(opened, services.worker_url, role="service_role"),
-                await opened.enter_async_context(JobQueue.open(settings)),
-                await _tenant(services),
-            )
+            gateway = await _pool(opened, services.gateway_url)
+            system = await _pool(opened, services.worker_url, role="service_role")
+            queue = await opened.enter_async_context(JobQueue.open(settings))
+            tenant = await _tenant(services)
+            # Last: the first fork imports everything, and nothing else goes on meanwhile.
+            staff = await opened.enter_async_context(Staff.working(members))
+            yield cls(*servers, redis, staff, services, gateway, system, queue, tenant)
 
     @contextlib.asynccontextmanager
     async def eyes(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:

@@ -14,7 +14,7 @@ from store.pool import Connection
 RESULT = "fault.result"
 STEPS = ("look", "draft")
 STEP_SECONDS = 0.01
-LONG_SECONDS = 2.5
+LONG_SECONDS = 1.5
 SNOOZE_SECONDS = 0.1
 
 
