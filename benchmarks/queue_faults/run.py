@@ -32,7 +32,6 @@ class Run:
         self.visits = visits
         self.accepted: set[UUID] = set()
         self.cancelled: set[UUID] = set()  # a cancel was accepted before the job was final
-        self.redriven: set[UUID] = set()
 
     @classmethod
     async def begin(cls, rig: Rig) -> "Run":
@@ -87,11 +86,9 @@ class Run:
             return UUID(str(job["id"]))
 
         try:
-            job_id = await _answered(ask)
+            return await _answered(ask)
         except Conflict:
             return None
-        self.redriven.add(job_id)
-        return job_id
 
     async def dead_letters(self) -> list[UUID]:
         """Return the waiting dead letters of this run."""
