@@ -32,6 +32,7 @@ class Run:
         self.visits = visits
         self.accepted: set[UUID] = set()
         self.cancelled: set[UUID] = set()  # a cancel was accepted before the job was final
+        self.crashes = 0  # of the database: after each, a visit's numbers leap once
 
     @classmethod
     async def begin(cls, rig: Rig) -> "Run":

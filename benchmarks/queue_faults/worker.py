@@ -3,15 +3,19 @@
 import asyncio
 import os
 import signal
+import sys
 
 from benchmarks.queue_faults.work import TASKS
 from config.logging import configure_logging
 from config.settings import Settings
+from jobs.errors import DATABASE_TROUBLE
 from jobs.timing import Timing
 from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS, Worker
 from store.embedded.process import follow_parent
 from store.pool import Database
 
+# A worker that finds no database at its start ends, and is started again; any other end by itself is wrong.
+NO_DATABASE = os.EX_TEMPFAIL
 TIMING = Timing(lease_s=0.8, renew_s=0.2, grace_s=0.3, sweep_s=0.3, poll_s=(0.1, 0.2), deadline_s=30.0)
 
 
@@ -29,7 +33,10 @@ async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     size = settings.worker_concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS
-    db = await Database.open(settings.worker_url, name="worker", size=size, role="service_role")
+    try:
+        db = await Database.open(settings.worker_url, name="worker", size=size, role="service_role")
+    except DATABASE_TROUBLE:
+        sys.exit(NO_DATABASE)
     try:
         await Worker(db, TASKS, settings, TIMING).run(stop)
     finally:

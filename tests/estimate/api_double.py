@@ -78,7 +78,7 @@ class ApiDouble:
     async def _hang(self, request: Request) -> None:
         """Say nothing until released, or until the caller has had enough."""
         released = asyncio.create_task(asyncio.to_thread(self.released.wait, 30))
-        gone = asyncio.create_task(request.receive())  # type: ignore[arg-type]
+        gone = asyncio.ensure_future(request.receive())
         await asyncio.wait({released, gone}, return_when=asyncio.FIRST_COMPLETED)
         if gone.done():
             self.left_at = time.monotonic()

@@ -16,11 +16,14 @@ from tests.product import ROOT, end
 SEED = 1
 RUN_SECONDS = 280.0
 
-STARTED = ("job.started", {"attempt": 1, "worker": "host-7"})
-AGAIN = ("job.started", {"attempt": 2, "worker": "host-8"})
-QUEUED, RELEASED, COMPLETED, FAILED = ((f"job.{name}", {}) for name in ("queued", "released", "completed", "failed"))
-
 Event = tuple[str, dict[str, Any]]
+
+STARTED: Event = ("job.started", {"attempt": 1, "worker": "host-7"})
+AGAIN: Event = ("job.started", {"attempt": 2, "worker": "host-8"})
+QUEUED: Event = ("job.queued", {})
+RELEASED: Event = ("job.released", {})
+COMPLETED: Event = ("job.completed", {})
+FAILED: Event = ("job.failed", {})
 
 
 def _step(attempt: int, pid: int) -> Event:

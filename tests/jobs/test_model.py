@@ -349,8 +349,13 @@ class QueueMachine(RuleBasedStateMachine):
 def test_the_database_does_what_the_model_says(services: Services) -> None:
     """Whatever is done to the queue, in whatever order."""
     # An example is up to fifty moves of some ten statements each.
-    examples = settings.default.max_examples // 2
-    run_state_machine_as_test(
-        lambda: QueueMachine(services),
-        settings=settings(max_examples=examples, suppress_health_check=list(HealthCheck)),
-    )
+    assert settings.default is not None
+    examples = settings(max_examples=settings.default.max_examples // 2, suppress_health_check=list(HealthCheck))
+
+    class Machine(QueueMachine):
+        """At this database."""
+
+        def __init__(self) -> None:
+            super().__init__(services)
+
+    run_state_machine_as_test(Machine, settings=examples)
