@@ -199,7 +199,7 @@ async def postgres_crashed(run: Run, random: Random, _scale: Scale) -> str:
     await some_jobs(run, random)
     await asyncio.sleep(random.uniform(0, 0.15))
     run.rig.postgres.end(signal.SIGQUIT)
-    run.crashes += 1
+    run.may_leap = run.rig.torn = True
     await asyncio.sleep(random.uniform(0, 0.3))
     await run.rig.postgres.start()
     return ""

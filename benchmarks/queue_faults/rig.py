@@ -42,6 +42,7 @@ class Rig:
     system: Database
     queue: JobQueue
     tenant: Tenant
+    torn: bool = False  # PostgreSQL crashed, and maybe no event was written since
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -32,7 +32,8 @@ class Run:
         self.visits = visits
         self.accepted: set[UUID] = set()
         self.cancelled: set[UUID] = set()  # a cancel was accepted before the job was final
-        self.crashes = 0  # of the database: after each, a visit's numbers leap once
+        # Over a crash of the database a visit's numbers leap; over one of the run before, those of an empty stream.
+        self.may_leap, rig.torn = rig.torn, False
 
     @classmethod
     async def begin(cls, rig: Rig) -> "Run":
