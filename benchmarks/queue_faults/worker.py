@@ -1,6 +1,7 @@
 """A worker process of the harness: the product's worker, with the harness' work and short leases."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import sys
@@ -11,7 +12,6 @@ from config.settings import Settings
 from jobs.errors import DATABASE_TROUBLE
 from jobs.timing import Timing
 from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS, Worker
-from store.embedded.process import follow_parent
 from store.pool import Database
 
 # A worker that finds no database at its start ends, and is started again; any other end by itself is wrong.
@@ -21,7 +21,6 @@ TIMING = Timing(lease_s=0.8, renew_s=0.2, grace_s=0.3, sweep_s=0.3, poll_s=(0.1,
 
 def serve(settings: Settings, log: str) -> None:
     """Work until SIGTERM; this is what a forked process runs."""
-    follow_parent(signal.SIGKILL)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -31,7 +30,11 @@ def serve(settings: Settings, log: str) -> None:
 
 async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    harness = multiprocessing.parent_process()
+    assert harness is not None
+    loop.add_reader(harness.sentinel, os._exit, 1)  # it is gone, however it ended
     size = settings.worker_concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS
     try:
         db = await Database.open(settings.worker_url, name="worker", size=size, role="service_role")
