@@ -75,7 +75,7 @@ def test_the_database_does_what_the_model_says(services: Services) -> None:
     """Whatever is done to the queue, in whatever order."""
     # An example is up to fifty moves of some ten statements each.
     assert settings.default is not None
-    examples = settings(max_examples=settings.default.max_examples // 2, suppress_health_check=list(HealthCheck))
+    examples = settings(max_examples=settings.default.max_examples // 4, suppress_health_check=list(HealthCheck))
 
     class Machine(ComparedMachine):
         """At this database."""
