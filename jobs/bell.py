@@ -34,8 +34,9 @@ def open_redis(url: str) -> ArqRedis:
         max_connections=32,
         socket_connect_timeout=1.0,
         socket_timeout=2.0,
+        # No health_check_interval: where a proxy takes the connection and hangs up, redis-py 5.3 checks the new
+        # connection by opening the next, until Python's stack is full. The timeout and the retries find a dead one.
         socket_keepalive=True,
-        health_check_interval=15,
         # Together some 20 s; arq alone gives up at the first error and its worker ends.
         retry=Retry(EqualJitterBackoff(cap=1.0, base=0.1), 20),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],

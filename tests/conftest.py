@@ -29,6 +29,7 @@ _ENDPOINTS = pytest.StashKey[dict[str, Any]]()
 
 # A busy machine is no fault of an example; in CI every run tries the same ones, so that a red run can be repeated.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=bool(os.environ.get("SCOPEKIT_CI")))
+hypothesis.settings.register_profile("deep", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("suite")
 
 

@@ -1,11 +1,14 @@
 """What a contractor brings home from a visit, made when the tests run: photos and a spoken note."""
 
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
 import pillow_heif
 from PIL import Image, ImageDraw, ImageFilter
+
+from tests.ci import skip_or_fail
 
 WIDTH, HEIGHT = 1600, 1200
 SPOKEN = "We need to install three GFCI outlets in the hallway. Then replace one toilet in the bathroom."
@@ -46,6 +49,13 @@ def voice_note(path: Path, text: str = SPOKEN) -> Path:
     _run("ffmpeg", "-loglevel", "error", "-y", "-i", str(wav), "-ac", "1", "-c:a", "libopus", "-b:a", "32k", str(path))
     wav.unlink()
     return path
+
+
+def need_speech() -> None:
+    """Skip the test on a machine that cannot speak; fail it in CI."""
+    missing = [tool for tool in ("espeak-ng", "ffmpeg") if shutil.which(tool) is None]
+    if missing:
+        skip_or_fail(f"needs {' and '.join(missing)} to make speech")
 
 
 def _run(*command: str) -> None:

@@ -35,17 +35,6 @@ WHERE application_name = $1 AND (query ILIKE 'LISTEN %scopekit_control%' OR quer
 """
 
 
-class _Door(Proxy):
-    """The proxy before PostgreSQL, which itself may be away."""
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a client, or refuse it as the server behind would."""
-        try:
-            await super().accept(reader, writer)
-        except OSError:
-            writer.transport.abort()
-
-
 class Rig:
     """A standing product under test; `noticed` holds how many seconds each black hole went unseen."""
 
@@ -67,7 +56,7 @@ class Rig:
         async with AsyncExitStack() as opened:
             keeper, endpoints = await opened.enter_async_context(Keeper.running(directory / "stack"))
             site = await fill(endpoints, directory, visits=visits, streams=subscribers)
-            proxy = _Door(site.services.gateway_url)
+            proxy = Proxy(site.services.gateway_url)
             server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
             proxy.port = server.sockets[0].getsockname()[1]
             opened.push_async_callback(proxy.close)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ class ApiDouble:
     drips: bool = False
     # Set when the server may let go of a hanging request, so that it can stop.
     released: threading.Event = field(default_factory=threading.Event)
+    # Set when the caller of a hanging request has gone away, and when that was by the monotonic clock.
+    left: threading.Event = field(default_factory=threading.Event)
+    left_at: float = 0.0
 
     def answers(self, reply: Response | dict[str, Any]) -> None:
         """Answer every request like this from now on."""
@@ -50,7 +54,7 @@ class ApiDouble:
         """Serve POST /v1/responses."""
         body = await request.json()
         self.asked.append({"path": request.url.path, "headers": request.headers, "json": body})
-        return await self._reply(self.answers_by_schema.get(body["text"]["format"]["name"]))
+        return await self._reply(request, self.answers_by_schema.get(body["text"]["format"]["name"]))
 
     async def transcriptions(self, request: Request) -> Response:
         """Serve POST /v1/audio/transcriptions."""
@@ -60,16 +64,26 @@ class ApiDouble:
             plain = {name: form.getlist(name) for name in form if name != "file"}
             file = {"name": upload.filename, "type": upload.content_type, "bytes": await upload.read()}
         self.asked.append({"path": request.url.path, "headers": request.headers, "form": plain, "file": file})
-        return await self._reply()
+        return await self._reply(request)
 
-    async def _reply(self, first: dict[str, Any] | None = None) -> Response:
+    async def _reply(self, request: Request, first: dict[str, Any] | None = None) -> Response:
         if self.hangs:
-            await asyncio.to_thread(self.released.wait, 30)
+            await self._hang(request)
         if self.drips:
             return StreamingResponse(self._drip(), media_type="application/json")
         if isinstance(self.reply, Response):
             return self.reply
         return JSONResponse(first or self.reply, headers={"x-request-id": f"req_{len(self.asked)}"})
+
+    async def _hang(self, request: Request) -> None:
+        """Say nothing until released, or until the caller has had enough."""
+        released = asyncio.create_task(asyncio.to_thread(self.released.wait, 30))
+        gone = asyncio.ensure_future(request.receive())
+        await asyncio.wait({released, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():
+            self.left_at = time.monotonic()
+            self.left.set()
+        gone.cancel()
 
     async def _drip(self) -> AsyncIterator[bytes]:
         """Send a space now and then: never silent, never done."""

@@ -1,7 +1,6 @@
 """What the estimate's suites share: one spoken note, heard once."""
 
 import asyncio
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import pytest
 from jobs.estimate.engines.base import Clip
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.model import Heard
-from tests.ci import skip_or_fail
 from tests.estimate.material import medium
-from tests.material import voice_note
+from tests.material import need_speech, voice_note
 
 # Chosen because the small speech model hears it alike on any machine; slips of hearing are not what is tested here.
 SPOKEN = (
@@ -26,9 +24,7 @@ HEARING_SECONDS = 100.0
 @pytest.fixture(scope="session")
 def spoken_note(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Speak the note into WebM/Opus, as a browser records it."""
-    missing = [tool for tool in ("espeak-ng", "ffmpeg") if shutil.which(tool) is None]
-    if missing:
-        skip_or_fail(f"needs {' and '.join(missing)} to make speech")
+    need_speech()
     return voice_note(tmp_path_factory.mktemp("speech") / "note.webm", SPOKEN).read_bytes()
 
 

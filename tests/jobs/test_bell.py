@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import orjson
 import pytest
 from arq.connections import ArqRedis
+from redis.exceptions import RedisError
 
 from config.settings import Settings
 from jobs.bell import QUEUE, RINGING_MOST, Bell, close_redis, open_redis
@@ -31,6 +32,17 @@ def black_hole() -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(16)
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+
+
+async def test_a_proxy_that_hangs_up_is_a_redis_that_is_away() -> None:
+    """Who takes the connection and drops it is told as an error, not tried again inside the trial before."""
+    server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0)
+    client = open_redis(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+    with pytest.raises(RedisError):
+        async with asyncio.timeout(10.0):
+            await client.exists("anything")
+    await close_redis(client)
+    server.close()
 
 
 async def test_each_ring_is_a_wake_of_its_own(redis: ArqRedis, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""A way to the database that a test can cut: refused, or open and silent."""
+"""A way to a server that a test can cut: refused, or open and silent."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,11 +40,14 @@ class Proxy:
         self._open.set()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a client."""
-        if self._refusing:
+        """Take a client, or refuse it when we are cut or the server behind is away."""
+        try:
+            if self._refusing:
+                raise ConnectionRefusedError
+            there_reader, there_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+        except OSError:
             writer.transport.abort()
             return
-        there_reader, there_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
         for source, sink in ((reader, there_writer), (there_reader, writer)):
             self._writers.add(sink)
             task = asyncio.create_task(self._pass(source, sink))
