@@ -5,9 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 import httpx
 
@@ -29,11 +30,12 @@ class Product:
 
 
 def free_port() -> int:
-    """Return a loopback port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port nobody listens on just now, and that no connection is given as its own end."""
+    while True:
+        port = SystemRandom().randrange(15_000, 32_000)  # connections get theirs from 32,768 on
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def end(running: "subprocess.Popen[bytes]", seconds: float = STOP_SECONDS) -> None:

@@ -74,9 +74,7 @@ def oldest_server(tmp_path: Path) -> Iterator[str]:
         text=True,
     )
     assert server.stderr is not None
-    for line in server.stderr:
-        if "ready to accept connections" in line:
-            break
+    assert any("ready to accept connections" in line for line in server.stderr), "PostgreSQL 15 did not start"
     yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     server.terminate()
     server.communicate(timeout=20)
