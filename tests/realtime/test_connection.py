@@ -89,7 +89,9 @@ async def test_a_socket_with_room_is_written_to_without_the_transport() -> None:
         assert (await read_to_end(client)).startswith(b"HEAD" + first.framed + second.framed)
 
 
-@pytest.mark.parametrize("end", [ConnectionSink.abort, lambda sink: sink.finish(Chunk(b"bye"))], ids=["abort", "finish"])
+@pytest.mark.parametrize(
+    "end", [ConnectionSink.abort, lambda sink: sink.finish(Chunk(b"bye"))], ids=["abort", "finish"]
+)
 async def test_an_ended_connection_never_writes_to_a_socket_that_took_its_number(
     end: Callable[[ConnectionSink], None],
 ) -> None:
