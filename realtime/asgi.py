@@ -100,7 +100,7 @@ class AsgiSink:
 
 
 async def send_within(seconds: float, send: Send, message: Message) -> None:
-    """Send, with a deadline that is only set when the server holds the message back: a timer is a tenth of an opening.
+    """Send, with a deadline that is only set when the server holds the message back: timers were a twentieth of an opening.
 
     Raises `TimeoutError`.
     """

@@ -84,7 +84,7 @@ class Hub:
         self.channels: dict[str, Channel] = {}
         self.draining = False
         self.heartbeat_s = heartbeat_s
-        self._random = random or Random()  # noqa: S311 - jitter is no secret, and the kernel's costs 10 us
+        self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._caps = Caps(limits or Limits())
         self._history = History(db)
         self._openings = Openings(self._history)
