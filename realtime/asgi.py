@@ -100,9 +100,9 @@ class AsgiSink:
 
 
 async def send_within(seconds: float, send: Send, message: Message) -> None:
-    """Send, with a deadline that is only set when the server holds the message back: timers were a twentieth of an opening.
+    """Send, with a deadline that is set only when the server holds the message back. Raises `TimeoutError`.
 
-    Raises `TimeoutError`.
+    Timers that were never needed were a twentieth of what it costs to open a stream.
     """
     sending = send(message)
     assert isinstance(sending, Coroutine)  # noqa: S101 - as in AsgiSink

@@ -18,8 +18,8 @@ class ConnectionSink(asyncio.Protocol):
     """Writes chunks of HTTP/1.1 to the socket, and to the transport what the socket does not take.
 
     A socket with room costs one call of the kernel: the transport's own queue, and the memory it touches, are a sixth
-    of a delivery. Only while the transport holds nothing may it be passed by, or bytes
-    would overtake each other; under TLS, where it must encrypt, it never is. The response's head has been sent before.
+    of a delivery. Only while the transport holds nothing may it be passed by, or bytes would overtake each other; under
+    TLS, where it must encrypt, it never is. The response's head has been sent before.
 
     `patience_s` is how long the kernel waits for a client to acknowledge what was sent before it gives it up. With one
     heartbeat of it, a client that vanished without a word is gone two heartbeats later: one at most until something is
