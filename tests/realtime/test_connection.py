@@ -18,9 +18,7 @@ PIECE = 20_000
 
 def subscriber() -> Subscriber:
     """Make a stream of nobody's."""
-    return Subscriber(
-        Channel("x"), tenant_id="t", user_id="u", expires_at=float("inf"), on_end=lambda _stream: None
-    )
+    return Subscriber(Channel("x"), tenant_id="t", user_id="u", expires_at=float("inf"), on_end=lambda _stream: None)
 
 
 @asynccontextmanager
