@@ -35,7 +35,7 @@ INSERT INTO bench_writers SELECT row_number() OVER () - 1, id, tenant_id FROM si
 _SCRIPT = """
 INSERT INTO processing_events (visit_id, tenant_id, type, payload)
 SELECT visit_id, tenant_id, 'step.progress', '{"step": "transcribe", "done": 3, "total": 9}'
-FROM bench_writers, generate_series(1, :rows) WHERE n = :client_id;
+FROM bench_writers, generate_series(1, :rows::int) WHERE n = :client_id;
 """
 _NOTIFY = re.compile(r"^.*PERFORM pg_notify\('processing_events'.*$\n", re.MULTILINE)
 
