@@ -30,7 +30,9 @@ from gateway.errors import HANDLERS, LastResort
 from gateway.lifespan import lifespan_of
 from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
 
+# Routes are tried in order: what is asked for most comes first.
 _MODULES = (
+    progress,
     health,
     me,
     demo,
@@ -39,7 +41,6 @@ _MODULES = (
     uploads,
     media,
     jobs,
-    progress,
     progress_many,
     progress_tenant,
     estimates,

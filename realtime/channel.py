@@ -43,7 +43,7 @@ class Channel:
         self._order = Replay()
         self._window = Window(0)
         self._fresh: list[Event] = []
-        self._live: set[Subscriber] = set()
+        self._live: dict[Subscriber, None] = {}  # in the order they came, as their sockets lie in memory
         self._ahead: dict[Subscriber, int] = {}
 
     @property
@@ -124,7 +124,7 @@ class Channel:
         if position > (self.head or 0):
             self._ahead[subscriber] = position
         else:
-            self._live.add(subscriber)
+            self._live[subscriber] = None
             self._end_if_over()
 
     def is_level(self, subscriber: Subscriber) -> bool:
@@ -133,7 +133,7 @@ class Channel:
 
     def leave(self, subscriber: Subscriber) -> None:
         """Give a subscriber no more events; harmless when it gets none."""
-        self._live.discard(subscriber)
+        self._live.pop(subscriber, None)
         self._ahead.pop(subscriber, None)
 
     def _accept(self, events: list[Event]) -> bool:
@@ -153,7 +153,7 @@ class Channel:
             if reached < position:
                 continue
             del self._ahead[subscriber]
-            self._live.add(subscriber)
+            self._live[subscriber] = None
             if missing := [event for event in fresh if event.seq > position]:
                 chunk = wire.Chunk(wire.frames(missing))
                 subscriber.give(chunk, missing)

@@ -9,8 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from realtime.events import Event, parse_row
+from realtime.gathering import Gathering
 from store import events
 from store.errors import Unavailable
+from store.events import Opening
 from store.pool import Connection, Database, Record
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ class History:
         self._db = db
         self._free = asyncio.Semaphore(READERS)
         self._reading: dict[Key, asyncio.Task[list[Event]]] = {}
-        self._opening: dict[tuple[object, ...], asyncio.Task[list[Record]]] = {}
+        self._opening: dict[tuple[object, ...], asyncio.Future[list[Record]]] = {}
+        self._openings: Gathering[Opening, list[Record]] = Gathering(self._ask_openings)
 
     async def after(self, visit_id: str, position: int) -> list[Event]:
         """Return the next page after `position`; it may be of a reading that began a moment ago.
@@ -62,21 +65,17 @@ class History:
         Raises `Unavailable` when the database does not answer in time.
         """
         key = (tenant_id, snapshot, since, *channels)
-        task = self._opening.get(key)
-        if task is None:
-            reading = self.openings_now(tenant_id, user_id, channels, snapshot=snapshot)
-            task = self._opening[key] = asyncio.create_task(reading)
-            task.add_done_callback(lambda _: _forget_soon(self._opening, key))
-        return await asyncio.shield(task)
+        reading = self._opening.get(key)
+        if reading is None:
+            reading = self._opening[key] = self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot)
+            reading.add_done_callback(lambda _: _forget_soon(self._opening, key))
+        return await asyncio.shield(reading)
 
     async def openings_now(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
     ) -> list[Record]:
         """Return the same as it is now, for this user."""
-        user = None if user_id is None else UUID(user_id)
-        visit_ids = [UUID(channel.visit_id) for channel in channels]
-        async with self._asking("The visit's stream cannot be opened just now; try again.") as conn:
-            return await events.openings(conn, UUID(tenant_id), user, visit_ids, snapshot=snapshot)
+        return await self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot)
 
     async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
         """Return what `store.events.heads` tells of the visits that exist, as it is now.
@@ -98,10 +97,22 @@ class History:
 
     async def close(self) -> None:
         """Give up what is being read."""
-        tasks = [*self._reading.values(), *self._opening.values()]
+        await self._openings.close()
+        tasks = list(self._reading.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ask_opening(
+        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
+    ) -> "asyncio.Future[list[Record]]":
+        user = None if user_id is None else UUID(user_id)
+        visit_ids = [UUID(channel.visit_id) for channel in channels]
+        return self._openings.put(Opening(UUID(tenant_id), user, visit_ids, snapshot))
+
+    async def _ask_openings(self, asked: list[Opening]) -> list[list[Record]]:
+        async with self._asking("The visit's stream cannot be opened just now; try again.") as conn:
+            return await events.openings_of(conn, asked)
 
     @asynccontextmanager
     async def _asking(self, refusal: str) -> AsyncIterator[Connection]:

@@ -24,7 +24,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from random import Random, SystemRandom
+from random import Random
 from typing import Any, Self
 
 from config.logging import get_logger
@@ -84,7 +84,7 @@ class Hub:
         self.channels: dict[str, Channel] = {}
         self.draining = False
         self.heartbeat_s = heartbeat_s
-        self._random = random or SystemRandom()
+        self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._caps = Caps(limits or Limits())
         self._history = History(db)
         self._openings = Openings(self._history)

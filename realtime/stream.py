@@ -1,11 +1,10 @@
 """The answer to one request for progress: headers, what was missed, and then whatever happens."""
 
-import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
 from realtime import wire
-from realtime.asgi import AsgiSink, Receive, Send
+from realtime.asgi import AsgiSink, Message, Receive, Send, send_within
 from realtime.connection import ConnectionSink
 from realtime.hub import Hub
 from realtime.subscriber import Sink, Subscriber
@@ -77,8 +76,8 @@ class ProgressStream:
 
     async def _send(self, send: Send, body: bytes) -> None:
         # As long as a stalled reader is kept anywhere else.
-        async with asyncio.timeout(2 * self._hub.heartbeat_s):
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+        message: Message = {"type": "http.response.body", "body": body, "more_body": True}
+        await send_within(2 * self._hub.heartbeat_s, send, message)
 
 
 class SoftRefusal:

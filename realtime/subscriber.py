@@ -90,8 +90,10 @@ class Subscriber:
 
     def give(self, chunk: Chunk, events: list[Event]) -> None:
         """Pass on events, of which `chunk` is the encoding that everybody shares."""
-        if self._backlog is None:
-            self._write(chunk)
+        if self._backlog is None:  # nearly always, and then every call counts
+            assert self._sink is not None  # noqa: S101 - only a live stream is given events
+            if not self._sink.write(chunk) and not self.ended:
+                self._backlog = Backlog()
         elif not self._backlog.add(events):
             self.cut_off()
 

@@ -19,20 +19,13 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Chunk:
-    """Bytes for the body of a response, and on demand the same bytes as one HTTP/1.1 chunk."""
+    """Bytes for the body of a response, and the same as one HTTP/1.1 chunk for those who write to a socket."""
 
-    __slots__ = ("_framed", "body")
+    __slots__ = ("body", "framed")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        self._framed: bytes | None = None
-
-    @property
-    def framed(self) -> bytes:
-        """The chunk with its length before it, framed once for all who write to a socket themselves."""
-        if self._framed is None:
-            self._framed = b"%x\r\n%b\r\n" % (len(self.body), self.body)
-        return self._framed
+        self.framed = b"%x\r\n%b\r\n" % (len(body), body)
 
 
 HEARTBEAT = Chunk(b": heartbeat\n\n")

@@ -1,6 +1,8 @@
 """The events of a visit: written by anybody, numbered by the table's trigger, read by the relay."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +36,16 @@ async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
     return await conn.fetch(SQL.heads, visit_ids)
 
 
+@dataclass(frozen=True)
+class Opening:
+    """A tenant's question for what streams of these visits open with; with a user, for the tenant's members too."""
+
+    tenant_id: UUID
+    user_id: UUID | None
+    visit_ids: Sequence[UUID]
+    snapshot: bool
+
+
 async def openings(
     conn: Connection, tenant_id: UUID, user_id: UUID | None, visit_ids: Sequence[UUID], *, snapshot: bool
 ) -> list[Record]:
@@ -43,7 +55,19 @@ async def openings(
     streams, whether the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has
     taken up to there. With a user, the first has the tenant's `members` too: 500 at most, this one if it is one.
     """
-    return await conn.fetch(SQL.openings, tenant_id, user_id, visit_ids, snapshot)
+    [found] = await openings_of(conn, [Opening(tenant_id, user_id, visit_ids, snapshot)])
+    return found
+
+
+async def openings_of(conn: Connection, asked: Sequence[Opening]) -> list[list[Record]]:
+    """Return the same for several who ask, in one round trip."""
+    columns: list[tuple[UUID, UUID | None, UUID, bool]] = [
+        (one.tenant_id, one.user_id if number == 0 else None, visit_id, one.snapshot)
+        for one in asked
+        for number, visit_id in enumerate(one.visit_ids)
+    ]
+    rows = iter(await conn.fetch(SQL.openings, *map(list, zip(*columns, strict=True))) if columns else ())
+    return [list(islice(rows, len(one.visit_ids))) for one in asked]
 
 
 async def at_work(conn: Connection, limit: int) -> list[UUID]:

@@ -11,10 +11,13 @@ SELECT seq, document FROM scopekit.events_after($1, $2, $3);
 SELECT visit_id, last_seq, job_event, enabled, torn_after FROM scopekit.stream_heads($1);
 
 -- name: openings
--- What streams are opened with: may this tenant have them, where do they stand, if $4 what the latest job has done, and
--- if there is a user $2, who the tenant's members are.
-SELECT visit_id, enabled, visible, last_seq, torn_after, job_id, job_event, steps, members
-FROM scopekit.open_streams($1, $2, $3, $4);
+-- What streams are opened with, for pairs of tenant $1 and visit $3: may this tenant have it, where does it stand, if $4
+-- what the latest job has done, and if there is a user $2, who the tenant's members are.
+SELECT opened.visit_id, enabled, visible, last_seq, torn_after, job_id, job_event, steps, members
+FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::boolean[]) WITH ORDINALITY
+    AS asked (tenant_id, user_id, visit_id, snapshot, number)
+CROSS JOIN LATERAL scopekit.open_streams(tenant_id, user_id, ARRAY[asked.visit_id], snapshot) AS opened
+ORDER BY number;
 
 -- name: at_work
 -- The visits of the request's tenant that have a job waiting or running, the newest first.

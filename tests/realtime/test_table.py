@@ -285,6 +285,32 @@ async def test_an_opening_tells_a_foreign_tenant_nothing(
     assert tuple(nobody) == (visit, False, False, 0, None, None, None, {}, [])
 
 
+async def test_tenants_who_ask_together_are_answered_each_for_itself(
+    db: Database, tenant: Tenant, other_tenant: Tenant, visit: UUID
+) -> None:
+    """One round trip for all, and in it every answer is what its tenant would get alone, whoever else asks."""
+    await tell(db, tenant, visit, "job.queued", "job.started", job_id=uuid4())
+    second = await make_visit(db, tenant)
+    asked = [
+        events.Opening(other_tenant.id, other_tenant.user_id, [visit], snapshot=True),
+        events.Opening(tenant.id, tenant.user_id, [second, visit], snapshot=False),
+        events.Opening(tenant.id, None, [visit], snapshot=True),
+    ]
+    async with db.as_system() as conn:
+        together = await events.openings_of(conn, asked)
+        alone = [
+            await events.openings(conn, one.tenant_id, one.user_id, one.visit_ids, snapshot=one.snapshot)
+            for one in asked
+        ]
+    assert together == alone
+    assert [[(row["visible"], row["last_seq"]) for row in found] for found in together] == [
+        [(False, 0)],
+        [(True, 0), (True, 2)],
+        [(True, 2)],
+    ]
+    assert [found[0]["members"] for found in together] == [[other_tenant.user_id], [tenant.user_id], None]
+
+
 async def test_a_ticket_works_once_and_not_late(db: Database, admin: Connection, tenant: Tenant, visit: UUID) -> None:
     """The second use of a ticket, and the first after its time, find nothing; old ones are swept away."""
     for letter, seconds in ((b"a", 30.0), (b"b", -1.0), (b"c", -90.0)):

@@ -1,0 +1,67 @@
+"""Questions that are gathered: few askings, each after its questions, and nobody's trouble is another's."""
+
+import asyncio
+
+import pytest
+
+from realtime.gathering import ASKERS, MOST, Gathering
+from tests.realtime.watcher import eventually
+
+
+class Table:
+    """Answers a number with its double, when it is let; what is below zero fails its asking."""
+
+    def __init__(self) -> None:
+        self.askings: list[list[int]] = []
+        self.open = asyncio.Event()
+
+    async def ask(self, questions: list[int]) -> list[int]:
+        """Answer."""
+        self.askings.append(questions)
+        await self.open.wait()
+        if min(questions) < 0:
+            raise ValueError(questions)
+        return [2 * question for question in questions]
+
+
+async def test_who_comes_during_an_asking_shares_the_next() -> None:
+    """Each slot is taken by one who comes alone; all the others wait, and then are two askings of bounded size."""
+    table = Table()
+    gathering: Gathering[int, int] = Gathering(table.ask)
+    futures = []
+    for number in range(ASKERS):
+        futures.append(gathering.put(number))
+        await eventually(lambda: len(table.askings) == len(futures))
+    futures += [gathering.put(number) for number in range(ASKERS, ASKERS + MOST + 1)]
+    table.open.set()
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*futures) == [2 * number for number in range(len(futures))]
+    assert [len(asking) for asking in table.askings] == [*[1] * ASKERS, MOST, 1]
+    async with asyncio.timeout(10):
+        assert await gathering.put(50) == 100, "an asker that has gone home is not counted on"
+
+
+async def test_a_failed_asking_is_the_trouble_of_those_in_it() -> None:
+    """All of one asking hear of its failure; the next is none the worse, nor is one whose neighbour gave up."""
+    table = Table()
+    gathering: Gathering[int, int] = Gathering(table.ask)
+    failing = [gathering.put(number) for number in (1, -1)]
+    await eventually(lambda: table.askings)
+    waiting = [gathering.put(number) for number in (3, 4)]
+    waiting[0].cancel()
+    table.open.set()
+    async with asyncio.timeout(10):
+        assert [type(error) for error in await asyncio.gather(*failing, return_exceptions=True)] == [ValueError] * 2
+        assert await waiting[1] == 8
+
+
+async def test_closing_lets_nobody_wait() -> None:
+    """Neither those who are being asked for nor those who wait to be."""
+    gathering: Gathering[int, int] = Gathering(Table().ask)
+    futures = [gathering.put(1)]
+    await asyncio.sleep(0)
+    futures += [gathering.put(number) for number in range(3)]
+    await gathering.close()
+    for future in futures:
+        with pytest.raises(asyncio.CancelledError):
+            await future
