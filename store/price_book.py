@@ -32,6 +32,12 @@ async def find(conn: Connection, query: str, limit: int) -> list[Record]:
     return await conn.fetch(SQL.find_items, query, f"%{literal}%", f"{literal}%", limit)
 
 
+async def learn(conn: Connection, tenant_id: UUID, price: NewItem, *, item_id: UUID | None) -> UUID:
+    """Keep a price: on the item it came from, else on the one that is called the same, else as a new item."""
+    known: UUID | None = await conn.fetchval(SQL.reprice_item, item_id, price.description, price.unit, price.unit_price)
+    return known or (await add(conn, tenant_id, price))["id"]
+
+
 async def add(conn: Connection, tenant_id: UUID, new: NewItem) -> Record:
     """Add an item and return its row."""
     row = await conn.fetchrow(

@@ -108,6 +108,7 @@ def report(half: str, marks: Marks, visits: int) -> None:
         _row(f"recall, {source}", marks.found.get(source, 0), marks.wanted.get(source, 0), goal)
     _row("precision", marks.matched, marks.drafted)
     _row("invented lines", marks.invented, marks.drafted, "   goal 0")
+    _row("  of them from speech alone", marks.invented_from_speech, marks.drafted)
     _row("evidence valid", marks.evidence_kept, marks.evidence, "   goal 100%")
     _row("lines without evidence", marks.lines_without_evidence, marks.drafted)
     _row("quantity right, where stated", marks.quantities_right, marks.quantities)

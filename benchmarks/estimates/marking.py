@@ -21,6 +21,7 @@ class Marks:
     drafted: int = 0
     matched: int = 0
     invented: int = 0
+    invented_from_speech: int = 0
     evidence: int = 0
     evidence_kept: int = 0
     lines_without_evidence: int = 0
@@ -37,7 +38,8 @@ class Marks:
     def add_visit(self, wanted: Sequence[Wanted], lines: Sequence[PricedLine], codes: Sequence[str]) -> "list[str]":
         """Count one visit; `codes` are the price items of the lines. Returns what went wrong, in words."""
         left, wrong = list(enumerate(lines)), []
-        for line in wanted:
+        # The most particular first: a "deck railing" must not be spent on the "deck".
+        for line in sorted(wanted, key=lambda one: -min(len(thing.split()) for thing in one.things)):
             self.wanted[line.source] = self.wanted.get(line.source, 0) + 1
             at = _counterpart(line, left)
             if at is None:
@@ -51,6 +53,7 @@ class Marks:
         for _, extra in left:
             invented = not _named(wanted, extra)
             self.invented += invented
+            self.invented_from_speech += invented and _sources(extra) == {"speech"}
             wrong.append(f"{'invented' if invented else 'extra'}: {extra.quantity} {extra.unit} {extra.description}")
         return wrong
 
@@ -74,7 +77,7 @@ class Marks:
         return [] if code == wanted.item else [f"priced {code or '-'} for {wanted.item or '-'}: {line.description}"]
 
     def recall(self, *sources: str) -> float:
-        """Authored lines that were drafted."""
+        """Return the share of authored lines that were drafted."""
         wanted = sum(self.wanted.get(source, 0) for source in sources)
         return sum(self.found.get(source, 0) for source in sources) / wanted if wanted else 1.0
 
@@ -85,7 +88,7 @@ class Marks:
 
 
 def _counterpart(wanted: Wanted, lines: Iterable[tuple[int, PricedLine]]) -> tuple[int, PricedLine] | None:
-    """The line from the same source whose words hold all of the thing's; of several the one with its quantity."""
+    """Find the line of the same source that holds all of the thing's words; of several the one with its quantity."""
     named = [(i, line) for i, line in lines if wanted.source in _sources(line) and _names(wanted, line)]
     alike = [(i, line) for i, line in named if line.quantity == wanted.quantity]
     return next(iter(alike or named), None)

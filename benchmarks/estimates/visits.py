@@ -1,4 +1,4 @@
-"""The golden visits: what was typed, said and labelled, and the lines that should come of it. Pure data, one file a trade."""
+"""The golden visits: what was typed, said and labelled, and the lines that should come of it; one file a trade."""
 
 import tomllib
 from collections.abc import Mapping

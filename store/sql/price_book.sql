@@ -16,3 +16,11 @@ LIMIT $4;
 INSERT INTO price_items (tenant_id, code, description, category, unit, unit_price)
 VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id, code, description, category, unit, unit_price, active, created_at, updated_at;
+
+-- name: reprice_item
+-- Another price for an item: the named one ($1), else the one of the same words and unit.
+UPDATE price_items SET unit_price = $4, updated_at = now()
+WHERE active AND id = coalesce(
+    $1, (SELECT id FROM price_items WHERE active AND search = search_text($2) AND lower(unit) = lower($3)
+         ORDER BY id LIMIT 1))
+RETURNING id;

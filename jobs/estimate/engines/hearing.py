@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from jobs.estimate.engines.glossary import GLOSSARY
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,12 +31,6 @@ MAX_SECONDS = 30 * 60
 # nothing, in which Whisper invents words.
 _PIECE_SECONDS = 26
 _CPU_THREADS = 2
-# A sentence or two in the style that is wanted back. No numbers: a prompt must never put one into a transcript.
-_GLOSSARY = (
-    "Contractor's site notes. Install, replace, repair, paint, remove: GFCI outlets, switches, linear feet of gutter, "
-    "squares of shingles, square feet of drywall, soffit, fascia, flashing, joists, baseboard, PEX, HVAC, "
-    "water heater, deck."
-)
 # Above these a segment is no speech, or Whisper going round in circles (28 characters a second is very fast talk).
 _NO_SPEECH, _UNSURE, _REPETITIVE, _CHARACTERS_A_SECOND = 0.6, -1.0, 2.4, 40.0
 # Naming the container keeps FFmpeg from formats that reach for further files.
@@ -140,7 +136,7 @@ def _heard(piece: _Piece) -> Iterator[Any]:
         language="en",
         beam_size=5,
         temperature=0.0,  # no sampling: the same recording gives the same words
-        initial_prompt=_GLOSSARY,
+        initial_prompt=GLOSSARY,
         condition_on_previous_text=False,
         word_timestamps=True,
     )

@@ -14,6 +14,7 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from jobs.estimate.engines import prompts
+from jobs.estimate.engines.glossary import GLOSSARY
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
 from jobs.estimate.engines.remote_answers import draft_of, observations_of, transcript_of
 from jobs.estimate.engines.remote_errors import as_ours, require_complete
@@ -43,10 +44,6 @@ _AUDIO_BYTES = 25 * 1024 * 1024
 _FILE_NAMES = {"audio/webm": "clip.webm", "audio/mp4": "clip.m4a", "audio/mpeg": "clip.mp3"}
 # These answer text alone; the others give times.
 _WITHOUT_TIMES = ("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-transcribe")
-# Nouns of the trade, spelled as they are wanted back; no numbers.
-_GLOSSARY = (
-    "GFCI, linear feet, square feet, squares of shingles, soffit, fascia, flashing, joists, PEX, HVAC, baseboard."
-)
 
 
 class OpenAIEngine:
@@ -170,7 +167,7 @@ class OpenAIEngine:
         request: dict[str, Any] = {
             "file": (name, clip.content, clip.medium.content_type),
             "model": self.speech_model,
-            "prompt": _GLOSSARY,
+            "prompt": GLOSSARY,
             "response_format": "json",
         }
         if not self.speech_model.startswith(_WITHOUT_TIMES):
