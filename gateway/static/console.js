@@ -111,7 +111,7 @@ function setUpButtons() {
   byId("ask-estimate").addEventListener("click", () => desk?.askForEstimate());
   byId("run-again").addEventListener("click", () => desk?.askForEstimate());
   pressTwice(byId("run-cancel"), "Really stop?", () => desk?.cancel());
-  addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording) && event.preventDefault());
+  addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
 }
 
 async function start() {
