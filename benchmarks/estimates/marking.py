@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from benchmarks.estimates.visits import Wanted
 from jobs.estimate.model import PricedLine
 from jobs.estimate.rules.lexicon import singular
-from jobs.estimate.rules.units import compatible
+from store.units import compatible
 
 _SOURCES = {"notes": "notes", "label": "labels", "audio": "speech"}
 

@@ -80,7 +80,7 @@ export class EditedLine {
       this.values[name] = target.value;
       this.editor.changed(this);
     };
-    return el(tag, { id: `edit-${fields}`, name, autocomplete: "off", ...(tag === "input" ? { value: this.values[name] } : {}), ...props, oninput: change });
+    return el(tag, { id: `edit-${fields}`, name, autocomplete: "off", ...(tag === "input" ? { type: "text", value: this.values[name] } : {}), ...props, oninput: change });
   }
 
   #buttons() {

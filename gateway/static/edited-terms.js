@@ -53,7 +53,7 @@ export class EditedTerms {
   }
 
   #input(id, name) {
-    return el("input", { id, inputmode: "decimal", autocomplete: "off", value: this.values[name], oninput: ({ target }) => this.#set(name, target.value) });
+    return el("input", { id, type: "text", inputmode: "decimal", autocomplete: "off", value: this.values[name], oninput: ({ target }) => this.#set(name, target.value) });
   }
 
   /** Names given elsewhere stay a choice of their own. */

@@ -15,11 +15,11 @@ from jobs.estimate.rules.lexicon import ROOMS, singular
 from jobs.estimate.rules.phrases import read_phrase
 from jobs.estimate.rules.quantities import read_quantity
 from jobs.estimate.rules.tokens import tokenise
-from jobs.estimate.rules.units import compatible
 from jobs.estimate.rules.verbs import read_verb
 from store import price_items
 from store.money import line_amount
 from store.price_items import Candidate, Wanted
+from store.units import compatible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

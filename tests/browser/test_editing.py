@@ -26,6 +26,7 @@ async def test_an_estimate_is_edited_with_live_totals(
 ) -> None:
     """Lines are changed, added, moved and removed; what the page reckons is what the server saves."""
     page = contractor.page
+    contractor.expects_refusals = True  # the visit's media have no bytes
     console = await opened(contractor, visit_id)
     await page.get_by_role("button", name="Edit", exact=True).last.click()
     lines = page.locator(".edit-line")
@@ -82,6 +83,7 @@ async def test_two_people_edit_at_once_and_the_later_one_is_told(
 async def test_the_editor_fits_a_phone(open_person: OpenPerson, server: Product, tenant: Tenant, visit_id: str) -> None:
     """Nothing stands out to the side at 390 pixels, and each control can be hit with a thumb."""
     person = await sign_in(await open_person(**PHONE), server, tenant)
+    person.expects_refusals = True  # the visit's media have no bytes
     await opened(person, visit_id)
     await person.page.get_by_role("button", name="Edit", exact=True).last.click()
     await person.shoot("edit-phone", full=True)

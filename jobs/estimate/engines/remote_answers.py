@@ -19,7 +19,7 @@ from jobs.estimate.model import (
     Transcript,
     Word,
 )
-from jobs.estimate.rules.units import EACH, canonical
+from store.units import EACH, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from jobs.estimate.rules.categories import GENERAL, category_of
 from jobs.estimate.rules.conversation import Item, same_thing, understand
 from jobs.estimate.rules.lexicon import singular
 from jobs.estimate.rules.quantities import NOT_STATED
-from jobs.estimate.rules.units import EACH
+from store.units import EACH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
