@@ -29,6 +29,9 @@ class ApiDouble:
     answers_by_schema: dict[str, dict[str, Any]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     hangs: bool = False
+    # The number of the call that hangs once, and who wants to know when it has come.
+    hangs_at: int = 0
+    reached: threading.Event = field(default_factory=threading.Event)
     drips: bool = False
     # Set when the server may let go of a hanging request, so that it can stop.
     released: threading.Event = field(default_factory=threading.Event)
@@ -67,7 +70,9 @@ class ApiDouble:
         return await self._reply(request)
 
     async def _reply(self, request: Request, first: dict[str, Any] | None = None) -> Response:
-        if self.hangs:
+        if len(self.asked) == self.hangs_at:
+            self.reached.set()
+        if self.hangs or len(self.asked) == self.hangs_at:
             await self._hang(request)
         if self.drips:
             return StreamingResponse(self._drip(), media_type="application/json")

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from jobs.estimate.engines.glossary import GLOSSARY
+from jobs.estimate.engines.sound import CONTAINERS, RATE, Unhearable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Sound = NDArray[np.float32]
 
-RATE = 16_000
 MAX_SECONDS = 30 * 60
 # Whisper hears 30 s at once. Pieces end at silences below that, so that each gets the glossary and none a tail of
 # nothing, in which Whisper invents words.
@@ -33,12 +33,6 @@ _PIECE_SECONDS = 26
 _CPU_THREADS = 2
 # Above these a segment is no speech, or Whisper going round in circles (28 characters a second is very fast talk).
 _NO_SPEECH, _UNSURE, _REPETITIVE, _CHARACTERS_A_SECOND = 0.6, -1.0, 2.4, 40.0
-# Naming the container keeps FFmpeg from formats that reach for further files.
-_CONTAINERS = {"audio/webm": "matroska", "audio/mp4": "mp4", "audio/aac": "aac", "audio/mpeg": "mp3"}
-
-
-class Unhearable(Exception):
-    """The recording cannot be used; the message is for the contractor."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def decode(content: bytes, content_type: str) -> Sound:
     blocks: list[NDArray[np.int16]] = []
     try:
         container = av.open(
-            io.BytesIO(content), mode="r", format=_CONTAINERS.get(content_type), metadata_errors="replace"
+            io.BytesIO(content), mode="r", format=CONTAINERS.get(content_type), metadata_errors="replace"
         )
         with container:
             blocks.extend(_blocks(container))

@@ -14,9 +14,10 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from jobs.estimate.engines import prompts
+from jobs.estimate.engines.cost import priced, read_prices
 from jobs.estimate.engines.glossary import GLOSSARY
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
-from jobs.estimate.engines.remote_answers import draft_of, observations_of, transcript_of
+from jobs.estimate.engines.remote_answers import draft_of, joined, observations_of, transcript_of
 from jobs.estimate.engines.remote_errors import as_ours, require_complete
 from jobs.estimate.engines.remote_schema import DraftAnswer, Envelope, LookAnswer, Spoken, text_format
 from jobs.estimate.errors import MalformedAnswer, Misconfigured, Refused, UnusableMedium
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from jobs.estimate.engines.base import Clip, Photo
+    from jobs.estimate.engines.cost import ModelPrice
     from jobs.estimate.material import Material
     from jobs.estimate.model import Observations, Transcript
 
@@ -38,6 +40,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 _CONNECT_SECONDS = 10.0
 _PHOTO_EDGE = 2000
 _PHOTO_SECONDS = 60.0
+_SPLIT_SECONDS = 300.0
 _LOOK_TOKENS, _DRAFT_TOKENS = 4_000, 16_000
 # The provider's own limit for one file.
 _AUDIO_BYTES = 25 * 1024 * 1024
@@ -52,8 +55,19 @@ class OpenAIEngine:
     name = "openai"
     looks = True
 
-    def __init__(self, client: openai.AsyncOpenAI, *, model: str, speech_model: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        *,
+        model: str,
+        speech_model: str,
+        timeout_s: float,
+        prices: Mapping[str, ModelPrice] | None = None,
+        audio_bytes: int = _AUDIO_BYTES,
+    ) -> None:
         self.model = model
+        self._prices = prices or {}
+        self._audio_bytes = audio_bytes
         self.speech_model = speech_model
         self._client = client
         self._timeout_s = timeout_s
@@ -75,6 +89,7 @@ class OpenAIEngine:
             model=settings.openai_model,
             speech_model=settings.openai_transcribe_model,
             timeout_s=settings.openai_timeout_seconds,
+            prices=read_prices(settings.openai_prices),
         )
 
     async def aclose(self) -> None:
@@ -83,22 +98,13 @@ class OpenAIEngine:
         await self._client.close()
 
     async def transcribe(self, clip: Clip) -> Heard:
-        """Hear one recording."""
-        started = time.perf_counter()
-        raw = await self._send_audio(clip)
-        spoken = _read(Spoken, raw.content)
-        transcript = transcript_of(spoken, clip.medium, model=self.speech_model)
-        call = ModelCall(
-            purpose="transcribe",
-            engine=self.name,
-            model=self.speech_model,
-            request_id=raw.request_id,
-            input_tokens=spoken.usage.input_tokens if spoken.usage else 0,
-            output_tokens=spoken.usage.output_tokens if spoken.usage else 0,
-            audio_seconds=transcript.duration_ms / 1000,
-            seconds=_since(started),
-        )
-        return Heard(transcript=transcript, calls=(call,))
+        """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses."""
+        if clip.medium.content_type not in _FILE_NAMES or len(clip.content) > self._audio_bytes:
+            heard = [(offset, await self._hear(piece)) for offset, piece in await self._pieces(clip)]
+        else:
+            heard = [(0, await self._hear(clip))]
+        transcript = joined([(offset, one.transcript) for offset, one in heard])
+        return Heard(transcript=transcript, calls=tuple(call for _, one in heard for call in one.calls))
 
     async def look(self, photo: Photo) -> Seen:
         """Look at one photo, sent as an upright JPEG."""
@@ -156,16 +162,43 @@ class OpenAIEngine:
             output_tokens=usage.output_tokens if usage else 0,
             seconds=_since(started),
         )
-        return _read(kind, _said(envelope)), call
+        return _read(kind, _said(envelope)), priced(call, self.model, self._prices)
+
+    async def _hear(self, clip: Clip) -> Heard:
+        started = time.perf_counter()
+        raw = await self._send_audio(clip)
+        spoken = _read(Spoken, raw.content)
+        transcript = transcript_of(spoken, clip.medium, model=self.speech_model)
+        call = ModelCall(
+            purpose="transcribe",
+            engine=self.name,
+            model=self.speech_model,
+            request_id=raw.request_id,
+            input_tokens=spoken.usage.input_tokens if spoken.usage else 0,
+            output_tokens=spoken.usage.output_tokens if spoken.usage else 0,
+            audio_seconds=transcript.duration_ms / 1000,
+            seconds=_since(started),
+        )
+        return Heard(transcript=transcript, calls=(priced(call, self.speech_model, self._prices),))
+
+    async def _pieces(self, clip: Clip) -> list[tuple[int, Clip]]:
+        head = {"work": "split", "content_type": clip.medium.content_type}
+        try:
+            answer, body = await self._helper.ask(head, clip.content, seconds=_SPLIT_SECONDS)
+        except (HelperBroke, HelperTooSlow) as error:
+            raise UnusableMedium("This recording could not be opened; it may be damaged.") from error
+        if "problem" in answer:
+            raise UnusableMedium(answer["problem"])
+        pieces, start = [], 0
+        for piece in answer["pieces"]:
+            medium = clip.medium.model_copy(update={"content_type": "audio/webm", "duration_ms": None})
+            pieces.append((piece["offset_ms"], Clip(medium, body[start : start + piece["bytes"]])))
+            start += piece["bytes"]
+        return pieces
 
     async def _send_audio(self, clip: Clip) -> Any:
-        name = _FILE_NAMES.get(clip.medium.content_type)
-        if name is None:
-            raise UnusableMedium(f"The model's provider does not take {clip.medium.content_type}.")
-        if len(clip.content) > _AUDIO_BYTES:
-            raise UnusableMedium(f"The recording is larger than {_AUDIO_BYTES // 1024**2} MB. Send it in parts.")
         request: dict[str, Any] = {
-            "file": (name, clip.content, clip.medium.content_type),
+            "file": (_FILE_NAMES[clip.medium.content_type], clip.content, clip.medium.content_type),
             "model": self.speech_model,
             "prompt": GLOSSARY,
             "response_format": "json",
