@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from PIL import Image
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from jobs.estimate.engines.base import Clip, Photo
 from jobs.estimate.engines.cost import read_prices
@@ -48,7 +48,7 @@ def server() -> Iterator[ApiDouble]:
 @pytest.fixture
 def api(server: ApiDouble) -> ApiDouble:
     """Start each test with a server that behaves."""
-    server.reply, server.hangs, server.drips = None, False, False
+    server.reply, server.hangs, server.drips, server.models = None, False, False, None
     server.asked.clear()
     server.released.clear()
     return server
@@ -246,6 +246,35 @@ async def test_what_a_call_costs_is_recorded(api: ApiDouble) -> None:
     heard = await engine.transcribe(Clip(RECORDING, b"x"))
     await engine.aclose()
     assert [call.cost for call in (*look.calls, *heard.calls)] == [Decimal("0.006860"), Decimal("0.009000")]
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (["gpt-test", "ear"], r"“whisper-1” \(OPENAI_TRANSCRIBE_MODEL\)"),
+        (["whisper-1"], r"“gpt-test” \(OPENAI_MODEL\)"),
+    ],
+)
+async def test_a_missing_model_is_named_before_anything_is_paid_for(
+    engine: OpenAIEngine, api: ApiDouble, models: list[str], said: str
+) -> None:
+    """An endpoint that lists its models is asked once; the message names the setting and what there is."""
+    api.models = models
+    with pytest.raises(Misconfigured, match=said) as caught:
+        await engine.draft(material(), [], {})
+    assert models[0] in str(caught.value)
+    assert api.asked == []
+
+
+async def test_an_endpoint_without_a_capability_is_told_of_it(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """No transcriptions, and no strict schema: each has a message of its own."""
+    api.fails(404)
+    with pytest.raises(Misconfigured, match="no audio transcriptions"):
+        await engine.transcribe(Clip(RECORDING, b"x"))
+    error = {"message": "no", "type": "invalid_request_error", "code": "unsupported_parameter", "param": "text.format"}
+    api.answers(JSONResponse({"error": error}, 400))
+    with pytest.raises(Misconfigured, match="strict JSON schema"):
+        await engine.draft(material(), [], {})
 
 
 async def test_silence_is_not_dressed_up(engine: OpenAIEngine, api: ApiDouble) -> None:

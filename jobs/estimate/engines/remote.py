@@ -19,6 +19,7 @@ from jobs.estimate.engines.glossary import GLOSSARY
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
 from jobs.estimate.engines.remote_answers import draft_of, joined, observations_of, transcript_of
 from jobs.estimate.engines.remote_errors import as_ours, require_complete
+from jobs.estimate.engines.remote_probe import Probe
 from jobs.estimate.engines.remote_schema import DraftAnswer, Envelope, LookAnswer, Spoken, text_format
 from jobs.estimate.errors import MalformedAnswer, Misconfigured, Refused, UnusableMedium
 from jobs.estimate.model import Drafted, Heard, ModelCall, Seen
@@ -70,6 +71,7 @@ class OpenAIEngine:
         self._audio_bytes = audio_bytes
         self.speech_model = speech_model
         self._client = client
+        self._probe = Probe(client, {"OPENAI_MODEL": model, "OPENAI_TRANSCRIBE_MODEL": speech_model})
         self._timeout_s = timeout_s
         self._helper = Helper()
 
@@ -138,6 +140,7 @@ class OpenAIEngine:
         max_tokens: int,
     ) -> tuple[Answer, ModelCall]:
         """Ask for a strict `kind` and return it with what it cost."""
+        await self._probe.require()
         started = time.perf_counter()
         request: dict[str, Any] = {
             "model": self.model,
@@ -147,7 +150,7 @@ class OpenAIEngine:
             "max_output_tokens": max_tokens,
             "store": False,
         }
-        with as_ours():
+        with as_ours("Responses API"):
             async with asyncio.timeout(self._timeout_s):
                 raw = await self._client.responses.with_raw_response.create(**request)
         envelope = _read(Envelope, raw.content)
@@ -165,6 +168,7 @@ class OpenAIEngine:
         return _read(kind, _said(envelope)), priced(call, self.model, self._prices)
 
     async def _hear(self, clip: Clip) -> Heard:
+        await self._probe.require()
         started = time.perf_counter()
         raw = await self._send_audio(clip)
         spoken = _read(Spoken, raw.content)
@@ -206,7 +210,7 @@ class OpenAIEngine:
         if not self.speech_model.startswith(_WITHOUT_TIMES):
             request |= {"response_format": "verbose_json", "timestamp_granularities": ["word", "segment"]}
         try:
-            with as_ours():
+            with as_ours("audio transcriptions"):
                 async with asyncio.timeout(self._timeout_s):
                     return await self._client.audio.transcriptions.with_raw_response.create(**request)
         except Misconfigured as error:
