@@ -165,7 +165,7 @@ class Document:
     @property
     def discount(self) -> str | None:
         """What is taken off before tax, if anything."""
-        return f"−{self._money(self.estimate['discount'])}" if Decimal(self.estimate["discount"]) else None
+        return f"-{self._money(self.estimate['discount'])}" if Decimal(self.estimate["discount"]) else None
 
     @property
     def subtotal(self) -> str:

@@ -9,6 +9,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -33,14 +34,47 @@ from tests.stack import make_services, make_template
 _GOALS = {"notes": 0.85, "speech": 0.7}
 
 
+@dataclass(frozen=True)
+class Bench:
+    """What every visit needs: the engine, a place for recordings, and the price book with the codes of its items."""
+
+    engine: LocalEngine
+    directory: Path
+    conn: Connection
+    codes: dict[UUID, str]
+
+    async def mark(self, golden: Golden, marks: Marks) -> list[str]:
+        """Estimate a visit as the job would, and mark it; returns what went wrong, in words."""
+        labels = [_medium("photo", label=label) for label in golden.labels]
+        recordings = [_medium("audio")] if golden.speech else []
+        material = Material(visit_id=uuid4(), notes=golden.notes, media=(*labels, *recordings))
+        heard = {one.media_id: await self._hear(golden, one) for one in recordings}
+        draft = (await self.engine.draft(material, list(heard.values()), {})).draft
+        lines = [checked(line, Sources(material, heard, {})) for line in draft.lines]
+        _count_evidence(draft.lines, lines, marks)
+        for transcript in heard.values():
+            said, missed = missed_terms(golden.speech, transcript.text, golden.terms)
+            marks.terms += said
+            marks.terms_missed += missed
+        priced: Sequence[PricedLine] = await price(self.conn, TENANT_ID, lines)
+        found = [self.codes[line.price_item_id] if line.price_item_id else "" for line in priced]
+        wrong = marks.add_visit(golden.wanted, priced, found)
+        return [*wrong, *(f"heard: {transcript.text}" for transcript in heard.values())] if wrong else []
+
+    async def _hear(self, golden: Golden, medium: Medium) -> Transcript:
+        note = voice_note(self.directory / f"{medium.media_id}.webm", golden.speech)
+        return (await self.engine.transcribe(Clip(medium, note.read_bytes()))).transcript
+
+
 async def evaluate(goldens: Sequence[Golden], directory: Path, conn: Connection, *, show: bool) -> dict[str, Marks]:
-    """Estimate each visit as the job would, and mark it in its half."""
+    """Mark each visit in its half."""
     codes = {row["id"]: row["code"] for row in await conn.fetch("SELECT id, code FROM price_items")}
     marks = {half: Marks() for half in HALVES}
     engine = LocalEngine()
+    bench = Bench(engine, directory, conn, codes)
     try:
         for golden in goldens:
-            wrong = await _mark(golden, engine, directory, conn, codes, marks[golden.half])
+            wrong = await bench.mark(golden, marks[golden.half])
             if show and wrong and golden.half == HALVES[0]:
                 print(f"\n{golden.trade}: {golden.name}", *wrong, sep="\n  ")
     finally:
@@ -48,35 +82,10 @@ async def evaluate(goldens: Sequence[Golden], directory: Path, conn: Connection,
     return marks
 
 
-async def _mark(
-    golden: Golden, engine: LocalEngine, directory: Path, conn: Connection, codes: dict[UUID, str], marks: Marks
-) -> list[str]:
-    labels = [_medium("photo", label=label) for label in golden.labels]
-    recordings = [_medium("audio")] if golden.speech else []
-    material = Material(visit_id=uuid4(), notes=golden.notes, media=(*labels, *recordings))
-    heard = {one.media_id: await _hear(golden, one, engine, directory) for one in recordings}
-    draft = (await engine.draft(material, list(heard.values()), {})).draft
-    lines = [checked(line, Sources(material, heard, {})) for line in draft.lines]
-    _count_evidence(draft.lines, lines, marks)
-    for transcript in heard.values():
-        said, missed = missed_terms(golden.speech, transcript.text, golden.terms)
-        marks.terms += said
-        marks.terms_missed += missed
-    priced: Sequence[PricedLine] = await price(conn, TENANT_ID, lines)
-    found = [codes[line.price_item_id] if line.price_item_id else "" for line in priced]
-    wrong = marks.add_visit(golden.wanted, priced, found)
-    return [*wrong, *(f"heard: {transcript.text}" for transcript in heard.values())] if wrong else []
-
-
 def _count_evidence(drafted: Sequence[DraftLine], proven: Sequence[DraftLine], marks: Marks) -> None:
     marks.evidence += sum(len(line.evidence) for line in drafted)
     marks.evidence_kept += sum(len(line.evidence) for line in proven)
     marks.lines_without_evidence += sum(not line.evidence for line in proven)
-
-
-async def _hear(golden: Golden, medium: Medium, engine: LocalEngine, directory: Path) -> Transcript:
-    note = voice_note(directory / f"{medium.media_id}.webm", golden.speech)
-    return (await engine.transcribe(Clip(medium, note.read_bytes()))).transcript
 
 
 def _medium(kind: str, label: str | None = None) -> Medium:

@@ -58,7 +58,7 @@ class Marks:
         return wrong
 
     def _quantity(self, wanted: Wanted, line: PricedLine) -> list[str]:
-        """A stated quantity is right with its number and a unit of the same price; one not stated is to be confirmed."""
+        """Count a stated quantity as right with its number and a unit of the same price; a guess must be flagged."""
         if wanted.quantity is None:
             self.unflagged_guesses += not line.needs_review
             return [] if line.needs_review else [f"not to be confirmed: {line.description}"]
@@ -70,7 +70,7 @@ class Marks:
         return [] if right else [said]
 
     def _price(self, wanted: Wanted, line: PricedLine, code: str) -> list[str]:
-        """The price is right when it is the authored item's, or when there is none where none was authored."""
+        """Count a price as right when it is the authored item's, or when there is none where none was authored."""
         self.items += 1
         self.items_right += code == wanted.item
         self.wrongly_priced += code not in {"", wanted.item}

@@ -1,4 +1,4 @@
-"""How much model calls may cost: a job, and a tenant's month. Asked before each call, so that none is made beyond it."""
+"""How much model calls may cost, a job's and a tenant's month's: asked before each call."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ class Limits:
     def of(cls, settings: Settings) -> Self:
         """Take them from the settings."""
         return cls(settings.model_budget_per_job, settings.model_budget_per_month)
+
+
+NO_LIMITS = Limits()
 
 
 @dataclass(slots=True)

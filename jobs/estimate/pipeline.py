@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.estimate import coverage
-from jobs.estimate.budget import Budget, Limits
+from jobs.estimate.budget import NO_LIMITS, Budget, Limits
 from jobs.estimate.engines.choice import open_engine
 from jobs.estimate.errors import NothingToEstimate
 from jobs.estimate.evidence import Sources, checked
@@ -52,7 +52,7 @@ class Pipeline:
     db: Database
     engine: Engine
     fetch: FetchBytes
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
 
     async def run(self, ctx: JobContext) -> None:
         """Make one estimate. Raises the errors of `jobs.estimate.errors`, and what `ctx` raises."""

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from jobs.errors import JobCancelled, LeaseLost
-from jobs.estimate.budget import Limits
+from jobs.estimate.budget import NO_LIMITS, Limits
 from jobs.estimate.engines.base import Clip, Engine, Photo
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.errors import NothingToEstimate, OverBudget, Transient
@@ -39,7 +39,6 @@ from tests.estimate.material import transcript
 from tests.estimate.test_remote import asked_line, jpeg, open_engine
 from tests.tenants import Tenant
 
-NO_LIMITS = Limits()
 NOTES = "Replace three GFCI outlets in the kitchen. Install two trapezes."
 
 

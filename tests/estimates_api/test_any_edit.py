@@ -1,4 +1,4 @@
-"""Whatever is edited, in any order: lines, subtotal, markup, discount, tax and total agree, here and in the database."""
+"""Whatever is edited, in any order: lines, markup, discount, tax and total agree, here and in the database."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def edits(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(edits(), min_size=1, max_size=4))
 def test_sums_agree_after_any_sequence_of_edits(services: Services, sequence: list[dict[str, Any]]) -> None:
-    """Each version's figures are reckoned here once more, by fractions; the constraint trigger looks at each as well."""
+    """Each version is reckoned here once more, by fractions; the constraint trigger looks at each as well."""
     for saved in asyncio.run(_save_each(services.admin_url, sequence)):
         _check(saved)
 

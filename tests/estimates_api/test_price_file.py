@@ -36,7 +36,8 @@ async def test_items_are_known_by_code_or_by_words_and_unit(client: httpx.AsyncC
     """The code's item is renamed and repriced; without a code the words decide; another unit is another item."""
     answer = await send(
         client, tenant,
-        HEAD + "ELE-01,GFCI outlet,Electrical,each,150\n,toilet REPLACEMENT,Plumbing,each,400\n,Toilet replacement,,hours,90\n",
+        HEAD + "ELE-01,GFCI outlet,Electrical,each,150\n,toilet REPLACEMENT,Plumbing,each,400\n"
+        ",Toilet replacement,,hours,90\n",
     )  # fmt: skip
     assert answer.json() == {"added": 1, "updated": 2}
     after = await book(client, tenant)

@@ -14,6 +14,7 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from jobs.estimate.engines import prompts
+from jobs.estimate.engines.base import Clip
 from jobs.estimate.engines.cost import priced, read_prices
 from jobs.estimate.engines.glossary import GLOSSARY
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from config.settings import Settings
-    from jobs.estimate.engines.base import Clip, Photo
+    from jobs.estimate.engines.base import Photo
     from jobs.estimate.engines.cost import ModelPrice
     from jobs.estimate.material import Material
     from jobs.estimate.model import Observations, Transcript
@@ -55,6 +56,7 @@ class OpenAIEngine:
 
     name = "openai"
     looks = True
+    audio_bytes = _AUDIO_BYTES
 
     def __init__(
         self,
@@ -64,11 +66,9 @@ class OpenAIEngine:
         speech_model: str,
         timeout_s: float,
         prices: Mapping[str, ModelPrice] | None = None,
-        audio_bytes: int = _AUDIO_BYTES,
     ) -> None:
         self.model = model
         self._prices = prices or {}
-        self._audio_bytes = audio_bytes
         self.speech_model = speech_model
         self._client = client
         self._probe = Probe(client, {"OPENAI_MODEL": model, "OPENAI_TRANSCRIBE_MODEL": speech_model})
@@ -101,7 +101,7 @@ class OpenAIEngine:
 
     async def transcribe(self, clip: Clip) -> Heard:
         """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses."""
-        if clip.medium.content_type not in _FILE_NAMES or len(clip.content) > self._audio_bytes:
+        if clip.medium.content_type not in _FILE_NAMES or len(clip.content) > self.audio_bytes:
             heard = [(offset, await self._hear(piece)) for offset, piece in await self._pieces(clip)]
         else:
             heard = [(0, await self._hear(clip))]

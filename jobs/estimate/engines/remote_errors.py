@@ -86,6 +86,18 @@ def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | U
     return _of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
 
 
+def _wrong_setting(error: openai.APIStatusError, capability: str) -> str | None:
+    """Say which setting has to change, where the answer tells."""
+    if error.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return "The model's provider does not accept our key (OPENAI_API_KEY)."
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        settings = "OPENAI_BASE_URL, OPENAI_MODEL, OPENAI_TRANSCRIBE_MODEL"
+        return f"The model's provider has no {capability}, or not for the model that is set ({settings})."
+    if error.code in _UNSUPPORTED and (error.param or "").startswith("text"):
+        return "The model cannot answer by a strict JSON schema; set another OPENAI_MODEL."
+    return None
+
+
 def _too_many(code: str | None, wait: float | None) -> EngineError:
     if code in _NO_CREDIT:
         return QuotaExhausted("The account at the model's provider has no credit left.")

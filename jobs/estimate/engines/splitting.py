@@ -73,7 +73,12 @@ def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int]]:
         raise Unhearable("There is no sound in this recording.")
     whole = memoryview(bytes(samples)).cast("h")
     windows = range(0, len(whole), _WINDOW)
-    return bytes(samples), [max(max(whole[i : i + _WINDOW]), -min(whole[i : i + _WINDOW])) for i in windows]
+    return bytes(samples), [_loudest(whole[i : i + _WINDOW]) for i in windows]
+
+
+def _loudest(window: memoryview) -> int:
+    highest, lowest = max(window), min(window)
+    return int(max(highest, -lowest))
 
 
 def _blocks(container: Any) -> Iterator[bytes]:
