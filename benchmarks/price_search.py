@@ -16,7 +16,7 @@ import asyncpg
 
 from store import price_book, price_items
 from store.embedded.stack import Stack
-from store.pool import Connection, Database
+from store.pool import Connection, Database, use_json
 from store.price_items import Wanted
 from store.units import compatible
 from tests.stack import make_services, make_template
@@ -143,6 +143,7 @@ async def run(items: int, searches: int, directory: Path) -> None:
         await make_template(endpoints)
         services = await make_services(endpoints, "bench")
         admin = await asyncpg.connect(services.admin_url)
+        await use_json(admin)
         tenant = await make_tenant(admin)
         await fill(admin, tenant, items)
         words = queries(searches)

@@ -23,7 +23,7 @@ CALLS = ["/v1/audio/transcriptions", "/v1/responses", "/v1/responses", "/v1/resp
 async def test_a_worker_killed_in_a_call_repays_that_call_alone(
     bench: Bench, services: Services, objects: ObjectStore, tmp_path: Path, killed_in: int
 ) -> None:
-    """One recording, two photos and the draft are four calls; killed in any of them there are five, and one estimate."""
+    """A recording, two photos and the draft are four calls; killed in any of them there are five, and one estimate."""
     await objects.ensure_bucket()
     visit = await bench.visit()
     for kind in ("audio", "photo", "photo"):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _REFUSALS = frozenset({"content_policy_violation", "content_filter", "image_content_policy_violation", "bio_policy"})
 _IMAGE_FAULTS = ("invalid_image", "image_", "invalid_base64_image", "unsupported_image", "empty_image")
+_HELD_BACK = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.PAYMENT_REQUIRED})
 _UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value", "invalid_json_schema", "unknown_parameter"})
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
@@ -68,8 +69,8 @@ def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | U
     code = error.code or error.type
     status = error.status_code
     wait = retry_after(error.response.headers)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return _too_many(code, wait)
+    if status in _HELD_BACK or code in _NO_CREDIT:
+        return _too_many(error, wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRY_AGAIN:
         return Transient(f"The model's provider had a fault (HTTP {status}).", retry_after_s=wait)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
@@ -81,8 +82,6 @@ def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | U
         )
     if code in _UNSUPPORTED and (error.param or "").startswith("text"):
         return Misconfigured("The model cannot answer by a strict JSON schema; set another OPENAI_MODEL.")
-    if code in _NO_CREDIT or status == HTTPStatus.PAYMENT_REQUIRED:
-        return QuotaExhausted("The account at the model's provider has no credit left.")
     return _of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
 
 
@@ -98,8 +97,8 @@ def _wrong_setting(error: openai.APIStatusError, capability: str) -> str | None:
     return None
 
 
-def _too_many(code: str | None, wait: float | None) -> EngineError:
-    if code in _NO_CREDIT:
+def _too_many(error: openai.APIStatusError, wait: float | None) -> EngineError:
+    if (error.code or error.type) in _NO_CREDIT or error.status_code == HTTPStatus.PAYMENT_REQUIRED:
         return QuotaExhausted("The account at the model's provider has no credit left.")
     return RateLimited("The model's provider asked us to slow down.", retry_after_s=wait)
 
