@@ -73,15 +73,8 @@ def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | U
         return _too_many(error, wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRY_AGAIN:
         return Transient(f"The model's provider had a fault (HTTP {status}).", retry_after_s=wait)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Misconfigured("The model's provider does not accept our key (OPENAI_API_KEY).")
-    if status == HTTPStatus.NOT_FOUND:
-        settings = "OPENAI_BASE_URL, OPENAI_MODEL, OPENAI_TRANSCRIBE_MODEL"
-        return Misconfigured(
-            f"The model's provider has no {capability}, or not for the model that is set ({settings})."
-        )
-    if code in _UNSUPPORTED and (error.param or "").startswith("text"):
-        return Misconfigured("The model cannot answer by a strict JSON schema; set another OPENAI_MODEL.")
+    if (setting := _wrong_setting(error, capability)) is not None:
+        return Misconfigured(setting)
     return _of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
 
 
