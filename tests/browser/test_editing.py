@@ -80,6 +80,25 @@ async def test_two_people_edit_at_once_and_the_later_one_is_told(
     assert newest["lines"][0]["evidence"], "the line goes on and keeps what it rests on"
 
 
+async def test_a_place_in_a_photo_is_shown_and_called_approximate(
+    contractor: Person, service: Database, tenant: Tenant, visit_id: str
+) -> None:
+    """A click on the evidence opens the photo with a frame about where; one without a region has no frame."""
+    contractor.expects_refusals = True  # the visit's media have no bytes
+    region = {"x": 0.25, "y": 0.5, "w": 0.2, "h": 0.1}
+    async with service.as_system() as conn:
+        await conn.execute(
+            "UPDATE estimate_lines SET evidence = jsonb_set(evidence, '{0,region}', $2) WHERE description = $3 "
+            "AND estimate_id = (SELECT id FROM estimates WHERE visit_id = $1)",
+            visit_id, region, "Replace gutter",
+        )  # fmt: skip
+    await opened(contractor, visit_id)
+    await contractor.page.locator('.chip[data-source="photo"]').first.click()
+    dialog = contractor.page.locator("#evidence")
+    await expect(dialog).to_contain_text("it is approximate")
+    assert await dialog.locator(".region").evaluate("box => [box.style.left, box.style.width]") == ["25%", "20%"]
+
+
 async def test_the_editor_fits_a_phone(open_person: OpenPerson, server: Product, tenant: Tenant, visit_id: str) -> None:
     """Nothing stands out to the side at 390 pixels, and each control can be hit with a thumb."""
     person = await sign_in(await open_person(**PHONE), server, tenant)
