@@ -187,12 +187,7 @@ class OpenAIEngine:
 
     async def _pieces(self, clip: Clip) -> list[tuple[int, Clip]]:
         head = {"work": "split", "content_type": clip.medium.content_type}
-        try:
-            answer, body = await self._helper.ask(head, clip.content, seconds=_SPLIT_SECONDS)
-        except (HelperBroke, HelperTooSlow) as error:
-            raise UnusableMedium("This recording could not be opened; it may be damaged.") from error
-        if "problem" in answer:
-            raise UnusableMedium(answer["problem"])
+        answer, body = await self._opened("recording", head, clip.content, _SPLIT_SECONDS)
         pieces, start = [], 0
         for piece in answer["pieces"]:
             medium = clip.medium.model_copy(update={"content_type": "audio/webm", "duration_ms": None})
@@ -220,13 +215,20 @@ class OpenAIEngine:
 
     async def _jpeg(self, photo: Photo) -> bytes:
         head = {"work": "render", "content_type": photo.medium.content_type, "edge": _PHOTO_EDGE}
+        _, jpeg = await self._opened("photo", head, photo.content, _PHOTO_SECONDS)
+        return jpeg
+
+    async def _opened(
+        self, noun: str, head: dict[str, Any], content: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Have the helper open a file; what it cannot open is that file's problem."""
         try:
-            answer, jpeg = await self._helper.ask(head, photo.content, seconds=_PHOTO_SECONDS)
+            answer, body = await self._helper.ask(head, content, seconds=seconds)
         except (HelperBroke, HelperTooSlow) as error:
-            raise UnusableMedium("This photo could not be opened; it may be damaged.") from error
+            raise UnusableMedium(f"This {noun} could not be opened; it may be damaged.") from error
         if "problem" in answer:
             raise UnusableMedium(answer["problem"])
-        return jpeg
+        return answer, body
 
 
 def _said(envelope: Envelope) -> str:
