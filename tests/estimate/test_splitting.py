@@ -44,11 +44,12 @@ def test_a_short_recording_is_one_piece(spoken_note: bytes) -> None:
     assert [piece.offset_ms for piece in split(spoken_note, "audio/webm")] == [0]
 
 
-@pytest.mark.parametrize("content", [b"", b"no audio" * 100])
-def test_what_cannot_be_played_is_said_in_words(content: bytes) -> None:
-    """A damaged file is no crash."""
+@pytest.mark.parametrize("content", [b"", b"x", b"no audio" * 100])
+@pytest.mark.parametrize("content_type", ["audio/webm", "audio/aac", "audio/mp4", "audio/mpeg"])
+def test_what_cannot_be_played_is_said_in_words(content: bytes, content_type: str) -> None:
+    """A damaged file is no crash, whatever it says it is."""
     with pytest.raises(Unhearable, match="cannot be played"):
-        split(content, "audio/webm")
+        split(content, content_type)
 
 
 def test_the_transcripts_of_pieces_are_one_with_its_own_times() -> None:

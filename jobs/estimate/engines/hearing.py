@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from jobs.estimate.engines.glossary import GLOSSARY
-from jobs.estimate.engines.sound import CONTAINERS, RATE, Unhearable
+from jobs.estimate.engines.sound import CONTAINERS, FAULTS, RATE, Unhearable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def decode(content: bytes, content_type: str) -> Sound:
         )
         with container:
             blocks.extend(_blocks(container))
-    except (OSError, ValueError) as error:  # the bases of FFmpeg's errors
+    except FAULTS as error:
         if not blocks:
             raise Unhearable("This recording cannot be played: the file is damaged or incomplete.") from error
     if not blocks:

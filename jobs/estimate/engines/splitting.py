@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 
-from jobs.estimate.engines.sound import CONTAINERS, RATE, Unhearable
+from jobs.estimate.engines.sound import CONTAINERS, FAULTS, RATE, Unhearable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -66,7 +66,7 @@ def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int]]:
                     raise Unhearable(
                         f"This recording is longer than {_LONGEST_SECONDS // 3600} hours. Send it in parts."
                     )
-    except (OSError, ValueError) as error:  # the bases of FFmpeg's errors
+    except FAULTS as error:
         if not samples:
             raise Unhearable("This recording cannot be played: the file is damaged or incomplete.") from error
     if not samples:
