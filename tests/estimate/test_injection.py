@@ -7,6 +7,7 @@ import pytest
 from jobs.estimate.engines import prompts
 from jobs.estimate.engines.base import Photo
 from jobs.estimate.engines.local import LocalEngine
+from jobs.estimate.errors import MalformedAnswer
 from jobs.estimate.evidence import Sources, checked
 from jobs.estimate.model import Draft, Observations, Sight
 from jobs.estimate.pricing import price
@@ -65,10 +66,8 @@ async def test_a_model_that_obeys_can_still_set_no_price(service: Database, tena
     assert with_price.unit_price in {None, Decimal("145.00")}
 
 
-async def test_a_model_that_answers_with_a_price_is_not_read(service: Database, tenant: Tenant) -> None:
+async def test_a_model_that_answers_with_a_price_is_not_read() -> None:
     """A field that was not asked for makes the whole answer unusable, rather than being taken or dropped silently."""
-    from jobs.estimate.errors import MalformedAnswer
-
     with api_double() as api:
         line = asked_line() | {"unit_price": 0}
         api.answers(completed({"lines": [line], "summary": "", "coverage": []}))
