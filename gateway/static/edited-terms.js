@@ -38,7 +38,7 @@ export class EditedTerms {
   }
 
   #draw() {
-    const kinds = [["amount", "as a sum"], ["rate", "in %"]];
+    const kinds = [["amount", "sum"], ["rate", "%"]];
     this.#chosen = el("select", { id: "edit-chosen", onchange: ({ target }) => this.#choose(target.value) });
     const element = el("fieldset", { class: "edit-terms" }, el("legend", { class: "visually-hidden" }, "Tax, markup, discount and options"),
       field("Markup in %", "edit-markup", this.#input("edit-markup", "markup")),

@@ -39,7 +39,7 @@ async def test_an_estimate_is_edited_with_live_totals(
     await lines.nth(2).get_by_label("Price each").fill("90")
     await lines.nth(2).get_by_label("Move up").click()
     await page.get_by_label("Markup in %").fill("12.5")
-    await page.get_by_label("Kind of discount").select_option("in %")
+    await page.get_by_label("Kind of discount").select_option("%")
     await page.get_by_label("Discount", exact=True).fill("5")
     await page.get_by_label("Options for the customer").select_option("Good, Better")
     await lines.nth(1).get_by_label("Offered").select_option("Only in “Better”")

@@ -13,13 +13,13 @@ from tests.estimate.material import transcript
 
 def seconds(content: bytes) -> float:
     """Measure a piece by its samples."""
-    with av.open(io.BytesIO(content)) as container:
-        return sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+    with av.open(io.BytesIO(content), "r") as container:
+        return float(sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0)))
 
 
 def loudest(content: bytes, start: float, end: float) -> int:
     """Return the loudest sample of a stretch."""
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
     samples = b"".join(bytes(frame.planes[0])[: frame.samples * 2] for frame in frames)
