@@ -158,14 +158,14 @@ class Document:
         )
 
     @property
-    def markup(self) -> str | None:
-        """Overhead and profit, where they are not in the prices."""
-        return self._money(self.estimate["markup"]) if Decimal(self.estimate["markup"]) else None
-
-    @property
-    def discount(self) -> str | None:
-        """What is taken off before tax, if anything."""
-        return f"-{self._money(self.estimate['discount'])}" if Decimal(self.estimate["discount"]) else None
+    def sums(self) -> tuple[tuple[str, str], ...]:
+        """What leads to the total: the lines, overhead and profit where they are not in the prices, less a discount."""
+        rows = [("Subtotal", self.subtotal)]
+        if Decimal(self.estimate["markup"]):
+            rows.append(("Overhead and profit", self._money(self.estimate["markup"])))
+        if Decimal(self.estimate["discount"]):
+            rows.append(("Discount", f"-{self._money(self.estimate['discount'])}"))
+        return (*rows, (self.tax_label, self.tax))
 
     @property
     def subtotal(self) -> str:
