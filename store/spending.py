@@ -1,4 +1,4 @@
-"""What model calls have cost a tenant this month, and one job so far: read from the checkpoints that paid for them."""
+"""What model calls have cost a tenant this month, and one job so far, by what the jobs themselves have kept."""
 
 from dataclasses import dataclass
 from decimal import Decimal
