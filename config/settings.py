@@ -2,6 +2,7 @@
 
 import os
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -41,6 +42,7 @@ def _is_web_address(text: str) -> bool:
 
 # Any scheme: the app in a phone's web view is `capacitor://localhost`.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
+_PRICE = re.compile(r"[^=/\s]+\s*=\s*\d+(\.\d+)?(\s*/\s*\d+(\.\d+)?)?")
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -114,12 +116,22 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(None, description="Any OpenAI-compatible endpoint.")
     openai_model: str = Field("gpt-5.2", description="Model that looks at photos and drafts.")
     openai_transcribe_model: str = Field("whisper-1", description="Model that transcribes; it must give timestamps.")
+    openai_prices: Names = Field(
+        (),
+        description="USD by model, comma list: `gpt-5.2=1.75/14` a million tokens in/out, `whisper-1=0.006` a minute.",
+    )
     openai_timeout_seconds: float = Field(120, gt=0, le=600, description="Deadline of one model call.")
+    model_budget_per_job: Decimal | None = Field(
+        None, ge=0, description="USD that the model calls of one estimate may cost; needs OPENAI_PRICES."
+    )
+    model_budget_per_month: Decimal | None = Field(
+        None, ge=0, description="USD a tenant's model calls may cost in a month; `tenant_settings` may say otherwise."
+    )
     worker_concurrency: int = Field(2, ge=1, le=100, description="Jobs one worker process runs at once.")
 
     sentry_dsn: SecretStr | None = Field(None, description="Sentry project; unset sends nothing.")
 
-    _lists = field_validator("allowed_origins", "jwt_secrets", mode="before")(_comma_list)
+    _lists = field_validator("allowed_origins", "jwt_secrets", "openai_prices", mode="before")(_comma_list)
     _urls = field_validator("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", mode="before")(
         _without_trailing_slash
     )
@@ -149,13 +161,32 @@ class Settings(BaseSettings):
             raise ValueError("each origin is scheme://host[:port], without * or path")
         return origins
 
+    @field_validator("openai_prices")
+    @classmethod
+    def _prices(cls, prices: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_PRICE.fullmatch(price) for price in prices):
+            raise ValueError("each is MODEL=INPUT/OUTPUT or MODEL=MINUTE, such as gpt-5.2=1.75/14")
+        return prices
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not self.jwt_secrets and not self.jwks_url:
             raise ValueError("set JWT_SECRETS, JWT_JWKS_URL or SUPABASE_URL: without one nobody can log in")
         if self.estimate_engine == "openai" and self.openai_api_key is None:
             raise ValueError("set OPENAI_API_KEY, or ESTIMATE_ENGINE=local")
+        if self._is_budgeted and self._unpriced:
+            raise ValueError("a budget needs OPENAI_PRICES for OPENAI_MODEL and OPENAI_TRANSCRIBE_MODEL")
         return self
+
+    @property
+    def _is_budgeted(self) -> bool:
+        limits = (self.model_budget_per_job, self.model_budget_per_month)
+        return self.estimate_engine == "openai" and any(limit is not None for limit in limits)
+
+    @property
+    def _unpriced(self) -> set[str]:
+        priced = {price.partition("=")[0].strip() for price in self.openai_prices}
+        return {self.openai_model, self.openai_transcribe_model} - priced
 
     @property
     def jwks_url(self) -> str | None:

@@ -54,7 +54,7 @@ async def read_json(request: Request, model: type[Model], *, limit: int = JSON_B
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise Unprocessable("Some fields cannot be used; see errors.", errors=_explain(error)) from None
+        raise Unprocessable("Some fields cannot be used; see errors.", errors=explain(error)) from None
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
@@ -120,6 +120,14 @@ def int_param(value: str | None, name: str, *, low: int, high: int) -> int | Non
     raise InvalidInput(f"{name} must be a whole number from {low} to {high}.", field=name)
 
 
+def explain(error: ValidationError) -> list[dict[str, str]]:
+    """Say of each field that does not fit which it is and what is wrong."""
+    return [
+        {"field": ".".join(map(str, item["loc"])), "message": item["msg"].removeprefix("Value error, ")}
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON: Decimal and UUID as strings, times as ISO-8601 in UTC with Z, a Record as an object."""
     body = orjson.dumps(value, default=_plain, option=_OUT)
@@ -141,13 +149,6 @@ def _require_storable(value: Any, depth: int = JSON_DEPTH) -> None:
         raise InvalidInput(f"The body may be nested at most {JSON_DEPTH} levels deep.")
     for item in (*value.keys(), *value.values()) if isinstance(value, dict) else value:
         _require_storable(item, depth - 1)
-
-
-def _explain(error: ValidationError) -> list[dict[str, str]]:
-    return [
-        {"field": ".".join(map(str, item["loc"])), "message": item["msg"].removeprefix("Value error, ")}
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
 
 
 def _plain(value: Any) -> Any:

@@ -1,22 +1,25 @@
-"""What an edit does to an estimate's lines, and how two versions differ. Pure."""
+"""What an edit does to an estimate: its lines, its terms of price and its options. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.body import Price, Trimmed
+from gateway.line_differences import Line, shown
+from store import money
 from store.errors import Unprocessable
-from store.estimates import NewLine
-
-Line: TypeAlias = Mapping[str, Any]
+from store.estimates import NewLine, adjustments_of
 
 BY_HAND = "Added by hand: nothing in the visit shows it."
 NO_PRICE = "No price yet."
 _TEXT = ("description", "category", "unit")
-_COMPARED = ("description", "category", "quantity", "unit", "unit_price")
+
+
+OptionName = Annotated[str, Trimmed, Field(min_length=1, max_length=60)]
 
 
 class EditedLine(BaseModel):
@@ -30,14 +33,66 @@ class EditedLine(BaseModel):
     quantity: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=3)]
     unit: Annotated[str, Trimmed, Field(min_length=1, max_length=32)]
     unit_price: Price | None
+    option: Annotated[str, Trimmed, Field(max_length=60)] = ""
+    learn: bool = Field(default=False, description="Save the price to the price book too.")
+
+
+class Discount(BaseModel):
+    """A share of the lines and their markup, or a fixed sum."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rate: Annotated[Decimal, Field(ge=0, le=1, max_digits=7, decimal_places=5)] | None = None
+    amount: Price | None = None
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if (self.rate is None) == (self.amount is None):
+            raise ValueError("give either rate or amount")
+        return self
 
 
 class LineEdit(BaseModel):
-    """All lines of the next version, in order."""
+    """All lines of the next version, in order; terms and options that are left out stay as they are."""
 
     model_config = ConfigDict(extra="forbid")
 
     lines: Annotated[list[EditedLine], Field(min_length=1, max_length=500)]
+    tax_rate: Annotated[Decimal, Field(ge=0, lt=1, max_digits=7, decimal_places=5)] | None = None
+    markup_rate: Annotated[Decimal, Field(ge=0, le=10, max_digits=7, decimal_places=5)] | None = None
+    discount: Discount | None = None
+    options: Annotated[list[OptionName], Field(max_length=5)] | None = None
+    chosen_option: Annotated[str, Trimmed, Field(max_length=60)] | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the next version is reckoned with and offers."""
+
+    tax_rate: Decimal
+    adjustments: money.Adjustments
+    options: tuple[str, ...]
+    chosen_option: str
+
+
+def next_terms(old: Mapping[str, Any], edit: LineEdit) -> Terms:
+    """Return the terms of the next version.
+
+    Raises `Unprocessable` when the options are not distinct, the chosen one is none of them, or a line's is not.
+    """
+    before, options = adjustments_of(old), tuple(old["options"] if edit.options is None else edit.options)
+    kept = old["chosen_option"] if old["chosen_option"] in options else ""
+    chosen = (edit.chosen_option or kept or options[0]) if options else ""
+    _require_options(options, chosen, edit)
+    return Terms(
+        tax_rate=Decimal(old["tax_rate"]) if edit.tax_rate is None else edit.tax_rate,
+        adjustments=replace(
+            _discounted(before, edit.discount),
+            markup_rate=before.markup_rate if edit.markup_rate is None else edit.markup_rate,
+        ),
+        options=options,
+        chosen_option=chosen,
+    )
 
 
 def apply_edit(old: Sequence[Line], edit: LineEdit) -> list[NewLine]:
@@ -49,14 +104,26 @@ def apply_edit(old: Sequence[Line], edit: LineEdit) -> list[NewLine]:
     return [_next(_continued(left, wanted.id, place), wanted) for place, wanted in enumerate(edit.lines)]
 
 
-def differences(old: Sequence[Line], new: Sequence[Line]) -> list[dict[str, Any]]:
-    """Tell what a newer version has changed: [{change: added|removed|changed, description, before?, after?}].
+def _discounted(before: money.Adjustments, wanted: Discount | None) -> money.Adjustments:
+    if wanted is None:
+        return before
+    fixed = wanted.amount if wanted.amount is not None else Decimal(0)
+    return money.Adjustments(discount_rate=wanted.rate, discount_fixed=fixed)
 
-    Lines are the same when their descriptions are, or else when they stand at the same place and are the only ones
-    without a counterpart there.
-    """
-    pairs = _pairs(old, new)
-    return [difference for before, after in pairs if (difference := _difference(before, after))]
+
+def _require_options(options: Sequence[str], chosen: str, edit: LineEdit) -> None:
+    errors = []
+    if len(set(options)) < len(options):
+        errors.append({"field": "options", "message": "Each option needs a name of its own."})
+    if options and chosen not in options:
+        errors.append({"field": "chosen_option", "message": "This is none of the options."})
+    errors += [
+        {"field": f"lines.{place}.option", "message": "This is none of the options."}
+        for place, line in enumerate(edit.lines)
+        if line.option and line.option not in options
+    ]
+    if errors:
+        raise Unprocessable("Some fields cannot be used; see errors.", errors=errors)
 
 
 def _continued(left: dict[UUID, Line], line_id: UUID | None, place: int) -> Line | None:
@@ -77,19 +144,22 @@ def _next(old: Line | None, wanted: EditedLine) -> NewLine:
             quantity=wanted.quantity,
             unit=wanted.unit,
             unit_price=wanted.unit_price,
+            option=wanted.option,
             needs_review=True,
             review_reasons=(BY_HAND,) if wanted.unit_price is not None else (BY_HAND, NO_PRICE),
         )
     category = old["category"] if wanted.category is None else wanted.category
-    same = _shown(old) == _shown({**wanted.model_dump(), "category": category})
-    return _unchanged(old) if same else _changed(old, wanted, category)
+    # To offer a line in another option is no second look at it.
+    same = shown({**old, "option": wanted.option}) == shown({**wanted.model_dump(), "category": category})
+    return _unchanged(old, wanted.option) if same else _changed(old, wanted, category)
 
 
-def _unchanged(old: Line) -> NewLine:
+def _unchanged(old: Line, option: str) -> NewLine:
     return NewLine(
         **{name: old[name] for name in _TEXT},
         quantity=Decimal(old["quantity"]),
         unit_price=old["unit_price"],
+        option=option,
         price_item_id=old["price_item_id"],
         match=old["match"],
         evidence=old["evidence"],
@@ -112,6 +182,7 @@ def _changed(old: Line, wanted: EditedLine, category: str) -> NewLine:
         quantity=wanted.quantity,
         unit=wanted.unit,
         unit_price=wanted.unit_price,
+        option=wanted.option,
         price_item_id=old["price_item_id"] if from_book else None,
         match=old["match"] if from_book else None,
         evidence=old["evidence"],
@@ -120,45 +191,3 @@ def _changed(old: Line, wanted: EditedLine, category: str) -> NewLine:
         needs_review=bool(reasons),
         review_reasons=reasons,
     )
-
-
-def _pairs(old: Sequence[Line], new: Sequence[Line]) -> list[tuple[Line | None, Line | None]]:
-    waiting = dict(enumerate(old))
-    matched: list[tuple[Line | None, Line | None]] = []
-    unmatched: list[tuple[int, Line]] = []
-    for place, line in enumerate(new):
-        at = next((p for p, before in waiting.items() if before["description"] == line["description"]), None)
-        if at is None:
-            unmatched.append((place, line))
-        else:
-            matched.append((waiting.pop(at), line))
-    matched += [(waiting.pop(place, None), line) for place, line in unmatched]
-    return matched + [(line, None) for line in waiting.values()]
-
-
-def _difference(before: Line | None, after: Line | None) -> dict[str, Any] | None:
-    if before is None and after is not None:
-        return {"change": "added", "description": after["description"], "after": _shown(after)}
-    if after is None and before is not None:
-        return {"change": "removed", "description": before["description"], "before": _shown(before)}
-    assert before is not None  # noqa: S101 - a pair has at least one side
-    assert after is not None  # noqa: S101
-    was, now = _shown(before), _shown(after)
-    changed = [name for name in _COMPARED if was[name] != now[name]]
-    if not changed:
-        return None
-    return {
-        "change": "changed",
-        "description": after["description"],
-        "before": {name: was[name] for name in changed},
-        "after": {name: now[name] for name in changed},
-    }
-
-
-def _shown(line: Line) -> dict[str, Any]:
-    """Return what a customer sees of a line, in one form whether it comes from the database or from an edit."""
-    price = line["unit_price"]
-    return {name: line[name] for name in _TEXT} | {
-        "quantity": f"{Decimal(line['quantity']):.3f}",
-        "unit_price": None if price is None else f"{Decimal(price):.2f}",
-    }

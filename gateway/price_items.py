@@ -1,43 +1,33 @@
-"""The tenant's price book: search it, add to it."""
+"""The tenant's price book: search it, add to it, take it in from a file and give it out as one."""
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth import admit
-from gateway.body import Price, Trimmed, int_param, json_response, read_json
+from gateway.body import int_param, json_response, read_body, read_json
 from gateway.context import context_of
+from gateway.price_file import NewPriceItem, read_file, write_file
 from store import price_book
-from store.errors import InvalidInput
+from store.errors import InvalidInput, UnsupportedType
 
 SHOWN, MOST_SHOWN = 50, 200
 _QUERY_LENGTH = 200
-
-
-class NewPriceItem(BaseModel):
-    """An item for the price book."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    code: Annotated[str, Trimmed, Field(max_length=64)] = ""
-    description: Annotated[str, Trimmed, Field(min_length=1, max_length=500)]
-    category: Annotated[str, Trimmed, Field(max_length=100)] = ""
-    unit: Annotated[str, Trimmed, Field(min_length=1, max_length=32)]
-    unit_price: Price
+_UNIT_LENGTH = 32
+_FILE_BYTES = 8 * 1024 * 1024
+_FILE_TYPES = {"text/csv", "application/csv", "application/vnd.ms-excel", "text/plain"}
 
 
 async def list_items(request: Request) -> Response:
-    """Answer {price_items: [...]}: those that resemble `?q=`, best first, or all by category and description."""
+    """Answer {price_items: [...]}: those that resemble `?q=`, best first, or all by category and description.
+
+    `?unit=` keeps to items whose price may be used for that unit, however it is spelled.
+    """
     principal = await admit(request)
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_SHOWN) or SHOWN
-    query = request.query_params.get("q", "").replace("\0", "").strip()
-    if len(query) > _QUERY_LENGTH:
-        raise InvalidInput(f"q may have at most {_QUERY_LENGTH} characters.", field="q")
+    query, unit = _text(request, "q", _QUERY_LENGTH), _text(request, "unit", _UNIT_LENGTH)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        rows = await price_book.find(conn, query, limit) if query else await price_book.listed(conn, limit)
+        rows = await price_book.find(conn, query, limit, unit=unit) if query else await price_book.listed(conn, limit)
     return json_response({"price_items": [dict(row) for row in rows]})
 
 
@@ -50,7 +40,38 @@ async def create_item(request: Request) -> Response:
     return json_response(dict(row), 201)
 
 
+async def export_items(request: Request) -> Response:
+    """Answer the whole book as a CSV file that `import` takes back."""
+    principal = await admit(request)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        rows = await price_book.whole(conn)
+    headers = {"content-disposition": 'attachment; filename="price-book.csv"', "cache-control": "no-store"}
+    return Response("".join(write_file(dict(row) for row in rows)), 200, headers, media_type="text/csv")
+
+
+async def import_items(request: Request) -> Response:
+    """Take in a CSV file and answer {added, updated}; with one line that cannot be used nothing is taken in: 422.
+
+    An item is known by its code, or without one by its words and unit.
+    """
+    principal = await admit(request)
+    if request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower() not in _FILE_TYPES:
+        raise UnsupportedType("Send the file as text/csv.")
+    items = read_file(await read_body(request, limit=_FILE_BYTES))
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response(dict(await price_book.take_in(conn, principal.tenant_id, items)))
+
+
+def _text(request: Request, name: str, length: int) -> str:
+    text = request.query_params.get(name, "").replace("\0", "").strip()
+    if len(text) > length:
+        raise InvalidInput(f"{name} may have at most {length} characters.", field=name)
+    return text
+
+
 routes = [
     Route("/v1/price-items", list_items),
     Route("/v1/price-items", create_item, methods=["POST"]),
+    Route("/v1/price-items/export", export_items),
+    Route("/v1/price-items/import", import_items, methods=["POST"]),
 ]

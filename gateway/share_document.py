@@ -121,10 +121,11 @@ class Document:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """The lines by trade, trades in the order they first appear."""
+        """The lines of the offer by trade, trades in the order they first appear."""
         trades: dict[str, list[Mapping[str, Any]]] = {}
         for line in self.source["lines"]:
-            trades.setdefault(trade_name(line["category"]), []).append(line)
+            if line["option"] in {"", self.estimate["chosen_option"]}:
+                trades.setdefault(trade_name(line["category"]), []).append(line)
         return tuple(self._group(name, lines) for name, lines in trades.items())
 
     @property
@@ -142,6 +143,29 @@ class Document:
         return (
             f"{'One item is' if count == 1 else f'{count} items are'} still to be confirmed and not part of this total."
         )
+
+    @property
+    def alternatives(self) -> tuple[Group, ...]:
+        """The other options: their own lines, and what each would make the subtotal."""
+        return tuple(
+            Group(
+                name=option["name"],
+                lines=tuple(self._line(line) for line in self.source["lines"] if line["option"] == option["name"]),
+                subtotal=self._money(option["subtotal"]),
+            )
+            for option in self.estimate["options"]
+            if option["name"] != self.estimate["chosen_option"]
+        )
+
+    @property
+    def sums(self) -> tuple[tuple[str, str], ...]:
+        """What leads to the total: the lines, overhead and profit where they are not in the prices, less a discount."""
+        rows = [("Subtotal", self.subtotal)]
+        if Decimal(self.estimate["markup"]):
+            rows.append(("Overhead and profit", self._money(self.estimate["markup"])))
+        if Decimal(self.estimate["discount"]):
+            rows.append(("Discount", f"-{self._money(self.estimate['discount'])}"))
+        return (*rows, (self.tax_label, self.tax))
 
     @property
     def subtotal(self) -> str:

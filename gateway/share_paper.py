@@ -45,7 +45,7 @@ def paper(document: Document, files: Collection[str]) -> dict[str, Any]:
             {"name": group.name, "subtotal": group.subtotal, "lines": [_line(line) for line in group.lines]}
             for group in document.groups
         ],
-        "sums": [["Subtotal", document.subtotal], [document.tax_label, document.tax]],
+        "sums": [list(row) for row in document.sums],
         "total": document.total,
         "open": document.still_open,
         "coverage": document.estimate["coverage"],

@@ -15,6 +15,7 @@ from store.pool import Connection, Record
 from store.queries import Queries
 
 SQL = Queries("estimates")
+_RATES = ("tax_rate", "markup_rate", "discount_rate")
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,55 @@ class NewLine:
     confidence: float | None = None
     needs_review: bool = False
     review_reasons: Sequence[str] = ()
+    option: str = ""  # of good, better, best; "" stands in every one
 
     @property
     def amount(self) -> Decimal | None:
         """Quantity times price in cents, None when unpriced."""
         return money.line_amount(self.quantity, self.unit_price)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a customer agrees to: lines, terms of price and options."""
+
+    currency: str
+    tax_rate: Decimal
+    lines: Sequence[NewLine]
+    adjustments: money.Adjustments = money.NONE
+    options: Sequence[str] = ()
+    chosen_option: str = ""
+
+    @property
+    def sums(self) -> money.Sums:
+        """What the lines of the chosen option add up to, with those that stand in every option."""
+        counted = (line.amount for line in self.lines if line.option in {"", self.chosen_option})
+        return money.totals(counted, self.tax_rate, self.adjustments)
+
+    @property
+    def content_hash(self) -> str:
+        """The sha256 (hex) of the offer in one canonical form."""
+        sums = self.sums
+        content = {
+            "currency": self.currency,
+            "lines": [_content(line) for line in self.lines],
+            "subtotal": _cents(sums.subtotal),
+            "tax": _cents(sums.tax),
+            "tax_rate": plain(self.tax_rate),
+            "total": _cents(sums.total),
+            **self._terms(sums),
+        }
+        return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def _terms(self, sums: money.Sums) -> dict[str, Any]:
+        """Markup, discount and options, where there are any: without them a version hashes as it always has."""
+        terms: dict[str, Any] = {}
+        if self.adjustments != money.NONE:
+            terms |= {"markup": _cents(sums.markup), "discount": _cents(sums.discount)}
+        if self.options:
+            lines = [line.option for line in self.lines]
+            terms |= {"options": list(self.options), "chosen_option": self.chosen_option, "option_of_line": lines}
+        return terms
 
 
 @dataclass(frozen=True)
@@ -56,16 +101,25 @@ class NewEstimate:
     usage: dict[str, Any] = field(default_factory=dict)
     job_id: UUID | None = None
     created_by: UUID | None = None
+    adjustments: money.Adjustments = money.NONE
+    options: Sequence[str] = ()
+    chosen_option: str = ""
+
+    @property
+    def offer(self) -> Offer:
+        """The part a customer agrees to."""
+        terms = (self.adjustments, self.options, self.chosen_option)
+        return Offer(self.currency, self.tax_rate, self.lines, *terms)
 
     @property
     def sums(self) -> money.Sums:
-        """What the lines add up to."""
-        return money.totals((line.amount for line in self.lines), self.tax_rate)
+        """What it adds up to."""
+        return self.offer.sums
 
     @property
     def content_hash(self) -> str:
         """The sha256 (hex) of what a customer agrees to."""
-        return content_hash(self.currency, self.tax_rate, self.lines)
+        return self.offer.content_hash
 
 
 @dataclass(frozen=True)
@@ -110,24 +164,31 @@ async def get(conn: Connection, estimate_id: UUID) -> dict[str, Any]:
     return await _with_lines(conn, record)
 
 
+async def versions(conn: Connection, visit_id: UUID) -> list[dict[str, Any]]:
+    """Return the visit's versions without their lines, newest first."""
+    return [dict(record) for record in await conn.fetch(SQL.versions_of_visit, visit_id)]
+
+
+async def version(conn: Connection, visit_id: UUID, number: int) -> dict[str, Any] | None:
+    """Return one version of a visit's estimate by its number, or None."""
+    record = await conn.fetchrow(SQL.version_of_visit, visit_id, number)
+    return await _with_lines(conn, record) if record else None
+
+
+def adjustments_of(estimate: Mapping[str, Any]) -> money.Adjustments:
+    """Read a stored version's markup and discount."""
+    rate = estimate["discount_rate"]
+    return money.Adjustments(
+        markup_rate=Decimal(estimate["markup_rate"]),
+        discount_rate=None if rate is None else Decimal(rate),
+        discount_fixed=Decimal(estimate["discount_fixed"]),
+    )
+
+
 async def latest_for_visit(conn: Connection, visit_id: UUID) -> dict[str, Any] | None:
     """Return the newest version with its lines, or None while there is none."""
     record = await conn.fetchrow(SQL.latest_of_visit, visit_id)
     return await _with_lines(conn, record) if record else None
-
-
-def content_hash(currency: str, tax_rate: Decimal, lines: Sequence[NewLine]) -> str:
-    """Return the sha256 (hex) of what a customer agrees to: lines, prices and totals, in one canonical form."""
-    sums = money.totals((line.amount for line in lines), tax_rate)
-    content = {
-        "currency": currency,
-        "lines": [_content(line) for line in lines],
-        "subtotal": _cents(sums.subtotal),
-        "tax": _cents(sums.tax),
-        "tax_rate": plain(tax_rate),
-        "total": _cents(sums.total),
-    }
-    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def reckoned_hash(estimate: Mapping[str, Any]) -> str:
@@ -139,10 +200,12 @@ def reckoned_hash(estimate: Mapping[str, Any]) -> str:
             quantity=Decimal(line["quantity"]),
             unit=line["unit"],
             unit_price=line["unit_price"],
+            option=line["option"],
         )
         for line in estimate["lines"]
     ]
-    return content_hash(estimate["currency"], Decimal(estimate["tax_rate"]), lines)
+    terms = (adjustments_of(estimate), estimate["options"], estimate["chosen_option"])
+    return Offer(estimate["currency"], Decimal(estimate["tax_rate"]), lines, *terms).content_hash
 
 
 def plain(value: Decimal) -> str:
@@ -153,7 +216,8 @@ def plain(value: Decimal) -> str:
 
 async def _with_lines(conn: Connection, record: Record) -> dict[str, Any]:
     lines = await conn.fetch(SQL.lines_of_estimate, record["id"])
-    return {**record, "tax_rate": plain(record["tax_rate"]), "lines": [_line(line) for line in lines]}
+    rates = {name: plain(record[name]) for name in _RATES if record[name] is not None}
+    return {**record, **rates, "lines": [_line(line) for line in lines]}
 
 
 def _line(record: Record) -> dict[str, Any]:
@@ -186,6 +250,13 @@ def _estimate_row(new: NewEstimate, version: int) -> tuple[Any, ...]:
         sums.unpriced_count,
         new.content_hash,
         new.created_by,
+        new.adjustments.markup_rate,
+        sums.markup,
+        new.adjustments.discount_rate,
+        new.adjustments.discount_fixed,
+        sums.discount,
+        list(new.options),
+        new.chosen_option,
     )
 
 
@@ -207,6 +278,7 @@ def _line_row(new: NewEstimate, estimate_id: UUID, position: int, line: NewLine)
         None if line.confidence is None else Decimal(str(round(line.confidence, 3))),
         line.needs_review,
         list(line.review_reasons),
+        line.option,
     )
 
 

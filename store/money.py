@@ -21,6 +21,18 @@ _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
 
 
 @dataclass(frozen=True)
+class Adjustments:
+    """What comes upon the lines before tax: a markup, then a discount, which is a share or a fixed sum."""
+
+    markup_rate: Decimal = Decimal(0)
+    discount_rate: Decimal | None = None
+    discount_fixed: Decimal = Decimal(0)
+
+
+NONE = Adjustments()
+
+
+@dataclass(frozen=True)
 class Sums:
     """What an estimate adds up to; `unpriced_count` says how many lines are missing from it."""
 
@@ -29,6 +41,8 @@ class Sums:
     tax: Decimal
     total: Decimal
     unpriced_count: int
+    markup: Decimal = Decimal("0.00")
+    discount: Decimal = Decimal("0.00")
 
 
 def to_cents(value: Decimal) -> Decimal:
@@ -41,11 +55,21 @@ def line_amount(quantity: Decimal, unit_price: Decimal | None) -> Decimal | None
     return None if unit_price is None else to_cents(_EXACT.multiply(quantity, unit_price))
 
 
-def totals(amounts: Iterable[Decimal | None], tax_rate: Decimal) -> Sums:
-    """Add up the lines that have an amount; `tax_rate` is a share, 0.0825 for 8.25 %."""
+def totals(amounts: Iterable[Decimal | None], tax_rate: Decimal, adjustments: Adjustments = NONE) -> Sums:
+    """Add up the lines that have an amount; rates are shares, 0.0825 for 8.25 %. Each step is rounded once."""
     every = tuple(amounts)
     priced = [amount for amount in every if amount is not None]
     with localcontext(_EXACT):
         subtotal = to_cents(sum(priced, start=Decimal(0)))
-        tax = to_cents(subtotal * tax_rate)
-        return Sums(subtotal, tax_rate, tax, subtotal + tax, len(every) - len(priced))
+        markup = to_cents(subtotal * adjustments.markup_rate)
+        discount = _discount(subtotal + markup, adjustments)
+        left = subtotal + markup - discount
+        tax = to_cents(left * tax_rate)
+        return Sums(subtotal, tax_rate, tax, left + tax, len(every) - len(priced), markup, discount)
+
+
+def _discount(of: Decimal, adjustments: Adjustments) -> Decimal:
+    """Never more than what it is taken from."""
+    if adjustments.discount_rate is not None:
+        return to_cents(of * adjustments.discount_rate)
+    return to_cents(min(adjustments.discount_fixed, of))

@@ -4,6 +4,7 @@ import { Problem, call } from "./api.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { setUpEvidence } from "./evidence.js";
+import { PriceBook } from "./price-book.js";
 import { clearProblems, showProblem } from "./problems.js";
 import { Recorder } from "./recorder.js";
 import { pressTwice } from "./twice.js";
@@ -111,7 +112,7 @@ function setUpButtons() {
   byId("ask-estimate").addEventListener("click", () => desk?.askForEstimate());
   byId("run-again").addEventListener("click", () => desk?.askForEstimate());
   pressTwice(byId("run-cancel"), "Really stop?", () => desk?.cancel());
-  addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording) && event.preventDefault());
+  addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
 }
 
 async function start() {
@@ -121,6 +122,7 @@ async function start() {
   try {
     const me = await call("GET", "/v1/me");
     byId("tenant-name").textContent = me.tenant.name;
+    new PriceBook(me.tenant.currency);
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
     addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
     await Promise.all([list.refresh(), openNamed()]);

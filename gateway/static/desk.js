@@ -2,6 +2,7 @@
 
 import { serverNow } from "./api.js";
 import { announce, byId, reveal } from "./dom.js";
+import { Editor } from "./editor.js";
 import { drawEstimate } from "./estimate.js";
 import { count } from "./format.js";
 import { Gallery } from "./gallery.js";
@@ -19,6 +20,7 @@ export class Desk {
   #idempotencyKey = null;
   #live = null;
   #openedAt = serverNow();
+  editor = null;
 
   /** `flags` are the tenant's; `onStatus()` is told when the list of visits should be read again. */
   constructor(visit, { uploads, flags, onStatus }) {
@@ -35,6 +37,11 @@ export class Desk {
     this.#drawEstimate();
     if (!flags.progress) this.shares.refresh().catch(showProblem);
     this.#live = this.#follow();
+  }
+
+  /** Whether leaving would lose somebody's changes to the estimate. */
+  get unsaved() {
+    return this.editor?.dirty ?? false;
   }
 
   close() {
@@ -184,9 +191,17 @@ export class Desk {
     this.#drawAsk();
   }
 
+  /** An edit in progress is not drawn over; its save is told of a newer version. */
   #drawEstimate() {
-    drawEstimate(this.visit);
+    if (this.editor === null) drawEstimate(this.visit, () => this.#edit());
     this.#drawAsk();
+  }
+
+  #edit() {
+    this.editor = new Editor(this.visit, () => {
+      this.editor = null;
+      this.#drawEstimate();
+    });
   }
 
   #drawDetails() {

@@ -3,21 +3,23 @@
 import { serverNow } from "./api.js";
 import { byId, el, icon } from "./dom.js";
 import { evidenceChip } from "./evidence.js";
+import { versionList } from "./versions.js";
 import { count, money, percent, quantity, relative, sentence } from "./format.js";
 
 /** Draw the visit's estimate into its section, or hide the section when there is none. */
-export function drawEstimate(visit) {
+export function drawEstimate(visit, onEdit) {
   const { estimate } = visit;
   byId("estimate").hidden = estimate === null;
   if (estimate === null) return byId("estimate-body").replaceChildren();
   return byId("estimate-body").replaceChildren(
-    ...[head(estimate), coverage(estimate), ...groups(estimate, visit), totals(estimate)].filter(Boolean));
+    ...[head(estimate, onEdit), coverage(estimate), ...groups(estimate, visit), totals(estimate), ...others(estimate), versionList(visit)].filter(Boolean));
 }
 
-function head(estimate) {
+function head(estimate, onEdit) {
   const confirm = estimate.lines.filter((line) => line.needs_review).length;
   const made = [`Version ${estimate.version}`, relative(estimate.created_at, serverNow()), `${estimate.engine} engine`];
   return el("header", { class: "estimate-head" },
+    el("button", { type: "button", id: "edit-estimate", onclick: onEdit }, icon("edit"), "Edit"),
     el("p", { class: "estimate-total" }, money(estimate.total, estimate.currency)),
     el("p", { class: "estimate-facts" }, [count(estimate.line_count, "line"),
       estimate.unpriced_count > 0 && `${estimate.unpriced_count} without a price`,
@@ -34,7 +36,7 @@ function coverage({ coverage: notes }) {
 
 function groups(estimate, visit) {
   const byCategory = new Map();
-  for (const line of estimate.lines) {
+  for (const line of estimate.lines.filter(({ option }) => option === "" || option === estimate.chosen_option)) {
     const name = sentence(line.category || "General");
     byCategory.set(name, [...(byCategory.get(name) ?? []), line]);
   }
@@ -83,7 +85,23 @@ const sureness = (confidence) => (confidence === null || confidence === undefine
 function totals(estimate) {
   const row = (name, value, kind = "") => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, money(value, estimate.currency)));
   return el("footer", { class: "totals" },
-    el("dl", {}, row("Subtotal", estimate.subtotal), row(`Tax ${percent(estimate.tax_rate)}`, estimate.tax), row("Total", estimate.total, "grand")),
+    el("dl", {}, ...[
+      row("Subtotal", estimate.subtotal),
+      Number(estimate.markup) > 0 && row(`Markup ${percent(estimate.markup_rate)}`, estimate.markup),
+      Number(estimate.discount) > 0 && row("Discount", `-${estimate.discount}`),
+      row(`Tax ${percent(estimate.tax_rate)}`, estimate.tax),
+      row(estimate.chosen_option ? `Total with “${estimate.chosen_option}”` : "Total", estimate.total, "grand"),
+    ].filter(Boolean)),
     estimate.unpriced_count > 0 &&
       el("p", { class: "not-in-total" }, `${count(estimate.unpriced_count, "line has", "lines have")} no price and ${estimate.unpriced_count === 1 ? "is" : "are"} not in this total.`));
+}
+
+/** What the other options hold; an edit chooses which one is counted. */
+function others(estimate) {
+  return estimate.options.filter((name) => name !== estimate.chosen_option).map((name) =>
+    el("section", { class: "category other-option" }, el("h3", {}, `Instead: “${name}”`),
+      el("ul", { class: "lines" }, estimate.lines.filter(({ option }) => option === name).map((line) =>
+        el("li", { class: "line" }, el("p", { class: "line-name" }, line.description),
+          el("p", { class: "line-amount" }, line.amount === null ? "No price" : money(line.amount, estimate.currency)),
+          el("p", { class: "line-sum" }, `${quantity(line.quantity)} ${line.unit}`))))));
 }

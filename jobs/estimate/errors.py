@@ -5,6 +5,7 @@
     │   ├── Transient          timeout, connection, 5xx: try again
     │   ├── RateLimited        too fast: wait `retry_after_s`, no attempt spent
     │   ├── QuotaExhausted     no credit left: somebody has to pay first
+    │   ├── OverBudget             this job or this tenant may spend no more
     │   ├── Refused            the model will not answer this
     │   ├── MalformedAnswer    cut off, no JSON, or not our schema
     │   └── Misconfigured      wrong key, unknown model, a capability that is not there
@@ -58,6 +59,12 @@ class QuotaExhausted(EngineError):
 
     code = "engine_quota_exhausted"
     spends_attempt = False
+
+
+class OverBudget(EngineError):
+    """The next call would be made beyond what may be spent; somebody has to allow more first."""
+
+    code = "engine_over_budget"
 
 
 class Refused(EngineError):

@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING, Any
 from jobs.estimate.errors import BadInput
 from jobs.estimate.material import Material, Medium
 from jobs.estimate.model import Transcript
-from store import estimates, media, transcripts, visits
+from store import estimates, media, spending, transcripts, visits
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from store.estimates import Terms
     from store.pool import Connection, Record
+    from store.spending import Spent
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The material, what was heard of it before, and how the tenant reckons."""
+    """The material, what was heard of it before, how the tenant reckons, and what model calls have cost it."""
 
     material: Material
     known: dict[UUID, Transcript]
     terms: Terms
+    spent: Spent
 
 
-async def gather(conn: Connection, tenant_id: UUID, visit_id: UUID) -> Gathered:
+async def gather(conn: Connection, tenant_id: UUID, visit_id: UUID, job_id: UUID) -> Gathered:
     """Read everything about a visit. Raises `NotFound`, and `BadInput` for a visit of another tenant."""
     visit = await visits.get(conn, visit_id)
     if visit["tenant_id"] != tenant_id:
@@ -39,7 +41,8 @@ async def gather(conn: Connection, tenant_id: UUID, visit_id: UUID) -> Gathered:
         media=tuple(_medium(row) for row in await media.of_visit(conn, visit_id)),
     )
     known = {row["media_id"]: _transcript(row) for row in await transcripts.of_visit(conn, visit_id)}
-    return Gathered(material, known, await estimates.terms(conn, tenant_id))
+    spent = await spending.spent(conn, tenant_id, job_id)
+    return Gathered(material, known, await estimates.terms(conn, tenant_id), spent)
 
 
 def _medium(row: Record) -> Medium:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobs.estimate.engines.base import Clip, Photo
 from jobs.estimate.errors import Refused, UnusableMedium
-from jobs.estimate.model import Heard, Seen, Value
+from jobs.estimate.model import Heard, ModelCall, Seen, Value
 from jobs.estimate.steps import Step, step
 from store.errors import NotFound, TooLarge
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.context import JobContext
+    from jobs.estimate.budget import Budget
     from jobs.estimate.engines.base import Engine
     from jobs.estimate.gather import Gathered
     from jobs.estimate.material import FetchBytes, Medium
-    from jobs.estimate.model import ModelCall, Observations, Transcript
+    from jobs.estimate.model import Observations, Transcript
 
 _REFUSED = "The model declined to work on it."
 _GONE = "The file is not in the store any more. Upload it again."
@@ -49,6 +50,7 @@ class MediaWork:
     engine: Engine
     fetch: FetchBytes
     gathered: Gathered
+    budget: Budget
 
     async def run(self) -> Findings:
         """Do the steps transcribe and look."""
@@ -97,7 +99,9 @@ class MediaWork:
         key = str(medium.media_id)
         kept = await self.ctx.checkpoint_get(which, key)
         if kept is None:
+            self.budget.require()
             kept = await self._outcome(medium, work)
+            self.budget.spend(ModelCall.model_validate(call) for call in kept.get("calls", ()))
             await self.ctx.checkpoint_put(which, key, kept)
         if "problem" in kept:
             findings.problems[medium.media_id] = kept["problem"]

@@ -44,7 +44,7 @@ class Evidence(Value):
 
 
 class DraftLine(Value):
-    """One line of work, without a price. `quantity` is in `unit` (a canonical unit of `rules.units`)."""
+    """One line of work, without a price. `quantity` is in `unit` (a canonical unit of `store.units`)."""
 
     description: str = Field(min_length=1, max_length=500)
     category: str = "general"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.estimate import coverage
+from jobs.estimate.budget import NO_LIMITS, Budget, Limits
 from jobs.estimate.engines.choice import open_engine
 from jobs.estimate.errors import NothingToEstimate
 from jobs.estimate.evidence import Sources, checked
@@ -35,12 +36,13 @@ _HINT = "Say what is to be done and how much of it, such as “replace three GFC
 @asynccontextmanager
 async def open_estimate(settings: Settings, db: Database) -> AsyncIterator[Callable[[JobContext], Awaitable[None]]]:
     """Open the engine and the object store, and lend the function that does a job of type `estimate`."""
+    limits = Limits.of(settings)
     async with open_engine(settings) as engine, ObjectStore.open(settings) as objects:
 
         async def fetch(medium: Medium) -> bytes:
             return await objects.get(medium.storage_path)
 
-        yield Pipeline(db, engine, fetch).run
+        yield Pipeline(db, engine, fetch, limits).run
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,15 @@ class Pipeline:
     db: Database
     engine: Engine
     fetch: FetchBytes
+    limits: Limits = NO_LIMITS
 
     async def run(self, ctx: JobContext) -> None:
         """Make one estimate. Raises the errors of `jobs.estimate.errors`, and what `ctx` raises."""
         started = time.monotonic()
         gathered = await self._gather(ctx)
-        findings = await MediaWork(ctx, self.engine, self.fetch, gathered).run()
-        draft = await self._draft(ctx, gathered, findings)
+        budget = Budget.of(self.limits, gathered.spent)
+        findings = await MediaWork(ctx, self.engine, self.fetch, gathered, budget).run()
+        draft = await self._draft(ctx, gathered, findings, budget)
         lines = await self._price(ctx, draft.lines)
         async with step(ctx, Step.TOTAL) as progress:
             totals = add_up(lines, gathered.terms.tax_rate)
@@ -82,15 +86,15 @@ class Pipeline:
     async def _gather(self, ctx: JobContext) -> Gathered:
         async with step(ctx, Step.GATHER) as progress:
             async with self.db.connection() as conn:
-                gathered = await gather(conn, ctx.tenant_id, ctx.visit_id)
+                gathered = await gather(conn, ctx.tenant_id, ctx.visit_id, ctx.job_id)
             await progress.advance()
         return gathered
 
-    async def _draft(self, ctx: JobContext, gathered: Gathered, findings: Findings) -> Draft:
+    async def _draft(self, ctx: JobContext, gathered: Gathered, findings: Findings, budget: Budget) -> Draft:
         """Draft once per job, check the evidence, and show each line as it stands."""
         material = gathered.material
         async with step(ctx, Step.DRAFT) as progress:
-            drafted = await self._drafted(ctx, gathered, findings)
+            drafted = await self._drafted(ctx, gathered, findings, budget)
             findings.calls += drafted.calls
             sources = Sources(material, findings.transcripts, findings.observations)
             lines = tuple(checked(line, sources) for line in drafted.draft.lines)
@@ -102,10 +106,11 @@ class Pipeline:
             await progress.advance()
         return drafted.draft.model_copy(update={"lines": lines})
 
-    async def _drafted(self, ctx: JobContext, gathered: Gathered, findings: Findings) -> Drafted:
+    async def _drafted(self, ctx: JobContext, gathered: Gathered, findings: Findings, budget: Budget) -> Drafted:
         kept = await ctx.checkpoint_get(Step.DRAFT, "")
         if kept is not None:
             return Drafted.model_validate(kept)
+        budget.require()
         transcripts = [
             findings.transcripts[medium.media_id]
             for medium in gathered.material.recordings

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.estimate.model import Match, PricedLine
-from jobs.estimate.rules.lexicon import PLACES, singular
+from jobs.estimate.rules.lexicon import ROOMS, singular
 from jobs.estimate.rules.phrases import read_phrase
 from jobs.estimate.rules.quantities import read_quantity
 from jobs.estimate.rules.tokens import tokenise
-from jobs.estimate.rules.units import compatible
 from jobs.estimate.rules.verbs import read_verb
 from store import price_items
 from store.money import line_amount
 from store.price_items import Candidate, Wanted
+from store.units import compatible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +43,6 @@ _KINDS = {
     "clean": "clean cleaning wash washing",
 }
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
-_ROOM_WORDS = PLACES | {"living", "dining", "laundry", "guest", "master", "upstairs", "downstairs"}
 NO_MATCH = "no price: nothing in the price book clearly fits"
 
 
@@ -92,7 +91,7 @@ def _names_a_thing(phrase: str) -> bool:
 
 
 def _without_room(thing: str) -> str:
-    return " ".join(word for word in thing.split() if singular(word.lower()) not in _ROOM_WORDS)
+    return " ".join(word for word in thing.split() if singular(word.lower()) not in ROOMS)
 
 
 def _fitting(line: DraftLine, phrase: str, candidates: Iterable[Candidate]) -> list[_Fit]:

@@ -4,15 +4,50 @@ SELECT id, code, description, category, unit, unit_price, active, created_at, up
 FROM price_items WHERE active ORDER BY category, description, id LIMIT $1;
 
 -- name: find_items
--- Items whose words resemble the query ($1), hold it ($2, a LIKE pattern), or whose code begins with it ($3).
+-- Items that resemble or hold the query or whose code begins with it, by any of these units; see migration 0026.
 SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
-FROM price_items
-WHERE active AND (search_text($1) <% search OR search LIKE search_text($2) OR lower(code) LIKE lower($3))
-ORDER BY lower(code) LIKE lower($3) DESC, word_similarity(search_text($1), search) DESC, description, id
-LIMIT $4;
+FROM find_price_items($1, $2, $3, $4, $5);
 
 -- name: add_item
 -- One more item.
 INSERT INTO price_items (tenant_id, code, description, category, unit, unit_price)
 VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id, code, description, category, unit, unit_price, active, created_at, updated_at;
+
+-- name: reprice_item
+-- Another price for an item: the named one ($1), else the one of the same words and unit.
+UPDATE price_items SET unit_price = $4, updated_at = now()
+WHERE active AND id = coalesce(
+    $1, (SELECT id FROM price_items WHERE active AND search = search_text($2) AND lower(unit) = lower($3)
+         ORDER BY id LIMIT 1))
+RETURNING id;
+
+-- name: whole_book
+-- Every active item, for a file.
+SELECT code, description, category, unit, unit_price FROM price_items WHERE active ORDER BY category, description, id;
+
+-- name: import_items
+-- Reprices the items a file names, by code or else by words and unit, and adds the others; how many of each.
+-- $1 tenant, $2 codes, $3 descriptions, $4 categories, $5 units, $6 prices.
+WITH given AS (
+    SELECT code, description, category, unit, unit_price, place, search_text(description) AS search
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::numeric[]) WITH ORDINALITY
+         AS g(code, description, category, unit, unit_price, place)
+), known AS (
+    SELECT g.place, min(p.id::text)::uuid AS id FROM given g
+    JOIN price_items p ON p.tenant_id = $1 AND p.active AND lower(p.code) = lower(g.code)
+    WHERE g.code <> '' GROUP BY g.place
+    UNION ALL
+    SELECT g.place, min(p.id::text)::uuid FROM given g
+    JOIN price_items p ON p.tenant_id = $1 AND p.active AND p.search = g.search AND lower(p.unit) = lower(g.unit)
+    WHERE g.code = '' GROUP BY g.place
+), updated AS (
+    UPDATE price_items p
+    SET description = g.description, category = g.category, unit = g.unit, unit_price = g.unit_price, updated_at = now()
+    FROM known k JOIN given g ON g.place = k.place WHERE p.id = k.id RETURNING 1
+), added AS (
+    INSERT INTO price_items (tenant_id, code, description, category, unit, unit_price)
+    SELECT $1, code, description, category, unit, unit_price FROM given g
+    WHERE NOT EXISTS (SELECT 1 FROM known k WHERE k.place = g.place) ORDER BY place RETURNING 1
+)
+SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM updated) AS updated;

@@ -66,8 +66,8 @@ SELECT passcode_hash, retry_after FROM scopekit.try_passcode($1);
 SELECT scopekit.open_share($1, $2, $3, $4, $5, $6);
 
 -- name: share_session
--- The document of a live session.
-SELECT scopekit.share_session($1, $2);
+-- The document of a live session; migration 0025 lays price terms and options over 0006's.
+SELECT scopekit.share_document($1, $2);
 
 -- name: share_photo
 -- A photo of the document of a live session.

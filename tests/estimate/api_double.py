@@ -27,8 +27,12 @@ class ApiDouble:
     reply: Response | dict[str, Any] | None = None
     # By the name of the schema that is asked for; comes before `reply`.
     answers_by_schema: dict[str, dict[str, Any]] = field(default_factory=dict)
+    models: list[str] | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     hangs: bool = False
+    # The number of the call that hangs once, and who wants to know when it has come.
+    hangs_at: int = 0
+    reached: threading.Event = field(default_factory=threading.Event)
     drips: bool = False
     # Set when the server may let go of a hanging request, so that it can stop.
     released: threading.Event = field(default_factory=threading.Event)
@@ -50,6 +54,12 @@ class ApiDouble:
         """The newest request: {path, headers, json | form}."""
         return self.asked[-1]
 
+    async def list_models(self, _request: Request) -> Response:
+        """Serve GET /v1/models; 404 where no models are named, as some endpoints do."""
+        if self.models is None:
+            return Response(status_code=404)
+        return JSONResponse({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+
     async def responses(self, request: Request) -> Response:
         """Serve POST /v1/responses."""
         body = await request.json()
@@ -67,7 +77,9 @@ class ApiDouble:
         return await self._reply(request)
 
     async def _reply(self, request: Request, first: dict[str, Any] | None = None) -> Response:
-        if self.hangs:
+        if len(self.asked) == self.hangs_at:
+            self.reached.set()
+        if self.hangs or len(self.asked) == self.hangs_at:
             await self._hang(request)
         if self.drips:
             return StreamingResponse(self._drip(), media_type="application/json")
@@ -120,6 +132,7 @@ def api_double() -> Iterator[ApiDouble]:
     app = Starlette(
         routes=[
             Route("/v1/responses", double.responses, methods=["POST"]),
+            Route("/v1/models", double.list_models),
             Route("/v1/audio/transcriptions", double.transcriptions, methods=["POST"]),
         ]
     )

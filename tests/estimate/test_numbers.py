@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jobs.estimate.rules.numbers import read_number
 from jobs.estimate.rules.quantities import read_amount
 from jobs.estimate.rules.tokens import tokenise
-from jobs.estimate.rules.units import canonical, compatible
+from store.units import canonical, compatible
 
 _UP_TO_19 = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
     sixteen seventeen eighteen nineteen"""

@@ -10,9 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from jobs.errors import JobCancelled, LeaseLost
+from jobs.estimate.budget import NO_LIMITS, Limits
 from jobs.estimate.engines.base import Clip, Engine, Photo
 from jobs.estimate.engines.local import LocalEngine
-from jobs.estimate.errors import NothingToEstimate, Transient
+from jobs.estimate.errors import NothingToEstimate, OverBudget, Transient
 from jobs.estimate.material import Material, Medium
 from jobs.estimate.model import (
     Draft,
@@ -52,6 +53,7 @@ class ScriptedEngine:
     calls: list[str] = field(default_factory=list)
     fail_on: set[str] = field(default_factory=set)
     nothing: bool = False
+    cost: Decimal | None = None
 
     async def transcribe(self, clip: Clip) -> Heard:
         """Hear the bytes as text."""
@@ -97,7 +99,9 @@ class ScriptedEngine:
             raise Transient("The model's provider had a fault.")
 
     def _paid(self, purpose: Any) -> ModelCall:
-        return ModelCall(purpose=purpose, engine=self.name, model=self.model, input_tokens=10, output_tokens=2)
+        return ModelCall(
+            purpose=purpose, engine=self.name, model=self.model, input_tokens=10, output_tokens=2, cost=self.cost
+        )
 
 
 @dataclass
@@ -137,19 +141,19 @@ class Site:
         assert row is not None
         return JobRun(self.service, row, math.inf)
 
-    def pipeline(self, engine: Engine) -> Pipeline:
+    def pipeline(self, engine: Engine, limits: Limits = NO_LIMITS) -> Pipeline:
         """Build the pipeline over the real store."""
 
         async def fetch(medium: Medium) -> bytes:
             return await self.objects.get(medium.storage_path)
 
-        return Pipeline(self.service, engine, fetch)
+        return Pipeline(self.service, engine, fetch, limits)
 
-    async def run(self, engine: Engine) -> None:
+    async def run(self, engine: Engine, limits: Limits = NO_LIMITS) -> None:
         """Run one attempt to its end."""
         run = await self.attempt()
         try:
-            await self.pipeline(engine).run(run)
+            await self.pipeline(engine, limits).run(run)
         finally:
             await run.close()
 
@@ -290,6 +294,32 @@ async def test_a_rescued_job_repeats_only_the_call_that_failed(site: Site, faili
     estimate = await site.estimate()
     assert estimate is not None
     assert len(estimate["usage"]["calls"]) == 4
+
+
+@pytest.mark.parametrize(("limits", "said"), [
+    (Limits(per_job=Decimal("0.03")), "This estimate has used 0.04 USD"),
+    (Limits(per_month=Decimal("0.03")), "Your company has used 0.04 USD"),
+])  # fmt: skip
+async def test_a_job_stops_before_the_call_that_its_budget_does_not_hold(site: Site, limits: Limits, said: str) -> None:
+    """Two calls of 2 cents are made, the third is refused in words; what was paid for stays kept."""
+    for what in (b"one", b"two", b"three"):
+        await site.add("photo", what)
+    engine = ScriptedEngine(cost=Decimal("0.02"))
+    with pytest.raises(OverBudget, match=said) as caught:
+        await site.run(engine, limits)
+    assert (engine.calls, caught.value.retryable) == (["one", "two"], False)
+    await site.run(engine)
+    assert engine.calls == ["one", "two", "three", "draft"]
+
+
+async def test_a_tenants_own_budget_comes_before_the_setting(site: Site) -> None:
+    """Who may spend more, spends more; what another job of this month cost counts."""
+    await site.add("photo", b"one")
+    await site.run(ScriptedEngine(cost=Decimal("0.02")))
+    await site.admin.execute("UPDATE tenant_settings SET model_budget = 0.04 WHERE tenant_id = $1", site.tenant.id)
+    again = Site(site.admin, site.service, site.objects, site.tenant, site.visit_id)
+    with pytest.raises(OverBudget, match=r"may use 0\.04"):
+        await again.run(ScriptedEngine(cost=Decimal("0.02")), Limits(per_month=Decimal("0.01")))
 
 
 async def test_a_worker_that_lost_its_job_saves_nothing(site: Site) -> None:

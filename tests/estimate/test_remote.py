@@ -10,9 +10,10 @@ from typing import Any
 import openai
 import pytest
 from PIL import Image
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from jobs.estimate.engines.base import Clip, Photo
+from jobs.estimate.engines.cost import read_prices
 from jobs.estimate.engines.remote import OpenAIEngine
 from jobs.estimate.engines.remote_errors import retry_after
 from jobs.estimate.errors import (
@@ -47,7 +48,7 @@ def server() -> Iterator[ApiDouble]:
 @pytest.fixture
 def api(server: ApiDouble) -> ApiDouble:
     """Start each test with a server that behaves."""
-    server.reply, server.hangs, server.drips = None, False, False
+    server.reply, server.hangs, server.drips, server.models = None, False, False, None
     server.asked.clear()
     server.released.clear()
     return server
@@ -62,10 +63,12 @@ async def engine(api: ApiDouble) -> AsyncIterator[OpenAIEngine]:
     await engine.aclose()
 
 
-def open_engine(api: ApiDouble, *, timeout_s: float = 5.0, speech_model: str = "whisper-1") -> OpenAIEngine:
+def open_engine(
+    api: ApiDouble, *, timeout_s: float = 5.0, speech_model: str = "whisper-1", **more: Any
+) -> OpenAIEngine:
     """Open an engine with the real SDK."""
     client = openai.AsyncOpenAI(api_key="sk-secret", base_url=api.url, max_retries=0, timeout=timeout_s)
-    return OpenAIEngine(client, model="gpt-test", speech_model=speech_model, timeout_s=timeout_s)
+    return OpenAIEngine(client, model="gpt-test", speech_model=speech_model, timeout_s=timeout_s, **more)
 
 
 def asked_line(**more: Any) -> dict[str, Any]:
@@ -224,6 +227,57 @@ async def test_a_model_without_times_is_asked_for_text_alone(api: ApiDouble) -> 
     assert heard.calls[0].input_tokens == 9
 
 
+async def test_a_recording_past_the_providers_limit_is_sent_coded_anew(api: ApiDouble, spoken_note: bytes) -> None:
+    """What is too large for one file goes in pieces of WebM/Opus, each call accounted for."""
+    engine = open_engine(api)
+    engine.audio_bytes = 1000
+    api.answers({"text": "Replace three outlets.", "duration": 9.0, "usage": None})
+    heard = await engine.transcribe(Clip(RECORDING, spoken_note))
+    await engine.aclose()
+    assert api.last["file"]["type"] == "audio/webm"
+    assert (len(heard.calls), heard.transcript.text) == (1, "Replace three outlets.")
+
+
+async def test_what_a_call_costs_is_recorded(api: ApiDouble) -> None:
+    """By the prices of the settings, also under the dated name that the provider answers with."""
+    engine = open_engine(api, prices=read_prices(["gpt-test=1.75/14", "whisper-1=0.006"]))
+    api.answers(completed({"sights": [], "text_read": []}))
+    look = await engine.look(Photo(PHOTO, jpeg()))
+    api.answers({"text": "Hello.", "duration": 90.0})
+    heard = await engine.transcribe(Clip(RECORDING, b"x"))
+    await engine.aclose()
+    assert [call.cost for call in (*look.calls, *heard.calls)] == [Decimal("0.006860"), Decimal("0.009000")]
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (["gpt-test", "ear"], r"“whisper-1” \(OPENAI_TRANSCRIBE_MODEL\)"),
+        (["whisper-1"], r"“gpt-test” \(OPENAI_MODEL\)"),
+    ],
+)
+async def test_a_missing_model_is_named_before_anything_is_paid_for(
+    engine: OpenAIEngine, api: ApiDouble, models: list[str], said: str
+) -> None:
+    """An endpoint that lists its models is asked once; the message names the setting and what there is."""
+    api.models = models
+    with pytest.raises(Misconfigured, match=said) as caught:
+        await engine.draft(material(), [], {})
+    assert models[0] in str(caught.value)
+    assert api.asked == []
+
+
+async def test_an_endpoint_without_a_capability_is_told_of_it(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """No transcriptions, and no strict schema: each has a message of its own."""
+    api.fails(404)
+    with pytest.raises(Misconfigured, match="no audio transcriptions"):
+        await engine.transcribe(Clip(RECORDING, b"x"))
+    error = {"message": "no", "type": "invalid_request_error", "code": "unsupported_parameter", "param": "text.format"}
+    api.answers(JSONResponse({"error": error}, 400))
+    with pytest.raises(Misconfigured, match="strict JSON schema"):
+        await engine.draft(material(), [], {})
+
+
 async def test_silence_is_not_dressed_up(engine: OpenAIEngine, api: ApiDouble) -> None:
     """An empty text is a transcript in which nothing was heard."""
     api.answers({"text": "  ", "duration": 4.0})
@@ -231,10 +285,10 @@ async def test_silence_is_not_dressed_up(engine: OpenAIEngine, api: ApiDouble) -
 
 
 async def test_a_recording_the_provider_cannot_take_is_its_own_problem(engine: OpenAIEngine, api: ApiDouble) -> None:
-    """Too large, of a type it does not know, or not to be decoded: the rest of the visit goes on."""
-    with pytest.raises(UnusableMedium, match="25 MB"):
+    """Too large and no recording, or not to be decoded: the rest of the visit goes on."""
+    with pytest.raises(UnusableMedium, match="cannot be played"):
         await engine.transcribe(Clip(RECORDING, bytes(25 * 1024 * 1024 + 1)))
-    with pytest.raises(UnusableMedium, match="audio/aac"):
+    with pytest.raises(UnusableMedium, match="cannot be played"):
         await engine.transcribe(Clip(medium("audio", content_type="audio/aac"), b"x"))
     assert api.asked == []
     api.fails(400, "invalid_value")

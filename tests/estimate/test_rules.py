@@ -64,6 +64,11 @@ def short(text: str) -> list[tuple[str, str, str]]:
         ("Install gutters. Forty feet.", [("Install gutters", "40", "ft")]),
         ("Install two interior doors for $200 each.", [("Install interior doors", "2", "each")]),
         ("Repair, flashing around the chimney.", [("Repair flashing around the chimney", "1", "each")]),
+        ("Upgrade to a 100 amp panel.", [("Upgrade to 100 amp panel", "1", "each")]),
+        ("Install laminate flooring, dining room 10 x 12 ft.", [("Install laminate flooring", "120", "sq ft")]),
+        ("Paint 2 exterior doors, both sides.", [("Paint exterior doors", "2", "each")]),
+        ("We want to install two fans, and to replace four windows.",
+         [("Install fans", "2", "each"), ("Replace windows", "4", "each")]),
     ],
 )  # fmt: skip
 def test_a_request_becomes_a_line(said: str, lines: list[tuple[str, str, str]]) -> None:
@@ -79,6 +84,8 @@ def test_a_request_becomes_a_line(said: str, lines: list[tuple[str, str, str]]) 
         ("Drywall repair - 12 sq ft", [("Drywall repair", "12", "sq ft")]),
         ("15 LF baseboard, 2 doors", [("Baseboard", "15", "lf"), ("Doors", "2", "each")]),
         ("3 hours labor", [("Labor", "3", "hour")]),
+        ("new downspout here, 12 lf", [("New downspout", "12", "lf")]),
+        ("Siding on the north wall, 20' x 9'", [("Siding on the north wall", "180", "sq ft")]),
     ],
 )  # fmt: skip
 def test_a_typed_list_needs_no_verbs(typed: str, lines: list[tuple[str, str, str]]) -> None:
@@ -111,6 +118,8 @@ def test_a_typed_list_needs_no_verbs(typed: str, lines: list[tuple[str, str, str
         "Please do not touch the electrical panel.",
         "Replace the carpet. Actually don't replace the carpet.",
         "Replace two windows. Scratch that.",
+        "The owner will supply the tile.",
+        "They would paint the ceiling themselves.",
         "",
         "...",
     ],
@@ -221,6 +230,39 @@ def test_a_number_that_was_hard_to_hear_is_to_be_confirmed() -> None:
     """The speech engine's own doubt about a number reaches the contractor."""
     (line,) = read_lines([of_transcript(transcript("Replace three outlets.", probability=0.2))]).lines
     assert "the quantity was hard to hear" in line.review_reasons
+
+
+@pytest.mark.parametrize(
+    ("heard", "line"),
+    [
+        ("Paint to interior doors.", ("Paint interior doors", "2", "each")),
+        ("Install for smoke detectors.", ("Install smoke detectors", "4", "each")),
+        ("Replace for the feet of fascia.", ("Replace fascia", "40", "ft")),
+    ],
+)
+def test_a_number_misheard_as_a_little_word_is_taken_and_to_be_confirmed(
+    heard: str, line: tuple[str, str, str]
+) -> None:
+    """Speech engines write "to" for two; typed words are taken as they stand."""
+    (read_line,) = read_lines([of_transcript(transcript(heard))]).lines
+    assert (read_line.description, f"{read_line.quantity:f}", read_line.unit) == line
+    assert "was taken for the number" in read_line.review_reasons[0]
+    assert short(heard) == []
+
+
+def test_an_area_on_a_thing_is_an_area_of_it() -> None:
+    """The ear confuses "of" and "on"; a place keeps its article."""
+    (line,) = read_lines([of_transcript(transcript("Install 200 square feet on carpet in the hall."))]).lines
+    assert (line.description, line.quantity) == ("Install carpet in the hall", Decimal(200))
+
+
+def test_a_thing_nobody_knows_that_was_hardly_heard_is_reported_and_not_made_a_line() -> None:
+    """A slip of hearing must not become work; the same word heard clearly is work."""
+    said = "Replace six neckboards."
+    guessed = read_lines([of_transcript(transcript(said, probability=0.6))])
+    assert (guessed.lines, guessed.unread) == ((), ("Replace six neckboards",))
+    (line,) = read_lines([of_transcript(transcript(said, probability=0.9))]).lines
+    assert line.description == "Replace neckboards"
 
 
 def test_the_same_work_in_two_sources_is_counted_once() -> None:

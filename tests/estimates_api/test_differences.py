@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from gateway.line_edits import differences
+from gateway.line_differences import differences
 
 
 def _line(description: str, quantity: str = "1", price: str | None = "10.00") -> dict[str, Any]:
-    return {"description": description, "category": "", "quantity": quantity, "unit": "each", "unit_price": price}
+    return {"description": description, "category": "", "quantity": quantity, "unit": "each",
+            "unit_price": price, "option": ""}  # fmt: skip
 
 
 def test_the_same_lines_differ_in_nothing() -> None:

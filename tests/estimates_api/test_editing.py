@@ -173,3 +173,103 @@ async def test_the_greatest_figures_do_not_break_the_sum(
 async def test_another_tenant_edits_nothing(client: httpx.AsyncClient, other_tenant: Tenant, visit: Visit) -> None:
     """A foreign estimate is not there."""
     assert (await _put(client, other_tenant, visit, [NEW_LINE])).status_code == 404
+
+
+async def test_markup_discount_and_tax_are_edited_with_the_lines(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """Each is rounded once: 10 % on 100.00, 5 % off what that makes, and tax on what is left; later edits keep them."""
+    line = NEW_LINE | {"unit_price": "100.00"}
+    terms = {"markup_rate": "0.10", "discount": {"rate": "0.05"}, "tax_rate": "0.0825"}
+    saved = (await _edit(client, tenant, visit.estimate["id"], 1, lines=[line], **terms)).json()
+    figures = ("subtotal", "markup", "discount", "tax", "total")
+    assert [saved[name] for name in figures] == ["100.00", "10.00", "5.50", "8.62", "113.12"]
+    kept = (await _edit(client, tenant, saved["id"], 2, lines=[line | {"unit_price": "200.00"}])).json()
+    assert [kept[name] for name in figures] == ["200.00", "20.00", "11.00", "17.24", "226.24"]
+    fixed = (await _edit(client, tenant, kept["id"], 3, lines=[line], discount={"amount": "500.00"})).json()
+    assert [fixed[name] for name in figures] == ["100.00", "10.00", "110.00", "0.00", "0.00"]
+    assert len({one["content_hash"] for one in (visit.estimate, saved, kept, fixed)}) == 4
+
+
+async def test_options_are_offered_and_the_chosen_one_is_counted(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """Lines of no option stand in each; the totals are those of the chosen option."""
+    lines = [NEW_LINE, NEW_LINE | {"option": "Good", "unit_price": "10.00"}, NEW_LINE | {"option": "Best"}]
+    terms = {"options": ["Good", "Best"], "tax_rate": "0"}
+    good = (await _edit(client, tenant, visit.estimate["id"], 1, lines=lines, **terms)).json()
+    assert (good["chosen_option"], good["total"], good["line_count"]) == ("Good", "100.00", 3)
+    sent = [_as_sent(line, option=line["option"]) for line in good["lines"]]
+    best = (await _edit(client, tenant, good["id"], 2, lines=sent, chosen_option="Best")).json()
+    assert (best["chosen_option"], best["total"]) == ("Best", "180.00")
+    assert best["content_hash"] != good["content_hash"]
+    none = (await _edit(client, tenant, best["id"], 3, lines=[NEW_LINE], options=[])).json()
+    assert (none["options"], none["chosen_option"], none["total"]) == ([], "", "90.00")
+
+
+@pytest.mark.parametrize(
+    ("edit", "field"),
+    [
+        ({"lines": [NEW_LINE | {"option": "Best"}]}, "lines.0.option"),
+        ({"lines": [NEW_LINE], "options": ["Good", "Good"]}, "options"),
+        ({"lines": [NEW_LINE], "options": ["Good"], "chosen_option": "Best"}, "chosen_option"),
+        ({"lines": [NEW_LINE], "discount": {"rate": "1.1"}}, "discount.rate"),
+        ({"lines": [NEW_LINE], "discount": {"rate": "0.1", "amount": "5"}}, "discount"),
+        ({"lines": [NEW_LINE], "tax_rate": "1"}, "tax_rate"),
+        ({"lines": [NEW_LINE], "markup_rate": "-0.1"}, "markup_rate"),
+    ],
+)
+async def test_terms_that_do_not_fit_are_named(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, edit: dict[str, Any], field: str
+) -> None:
+    """422 with the place; nothing is saved."""
+    answer = await _edit(client, tenant, visit.estimate["id"], 1, **edit)
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field])
+
+
+async def test_a_typed_price_is_saved_to_the_price_book_where_asked(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """A new thing becomes an item, a second price of it reprices that item, and nothing is learned unasked."""
+    learn = NEW_LINE | {"description": "Walnut mantel", "unit": "each", "learn": True}
+    first = (await _edit(client, tenant, visit.estimate["id"], 1, lines=[learn, NEW_LINE])).json()
+    assert await _book(client, tenant, "walnut mantel") == [("Walnut mantel", "90.00")]
+    assert await _book(client, tenant, "haul away debris") == []
+    mantel = _as_sent(first["lines"][0], unit_price="120.00", learn=True)
+    second = (await _edit(client, tenant, first["id"], 2, lines=[mantel])).json()
+    assert await _book(client, tenant, "walnut mantel") == [("Walnut mantel", "120.00")]
+    assert second["lines"][0]["price_item_id"] == first["lines"][0]["price_item_id"] is not None
+
+
+async def test_a_price_is_not_learned_by_an_edit_that_came_too_late(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """The edit and what it teaches the price book are one transaction."""
+    await _edit(client, tenant, visit.estimate["id"], 1, lines=[NEW_LINE])
+    late = await _edit(client, tenant, visit.estimate["id"], 1, lines=[NEW_LINE | {"learn": True}])
+    assert (late.status_code, await _book(client, tenant, "haul away debris")) == (409, [])
+
+
+async def test_versions_are_listed_and_compared(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
+    """Newest first, who made each; any two of them say what changed between them, in lines and terms."""
+    edited = (await _edit(client, tenant, visit.estimate["id"], 1, lines=[NEW_LINE], markup_rate="0.2")).json()
+    answer = await client.get(f"/v1/visits/{visit.id}/estimates", headers=tenant.headers)
+    assert [(one["version"], one["edited"]) for one in answer.json()["versions"]] == [(2, True), (1, True)]
+    compared = (await client.get(f"/v1/estimates/{edited['id']}/changes", headers=tenant.headers)).json()
+    assert (compared["from"]["version"], compared["to"]["total"]) == (1, edited["total"])
+    assert [change["change"] for change in compared["changes"]] == ["changed", "removed"]
+    assert compared["terms"] == [{"term": "markup_rate", "before": "0", "after": "0.2"}]
+    none = await client.get(f"/v1/estimates/{visit.estimate['id']}/changes", headers=tenant.headers)
+    assert none.status_code == 404
+
+
+async def _edit(
+    client: httpx.AsyncClient, tenant: Tenant, estimate_id: str, version: int, **edit: Any
+) -> httpx.Response:
+    headers = tenant.headers | {"if-match": f'"{version}"'}
+    return await client.put(f"/v1/estimates/{estimate_id}/lines", json=edit, headers=headers)
+
+
+async def _book(client: httpx.AsyncClient, tenant: Tenant, query: str) -> list[tuple[str, str]]:
+    answer = await client.get("/v1/price-items", params={"q": query}, headers=tenant.headers)
+    return [(item["description"], item["unit_price"]) for item in answer.json()["price_items"]]

@@ -17,11 +17,12 @@ D = Decimal
 
 def _source(**changes: Any) -> dict[str, Any]:
     line = {"description": "Gutter", "category": "roofing", "quantity": "24.500", "unit": "lf", "unit_price": "11.25",
-            "amount": "275.63", "assumptions": [], "photos": [], "said": []}  # fmt: skip
+            "amount": "275.63", "assumptions": [], "photos": [], "said": [], "option": ""}  # fmt: skip
     estimate = {"id": "e", "version": 2, "status": "draft", "summary": "", "coverage": [], "currency": "USD",
                 "subtotal": "275.63", "tax_rate": "0.08250", "tax": "22.74", "total": "298.37", "line_count": 1,
                 "unpriced_count": 0, "content_hash": "0" * 64, "created_at": "2026-11-01T23:30:00+00:00",
-                "is_newest": True}  # fmt: skip
+                "is_newest": True, "markup": "0.00", "discount": "0.00", "chosen_option": "",
+                "options": []}  # fmt: skip
     return {
         "share": {"id": "s", "recipient": "", "expires_at": "2026-11-08T23:30:00+00:00"},
         "business": {"name": "Tenant 7"},
@@ -45,6 +46,19 @@ def test_lines_stand_by_trade_in_the_order_trades_appear() -> None:
         ("General", 1, None),
     ]
     assert (groups[1].lines[0].unit_price, groups[1].lines[0].amount) == (None, None)
+
+
+def test_the_offer_is_the_chosen_option_and_the_others_stand_beside_it() -> None:
+    """What adds up to the total is the scope of work; markup and discount are named; other options say their sum."""
+    base = _source()["lines"][0]
+    lines = [base, base | {"description": "Copper gutter", "option": "Best"}, base | {"option": "Good"}]
+    options = [{"name": "Good", "subtotal": "551.26"}, {"name": "Best", "subtotal": "900.00"}]
+    estimate = {"options": options, "chosen_option": "Good", "markup": "55.00", "discount": "10.00"}
+    document = Document(_source(lines=lines, estimate=estimate))
+    assert [len(group.lines) for group in document.groups] == [2]
+    (best,) = document.alternatives
+    assert (best.name, best.subtotal, best.lines[0].description) == ("Best", "$900.00", "Copper gutter")
+    assert document.sums[1:3] == (("Overhead and profit", "$55.00"), ("Discount", "-$10.00"))
 
 
 def test_figures_read_as_on_paper() -> None:
@@ -111,6 +125,36 @@ async def test_what_is_the_contractors_stays_with_the_contractor(
         for inner in (SECRET_REASON, "0.613", "0.731", "Seamless aluminum", "discount", "dog bites", "rules-1",
                       str(tenant.id), str(visit.uncited)):  # fmt: skip
             assert inner not in text
+
+
+async def test_a_customer_reads_what_the_total_is_made_of(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """Markup, discount and the option that is offered add up on the page; another option stands beside it."""
+    line = {"description": "Replace gutter", "quantity": "10", "unit": "lf", "unit_price": "10.00"}
+    edit = {
+        "lines": [line, line | {"option": "Good"}, line | {"option": "Best", "description": "Copper gutter"}],
+        "options": ["Good", "Best"],
+        "markup_rate": "0.1",
+        "discount": {"amount": "20.00"},
+        "tax_rate": "0.1",
+    }
+    headers = tenant.headers | {"if-match": '"1"'}
+    saved = await client.put(f"/v1/estimates/{visit.estimate['id']}/lines", json=edit, headers=headers)
+    share = await client.post(f"/v1/estimates/{saved.json()['id']}/shares", json={}, headers=tenant.headers)
+    reader = customer_of(client, share.json())
+    await reader.open()
+    page = " ".join((await reader.look()).text.split())
+    for shown in (
+        "$200.00",
+        "Overhead and profit</dt><dd>$20.00",
+        "Discount</dt><dd>-$20.00",
+        "$220.00",
+        "Copper gutter",
+    ):
+        assert shown in page, shown
+    assert "Instead of “Good”" in page
+    assert page.count("Copper gutter") == 1
 
 
 async def test_words_of_others_are_text_and_not_markup(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:

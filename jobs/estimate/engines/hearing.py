@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from jobs.estimate.engines.glossary import GLOSSARY
+from jobs.estimate.engines.sound import CONTAINERS, FAULTS, RATE, Unhearable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,26 +26,13 @@ if TYPE_CHECKING:
 
     Sound = NDArray[np.float32]
 
-RATE = 16_000
 MAX_SECONDS = 30 * 60
 # Whisper hears 30 s at once. Pieces end at silences below that, so that each gets the glossary and none a tail of
 # nothing, in which Whisper invents words.
 _PIECE_SECONDS = 26
 _CPU_THREADS = 2
-# A sentence or two in the style that is wanted back. No numbers: a prompt must never put one into a transcript.
-_GLOSSARY = (
-    "Contractor's site notes. Install, replace, repair, paint, remove: GFCI outlets, switches, linear feet of gutter, "
-    "squares of shingles, square feet of drywall, soffit, fascia, flashing, joists, baseboard, PEX, HVAC, "
-    "water heater, deck."
-)
 # Above these a segment is no speech, or Whisper going round in circles (28 characters a second is very fast talk).
 _NO_SPEECH, _UNSURE, _REPETITIVE, _CHARACTERS_A_SECOND = 0.6, -1.0, 2.4, 40.0
-# Naming the container keeps FFmpeg from formats that reach for further files.
-_CONTAINERS = {"audio/webm": "matroska", "audio/mp4": "mp4", "audio/aac": "aac", "audio/mpeg": "mp3"}
-
-
-class Unhearable(Exception):
-    """The recording cannot be used; the message is for the contractor."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +70,11 @@ def decode(content: bytes, content_type: str) -> Sound:
     blocks: list[NDArray[np.int16]] = []
     try:
         container = av.open(
-            io.BytesIO(content), mode="r", format=_CONTAINERS.get(content_type), metadata_errors="replace"
+            io.BytesIO(content), mode="r", format=CONTAINERS.get(content_type), metadata_errors="replace"
         )
         with container:
             blocks.extend(_blocks(container))
-    except (OSError, ValueError) as error:  # the bases of FFmpeg's errors
+    except FAULTS as error:
         if not blocks:
             raise Unhearable("This recording cannot be played: the file is damaged or incomplete.") from error
     if not blocks:
@@ -140,7 +130,7 @@ def _heard(piece: _Piece) -> Iterator[Any]:
         language="en",
         beam_size=5,
         temperature=0.0,  # no sampling: the same recording gives the same words
-        initial_prompt=_GLOSSARY,
+        initial_prompt=GLOSSARY,
         condition_on_previous_text=False,
         word_timestamps=True,
     )

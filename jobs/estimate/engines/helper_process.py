@@ -14,6 +14,8 @@ import threading
 from typing import Any, BinaryIO
 
 from jobs.estimate.engines import hearing
+from jobs.estimate.engines.sound import Unhearable
+from jobs.estimate.engines.splitting import split
 from store.confined import READY, confine, write_answer
 from store.decode import Unreadable, render
 
@@ -39,8 +41,12 @@ def work(head: dict[str, Any], body: bytes) -> _Request:
     try:
         if head["work"] == "transcribe":
             return {"transcript": hearing.transcribe(body, head["content_type"])}, b""
+        if head["work"] == "split":
+            pieces = split(body, head["content_type"])
+            offsets = [{"offset_ms": piece.offset_ms, "bytes": len(piece.content)} for piece in pieces]
+            return {"pieces": offsets}, b"".join(piece.content for piece in pieces)
         return {}, render(body, head["content_type"], head["edge"])
-    except (Unreadable, hearing.Unhearable) as problem:
+    except (Unreadable, Unhearable) as problem:
         return {"problem": str(problem)}, b""
     except ModuleNotFoundError as missing:
         return {"missing": missing.name}, b""

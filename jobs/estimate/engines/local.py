@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobs.estimate.material import Material
 
 _SPEECH = "whisper-tiny.en"
-_RULES = "rules-1"
+_RULES = "rules-2"
 # A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
 _SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
 _UNREAD_SHOWN = 5

@@ -14,9 +14,13 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from jobs.estimate.engines import prompts
+from jobs.estimate.engines.base import Clip
+from jobs.estimate.engines.cost import priced, read_prices
+from jobs.estimate.engines.glossary import GLOSSARY
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
-from jobs.estimate.engines.remote_answers import draft_of, observations_of, transcript_of
+from jobs.estimate.engines.remote_answers import draft_of, joined, observations_of, transcript_of
 from jobs.estimate.engines.remote_errors import as_ours, require_complete
+from jobs.estimate.engines.remote_probe import Probe
 from jobs.estimate.engines.remote_schema import DraftAnswer, Envelope, LookAnswer, Spoken, text_format
 from jobs.estimate.errors import MalformedAnswer, Misconfigured, Refused, UnusableMedium
 from jobs.estimate.model import Drafted, Heard, ModelCall, Seen
@@ -28,7 +32,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from config.settings import Settings
-    from jobs.estimate.engines.base import Clip, Photo
+    from jobs.estimate.engines.base import Photo
+    from jobs.estimate.engines.cost import ModelPrice
     from jobs.estimate.material import Material
     from jobs.estimate.model import Observations, Transcript
 
@@ -37,16 +42,13 @@ Answer = TypeVar("Answer", bound=BaseModel)
 _CONNECT_SECONDS = 10.0
 _PHOTO_EDGE = 2000
 _PHOTO_SECONDS = 60.0
+_SPLIT_SECONDS = 300.0
 _LOOK_TOKENS, _DRAFT_TOKENS = 4_000, 16_000
 # The provider's own limit for one file.
 _AUDIO_BYTES = 25 * 1024 * 1024
 _FILE_NAMES = {"audio/webm": "clip.webm", "audio/mp4": "clip.m4a", "audio/mpeg": "clip.mp3"}
 # These answer text alone; the others give times.
 _WITHOUT_TIMES = ("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-transcribe")
-# Nouns of the trade, spelled as they are wanted back; no numbers.
-_GLOSSARY = (
-    "GFCI, linear feet, square feet, squares of shingles, soffit, fascia, flashing, joists, PEX, HVAC, baseboard."
-)
 
 
 class OpenAIEngine:
@@ -54,11 +56,22 @@ class OpenAIEngine:
 
     name = "openai"
     looks = True
+    audio_bytes = _AUDIO_BYTES
 
-    def __init__(self, client: openai.AsyncOpenAI, *, model: str, speech_model: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        *,
+        model: str,
+        speech_model: str,
+        timeout_s: float,
+        prices: Mapping[str, ModelPrice] | None = None,
+    ) -> None:
         self.model = model
+        self._prices = prices or {}
         self.speech_model = speech_model
         self._client = client
+        self._probe = Probe(client, {"OPENAI_MODEL": model, "OPENAI_TRANSCRIBE_MODEL": speech_model})
         self._timeout_s = timeout_s
         self._helper = Helper()
 
@@ -78,6 +91,7 @@ class OpenAIEngine:
             model=settings.openai_model,
             speech_model=settings.openai_transcribe_model,
             timeout_s=settings.openai_timeout_seconds,
+            prices=read_prices(settings.openai_prices),
         )
 
     async def aclose(self) -> None:
@@ -86,22 +100,13 @@ class OpenAIEngine:
         await self._client.close()
 
     async def transcribe(self, clip: Clip) -> Heard:
-        """Hear one recording."""
-        started = time.perf_counter()
-        raw = await self._send_audio(clip)
-        spoken = _read(Spoken, raw.content)
-        transcript = transcript_of(spoken, clip.medium, model=self.speech_model)
-        call = ModelCall(
-            purpose="transcribe",
-            engine=self.name,
-            model=self.speech_model,
-            request_id=raw.request_id,
-            input_tokens=spoken.usage.input_tokens if spoken.usage else 0,
-            output_tokens=spoken.usage.output_tokens if spoken.usage else 0,
-            audio_seconds=transcript.duration_ms / 1000,
-            seconds=_since(started),
-        )
-        return Heard(transcript=transcript, calls=(call,))
+        """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses."""
+        if clip.medium.content_type not in _FILE_NAMES or len(clip.content) > self.audio_bytes:
+            heard = [(offset, await self._hear(piece)) for offset, piece in await self._pieces(clip)]
+        else:
+            heard = [(0, await self._hear(clip))]
+        transcript = joined([(offset, one.transcript) for offset, one in heard])
+        return Heard(transcript=transcript, calls=tuple(call for _, one in heard for call in one.calls))
 
     async def look(self, photo: Photo) -> Seen:
         """Look at one photo, sent as an upright JPEG."""
@@ -135,6 +140,7 @@ class OpenAIEngine:
         max_tokens: int,
     ) -> tuple[Answer, ModelCall]:
         """Ask for a strict `kind` and return it with what it cost."""
+        await self._probe.require()
         started = time.perf_counter()
         request: dict[str, Any] = {
             "model": self.model,
@@ -144,7 +150,7 @@ class OpenAIEngine:
             "max_output_tokens": max_tokens,
             "store": False,
         }
-        with as_ours():
+        with as_ours("Responses API"):
             async with asyncio.timeout(self._timeout_s):
                 raw = await self._client.responses.with_raw_response.create(**request)
         envelope = _read(Envelope, raw.content)
@@ -159,24 +165,47 @@ class OpenAIEngine:
             output_tokens=usage.output_tokens if usage else 0,
             seconds=_since(started),
         )
-        return _read(kind, _said(envelope)), call
+        return _read(kind, _said(envelope)), priced(call, self.model, self._prices)
+
+    async def _hear(self, clip: Clip) -> Heard:
+        await self._probe.require()
+        started = time.perf_counter()
+        raw = await self._send_audio(clip)
+        spoken = _read(Spoken, raw.content)
+        transcript = transcript_of(spoken, clip.medium, model=self.speech_model)
+        call = ModelCall(
+            purpose="transcribe",
+            engine=self.name,
+            model=self.speech_model,
+            request_id=raw.request_id,
+            input_tokens=spoken.usage.input_tokens if spoken.usage else 0,
+            output_tokens=spoken.usage.output_tokens if spoken.usage else 0,
+            audio_seconds=transcript.duration_ms / 1000,
+            seconds=_since(started),
+        )
+        return Heard(transcript=transcript, calls=(priced(call, self.speech_model, self._prices),))
+
+    async def _pieces(self, clip: Clip) -> list[tuple[int, Clip]]:
+        head = {"work": "split", "content_type": clip.medium.content_type}
+        answer, body = await self._opened("recording", head, clip.content, _SPLIT_SECONDS)
+        pieces, start = [], 0
+        for piece in answer["pieces"]:
+            medium = clip.medium.model_copy(update={"content_type": "audio/webm", "duration_ms": None})
+            pieces.append((piece["offset_ms"], Clip(medium, body[start : start + piece["bytes"]])))
+            start += piece["bytes"]
+        return pieces
 
     async def _send_audio(self, clip: Clip) -> Any:
-        name = _FILE_NAMES.get(clip.medium.content_type)
-        if name is None:
-            raise UnusableMedium(f"The model's provider does not take {clip.medium.content_type}.")
-        if len(clip.content) > _AUDIO_BYTES:
-            raise UnusableMedium(f"The recording is larger than {_AUDIO_BYTES // 1024**2} MB. Send it in parts.")
         request: dict[str, Any] = {
-            "file": (name, clip.content, clip.medium.content_type),
+            "file": (_FILE_NAMES[clip.medium.content_type], clip.content, clip.medium.content_type),
             "model": self.speech_model,
-            "prompt": _GLOSSARY,
+            "prompt": GLOSSARY,
             "response_format": "json",
         }
         if not self.speech_model.startswith(_WITHOUT_TIMES):
             request |= {"response_format": "verbose_json", "timestamp_granularities": ["word", "segment"]}
         try:
-            with as_ours():
+            with as_ours("audio transcriptions"):
                 async with asyncio.timeout(self._timeout_s):
                     return await self._client.audio.transcriptions.with_raw_response.create(**request)
         except Misconfigured as error:
@@ -186,13 +215,20 @@ class OpenAIEngine:
 
     async def _jpeg(self, photo: Photo) -> bytes:
         head = {"work": "render", "content_type": photo.medium.content_type, "edge": _PHOTO_EDGE}
+        _, jpeg = await self._opened("photo", head, photo.content, _PHOTO_SECONDS)
+        return jpeg
+
+    async def _opened(
+        self, noun: str, head: dict[str, Any], content: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Have the helper open a file; what it cannot open is that file's problem."""
         try:
-            answer, jpeg = await self._helper.ask(head, photo.content, seconds=_PHOTO_SECONDS)
+            answer, body = await self._helper.ask(head, content, seconds=seconds)
         except (HelperBroke, HelperTooSlow) as error:
-            raise UnusableMedium("This photo could not be opened; it may be damaged.") from error
+            raise UnusableMedium(f"This {noun} could not be opened; it may be damaged.") from error
         if "problem" in answer:
             raise UnusableMedium(answer["problem"])
-        return jpeg
+        return answer, body
 
 
 def _said(envelope: Envelope) -> str:

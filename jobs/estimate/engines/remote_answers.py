@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from jobs.estimate.engines.prompts import names_of
 from jobs.estimate.errors import MalformedAnswer
@@ -19,10 +19,10 @@ from jobs.estimate.model import (
     Transcript,
     Word,
 )
-from jobs.estimate.rules.units import EACH, canonical
+from store.units import EACH, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jobs.estimate.engines.remote_schema import (
         AskedEvidence,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         Spoken,
     )
     from jobs.estimate.material import Material, Medium
+
+Timed = TypeVar("Timed", Segment, Word)
 
 _ENGINE = "openai"
 _LONGEST, _LONGEST_UNIT, _LONGEST_CATEGORY = 500, 32, 100
@@ -59,6 +61,19 @@ def transcript_of(spoken: Spoken, medium: Medium, *, model: str) -> Transcript:
     )
 
 
+def joined(parts: Sequence[tuple[int, Transcript]]) -> Transcript:
+    """Lay the transcripts of a recording's pieces, each with its offset in ms, one behind the other."""
+    last_offset, last = parts[-1]
+    return last.model_copy(
+        update={
+            "text": " ".join(part.text for _, part in parts if part.heard),
+            "duration_ms": last_offset + last.duration_ms,
+            "segments": tuple(_later(one, by) for by, part in parts for one in part.segments),
+            "words": tuple(_later(one, by) for by, part in parts for one in part.words),
+        }
+    )
+
+
 def observations_of(answer: LookAnswer, medium: Medium) -> Observations:
     """Read what was seen; a region that is none is left out, the sight stays."""
     sights = tuple(
@@ -78,6 +93,10 @@ def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
         model=model,
         notes_on_coverage=tuple(note.strip() for note in answer.coverage if note.strip()),
     )
+
+
+def _later(one: Timed, by_ms: int) -> Timed:
+    return one.model_copy(update={"start_ms": one.start_ms + by_ms, "end_ms": one.end_ms + by_ms})
 
 
 def _line(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:

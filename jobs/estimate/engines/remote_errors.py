@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 _NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 _REFUSALS = frozenset({"content_policy_violation", "content_filter", "image_content_policy_violation", "bio_policy"})
 _IMAGE_FAULTS = ("invalid_image", "image_", "invalid_base64_image", "unsupported_image", "empty_image")
+_HELD_BACK = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.PAYMENT_REQUIRED})
+_UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value", "invalid_json_schema", "unknown_parameter"})
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
 
 @contextmanager
-def as_ours() -> Iterator[None]:
-    """Raise `EngineError`s for what the SDK raises, and for the deadline of a whole call."""
+def as_ours(capability: str) -> Iterator[None]:
+    """Raise `EngineError`s for what the SDK raises, and for the deadline of a whole call.
+
+    `capability` says what was asked of the endpoint, for when it is not there.
+    """
     try:
         yield
     except (openai.APITimeoutError, TimeoutError) as error:
@@ -42,7 +47,7 @@ def as_ours() -> Iterator[None]:
     except openai.APIConnectionError as error:
         raise Transient("The model's provider could not be reached.") from error
     except openai.APIStatusError as error:
-        raise _of_status(error) from error
+        raise _of_status(error, capability) from error
     except openai.OpenAIError as error:
         raise EngineError(f"The model's provider failed ({type(error).__name__}).") from error
 
@@ -60,25 +65,33 @@ def require_complete(answer: Envelope) -> None:
         raise MalformedAnswer(f"The model answered with the state “{answer.status[:40]}”.")
 
 
-def _of_status(error: openai.APIStatusError) -> EngineError | UnusableMedium:
+def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | UnusableMedium:
     code = error.code or error.type
     status = error.status_code
     wait = retry_after(error.response.headers)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return _too_many(code, wait)
+    if status in _HELD_BACK or code in _NO_CREDIT:
+        return _too_many(error, wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRY_AGAIN:
         return Transient(f"The model's provider had a fault (HTTP {status}).", retry_after_s=wait)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Misconfigured("The model's provider does not accept our key (OPENAI_API_KEY).")
-    if status == HTTPStatus.NOT_FOUND:
-        return Misconfigured("The model's provider does not know the model or the endpoint.")
-    if code in _NO_CREDIT or status == HTTPStatus.PAYMENT_REQUIRED:
-        return QuotaExhausted("The account at the model's provider has no credit left.")
+    if (setting := _wrong_setting(error, capability)) is not None:
+        return Misconfigured(setting)
     return _of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
 
 
-def _too_many(code: str | None, wait: float | None) -> EngineError:
-    if code in _NO_CREDIT:
+def _wrong_setting(error: openai.APIStatusError, capability: str) -> str | None:
+    """Say which setting has to change, where the answer tells."""
+    if error.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return "The model's provider does not accept our key (OPENAI_API_KEY)."
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        settings = "OPENAI_BASE_URL, OPENAI_MODEL, OPENAI_TRANSCRIBE_MODEL"
+        return f"The model's provider has no {capability}, or not for the model that is set ({settings})."
+    if error.code in _UNSUPPORTED and (error.param or "").startswith("text"):
+        return "The model cannot answer by a strict JSON schema; set another OPENAI_MODEL."
+    return None
+
+
+def _too_many(error: openai.APIStatusError, wait: float | None) -> EngineError:
+    if (error.code or error.type) in _NO_CREDIT or error.status_code == HTTPStatus.PAYMENT_REQUIRED:
         return QuotaExhausted("The account at the model's provider has no credit left.")
     return RateLimited("The model's provider asked us to slow down.", retry_after_s=wait)
 

@@ -33,11 +33,11 @@ class Understood:
     unread: tuple[Span, ...]
 
 
-def understand(text: str) -> Understood:
+def understand(text: str, *, spoken: bool = False) -> Understood:
     """Read a whole passage."""
     conversation = _Conversation()
     for tokens, question in sentences(tokenise(text)):
-        for saying in read_sentence(text, tokens, question=question):
+        for saying in read_sentence(text, tokens, question=question, spoken=spoken):
             conversation.hear(saying)
     return Understood(tuple(conversation.items), tuple(conversation.unread))
 

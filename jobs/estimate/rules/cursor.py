@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from jobs.estimate.rules import lexicon
+from jobs.estimate.rules.phrases import is_plural, read_phrase
 from jobs.estimate.rules.quantities import Quantity, read_amount
+from jobs.estimate.rules.units import read_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,14 +61,44 @@ class Cursor:
         """Read the amount that follows its thing: "gutter, 40 linear feet", "outlets (3)", "walls, 12 by 14"."""
         if quantity is not None and quantity.stated and self.text(quantity.start) not in lexicon.ARTICLES:
             return None
-        j = i
-        while self.text(j) in BREAKS | {"x"}:
-            j += 1
+        j = self._past_breaks(i)
+        if j > i:
+            j = self._past_a_room(j)
         amount = read_amount(self.tokens, j)
         if amount is None or (j == i and amount.unit is None):
             return None
         measures = amount.unit is not None or quantity is None or not quantity.stated
         return amount if measures and self.text(amount.end) in _CLOSE_AN_AMOUNT else None
+
+    def number_by_ear(self, i: int) -> Quantity | None:
+        """Read the "to" of "paint to interior doors" as two, where things that are counted follow it."""
+        if self.starts(lexicon.FORTY_BY_EAR, i) and (unit := read_unit(self.tokens, i + 2, one=False)):
+            return Quantity(Decimal(40), unit.name, i, unit.end, doubts=("“for the” was taken for the number 40",))
+        value = lexicon.SOUNDS_LIKE.get(self.text(i))
+        if value is None or self.text(i + 1) in lexicon.BASE:
+            return None
+        phrase = read_phrase(self.tokens, i + 1)
+        if phrase is None or not phrase.is_an_item or not is_plural(self.tokens, phrase):
+            return None
+        return Quantity(Decimal(value), None, i, i + 1, doubts=(f"“{self.text(i)}” was taken for the number {value}",))
+
+    def measured_on(self, quantity: Quantity | None) -> bool:
+        """Whether "square feet on carpet" was said for "square feet of carpet": no place has its noun bare."""
+        if quantity is None or quantity.unit in {None, "each"} or self.text(quantity.end) != "on":
+            return False
+        phrase = read_phrase(self.tokens, quantity.end + 1)
+        return phrase is not None and phrase.head not in lexicon.ROOMS | lexicon.QUALIFIERS
+
+    def _past_breaks(self, i: int) -> int:
+        while self.text(i) in BREAKS | {"x", "here", "there"}:
+            i += 1
+        return i
+
+    def _past_a_room(self, i: int) -> int:
+        """Pass over the room between a thing and its size: "flooring, living room 14 x 20 ft"."""
+        phrase = read_phrase(self.tokens, i)
+        is_room = phrase is not None and set(phrase.words) <= lexicon.ROOMS
+        return self._past_breaks(phrase.end) if phrase and is_room else i
 
     def amended(self, quantity: Quantity | None) -> Quantity | None:
         """Read on over a slip inside the amount: "forty feet, no, fifty feet of gutter"."""

@@ -102,6 +102,9 @@ ASKS_TO = _words(
 WANTS = _words("need needs want wants require requires requested")
 PRONOUNS = _words("it them those these that this one ones")
 SUBJECTS = _words("i we he she they you who customer owner homeowner client")
+# What these will do is not asked of us; what they want or need is.
+OTHERS = _words("they he she customer owner homeowner client tenant neighbor neighbour electrician plumber painter")
+PROMISES = _words("will would can could may might shall")
 DOUBTS = _words("maybe possibly perhaps might may could probably if optional optionally consider considering whether")
 NEGATIONS = _words(
     """don't dont not no never without won't wouldn't shouldn't can't cannot doesn't didn't needn't isn't aren't skip
@@ -139,6 +142,15 @@ PLACES = _words(
     """house home room bedroom bathroom bath kitchen garage basement attic hall hallway building apartment story
     floor side address street visit customer owner dog cat kid people car truck"""
 )
+# Words for a part of the house that name no thing to work on.
+ROOMS = PLACES | _words("living dining laundry guest master upstairs downstairs")
+# "Both sides" of a door says how it is painted; alone it is no work.
+QUALIFIERS = _words("side face end")
+# "Upgrade to a 200 amp panel": the thing is what it becomes.
+TAKES_TO = _words("upgrade convert")
+# What a speech model writes for a number that stands before its thing: "paint to interior doors".
+SOUNDS_LIKE = {"to": 2, "too": 2, "for": 4}
+FORTY_BY_EAR = ("for", "the")  # before a unit: "for the feet of gutter"
 AREA_NOUNS = _words(
     """deck patio floor flooring wall ceiling room bedroom bathroom kitchen roof driveway slab lawn yard area
     carpet tile subfloor closet porch basement garage attic hallway landing walkway sod turf bed backsplash

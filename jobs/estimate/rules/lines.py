@@ -8,10 +8,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from jobs.estimate.model import DraftLine
-from jobs.estimate.rules.categories import category_of
+from jobs.estimate.rules.categories import GENERAL, category_of
 from jobs.estimate.rules.conversation import Item, same_thing, understand
+from jobs.estimate.rules.lexicon import singular
 from jobs.estimate.rules.quantities import NOT_STATED
-from jobs.estimate.rules.units import EACH
+from store.units import EACH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,9 @@ _DOUBTFUL = 0.5
 # Below this the speech engine was guessing; a guessed number must be seen by somebody. Not higher: "two" and "2"
 # share what certainty there is.
 _HARD_TO_HEAR = 0.3
+# A thing that no trade knows must be heard better than this; the words of the trades may be mumbled.
+_HARD_TO_TELL = 0.7
+_MARKS = ".,;:!?…"
 _LONGEST = 500
 
 
@@ -48,12 +52,27 @@ def read_lines(passages: Iterable[Passage]) -> Reading:
     found: list[_Found] = []
     unread: list[str] = []
     for passage in passages:
-        understood = understand(passage.text)
+        understood = understand(passage.text, spoken=passage.source == "audio")
         said = (passage.text[start:end] for start, end in understood.unread)
         unread += [words for words in said if " " in words]  # a lone verb tells nobody anything
         for item in understood.items:
+            if _is_unclear(item, passage):
+                unread += [passage.text[start:end] for start, end in item.ask.spans]
+                continue
             _add(found, _Found(item, passage, _line(item, passage)))
     return Reading(tuple(one.line for one in found), tuple(unread))
+
+
+def _is_unclear(item: Item, passage: Passage) -> bool:
+    """Whether a thing no trade knows was only guessed at by the speech engine ("neckboards", 0.65)."""
+    words = item.ask.words
+    heard = [
+        timed.probability
+        for span in item.ask.spans
+        for timed in passage.heard(span)
+        if singular(passage.text[timed.start : timed.end].strip(_MARKS).lower()) in words
+    ]
+    return bool(heard) and category_of(words) == GENERAL and fmean(heard) < _HARD_TO_TELL
 
 
 def _add(found: list[_Found], new: _Found) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from jobs.estimate.rules import lexicon
 from jobs.estimate.rules.quantities import read_amount
-from jobs.estimate.rules.units import NEVER_A_COUNT, canonical
+from jobs.estimate.rules.units import NEVER_A_COUNT
+from store.units import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from jobs.estimate.rules import lexicon
 from jobs.estimate.rules.numbers import read_number
-from jobs.estimate.rules.units import COAT, NEVER_A_COUNT, SIZES, SQUARE_FEET, read_unit
+from jobs.estimate.rules.units import NEVER_A_COUNT, SIZES, read_unit
+from store.units import COAT, SQUARE_FEET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

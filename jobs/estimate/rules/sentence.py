@@ -40,16 +40,19 @@ _NOT_NEEDED = frozenset({"needed", "included", "necessary", "required", "wanted"
 _OBSERVES = frozenset({"have", "has", "got", "is", "are", "there", "there's"})
 
 
-def read_sentence(source: str, tokens: Sequence[Token], *, question: bool = False) -> list[Saying]:
-    """Return what one sentence asks for, in its order."""
-    return _Reader(source, tokens, question=question).read()
+def read_sentence(
+    source: str, tokens: Sequence[Token], *, question: bool = False, spoken: bool = False
+) -> list[Saying]:
+    """Return what one sentence asks for, in its order; `spoken` makes up for what an ear mistakes."""
+    return _Reader(source, tokens, question=question, spoken=spoken).read()
 
 
 class _Reader(Cursor):
     """The cursor with what has been understood up to it."""
 
-    def __init__(self, source: str, tokens: Sequence[Token], *, question: bool) -> None:
+    def __init__(self, source: str, tokens: Sequence[Token], *, question: bool, spoken: bool) -> None:
         super().__init__(source, tokens)
+        self._spoken = spoken
         self._sayings: list[Saying] = []
         self._open, self._bound, self._wants, self._negated = True, False, False, False
         self._verb: Verb | None = None
@@ -138,7 +141,7 @@ class _Reader(Cursor):
     def _request(self) -> bool:
         if not self._open or self._bound:
             return False
-        verb = read_verb(self.tokens, self.i)
+        verb = read_verb(self.tokens, self.i) or self._verb_by_ear()
         if verb is None:
             return self._same_again()
         if self.text(self.i - 1) in BREAKS:
@@ -169,10 +172,12 @@ class _Reader(Cursor):
         if word in BREAKS or word in lexicon.CONJUNCTIONS or word in lexicon.RESETS_NEGATION:
             self._negated = self._negated and word not in lexicon.RESETS_NEGATION
             self._open, self._bound = True, False
+        elif word in lexicon.PROMISES and self.text(self.i - 1) in lexicon.OTHERS:
+            self._open, self._verb = False, None
         elif word in lexicon.MODALS | lexicon.WANTS:
             self._wants = self._wants or word in lexicon.WANTS
             self._open, self._bound, self._verb = True, False, None
-        elif word == "to" and self.text(self.i - 1) in lexicon.ASKS_TO | {""}:
+        elif word == "to" and (self.text(self.i - 1) in lexicon.ASKS_TO | {""} or self._asks_on()):
             self._open, self._bound = True, False
         elif word in lexicon.SUBJECTS | _OBSERVES:
             # "should we replace" asks; "they replace" tells.
@@ -191,9 +196,9 @@ class _Reader(Cursor):
 
     def _object(self, start: int, *, alone: bool = False) -> bool:
         """Read the thing at the cursor and take it; False when there is none, or it is no work."""
-        quantity = self.amended(read_quantity(self.tokens, self.i))
+        quantity = self.amended(read_quantity(self.tokens, self.i) or self._by_ear())
         after = quantity.end if quantity else self.i
-        if not alone and self.text(after) == "of":
+        if (not alone and self.text(after) == "of") or (self._spoken and self.measured_on(quantity)):
             after += 1  # "repair of the roof"
         if not alone and self.text(after) == "," and read_verb(self.tokens, after + 1) is None:
             after += 1  # a speech engine's comma: "repair, flashing around the chimney"
@@ -207,15 +212,25 @@ class _Reader(Cursor):
         self._take(start, quantity, phrase)
         return True
 
+    def _verb_by_ear(self) -> Verb | None:
+        """Tell "paint to interior doors" from a word that is a noun as often: a number was meant."""
+        base = lexicon.BASE.get(self.text(self.i))
+        return Verb(base, self.i + 1) if self._spoken and base and self.number_by_ear(self.i + 1) else None
+
+    def _by_ear(self) -> Quantity | None:
+        return self.number_by_ear(self.i) if self._spoken and self._verb else None
+
     def _stands_alone(self, quantity: Quantity | None, phrase: Phrase) -> bool:
         """Whether a thing without a verb of its own was clearly asked for."""
+        if phrase.head in lexicon.QUALIFIERS:
+            return False
         new = self.text(phrase.start) == "new"
         if self._verb is not None:
             listed = self.text(self.i - 1) in {",", "and", "&"} and is_plural(self.tokens, phrase)
             return quantity is not None or new or listed
         if self._wants:
             return new or _is_stated(quantity)
-        stated = _is_stated(quantity or self.trailing(phrase.end, None))
+        stated = _is_stated(quantity or self.trailing(read_place(self.tokens, phrase.end), None))
         article = quantity is not None and self.text(quantity.start) in lexicon.ARTICLES and not quantity.unit
         return is_trade_item(phrase.words) and (new or (stated and not article))
 
@@ -303,6 +318,10 @@ class _Reader(Cursor):
         self._move(verb.end)
 
     # Small looks around, and moves.
+
+    def _asks_on(self) -> bool:
+        """Whether "and to" goes on with a request ("to install two fans, and to replace four windows")."""
+        return self.text(self.i - 1) in {"and", "then"} and bool(self._sayings)
 
     def _is_declined(self, i: int) -> bool:
         """Whether "not needed" follows the thing."""

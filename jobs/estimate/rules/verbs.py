@@ -81,6 +81,8 @@ def _with_particle(tokens: Sequence[Token], base: str, i: int) -> Verb:
     needed = lexicon.NEEDS_PARTICLE.get(base, frozenset())
     if following in needed or (base in lexicon.MAY_TAKE_PARTICLE and following in lexicon.PARTICLES - {"in"}):
         return Verb(f"{base} {following}", i + 2)
+    if base in lexicon.TAKES_TO and following == "to":
+        return Verb(f"{base} to", i + 2)
     return Verb(base, i + 1)
 
 

@@ -1,0 +1,137 @@
+"""Editing the estimate on the page: live totals that the server agrees with, versions, and two people at once."""
+
+import httpx
+import pytest
+from playwright.async_api import Locator, expect
+
+from store.pool import Database
+from tests.browser.conftest import PHONE, OpenPerson, sign_in
+from tests.browser.console import Console
+from tests.browser.person import Person
+from tests.product import Product
+from tests.shares.documents import make_visit
+from tests.tenants import Tenant
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+async def visit_id(service: Database, tenant: Tenant) -> str:
+    """Make a visit whose estimate has a priced and an unpriced line."""
+    return str((await make_visit(service, tenant)).id)
+
+
+async def test_an_estimate_is_edited_with_live_totals(
+    contractor: Person, visit_id: str, api: httpx.AsyncClient
+) -> None:
+    """Lines are changed, added, moved and removed; what the page reckons is what the server saves."""
+    page = contractor.page
+    contractor.expects_refusals = True  # the visit's media have no bytes
+    console = await opened(contractor, visit_id)
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    lines = page.locator(".edit-line")
+    await expect(lines).to_have_count(2)
+    await lines.nth(0).get_by_label("How many").fill("1,000.5")
+    await lines.nth(1).get_by_label("Price each").fill("12.35")
+    await lines.nth(1).get_by_label("Save this price to my price book").check()
+    await page.get_by_role("button", name="Add a line").click()
+    await lines.nth(2).get_by_label("What is to be done").fill("Haul away debris")
+    await lines.nth(2).get_by_label("Price each").fill("90")
+    await lines.nth(2).get_by_label("Move up").click()
+    await page.get_by_label("Markup in %").fill("12.5")
+    await page.get_by_label("Kind of discount").select_option("%")
+    await page.get_by_label("Discount", exact=True).fill("5")
+    await page.get_by_label("Options for the customer").select_option("Good, Better")
+    await lines.nth(1).get_by_label("Offered").select_option("Only in “Better”")
+    await contractor.shoot("edit", full=True)
+    reckoned = await page.locator("#edit-form .grand dd").inner_text()
+    await page.get_by_role("button", name="Save as the next version").click()
+    await expect(console.estimate.locator(".estimate-total")).to_have_text(reckoned)
+    saved = (await api.get(f"/v1/visits/{visit_id}/estimate")).json()
+    assert [line["description"] for line in saved["lines"]][1] == "Haul away debris"
+    assert (saved["version"], saved["chosen_option"], saved["discount_rate"]) == (2, "Good", "0.05")
+    learned = (await api.get("/v1/price-items", params={"q": "window seat"})).json()["price_items"]
+    assert [item["unit_price"] for item in learned] == ["12.35"]
+    await page.get_by_text("2 versions").click()
+    await page.get_by_role("button", name="What changed").click()
+    await expect(page.locator("#evidence")).to_contain_text("Haul away debris")
+    await contractor.shoot("versions")
+
+
+async def test_two_people_edit_at_once_and_the_later_one_is_told(
+    contractor: Person, visit_id: str, api: httpx.AsyncClient
+) -> None:
+    """The page says what the other one changed, and puts this edit on top when asked to."""
+    page = contractor.page
+    contractor.expects_refusals = True
+    await opened(contractor, visit_id)
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    await page.locator(".edit-line").nth(0).get_by_label("How many").fill("30")
+    await elsewhere(api, visit_id)
+    await page.get_by_role("button", name="Save as the next version").click()
+    moved = page.get_by_role("alert").filter(has_text="Version 2 was saved meanwhile")
+    await expect(moved).to_contain_text("Price")
+    await contractor.shoot("conflict", full=True)
+    await moved.get_by_role("button", name="Keep mine, on top of theirs").click()
+    await page.get_by_role("button", name="Save as the next version").click()
+    await expect(page.get_by_text("3 versions")).to_be_visible()
+    newest = (await api.get(f"/v1/visits/{visit_id}/estimate")).json()
+    assert (newest["version"], newest["lines"][0]["quantity"]) == (3, "30")
+    assert newest["lines"][0]["evidence"], "the line goes on and keeps what it rests on"
+
+
+async def test_a_place_in_a_photo_is_shown_and_called_approximate(
+    contractor: Person, service: Database, tenant: Tenant, visit_id: str
+) -> None:
+    """A click on the evidence opens the photo with a frame about where; one without a region has no frame."""
+    contractor.expects_refusals = True  # the visit's media have no bytes
+    region = {"x": 0.25, "y": 0.5, "w": 0.2, "h": 0.1}
+    async with service.as_system() as conn:
+        await conn.execute(
+            "UPDATE estimate_lines SET evidence = jsonb_set(evidence, '{0,region}', $2) WHERE description = $3 "
+            "AND estimate_id = (SELECT id FROM estimates WHERE visit_id = $1)",
+            visit_id, region, "Replace gutter",
+        )  # fmt: skip
+    await opened(contractor, visit_id)
+    await contractor.page.locator('.chip[data-source="photo"]').first.click()
+    dialog = contractor.page.locator("#evidence")
+    await expect(dialog).to_contain_text("it is approximate")
+    assert await dialog.locator(".region").evaluate("box => [box.style.left, box.style.width]") == ["25%", "20%"]
+
+
+async def test_the_editor_fits_a_phone(open_person: OpenPerson, server: Product, tenant: Tenant, visit_id: str) -> None:
+    """Nothing stands out to the side at 390 pixels, and each control can be hit with a thumb."""
+    person = await sign_in(await open_person(**PHONE), server, tenant)
+    person.expects_refusals = True  # the visit's media have no bytes
+    await opened(person, visit_id)
+    await person.page.get_by_role("button", name="Edit", exact=True).last.click()
+    await person.shoot("edit-phone", full=True)
+    width = await person.page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    assert await heights(person.page.locator("#edit-form button, #edit-form input:not([type=checkbox])")) >= 40
+
+
+async def opened(person: Person, visit_id: str) -> Console:
+    """Open the visit's page and wait for its estimate."""
+    await person.page.evaluate("id => (location.hash = `visit=${id}`)", visit_id)
+    console = Console(person)
+    await console.see_estimate()
+    return console
+
+
+async def elsewhere(api: httpx.AsyncClient, visit_id: str) -> None:
+    """Reprice the first line on another device."""
+    estimate = (await api.get(f"/v1/visits/{visit_id}/estimate")).json()
+    kept = ("id", "description", "category", "quantity", "unit", "unit_price", "option")
+    lines = [{name: line[name] for name in kept} for line in estimate["lines"]]
+    lines[0]["unit_price"] = "99.00"
+    answer = await api.put(
+        f"/v1/estimates/{estimate['id']}/lines", json={"lines": lines}, headers={"if-match": f'"{estimate["version"]}"'}
+    )
+    assert answer.status_code == 201, answer.text
+
+
+async def heights(controls: Locator) -> float:
+    """Return the smallest height of some controls."""
+    sizes: list[float] = await controls.evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
+    return min(sizes)
