@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     openai_transcribe_model: str = Field("whisper-1", description="Model that transcribes; it must give timestamps.")
     openai_timeout_seconds: float = Field(120, gt=0, le=600, description="Deadline of one model call.")
     worker_concurrency: int = Field(2, ge=1, le=100, description="Jobs one worker process runs at once.")
+    tenant_concurrency: int | None = Field(
+        None, ge=1, description="Jobs of one tenant that may run at once, where its settings say nothing else."
+    )
 
     sentry_dsn: SecretStr | None = Field(None, description="Sentry project; unset sends nothing.")
 
