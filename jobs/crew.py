@@ -42,6 +42,7 @@ class Crew:
         size: int,
         timing: Timing,
         tenant_cap: int | None = None,
+        engine: str | None = None,
     ) -> None:
         self._db = db
         self._tasks = tasks
@@ -49,6 +50,7 @@ class Crew:
         self._size = size
         self._timing = timing
         self._tenant_cap = tenant_cap
+        self._engine = engine
         self._completer = Completer(db)
         self._runs: dict[UUID, JobRun] = {}
         self._attempts: set[asyncio.Task[None]] = set()
@@ -116,7 +118,13 @@ class Crew:
             # One statement that commits by itself: nothing is locked while this process does not get to go on.
             async with self._db.connection() as conn:
                 rows = await jobs.claim(
-                    conn, limit, self._name, lease, tenant_cap=self._tenant_cap, everywhere=everywhere
+                    conn,
+                    limit,
+                    self._name,
+                    lease,
+                    tenant_cap=self._tenant_cap,
+                    everywhere=everywhere,
+                    engine=self._engine,
                 )
         except DATABASE_TROUBLE as error:
             self._note(away=True, error=type(error).__name__)
@@ -158,7 +166,7 @@ class Crew:
             try:
                 error = await self._work(run)
                 await run.close()
-                await settle(self._db, run, error)
+                await settle(self._db, run, error, self._engine)
             except Exception:
                 log.exception("The end of a job was not recorded; its lease will expire")
             finally:

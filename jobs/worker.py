@@ -21,6 +21,7 @@ from jobs.lease import LeaseKeeper
 from jobs.sweeper import Sweeper
 from jobs.tasks import open_tasks
 from jobs.timing import Timing
+from jobs.upkeep import Upkeep
 from store.pool import Database
 
 log = get_logger(__name__)
@@ -52,10 +53,12 @@ class Worker:
             size=settings.worker_concurrency,
             timing=self._timing,
             tenant_cap=settings.tenant_concurrency,
+            engine=settings.estimate_engine,
         )
         self._bell = Bell(open_redis(redis_url))
         self._keeper = LeaseKeeper(db, self._crew, self._timing)
         self._sweeper = Sweeper(db, self._crew, self._bell, self._timing)
+        self._upkeep = Upkeep(db)
         self._control = Control(
             control_url, on_queued=self._crew.wake, on_cancel=self._crew.cancel, on_connect=self._keeper.renew
         )
@@ -69,6 +72,7 @@ class Worker:
         loops = [
             asyncio.create_task(self._keeper.keep_forever(), name="leases"),
             asyncio.create_task(self._sweeper.sweep_forever(), name="sweep"),
+            asyncio.create_task(self._upkeep.keep_forever(), name="upkeep"),
             asyncio.create_task(self._control.listen_forever(), name="cancels"),
             asyncio.create_task(self._doorman.listen_forever(), name="doorbell"),
         ]

@@ -35,8 +35,8 @@ SELECT notes <> '' OR EXISTS (SELECT FROM public.site_visit_media WHERE visit_id
 FROM public.site_visits WHERE id = $1;
 
 -- name: claim
--- Start due jobs: limit, worker, lease, cap of a tenant, whether to look everywhere.
-SELECT * FROM public.claim_ai_jobs($1, $2, $3, $4, $5);
+-- Start due jobs: limit, worker, lease, cap of a tenant, whether to look everywhere, engine.
+SELECT * FROM public.claim_ai_jobs($1, $2, $3, $4, $5, $6);
 
 -- name: renew
 -- Extend leases and tell which are still held, and which are to stop.

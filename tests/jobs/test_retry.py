@@ -62,7 +62,7 @@ async def test_the_database_waits_as_long_as_we_do(admin: Admin) -> None:
         (RateLimited("slow down", retry_after_s=7), Action.SNOOZE),
         (RateLimited("slow down"), Action.SNOOZE),
         (Transient("busy", retry_after_s=7), Action.SNOOZE),
-        (QuotaExhausted("no credit"), Action.SNOOZE),
+        (QuotaExhausted("no credit"), Action.REST),
         (Refused("no"), Action.DEAD_LETTER),
         (Misconfigured("wrong key"), Action.DEAD_LETTER),
         (BadInput("bad"), Action.DEAD_LETTER),

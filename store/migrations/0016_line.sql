@@ -174,8 +174,8 @@ END $$;
 
 -- Start up to p_limit of the next in line, of each tenant as many as it has room for. `full_tenants` are those that had
 -- none left for a job seen here; `first` and `last` are the turns seen at ordinary priority.
-CREATE FUNCTION scopekit.start_next(p_limit integer, p_from bigint, p_full uuid[], p_capped boolean, p_cap integer,
-                                    p_worker text, p_lease interval,
+CREATE FUNCTION scopekit.start_next(p_limit integer, p_from bigint, p_resting text[], p_full uuid[],
+                                    p_capped boolean, p_cap integer, p_worker text, p_lease interval,
                                     OUT ids uuid[], OUT full_tenants uuid[], OUT first bigint, OUT last bigint)
     LANGUAGE plpgsql AS $$
 BEGIN
@@ -185,7 +185,7 @@ BEGIN
     INTO ids, full_tenants, first, last FROM (
         SELECT n.*, row_number() OVER (PARTITION BY n.tenant_id ORDER BY n.priority DESC, n.turn, n.id) AS nth,
                CASE WHEN p_capped THEN coalesce(scopekit.room(n.tenant_id, p_cap), p_limit) ELSE p_limit END AS room
-        FROM scopekit.next_in_line(p_limit, p_from, scopekit.paused_types(), p_full) AS n
+        FROM scopekit.next_in_line(p_limit, p_from, p_resting, p_full) AS n
     ) AS f;
     UPDATE public.ai_jobs
     SET status = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
@@ -194,38 +194,48 @@ BEGIN
 END $$;
 
 -- Start up to p_limit due jobs: priority, then turn (fairness between tenants), then age; of a tenant no more than its
--- cap allows. With p_everywhere false it looks only from the turn now served on, and may miss a job whose transaction
+-- cap allows. p_engine is who makes this worker's estimates: while its breaker is open none is claimed, and one at a
+-- time while it is half open. With p_everywhere false it looks only from the turn now served on, and may miss a job whose transaction
 -- was open while others were served; whoever asks like that asks everywhere every second or two as well.
 DROP FUNCTION public.claim_ai_jobs(integer, text, interval);
 CREATE FUNCTION public.claim_ai_jobs(p_limit integer, p_worker text DEFAULT 'unknown',
                                      p_lease interval DEFAULT interval '60 s', p_cap integer DEFAULT NULL,
-                                     p_everywhere boolean DEFAULT true)
+                                     p_everywhere boolean DEFAULT true, p_engine text DEFAULT NULL)
     RETURNS SETOF public.ai_jobs LANGUAGE plpgsql AS $$
 DECLARE
     c_slack  CONSTANT integer := 64;  -- turns served while an INSERT may still be on its way to its commit
     v_capped CONSTANT boolean := scopekit.is_capped(p_cap);
+    v_room   integer := scopekit.engine_room(p_engine);
+    v_limit  integer := p_limit;
+    v_rest   text[] := scopekit.paused_types();
     v_served CONSTANT bigint := scopekit.front(0::smallint);
     v_full   uuid[] := '{}';
     v_ids    uuid[] := '{}';
     v_first  bigint;
     v_some   record;
 BEGIN
-    IF v_capped THEN
+    IF 'all' = ANY (v_rest) THEN
+        RETURN;
+    END IF;
+    IF v_capped OR v_room IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(7263118205);
+        v_room := scopekit.engine_room(p_engine);
+        v_limit := CASE v_room WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
+        v_rest := CASE v_room WHEN 0 THEN v_rest || 'estimate'::text ELSE v_rest END;
     END IF;
     PERFORM scopekit.line_up(100);
     LOOP  -- Once; and once more for every tenant that is found full.
         SELECT * INTO v_some FROM scopekit.start_next(
-            p_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_served - c_slack END,
-            v_full, v_capped, p_cap, p_worker, p_lease);
+            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_served - c_slack END,
+            v_rest, v_full, v_capped, p_cap, p_worker, p_lease);
         v_ids := v_ids || v_some.ids;
         v_full := v_full || v_some.full_tenants;
         v_first := least(v_first, v_some.first);
-        EXIT WHEN cardinality(v_some.full_tenants) = 0 OR cardinality(v_ids) >= p_limit;
+        EXIT WHEN cardinality(v_some.full_tenants) = 0 OR cardinality(v_ids) >= v_limit;
     END LOOP;
     -- Past a tenant that waits for its cap the front does not move; where nobody is left in line it goes on by one.
     IF cardinality(v_full) = 0 THEN
-        PERFORM scopekit.serve(CASE WHEN cardinality(v_ids) < p_limit THEN v_some.last + 1 ELSE v_first END);
+        PERFORM scopekit.serve(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
     END IF;
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
     SELECT visit_id, tenant_id, id, 'job.started', jsonb_build_object('attempt', attempts, 'worker', worker)
@@ -339,11 +349,12 @@ CREATE OR REPLACE FUNCTION scopekit.due_jobs(p_limit integer) RETURNS SETOF uuid
     SELECT next.id FROM (
         (SELECT id, 0 AS later, row_number() OVER (ORDER BY priority DESC, turn, id) AS place FROM public.ai_jobs
          WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()
-           AND job_type <> ALL (scopekit.paused_types())
+           AND job_type <> ALL (scopekit.paused_types()) AND 'all' <> ALL (scopekit.paused_types())
          ORDER BY priority DESC, turn, id LIMIT p_limit)
         UNION ALL
         (SELECT id, 1, row_number() OVER (ORDER BY run_at) FROM public.ai_jobs
-         WHERE status = 'queued' AND turn IS NULL AND run_at <= now() AND job_type <> ALL (scopekit.paused_types())
+         WHERE status = 'queued' AND turn IS NULL AND run_at <= now()
+           AND job_type <> ALL (scopekit.paused_types()) AND 'all' <> ALL (scopekit.paused_types())
          ORDER BY run_at LIMIT p_limit)
     ) AS next ORDER BY next.later, next.place LIMIT p_limit
 $$;
@@ -364,8 +375,8 @@ BEGIN
             ('scopekit.is_capped(integer)',                                      'service_role'),
             ('scopekit.room(uuid, integer)',                                     'service_role'),
             ('scopekit.next_in_line(integer, bigint, text[], uuid[])',           'service_role'),
-            ('scopekit.start_next(integer, bigint, uuid[], boolean, integer, text, interval)', 'service_role'),
-            ('public.claim_ai_jobs(integer, text, interval, integer, boolean)',  'service_role'),
+            ('scopekit.start_next(integer, bigint, text[], uuid[], boolean, integer, text, interval)', 'service_role'),
+            ('public.claim_ai_jobs(integer, text, interval, integer, boolean, text)',  'service_role'),
             ('scopekit.complete_jobs(jsonb)',                                    'service_role')
         ) AS wanted(signature, roles)
     LOOP
