@@ -26,7 +26,7 @@ CONNECT_SECONDS = 5.0
 
 
 class Control:
-    """Calls `on_queued()` and `on_cancel(job_id)`, and `on_connect` after every (re)connect: one may have been missed."""
+    """Calls `on_queued()` and `on_cancel(job_id)`, and `on_connect` after every (re)connect."""
 
     def __init__(
         self,

@@ -146,9 +146,9 @@ async def claim(  # noqa: PLR0913 - the function's own parameters
 ) -> list[Record]:
     """Start up to `limit` due jobs and return their rows, the most urgent first.
 
-    Of a tenant no more run at once than its own cap allows, else `tenant_cap`. Not `everywhere`: only from the turn now
-    served on, which is quick whatever lies before it, and may for a moment miss a job that was long in coming. While the
-    breaker of `engine` is open no estimate is started.
+    Of a tenant no more run at once than its own cap allows, else `tenant_cap`. Not `everywhere`: only from the turn
+    now served on, which is quick whatever lies before it, and may for a moment miss a job that was long in coming.
+    While the breaker of `engine` is open no estimate is started.
     """
     return await conn.fetch(SQL.claim, limit, worker, lease, tenant_cap, everywhere, engine)
 

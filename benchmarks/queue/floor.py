@@ -25,7 +25,8 @@ POLL_SECONDS = 0.05
 DEADLINE_SECONDS = 180.0
 
 VISITS = """
-INSERT INTO site_visits (tenant_id) SELECT t.id FROM unnest($1::uuid[]) AS t(id), generate_series(1, $2 / cardinality($1))
+INSERT INTO site_visits (tenant_id)
+SELECT t.id FROM unnest($1::uuid[]) AS t(id), generate_series(1, $2 / cardinality($1))
 """
 ENQUEUE = """
 INSERT INTO ai_jobs (tenant_id, visit_id, job_type)
@@ -75,7 +76,7 @@ class Floor:
 
     async def workers_ready(self, count: int) -> None:
         """Wait until so many workers listen."""
-        await self.until(f"SELECT count(*) >= {count} FROM pg_stat_activity WHERE application_name = 'worker-control'")
+        await self.until("SELECT count(*) >= $1 FROM pg_stat_activity WHERE application_name = 'worker-control'", count)
 
     async def enqueue(self, job_type: str, count: int, tenants: Sequence[Tenant] | None = None) -> float:
         """Queue jobs in one statement; returns the seconds it took to its commit."""
@@ -88,13 +89,13 @@ class Floor:
     async def drain(self, job_type: str, count: int) -> None:
         """Wait until so many have completed."""
         await self.until(
-            f"SELECT count(*) >= {count} FROM ai_jobs WHERE status = 'completed' AND job_type = '{job_type}'"
+            "SELECT count(*) >= $1 FROM ai_jobs WHERE status = 'completed' AND job_type = $2", count, job_type
         )
 
-    async def until(self, condition: str) -> None:
+    async def until(self, condition: str, *values: object) -> None:
         """Ask until the condition holds: what other processes do sends no signal."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await self.admin.fetchval(condition):
+            while not await self.admin.fetchval(condition, *values):  # noqa: ASYNC110 - another process's state
                 await asyncio.sleep(POLL_SECONDS)
 
     async def rate(self, job_type: str) -> float:
