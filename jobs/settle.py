@@ -19,8 +19,8 @@ ESTIMATE = "estimate"
 async def settle(db: Database, run: JobRun, error: BaseException | None, engine: str | None = None) -> None:
     """Record the end of an attempt, fenced; `engine` is whose breaker opens when it cannot work.
 
-    `error` is what the work raised, None when it returned or was stopped. Raises what the database raised when it stayed
-    away; then the lease expires and the sweeper does the rest.
+    `error` is what the work raised, None when it returned or was stopped. Raises what the database raised when it
+    stayed away; then the lease expires and the sweeper does the rest.
     """
     if run.finished:
         log.info("Job completed", attempt=run.attempt)
