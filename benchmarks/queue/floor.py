@@ -112,3 +112,9 @@ class Floor:
         """Empty the queue and its tables."""
         await self.admin.execute(FORGET)
         await self.admin.execute("VACUUM ANALYZE ai_jobs, processing_events, visit_streams")
+
+
+def quantiles(seconds: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 99th percentile, in milliseconds."""
+    ordered = sorted(seconds)
+    return ordered[len(ordered) // 2] * 1000, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000

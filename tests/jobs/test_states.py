@@ -56,7 +56,7 @@ def test_the_drawing_shows_the_moves_of_the_table_and_no_other() -> None:
 
 
 async def test_every_move_that_writes_a_state_is_written_by_the_database(admin: Admin) -> None:
-    """What the functions of the database set `status` to, taken together, is every state but the dead letter's table."""
+    """What the functions of the database set `status` to, taken together, is every state."""
     sources = await admin.fetch(
         "SELECT prosrc FROM pg_proc WHERE pronamespace IN ('scopekit'::regnamespace, 'public'::regnamespace) "
         "AND prosrc LIKE '%ai_jobs%'"
