@@ -89,7 +89,7 @@ class Crew:
         """Claim at every wake, and by itself every second or two: that finds retries that are due and lost wakes."""
         while self._claiming:
             self._wake.clear()
-            if self.free:
+            if self.free > 0:
                 await self._claim()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):

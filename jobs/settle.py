@@ -1,5 +1,6 @@
 """Records how an attempt ended: completed, to be tried again, handed back, cancelled or dead."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 from config.logging import get_logger
@@ -42,9 +43,11 @@ async def settle(db: Database, run: JobRun, error: BaseException | None, engine:
 
 
 async def _tell_engine_works(db: Database, engine: str) -> None:
-    async with db.as_system() as conn:
-        if await queue_control.close_breaker(conn, engine):
-            log.info("The engine works again", engine=engine)
+    """Close its breaker, if it was half open; should that fail, the next estimate tries."""
+    with suppress(*DATABASE_TROUBLE):
+        async with db.connection() as conn:
+            if await queue_control.close_breaker(conn, engine):
+                log.info("The engine works again", engine=engine)
 
 
 async def _record(conn: Connection, run: JobRun, error: BaseException | None, engine: str | None) -> Settled | None:
