@@ -15,10 +15,13 @@ END $$;
 
 -- Resuming what is not paused changes nothing; workers are told, so that they do not wait for their next look.
 CREATE FUNCTION scopekit.resume_queue(p_name text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_found boolean;
 BEGIN
     DELETE FROM public.queue_control WHERE name = p_name;
+    v_found := FOUND;
     PERFORM pg_notify('scopekit_queue', '');
-    RETURN FOUND;
+    RETURN v_found;
 END $$;
 
 -- Everything that is or was paused and not resumed: open, half_open (a breaker whose time is over) or over.
