@@ -65,7 +65,9 @@ def _run(ask: Callable[[Connection], Awaitable[Any]]) -> Any:
     settings = environment()
 
     async def run() -> Any:
-        db = await Database.open(settings.worker_url, name="cli", size=1, role="service_role")
+        db = await Database.open(
+            settings.worker_url, name="cli", size=1, role="service_role", pooled=settings.database_pooled
+        )
         try:
             async with db.as_system() as conn:
                 return await ask(conn)
