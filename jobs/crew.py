@@ -115,8 +115,7 @@ class Crew:
         everywhere = now >= self._looks_everywhere_at
         lease = timedelta(seconds=self._timing.lease_s)
         try:
-            # One statement that commits by itself: nothing is locked while this process does not get to go on.
-            async with self._db.connection() as conn:
+            async with self._db.as_system() as conn:
                 rows = await jobs.claim(
                     conn,
                     limit,

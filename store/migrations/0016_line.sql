@@ -221,6 +221,8 @@ BEGIN
     END IF;
     IF v_capped OR v_room IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(7263118205);
+        -- A worker that freezes before its COMMIT must not hold up everybody's claims: it loses this one.
+        PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
         v_room := scopekit.engine_room(p_engine);
         v_limit := CASE v_room WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
         v_rest := CASE v_room WHEN 0 THEN v_rest || 'estimate'::text ELSE v_rest END;
