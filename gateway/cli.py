@@ -113,9 +113,10 @@ def environment() -> Settings:
 @contextmanager
 def lost_database(what: str, *more: type[Exception]) -> Iterator[None]:
     """End with one line, and no trace, when the database is not there or does not do what was asked."""
+    lost: tuple[type[Exception], ...] = (OSError, PostgresError, InterfaceError, *more)  # OSError: no server, too late
     try:
         yield
-    except (OSError, PostgresError, InterfaceError, *more) as error:  # OSError: no server, or too late
+    except lost as error:
         _fail(f"{what}: {error or type(error).__name__}", 1)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import procrastinate
 from arq.connections import ArqRedis, RedisSettings, create_pool
@@ -32,7 +33,7 @@ async def procrastinate_rate(floor: Floor, count: int, concurrency: int = CONCUR
 async def arq_rate(floor: Floor, count: int, *, tuned: bool) -> float:
     """Return its no-op jobs a second: as it comes, or with a short poll, many at once and no results kept."""
 
-    async def nothing(_context: object) -> None:
+    async def nothing(*_args: Any, **_kwargs: Any) -> None:
         """Do nothing."""
 
     redis: ArqRedis = await create_pool(RedisSettings.from_dsn(floor.services.redis_url))
