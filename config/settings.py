@@ -128,6 +128,9 @@ class Settings(BaseSettings):
         None, ge=0, description="USD a tenant's model calls may cost in a month; `tenant_settings` may say otherwise."
     )
     worker_concurrency: int = Field(2, ge=1, le=100, description="Jobs one worker process runs at once.")
+    tenant_concurrency: int | None = Field(
+        None, ge=1, description="Jobs of one tenant that may run at once, where its settings say nothing else."
+    )
 
     sentry_dsn: SecretStr | None = Field(None, description="Sentry project; unset sends nothing.")
 

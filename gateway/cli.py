@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 from uuid import UUID
 
@@ -12,10 +14,12 @@ from asyncpg import InterfaceError, PostgresError
 from config.logging import configure_logging
 from config.settings import Settings, SettingsError, load_settings, local_env_file
 from config.telemetry import start_sentry
-from gateway import demo
+from gateway import cli_queue, demo
 from gateway.auth import Role, mint
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+app.add_typer(cli_queue.app, name="queue")
 
 # sysexits.h: the environment is not configured.
 _EX_CONFIG = 78
@@ -35,7 +39,7 @@ def serve() -> None:
     from gateway.app import create_app  # noqa: PLC0415 - the other commands start in a tenth of the time without it
     from gateway.server import serve as run  # noqa: PLC0415
 
-    settings = _settings()
+    settings = environment()
     configure_logging(level=settings.log_level, function=settings.function_name)
     start_sentry(settings)
     run(create_app(settings), settings)
@@ -47,10 +51,8 @@ def migrate() -> None:
     from store.migrate import MigrationError  # noqa: PLC0415
     from store.migrate import migrate as apply  # noqa: PLC0415
 
-    try:
-        applied = asyncio.run(apply(_settings().admin_url))
-    except (OSError, PostgresError, InterfaceError, MigrationError) as error:  # OSError: no server, or too late
-        _fail(f"Not migrated: {error or type(error).__name__}", 1)
+    with lost_database("Not migrated", MigrationError):
+        applied = asyncio.run(apply(environment().admin_url))
     for migration in applied:
         typer.echo(f"applied {migration.version:04}_{migration.name}")
 
@@ -61,7 +63,7 @@ def seed() -> None:
     from gateway.seed import seed as plant  # noqa: PLC0415
     from store.objects import ObjectStore  # noqa: PLC0415
 
-    settings = _settings()
+    settings = environment()
     if not settings.is_local:
         _fail("The demo tenant is for ENVIRONMENT=local only.")
 
@@ -87,7 +89,7 @@ def token(
     known: dict[str, Role] = {"member": "member", "admin": "admin", "owner": "owner"}
     if role not in known:
         _fail("--role is member, admin or owner.")
-    settings = _settings()
+    settings = environment()
     if not settings.jwt_secrets:
         _fail("JWT_SECRETS is not set: tokens come from your identity provider alone.")
     signed = mint(settings, user_id=user, tenant_id=tenant, role=known[role], seconds=round(hours * 3600))
@@ -99,12 +101,23 @@ def main() -> None:
     app(prog_name="scopekit")
 
 
-def _settings() -> Settings:
+def environment() -> Settings:
+    """Read the settings, or end with a sentence that says which are missing."""
     try:
         return load_settings(_env_file=local_env_file())
     except SettingsError as error:
         hint = "" if local_env_file() else "\nFor a local stack, start `make run` first."
         _fail(f"{error}{hint}", _EX_CONFIG)
+
+
+@contextmanager
+def lost_database(what: str, *more: type[Exception]) -> Iterator[None]:
+    """End with one line, and no trace, when the database is not there or does not do what was asked."""
+    lost: tuple[type[Exception], ...] = (OSError, PostgresError, InterfaceError, *more)  # OSError: no server, too late
+    try:
+        yield
+    except lost as error:
+        _fail(f"{what}: {error or type(error).__name__}", 1)
 
 
 def _fail(message: str, code: int = 2) -> NoReturn:

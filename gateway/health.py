@@ -13,6 +13,7 @@ from config.logging import get_logger
 from gateway.body import json_response
 from gateway.context import Context, context_of
 from store import health as store_health
+from store import queue_control
 
 _log = get_logger(__name__)
 
@@ -31,14 +32,14 @@ async def health(request: Request) -> Response:
     database, storage = await asyncio.gather(
         _within("database", _queue(context)), _within("storage", _ping_storage(context))
     )
-    depth, last = database if database is not None else (0, None)
+    depth, last, paused = database if database is not None else (0, None, [])
     queue_healthy = database is not None and depth < HEALTHY_DEPTH
     all_well = bool(storage) and queue_healthy
     report = {
         "status": "healthy" if all_well else "degraded" if database is not None else "unhealthy",
         "database": database is not None,
         "storage": bool(storage),
-        "queue": {"depth": depth, "healthy": queue_healthy},
+        "queue": {"depth": depth, "healthy": queue_healthy, "paused": paused},
         "last_job_success": last,
     }
     return json_response(report, 200 if all_well else 503, _NO_STORE)
@@ -74,10 +75,12 @@ async def _ping_storage(context: Context) -> bool:
     return True
 
 
-async def _queue(context: Context) -> tuple[int, datetime | None]:
+async def _queue(context: Context) -> tuple[int, datetime | None, list[dict[str, Any]]]:
     async with context.db.connection() as conn:
         row = await store_health.queue_health(conn)
-    return row["depth"], row["last_job_success"]
+        switches = await queue_control.switches(conn)
+    paused = [{key: switch[key] for key in ("name", "state", "until")} for switch in switches]
+    return row["depth"], row["last_job_success"], paused
 
 
 async def _within(name: str, check: Coroutine[Any, Any, Answer]) -> Answer | None:

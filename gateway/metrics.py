@@ -6,7 +6,7 @@ Nothing is counted here: the hub keeps plain numbers where things happen, and th
 import ipaddress
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,7 +21,7 @@ from config.logging import get_logger
 from gateway.auth import Unauthenticated
 from gateway.context import Context, context_of
 from gateway.internal_key import holds_internal_key
-from store import health
+from store import health, queue_control
 from store.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Metrics(Collector):
         self._hub: Hub | None = None
         self._usage: float | None = None
         self._depths: list[Record] = []
+        self._switches: list[dict[str, Any]] = []
         self._looked_at = float("-inf")
 
     async def answer(self, request: Request) -> Response:
@@ -90,6 +91,8 @@ class Metrics(Collector):
         if self._depths:
             yield _by_status("jobs", "Jobs by state.", self._depths, "depth")
             yield _by_status("jobs_oldest_seconds", "Age of the oldest job by state.", self._depths, "oldest_seconds")
+            yield _by_status("jobs_average_seconds", "Average age of jobs by state.", self._depths, "average_seconds")
+        yield _of_switches(self._switches)
 
     async def _look(self, context: Context) -> None:
         """Ask the database, at most once a second; while it is away, its numbers are missing and the rest is told."""
@@ -99,15 +102,24 @@ class Metrics(Collector):
             return
         self._looked_at = now
         try:
-            self._usage, self._depths = await _ask(context.db)
+            self._usage, self._depths, self._switches = await _ask(context.db)
         except (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            self._usage, self._depths = None, []
+            self._usage, self._depths, self._switches = None, [], []
             _log.warning("The database's numbers are missing", error=type(error).__name__)
 
 
-async def _ask(db: "Database") -> "tuple[float, list[Record]]":
+async def _ask(db: "Database") -> "tuple[float, list[Record], list[dict[str, Any]]]":
     async with db.connection() as conn:
-        return await health.notify_queue_usage(conn), await health.queue_depths(conn)
+        depths = await health.queue_depths(conn)
+        return await health.notify_queue_usage(conn), depths, await queue_control.switches(conn)
+
+
+def _of_switches(switches: list[dict[str, Any]]) -> GaugeMetricFamily:
+    text = "1 for each name that is paused or whose breaker is open."
+    family = GaugeMetricFamily("scopekit_queue_switch", text, labels=["name", "state"])
+    for switch in switches:
+        family.add_metric([switch["name"], switch["state"]], 1)
+    return family
 
 
 def _of_hub(hub: "Hub") -> Iterable[Family]:

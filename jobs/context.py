@@ -53,7 +53,7 @@ class JobContext(Protocol):
     def raise_if_cancelled(self) -> None:
         """Raise the queue's cancellation error when somebody asked for the job to stop."""
 
-    async def complete(self, result: Json, writes: Writes) -> None:
+    async def complete(self, result: Json, writes: Writes | None = None) -> None:
         """Run `writes`, then store result, final event and analytics, all in one fenced transaction.
 
         The stored result, which is also the payload of `job.completed`, is `result` with what `writes` returned

@@ -1,4 +1,7 @@
-"""Hears at once, by LISTEN, that somebody cancelled a running job; the lease renewal is what it falls back to."""
+"""Hears at once, by LISTEN, that a job was queued, or that somebody cancelled a running one.
+
+What it misses is found anyway: queued jobs by the bell and by looking, cancels by the lease renewal.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,15 +20,24 @@ from store import health
 log = get_logger(__name__)
 
 CHANNEL = "scopekit_control"
+QUEUED_CHANNEL = "scopekit_queue"
 PROBE_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 
 
 class Control:
-    """Calls `on_cancel(job_id)`; after every (re)connect `on_connect`, as something may have been missed."""
+    """Calls `on_queued()` and `on_cancel(job_id)`, and `on_connect` after every (re)connect."""
 
-    def __init__(self, url: str, on_cancel: Callable[[UUID], None], on_connect: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        on_queued: Callable[[], None],
+        on_cancel: Callable[[UUID], None],
+        on_connect: Callable[[], Awaitable[None]],
+    ) -> None:
         self._url = url
+        self._on_queued = on_queued
         self._on_cancel = on_cancel
         self._on_connect = on_connect
 
@@ -40,6 +52,7 @@ class Control:
                     )
                 try:
                     await connection.add_listener(CHANNEL, self._hear)
+                    await connection.add_listener(QUEUED_CHANNEL, lambda *_: self._on_queued())
                     failures = 0
                     await self._on_connect()
                     await _until_broken(connection)
@@ -48,7 +61,9 @@ class Control:
             except DATABASE_TROUBLE as error:
                 failures += 1
                 if failures == 1:
-                    log.warning("Cancels arrive late: the control connection broke", error=type(error).__name__)
+                    log.warning(
+                        "Jobs start and cancels arrive late: the control connection broke", error=type(error).__name__
+                    )
                 await asyncio.sleep(backoff(min(failures, 4)))
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, text: object) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,7 +27,31 @@ class Action(StrEnum):
 
     RETRY = "retry"  # a later attempt, while there are any left
     SNOOZE = "snooze"  # a later attempt that costs none
+    REST = "rest"  # the same, and the engine's breaker opens: no other job runs into the same wall
     DEAD_LETTER = "dead_letter"
+
+
+# By the error's `code`, whoever raised it. A retryable error that names its own time (Retry-After) snoozes instead; a
+# code that is not here goes by the error's `retryable`.
+POLICY: Mapping[str, Action] = MappingProxyType(
+    {
+        "engine_unavailable": Action.RETRY,  # timeout, connection, 5xx
+        "engine_malformed_answer": Action.RETRY,
+        "engine_rate_limited": Action.SNOOZE,
+        "engine_quota_exhausted": Action.REST,
+        "engine_refused": Action.DEAD_LETTER,
+        "engine_misconfigured": Action.DEAD_LETTER,
+        "bad_input": Action.DEAD_LETTER,
+        "medium_unusable": Action.DEAD_LETTER,
+        "nothing_to_estimate": Action.DEAD_LETTER,
+        "unknown_job_type": Action.DEAD_LETTER,
+        "cancelled": Action.DEAD_LETTER,
+        "out_of_time": Action.RETRY,
+        "no_result": Action.RETRY,
+        "lease_lost": Action.RETRY,
+    }
+)
+_USUAL_SECONDS = {Action.SNOOZE: RATE_LIMIT_SECONDS, Action.REST: QUOTA_SECONDS}
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,11 @@ class Verdict:
     delay_s: float | None
     error: str
     code: str
+
+    @property
+    def refunds(self) -> bool:
+        """Whether the attempt did not count."""
+        return self.action in (Action.SNOOZE, Action.REST)
 
 
 def backoff(attempt: int, random: Random = random.random) -> float:
@@ -51,7 +81,7 @@ def backoff(attempt: int, random: Random = random.random) -> float:
 
 
 def judge(error: BaseException, attempt: int, random: Random = random.random) -> Verdict:
-    """Decide by what the error says of itself: `spends_attempt`, `retryable`, `retry_after_s`, `code`.
+    """Decide by `POLICY` and by what the error says of itself: `code`, `retryable`, `retry_after_s`.
 
     An error that says nothing is ours and worth another attempt; its text stays in the log.
     """
@@ -60,12 +90,16 @@ def judge(error: BaseException, attempt: int, random: Random = random.random) ->
         return Verdict(Action.RETRY, backoff(attempt, random), _unexpected(error), "internal_error")
     # PostgreSQL stores no U+0000.
     text = str(error).replace("\0", "")[:ERROR_LENGTH] or "No reason was given."
-    retry_after: float | None = getattr(error, "retry_after_s", None)
-    if not getattr(error, "spends_attempt", True) or (retry_after is not None and _retryable(error)):
-        return Verdict(Action.SNOOZE, _snooze(error, retry_after, random), text, code)
-    if _retryable(error):
-        return Verdict(Action.RETRY, backoff(attempt, random), text, code)
-    return Verdict(Action.DEAD_LETTER, None, text, code)
+    action = POLICY.get(code) or (Action.RETRY if getattr(error, "retryable", True) else Action.DEAD_LETTER)
+    asked_s: float | None = getattr(error, "retry_after_s", None)
+    if action is Action.RETRY and asked_s is not None:
+        action = Action.SNOOZE
+    match action:
+        case Action.DEAD_LETTER:
+            return Verdict(action, None, text, code)
+        case Action.RETRY:
+            return Verdict(action, backoff(attempt, random), text, code)
+    return Verdict(action, _snooze(_USUAL_SECONDS[action] if asked_s is None else asked_s, random), text, code)
 
 
 async def retry_with_backoff(
@@ -85,14 +119,9 @@ async def retry_with_backoff(
     return await action()
 
 
-def _retryable(error: BaseException) -> bool:
-    return bool(getattr(error, "retryable", True))
-
-
-def _snooze(error: BaseException, retry_after: float | None, random: Random) -> float:
+def _snooze(seconds: float, random: Random) -> float:
     """Never before the provider's own time, and not all at that same moment."""
-    usual = RATE_LIMIT_SECONDS if _retryable(error) else QUOTA_SECONDS
-    return min(retry_after if retry_after is not None else usual, LONGEST_SNOOZE_SECONDS) * (1 + JITTER * random())
+    return min(seconds, LONGEST_SNOOZE_SECONDS) * (1 + JITTER * random())
 
 
 def _jittered(random: Random) -> float:

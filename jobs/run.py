@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from jobs.completer import Completer
 from jobs.context import Json, Writes
 from jobs.errors import JobCancelled, LeaseLost
 from jobs.event_writer import EventWriter
@@ -26,14 +27,17 @@ class StopReason(StrEnum):
 class JobRun:
     """A leased row of `ai_jobs`; implements `jobs.context.JobContext`."""
 
-    def __init__(self, db: Database, row: Record, held_until: float) -> None:
+    def __init__(self, db: Database, row: Record, held_until: float, completer: Completer | None = None) -> None:
         """`held_until` is on this process's monotonic clock; beyond it the lease may be somebody else's."""
         self.row = row
         self.lease = Lease(row["id"], row["lease_token"])
         self.held_until = held_until
         self.stop_reason: StopReason | None = None
-        self.stopped = asyncio.Event()
+        self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Whoever gave this attempt a slot has it back once the work has its result and only storing it is left.
+        self.worked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._db = db
+        self._completer = completer or Completer(db)
         self._state = State.RUNNING
         self._events = EventWriter(db, self.lease, lambda: self.stop(StopReason.LOST))
 
@@ -85,13 +89,27 @@ class JobRun:
         if self.stop_reason is StopReason.CANCELLED:
             raise JobCancelled("Somebody asked for this job to stop.")
 
-    async def complete(self, result: Json, writes: Writes) -> None:
+    async def complete(self, result: Json, writes: Writes | None = None) -> None:
         """Run `writes` and store result, final event and analytics in one transaction.
 
-        Raises `LeaseLost`, and `JobCancelled` when somebody asked before the commit; then nothing was written.
+        Without `writes` the transaction is shared with others that finish now. Raises `LeaseLost`, and `JobCancelled`
+        when somebody asked before the commit; then nothing was written.
         """
         done = after(self._state, Move.COMPLETE)
         await self._events.flush()
+        _settle(self.worked)
+        await (self._complete_beside_others(result) if writes is None else self._complete_alone(result, writes))
+        self._state = done
+
+    async def _complete_beside_others(self, result: Json) -> None:
+        stored = dict(result)
+        analytics: Json | None = stored.pop("analytics", None)
+        answer = await self._completer.complete(self.lease, stored, analytics)
+        if answer == "cancelled":
+            raise JobCancelled("Somebody asked for this job to stop.")
+        self._require(held=answer == "completed")
+
+    async def _complete_alone(self, result: Json, writes: Writes) -> None:
         async with self._db.as_system() as conn:
             answer = await jobs.begin_completion(conn, self.lease)
             if answer == "cancelled":
@@ -100,18 +118,23 @@ class JobRun:
             stored = {**result, **(await writes(conn) or {})}
             analytics: Json | None = stored.pop("analytics", None)
             self._require(held=await jobs.complete(conn, self.lease, stored, analytics))
-        self._state = done
 
     def stop(self, reason: StopReason) -> None:
         """Ask whoever runs this attempt to end it."""
         self.stop_reason = self.stop_reason or reason
-        self.stopped.set()
+        _settle(self.stopped)
 
     async def close(self) -> None:
         """Write the last events; nothing may be asked of the run after this."""
+        _settle(self.worked)
         await self._events.close()
 
     def _require(self, *, held: bool) -> None:
         if not held:
             self.stop(StopReason.LOST)
             raise LeaseLost("Another worker has this job now.")
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

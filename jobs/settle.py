@@ -1,25 +1,32 @@
 """Records how an attempt ended: completed, to be tried again, handed back, cancelled or dead."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 from config.logging import get_logger
 from jobs.errors import DATABASE_TROUBLE, JobCancelled, LeaseLost, NoResult, OutOfTime
-from jobs.retry import Action, Verdict, judge, retry_with_backoff
+from jobs.retry import QUOTA_SECONDS, Action, Verdict, judge, retry_with_backoff
 from jobs.run import JobRun, StopReason
-from store import jobs
+from store import jobs, queue_control
 from store.jobs import Settled
 from store.pool import Connection, Database
 
 log = get_logger(__name__)
 
+# The job type whose work asks an engine.
+ESTIMATE = "estimate"
 
-async def settle(db: Database, run: JobRun, error: BaseException | None) -> None:
-    """Record the end of an attempt, fenced. `error` is what its work raised, None when it returned or was stopped.
 
-    Raises what the database raised when it stayed away; then the lease expires and the sweeper does the rest.
+async def settle(db: Database, run: JobRun, error: BaseException | None, engine: str | None = None) -> None:
+    """Record the end of an attempt, fenced; `engine` is whose breaker opens when it cannot work.
+
+    `error` is what the work raised, None when it returned or was stopped. Raises what the database raised when it
+    stayed away; then the lease expires and the sweeper does the rest.
     """
     if run.finished:
         log.info("Job completed", attempt=run.attempt)
+        if engine is not None and run.row["job_type"] == ESTIMATE:
+            await _tell_engine_works(db, engine)
         return
     if run.stop_reason is StopReason.LOST or isinstance(error, LeaseLost):
         log.warning("Lease lost; this attempt wrote nothing more", attempt=run.attempt)
@@ -27,7 +34,7 @@ async def settle(db: Database, run: JobRun, error: BaseException | None) -> None
 
     async def record() -> Settled | None:
         async with db.as_system() as conn:
-            return await _record(conn, run, error)
+            return await _record(conn, run, error, engine)
 
     # Five tries take about 15 s, and the lease lasts a minute.
     state = await retry_with_backoff(record, on=DATABASE_TROUBLE)
@@ -35,7 +42,15 @@ async def settle(db: Database, run: JobRun, error: BaseException | None) -> None
         log.warning("The job had moved on before this attempt ended", attempt=run.attempt)
 
 
-async def _record(conn: Connection, run: JobRun, error: BaseException | None) -> Settled | None:
+async def _tell_engine_works(db: Database, engine: str) -> None:
+    """Close its breaker, if it was half open; should that fail, the next estimate tries."""
+    with suppress(*DATABASE_TROUBLE):
+        async with db.connection() as conn:
+            if await queue_control.close_breaker(conn, engine):
+                log.info("The engine works again", engine=engine)
+
+
+async def _record(conn: Connection, run: JobRun, error: BaseException | None, engine: str | None) -> Settled | None:
     if run.stop_reason is StopReason.CANCELLED or isinstance(error, JobCancelled):
         log.info("Job cancelled", attempt=run.attempt)
         return await jobs.finish_cancelled(conn, run.lease)
@@ -45,8 +60,12 @@ async def _record(conn: Connection, run: JobRun, error: BaseException | None) ->
     verdict = judge(_cause(run, error), run.attempt)
     _tell(run, verdict, error)
     delay = None if verdict.delay_s is None else timedelta(seconds=verdict.delay_s)
-    failure = jobs.Failure(verdict.error, verdict.code, delay, refund=verdict.action is Action.SNOOZE)
-    return await jobs.fail(conn, run.lease, failure)
+    failure = jobs.Failure(verdict.error, verdict.code, delay, refund=verdict.refunds)
+    state = await jobs.fail(conn, run.lease, failure)
+    if verdict.action is Action.REST and state is not None and engine is not None:
+        until = await queue_control.open_breaker(conn, engine, verdict.error, timedelta(seconds=QUOTA_SECONDS))
+        log.error("The engine rests: no estimate is started until one may try again", engine=engine, until=until)
+    return state
 
 
 def _cause(run: JobRun, error: BaseException | None) -> BaseException:

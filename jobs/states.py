@@ -1,17 +1,9 @@
 """The life of a job as a table: no I/O, values in and values out.
 
-    enqueue ---> QUEUED --- claim ---> RUNNING --- complete ---> COMPLETED
-                 |  ^  ^               |  |  |
-                 |  |  |               |  |  +---- bury -------> FAILED (a dead letter) --- redrive ---> QUEUED
-                 |  |  +---------------+  |
-                 |  |   retry, snooze,    +------- cancel -----> CANCELLED
-                 |  |   release, lose
-                 |  +--- redrive
-                 +------ cancel ---> CANCELLED, bury ---> FAILED
+ARCHITECTURE.md draws it; the functions of `store/migrations` make the same moves; tests hold the three together.
 
 Invariants: COMPLETED and CANCELLED never change; a job leaves RUNNING only by its lease holder, except that the
-sweeper takes an expired lease (lose, bury, cancel); what is not in the table raises and changes nothing. The
-functions of `store/migrations/0005_queue.sql` make the same moves; a test holds the two together.
+sweeper takes an expired lease (lose, bury, cancel); what is not in the table raises and changes nothing.
 """
 
 from collections.abc import Mapping

@@ -32,15 +32,21 @@ class Sweeper:
             await asyncio.sleep(self._timing.sweep_s * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
 
     async def sweep(self) -> None:
-        """Sweep once; a database that is away is left to the next time."""
+        """Sweep until nothing expired is left; a database that is away is left to the next time."""
+        while await self._sweep_batch() >= BATCH:
+            pass
+
+    async def _sweep_batch(self) -> int:
         try:
             async with self._db.as_system() as conn:
                 found = await jobs.sweep(conn, BATCH)
         except DATABASE_TROUBLE as error:
             log.warning("The sweep was put off", error=type(error).__name__)
-            return
-        if found["requeued"] or found["dead"] or found["cancelled"]:
+            return 0
+        freed: int = found["requeued"] + found["dead"] + found["cancelled"]
+        if freed:
             log.warning("Freed expired leases", **dict(found))
         if found["due"]:
             self._crew.wake()
             await self._bell.ring()
+        return freed

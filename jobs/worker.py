@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeAlias
 
 from config.logging import configure_logging, get_logger
 from config.settings import Settings, SettingsError, load_settings
@@ -20,6 +21,7 @@ from jobs.lease import LeaseKeeper
 from jobs.sweeper import Sweeper
 from jobs.tasks import open_tasks
 from jobs.timing import Timing
+from jobs.upkeep import Upkeep
 from store.pool import Database
 
 log = get_logger(__name__)
@@ -44,11 +46,22 @@ class Worker:
         self._timing = timing or Timing()
         redis_url = str(settings.redis_url)
         control_url = str(settings.database_listen_url or settings.worker_url)
-        self._crew = Crew(db, tasks, name=_name(), size=settings.worker_concurrency, timing=self._timing)
+        self._crew = Crew(
+            db,
+            tasks,
+            name=_name(),
+            size=settings.worker_concurrency,
+            timing=self._timing,
+            tenant_cap=settings.tenant_concurrency,
+            engine=settings.estimate_engine,
+        )
         self._bell = Bell(open_redis(redis_url))
         self._keeper = LeaseKeeper(db, self._crew, self._timing)
         self._sweeper = Sweeper(db, self._crew, self._bell, self._timing)
-        self._control = Control(control_url, self._crew.cancel, self._keeper.renew)
+        self._upkeep = Upkeep(db)
+        self._control = Control(
+            control_url, on_queued=self._crew.wake, on_cancel=self._crew.cancel, on_connect=self._keeper.renew
+        )
         self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -59,6 +72,7 @@ class Worker:
         loops = [
             asyncio.create_task(self._keeper.keep_forever(), name="leases"),
             asyncio.create_task(self._sweeper.sweep_forever(), name="sweep"),
+            asyncio.create_task(self._upkeep.keep_forever(), name="upkeep"),
             asyncio.create_task(self._control.listen_forever(), name="cancels"),
             asyncio.create_task(self._doorman.listen_forever(), name="doorbell"),
         ]
@@ -80,7 +94,10 @@ class Worker:
                 task.result()
 
 
-async def work(settings: Settings) -> None:
+OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]
+
+
+async def work(settings: Settings, tasks_of: OpenTasks) -> None:
     """Open what a worker needs and run it until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -93,14 +110,14 @@ async def work(settings: Settings) -> None:
         pooled=settings.database_pooled,
     )
     try:
-        async with open_tasks(settings, db) as tasks:
+        async with tasks_of(settings, db) as tasks:
             await Worker(db, tasks, settings).run(stop)
     finally:
         await db.close()
 
 
-def main() -> None:
-    """Run a worker; exits 1 with a sentence when the environment is incomplete."""
+def main(tasks_of: OpenTasks = open_tasks) -> None:
+    """Run a worker that does these tasks; exits 1 with a sentence when the environment is incomplete."""
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -108,7 +125,7 @@ def main() -> None:
     configure_logging(level=settings.log_level, function=settings.function_name)
     logging.getLogger("arq").setLevel(logging.WARNING)  # else two lines for every wake
     start_sentry(settings)
-    asyncio.run(work(settings))
+    asyncio.run(work(settings, tasks_of))
 
 
 async def _end(*tasks: "asyncio.Task[Any]") -> None:

@@ -25,5 +25,15 @@ async def notify_queue_usage(conn: Connection) -> float:
 
 
 async def queue_depths(conn: Connection) -> list[Record]:
-    """Return (status, depth, oldest_seconds) of jobs that wait, run or are dead, over all tenants."""
+    """Return (status, depth, oldest_seconds, average_seconds) of jobs that wait, run or are dead, over all tenants."""
     return await conn.fetch(SQL.queue_depths)
+
+
+async def queue_minutes(conn: Connection) -> list[Record]:
+    """Return (minute, completed, p50_seconds, p95_seconds) of the last hour's minutes in which a job completed."""
+    return await conn.fetch(SQL.queue_minutes)
+
+
+async def tenant_usage(conn: Connection) -> list[Record]:
+    """Return (tenant_id, name, visits_today, estimates_today, total_mb) of every tenant."""
+    return await conn.fetch(SQL.tenant_usage)

@@ -23,6 +23,7 @@ SQL = Queries("jobs")
 _LOOKS = 3
 
 Settled = Literal["queued", "failed", "cancelled"]
+Completion = Literal["completed", "cancelled", "lost"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class Failure:
     code: str
     delay: timedelta | None
     refund: bool = False  # the attempt did not count
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a job has come to; `analytics` is {event, properties}."""
+
+    lease: Lease
+    result: Mapping[str, Any]
+    analytics: Mapping[str, Any] | None
 
 
 # What a tenant asks, in the caller's transaction under RLS -----------------------------------------------------------
@@ -124,9 +134,23 @@ async def has_material(conn: Connection, visit_id: UUID) -> bool:
 # What a worker does, as service_role ---------------------------------------------------------------------------------
 
 
-async def claim(conn: Connection, limit: int, worker: str, lease: timedelta) -> list[Record]:
-    """Start up to `limit` due jobs and return their rows, the most urgent first."""
-    return await conn.fetch(SQL.claim, limit, worker, lease)
+async def claim(  # noqa: PLR0913 - the function's own parameters
+    conn: Connection,
+    limit: int,
+    worker: str,
+    lease: timedelta,
+    *,
+    tenant_cap: int | None = None,
+    everywhere: bool = True,
+    engine: str | None = None,
+) -> list[Record]:
+    """Start up to `limit` due jobs and return their rows, the most urgent first.
+
+    Of a tenant no more run at once than its own cap allows, else `tenant_cap`. Not `everywhere`: only from the turn
+    now served on, which is quick whatever lies before it, and may for a moment miss a job that was long in coming.
+    While the breaker of `engine` is open no estimate is started.
+    """
+    return await conn.fetch(SQL.claim, limit, worker, lease, tenant_cap, everywhere, engine)
 
 
 async def renew(conn: Connection, leases: Sequence[Lease], length: timedelta) -> dict[UUID, bool]:
@@ -165,6 +189,15 @@ async def complete(
     """Store the result, the final event and `analytics` {event, properties}. False: lost."""
     told = None if analytics is None else dict(analytics)
     return bool(await conn.fetchval(SQL.complete, lease.job_id, lease.token, dict(result), told))
+
+
+async def complete_many(conn: Connection, done: Sequence[Done]) -> dict[UUID, Completion]:
+    """Complete jobs in one statement, each by its own lease; tells for each what became of it."""
+    asked = [
+        {"id": one.lease.job_id, "token": one.lease.token, "result": one.result, "analytics": one.analytics}
+        for one in done
+    ]
+    return {row["job_id"]: row["answer"] for row in await conn.fetch(SQL.complete_many, asked)}
 
 
 async def fail(conn: Connection, lease: Lease, failure: Failure) -> Settled | None:

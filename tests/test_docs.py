@@ -52,6 +52,7 @@ def test_every_dependency_is_locked() -> None:
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["local"],
         *project["dependency-groups"]["dev"],
+        *project["dependency-groups"]["bench"],
     ]
     lock = (ROOT / "requirements.lock").read_text()
     for requirement in wanted:

@@ -12,4 +12,12 @@ SELECT pg_notification_queue_usage();
 
 -- name: queue_depths
 -- How many jobs wait, run or are dead, and since when the oldest does.
-SELECT status, depth, oldest_seconds FROM scopekit.queue_depths();
+SELECT status, depth, oldest_seconds, average_seconds FROM scopekit.queue_depths();
+
+-- name: queue_minutes
+-- The last hour, minute by minute.
+SELECT minute, completed, p50_seconds, p95_seconds FROM scopekit.queue_minutes();
+
+-- name: tenant_usage
+-- What each tenant has used.
+SELECT tenant_id, name, visits_today, estimates_today, total_mb FROM scopekit.tenant_usage();

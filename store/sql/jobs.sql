@@ -35,8 +35,8 @@ SELECT notes <> '' OR EXISTS (SELECT FROM public.site_visit_media WHERE visit_id
 FROM public.site_visits WHERE id = $1;
 
 -- name: claim
--- Start due jobs: limit, worker, lease.
-SELECT * FROM public.claim_ai_jobs($1, $2, $3);
+-- Start due jobs: limit, worker, lease, cap of a tenant, whether to look everywhere, engine.
+SELECT * FROM public.claim_ai_jobs($1, $2, $3, $4, $5, $6);
 
 -- name: renew
 -- Extend leases and tell which are still held, and which are to stop.
@@ -61,6 +61,10 @@ SELECT scopekit.begin_completion($1, $2);
 -- name: complete
 -- Result, final event and analytics; false when the lease is lost.
 SELECT scopekit.complete_job($1, $2, $3, $4);
+
+-- name: complete_many
+-- Result, final event and analytics of many jobs; what became of each.
+SELECT job_id, answer FROM scopekit.complete_jobs($1);
 
 -- name: fail
 -- Retry after a delay, or dead-letter without one; the state now, null when the lease is lost.

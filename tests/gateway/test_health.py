@@ -38,7 +38,7 @@ async def test_all_is_well(client: httpx.AsyncClient, admin: "asyncpg.Connection
     report = answer.json()
     assert set(report) == {"status", "database", "storage", "queue", "last_job_success"}
     assert (report["status"], report["database"], report["storage"]) == ("healthy", True, True)
-    assert set(report["queue"]) == {"depth", "healthy"}
+    assert set(report["queue"]) == {"depth", "healthy", "paused"}
 
 
 async def test_a_hundred_queued_jobs_degrade_it_but_stay_ready(

@@ -123,7 +123,7 @@ async def test_a_user_may_call_three_functions_of_our_schema_and_no_workers_one(
     assert {(row["role"], row["name"]) for row in rows} == {
         ("authenticated", "cancel_job"),
         ("authenticated", "queue_position"),
-        ("authenticated", "move_visit"),
+        ("authenticated", "move_visits"),
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.errors import JobCancelled, OutOfTime, UnknownJobType
+from jobs.errors import JobCancelled, JobError, OutOfTime, UnknownJobType
 from jobs.estimate.errors import (
     BadInput,
     EstimateError,
@@ -19,7 +19,7 @@ from jobs.estimate.errors import (
     Refused,
     Transient,
 )
-from jobs.retry import Action, backoff, judge, retry_with_backoff
+from jobs.retry import POLICY, Action, backoff, judge, retry_with_backoff
 from tests.jobs.conftest import Admin
 
 MIDDLE = 0.5  # the random number that gives no jitter
@@ -62,7 +62,7 @@ async def test_the_database_waits_as_long_as_we_do(admin: Admin) -> None:
         (RateLimited("slow down", retry_after_s=7), Action.SNOOZE),
         (RateLimited("slow down"), Action.SNOOZE),
         (Transient("busy", retry_after_s=7), Action.SNOOZE),
-        (QuotaExhausted("no credit"), Action.SNOOZE),
+        (QuotaExhausted("no credit"), Action.REST),
         (Refused("no"), Action.DEAD_LETTER),
         (Misconfigured("wrong key"), Action.DEAD_LETTER),
         (BadInput("bad"), Action.DEAD_LETTER),
@@ -76,6 +76,17 @@ def test_an_error_says_what_becomes_of_its_job(error: Exception, action: Action)
     verdict = judge(error, 1, lambda: MIDDLE)
     assert verdict.action is action
     assert (verdict.delay_s is None) == (action is Action.DEAD_LETTER)
+
+
+def _leaves(kind: type[Exception]) -> list[type[Exception]]:
+    return [kind, *(leaf for child in kind.__subclasses__() for leaf in _leaves(child))]
+
+
+def test_every_error_of_the_work_has_a_policy() -> None:
+    """Both trees against the table: only their bases, which nobody raises by themselves, go by `retryable`."""
+    codes = {error.code for base in (JobError, EstimateError) for error in _leaves(base)}  # type: ignore[attr-defined]
+    assert codes - set(POLICY) == {"job_error", "estimate_failed", "engine_failed"}
+    assert set(POLICY) <= codes
 
 
 @given(st.floats(0.1, 3000), st.floats(0, 1, exclude_max=True))

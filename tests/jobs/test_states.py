@@ -2,6 +2,7 @@
 
 import re
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,26 @@ async def test_the_database_knows_the_same_states(admin: Admin) -> None:
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'ai_jobs_status_check'"
     )
     assert set(re.findall(r"'(\w+)'", check)) == set(State)
+
+
+def test_the_drawing_shows_the_moves_of_the_table_and_no_other() -> None:
+    """ARCHITECTURE.md's one drawing of a job's life is the table in `jobs.states`."""
+    text = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text()
+    drawn = {
+        (State(state), Move(move)): State(leads_to)
+        for state, moves, leads_to in re.findall(r"^(\w+) +-- ([a-z, ]+?) -+> (\w+)$", text, re.MULTILINE)
+        for move in moves.split(", ")
+    }
+    assert drawn == TABLE
+
+
+async def test_every_move_that_writes_a_state_is_written_by_the_database(admin: Admin) -> None:
+    """What the functions of the database set `status` to, taken together, is every state."""
+    sources = await admin.fetch(
+        "SELECT prosrc FROM pg_proc WHERE pronamespace IN ('scopekit'::regnamespace, 'public'::regnamespace) "
+        "AND prosrc LIKE '%ai_jobs%'"
+    )
+    written = {
+        state for row in sources for state in re.findall(r"(?:SET status =|p_job.status :=) '(\w+)'", row["prosrc"])
+    }
+    assert written == set(State)

@@ -13,7 +13,7 @@ from tests.store.rows import Admin, fill_every_table
 from tests.tenants import Tenant
 
 # Tables that hold no tenant's data; nobody but service_role may touch them at all.
-_OPERATORS = {"queue_control", "service_keys", "schema_migrations"}
+_OPERATORS = {"queue_chores", "queue_control", "service_keys", "schema_migrations"}
 ROLES = ("authenticated", "anon", "gateway login")
 Denied = asyncpg.InsufficientPrivilegeError
 
@@ -181,6 +181,6 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
         "'EXECUTE') AND has_schema_privilege('authenticated', p.pronamespace, 'USAGE')))"
     )
     pure = {"current_tenant_id", "search_text", "uuidv7", "share_state", "is_tenant_admin"}
-    as_the_caller = {"move_visit"}  # runs with the caller's own rights, under RLS
+    as_the_caller = {"move_visits"}  # runs with the caller's own rights, under RLS
     checking_the_tenant = {"cancel_job", "queue_position", "rotate_share"}
     assert {row["proname"] for row in rows} <= pure | as_the_caller | checking_the_tenant

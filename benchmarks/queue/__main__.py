@@ -1,0 +1,91 @@
+"""Measure the queue: `python -m benchmarks.queue [speed|claims|latency|bulk|old ...]`, each under four minutes."""
+
+import argparse
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+
+from benchmarks.queue import speed
+from benchmarks.queue.claims import measure_claims
+from benchmarks.queue.floor import Floor
+from benchmarks.queue.latency import measure_latency
+from benchmarks.queue.peers import arq_rate, procrastinate_rate
+
+
+async def say_speed(floor: Floor, scale: float) -> None:
+    """Print no-op jobs a second beside the others', and how busy fifty slots are kept by jobs of 100 ms."""
+    count = round(speed.NOTHINGS * scale)
+    print(f"  no-op, {speed.PROCESSES} processes      {await speed.measure_nothing(floor, count):8.0f} /s")
+    print(f"  procrastinate            {await procrastinate_rate(floor, count // 10):8.0f} /s")
+    print(f"  arq as it comes          {await arq_rate(floor, count // 10, tuned=False):8.0f} /s")
+    print(f"  arq tuned                {await arq_rate(floor, count // 3, tuned=True):8.0f} /s")
+    for processes in (1, 2):
+        share = await speed.measure_steady(floor, round(speed.STEADIES * scale), processes=processes)
+        print(f"  100 ms at 50, {processes} process(es) {share:8.1%} of the ideal")
+
+
+async def say_claims(floor: Floor, scale: float) -> None:
+    """Print how long claims take in a full table."""
+    finished, queued = round(1_000_000 * scale), round(100_000 * scale)
+    for name, (median, worst) in (await measure_claims(floor, finished=finished, queued=queued, claims=1000)).items():
+        print(f"  {name:<12} of {queued} queued, {finished} finished: p50 {median:.2f} ms, p99 {worst:.2f} ms")
+
+
+async def say_latency(floor: Floor, scale: float) -> None:
+    """Print the time from asking to beginning."""
+    median, worst = await measure_latency(floor, count=round(1000 * scale))
+    print(f"  enqueue to start: p50 {median:.1f} ms, p99 {worst:.1f} ms")
+
+
+async def say_bulk(floor: Floor, scale: float) -> None:
+    """Print how fast one statement queues jobs of many visits, each with its event."""
+    await floor.forget()
+    count = round(30_000 * scale)
+    print(f"  bulk enqueue             {count / await floor.enqueue('nothing', count):8.0f} /s")
+
+
+async def say_old(floor: Floor, scale: float) -> None:
+    """Print the share of the speed that is left while a transaction from before all this stays open elsewhere."""
+    count = round(speed.NOTHINGS * scale)
+    free = await speed.measure_nothing(floor, count)
+    other = await asyncpg.connect(floor.services.admin_url)
+    try:
+        transaction = other.transaction(isolation="repeatable_read")
+        await transaction.start()
+        await other.fetchval("SELECT count(*) FROM tenants")
+        held = await speed.measure_nothing(floor, count, forget=False)
+    finally:
+        other.terminate()
+    print(f"  beside an old transaction {held:8.0f} /s, {held / free:.0%} of {free:.0f} /s")
+
+
+MEASURES: dict[str, Callable[[Floor, float], Awaitable[None]]] = {
+    "speed": say_speed,
+    "claims": say_claims,
+    "latency": say_latency,
+    "bulk": say_bulk,
+    "old": say_old,
+}
+
+
+async def measure(names: list[str], scale: float) -> None:
+    """Take the measures, in order, on one floor."""
+    async with Floor.standing(visits=round(100_800 * scale)) as floor:
+        for name in names:
+            print(f"{name}; load {os.getloadavg()[0]:.1f}", flush=True)
+            await MEASURES[name](floor, scale)
+
+
+def main() -> None:
+    """Run as asked on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("names", nargs="*", help=", ".join(MEASURES))
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of jobs; only 1 counts")
+    options = parser.parse_args()
+    asyncio.run(measure(options.names or list(MEASURES), options.scale))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""A worker process, set up as the real one is, for work of a known length: `python -m benchmarks.queue.work`."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from jobs.context import JobContext
+from jobs.crew import Task
+from jobs.worker import main
+
+STEADY_SECONDS = 0.1
+
+
+async def nothing(context: JobContext) -> None:
+    """Complete at once."""
+    await context.complete({})
+
+
+async def steady(context: JobContext) -> None:
+    """Complete after a tenth of a second."""
+    await asyncio.sleep(STEADY_SECONDS)
+    await context.complete({})
+
+
+async def clock(context: JobContext) -> None:
+    """Complete with the time at which the work began."""
+    await context.complete({"began": time.time()})
+
+
+@asynccontextmanager
+async def tasks(*_: Any) -> AsyncIterator[Mapping[str, Task]]:
+    """Lend the tasks by job type."""
+    yield {"nothing": nothing, "steady": steady, "clock": clock}
+
+
+ARGUMENTS = [f"benchmarks.{Path(__file__).parent.name}.{Path(__file__).stem}"]
+
+if __name__ == "__main__":
+    main(tasks)

@@ -1,0 +1,71 @@
+"""Completes jobs that write no rows of their own: what finishes while one commit is under way shares the next one."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from store import jobs
+from store.jobs import Completion, Done, Lease
+from store.pool import Database
+
+# One statement's worth: 128 jobs are some 10 ms of the database's time, and wait for each other's locks no longer.
+BATCH_MOST = 128
+
+
+@dataclass(frozen=True)
+class _Asked:
+    done: Done
+    answer: asyncio.Future[Completion] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Completer:
+    """All completions of one process, each fenced by its own lease; a batch commits as a whole."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: list[_Asked] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def complete(
+        self, lease: Lease, result: Mapping[str, Any], analytics: Mapping[str, Any] | None
+    ) -> Completion:
+        """Store result, final event and analytics; returns when they are committed. Raises what the database raised."""
+        asked = _Asked(Done(lease, result, analytics))
+        self._waiting.append(asked)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        return await asked.answer
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:BATCH_MOST], self._waiting[BATCH_MOST:]
+                await self._commit(batch)
+        finally:
+            self._writing = None
+
+    async def _commit(self, batch: Sequence[_Asked]) -> None:
+        try:
+            async with self._db.connection() as conn:
+                answers = await jobs.complete_many(conn, [asked.done for asked in batch])
+        except asyncpg.DataError as error:  # one result cannot be stored; its neighbours can
+            if len(batch) == 1:
+                _refuse(batch, error)
+                return
+            for asked in batch:
+                await self._commit([asked])
+        except Exception as error:  # noqa: BLE001 - it belongs to those who wait for the answer
+            _refuse(batch, error)
+        else:
+            for asked in batch:
+                if not asked.answer.done():  # its work was cancelled meanwhile
+                    asked.answer.set_result(answers[asked.done.lease.job_id])
+
+
+def _refuse(batch: Sequence[_Asked], error: Exception) -> None:
+    for asked in batch:
+        if not asked.answer.done():
+            asked.answer.set_exception(error)

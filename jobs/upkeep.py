@@ -1,0 +1,70 @@
+"""Chores by the clock, in every worker and without Redis: a row in the database gives each tick to one of them."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from config.logging import get_logger
+from jobs.errors import DATABASE_TROUBLE
+from store import upkeep
+from store.pool import Connection, Database
+
+log = get_logger(__name__)
+
+# How often a worker looks whether a tick is due; a chore is at most this late.
+LOOK_SECONDS = 30.0
+KEEP_FINISHED = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something to be done once every so often, safe to repeat: a tick whose transaction failed comes again."""
+
+    name: str
+    every: timedelta
+    do: Callable[[Connection], Awaitable[None]]
+
+
+async def prune(conn: Connection) -> None:
+    """Forget what finished a month ago."""
+    gone = await upkeep.prune(conn, KEEP_FINISHED)
+    if gone:
+        log.info("Forgot old jobs", rows=gone)
+
+
+async def check_slo(conn: Connection) -> None:
+    """Raise the runbook's alerts; what is logged as an error is reported to Sentry too."""
+    found = await upkeep.slo(conn)
+    if found["slow"]:
+        log.error("Alert: one job in twenty of the last hour took longer than a minute")
+    if found["failing_uploads"]:
+        log.error("Alert: uploads fail again and again", uploads=found["failing_uploads"])
+
+
+CHORES = (Chore("prune", timedelta(minutes=5), prune), Chore("slo", timedelta(minutes=5), check_slo))
+
+
+class Upkeep:
+    """Does the chores that are due, as one of any number of workers."""
+
+    def __init__(self, db: Database, chores: tuple[Chore, ...] = CHORES) -> None:
+        self._db = db
+        self._chores = chores
+
+    async def keep_forever(self) -> None:
+        """Look every half minute, give or take a tenth so that workers drift apart."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+            await self.look()
+
+    async def look(self) -> None:
+        """Do what is due and not done; a chore that fails is left to the next look."""
+        for chore in self._chores:
+            try:
+                async with self._db.as_system() as conn:
+                    if await upkeep.take_chore(conn, chore.name, chore.every):
+                        await chore.do(conn)
+            except DATABASE_TROUBLE as error:
+                log.warning("A chore was put off", chore=chore.name, error=type(error).__name__)

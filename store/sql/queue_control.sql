@@ -1,0 +1,19 @@
+-- name: pause
+-- Switch a name off, for good or until a time.
+SELECT scopekit.pause_queue($1, $2, $3);
+
+-- name: resume
+-- Switch it on; whether it was off.
+SELECT scopekit.resume_queue($1);
+
+-- name: switches
+-- What is off, and until when.
+SELECT name, state, reason, until FROM scopekit.queue_switches();
+
+-- name: open_breaker
+-- Let an engine rest; until when.
+SELECT scopekit.open_breaker($1, $2, $3);
+
+-- name: close_breaker
+-- Its probe has succeeded.
+SELECT scopekit.close_breaker($1);

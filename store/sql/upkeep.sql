@@ -1,0 +1,11 @@
+-- name: take_chore
+-- Whether this tick's chore is ours.
+SELECT scopekit.take_chore($1, $2);
+
+-- name: prune
+-- Forget finished jobs that are older than this.
+SELECT scopekit.prune($1);
+
+-- name: slo
+-- The runbook's two alerts.
+SELECT public.check_processing_slo() AS slow, public.check_upload_retries() AS failing_uploads;

@@ -1,0 +1,64 @@
+"""arq's traps: each of its settings that loses jobs, ends the worker or trusts Redis by default is set otherwise."""
+
+from typing import Any
+
+import orjson
+import pytest
+from arq.worker import Function
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from config.settings import Settings
+from jobs.bell import close_redis, open_redis
+from jobs.doorman import KEEP_CRON_SECONDS, Doorman
+
+
+async def _fail() -> None:
+    raise RuntimeError("the sweep is broken")
+
+
+@pytest.fixture
+async def arq(settings: Settings) -> Any:
+    """Give the arq worker as the doorman makes it, not running."""
+    redis = open_redis(str(settings.redis_url))
+    yield Doorman(str(settings.redis_url), lambda: None, _fail)._worker(redis)
+    await close_redis(redis)
+
+
+async def test_its_connections_time_out_keep_alive_and_try_again(arq: Any) -> None:
+    """A dead Redis is noticed in seconds, and twenty capped tries come before an error."""
+    options = arq.pool.connection_pool.connection_kwargs
+    assert (options["socket_timeout"], options["socket_connect_timeout"]) == (2.0, 1.0)
+    assert options["socket_keepalive"] is True
+    assert options["retry"]._retries == 20
+    assert options["retry"]._backoff._cap == 1.0
+    assert RedisConnectionError in options["retry_on_error"]
+
+
+async def test_nothing_of_ours_is_unpickled(arq: Any) -> None:
+    """Both ways are JSON; whoever can write to Redis cannot run code here."""
+    assert arq.job_deserializer is orjson.loads
+    assert orjson.loads(arq.job_serializer({"f": "wake", "odd": object})) == {"f": "wake", "odd": str(object)}
+
+
+async def test_wakes_leave_no_result_and_a_tick_is_remembered_longer_than_it_lasts(arq: Any) -> None:
+    """A kept result would refuse the next wake; a forgotten tick would be done twice."""
+    assert arq.keep_result_s == 0
+    wake = arq.functions["wake"]
+    assert isinstance(wake, Function)
+    assert wake.keep_result_s == 0
+    (sweep,) = arq.cron_jobs
+    assert sweep.keep_result_s == KEEP_CRON_SECONDS
+    assert KEEP_CRON_SECONDS >= 120
+    assert sweep.unique
+
+
+async def test_it_polls_often_and_no_hook_can_throw(arq: Any) -> None:
+    """Half a second between polls would be every job's wait; an on_job_start that raises would lose the job."""
+    assert 0.02 <= arq.poll_delay_s <= 0.05
+    assert (arq.on_job_start, arq.on_job_end, arq.after_job_end, arq.on_startup) == (None, None, None, None)
+
+
+async def test_a_failing_job_never_raises_into_arq(arq: Any) -> None:
+    """An exception out of a cron's job would be stored, retried and pickled."""
+    (sweep,) = arq.cron_jobs
+    assert await sweep.coroutine({}) is None

@@ -1,0 +1,128 @@
+"""Chores: once per tick whichever worker comes first; the runbook's alerts; what is forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from jobs.upkeep import Chore, Upkeep
+from store import health, upkeep
+from store.pool import Connection
+from tests.jobs.conftest import Bench
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+async def no_ticks(bench: Bench) -> AsyncIterator[None]:
+    """Start with no chore done."""
+    await bench.admin.execute("DELETE FROM queue_chores; DELETE FROM visit_sync_events")
+    yield
+    await bench.admin.execute("DELETE FROM visit_sync_events")
+
+
+async def test_a_tick_is_done_once_by_any_number_of_workers(bench: Bench) -> None:
+    """Four look at the same moment and again; the chore is done once, without Redis."""
+    done = 0
+
+    async def count(_conn: Connection) -> None:
+        nonlocal done
+        done += 1
+
+    workers = [Upkeep(bench.service, (Chore("count", timedelta(days=1000), count),)) for _ in range(4)]
+    for _ in range(2):
+        await asyncio.gather(*(worker.look() for worker in workers))
+    assert done == 1
+
+
+async def test_a_chore_that_fails_is_done_at_the_next_look(bench: Bench) -> None:
+    """Its tick is taken back with its transaction."""
+    tries = 0
+
+    async def flaky(conn: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await conn.execute("SELECT 1 / 0")
+
+    worker = Upkeep(bench.service, (Chore("flaky", timedelta(days=1000), flaky),))
+    for _ in range(3):
+        await worker.look()
+    assert tries == 2
+
+
+async def test_old_finished_jobs_are_forgotten_and_no_others(bench: Bench) -> None:
+    """A month after its end a job goes; one that waits stays however old it is, and so do the events."""
+    old, fresh, waiting = [await bench.enqueue() for _ in range(3)]
+    await bench.cancel(old)
+    await bench.cancel(fresh)
+    await bench.admin.execute("UPDATE ai_jobs SET created_at = now() - interval '90 days'")
+    await bench.admin.execute("UPDATE ai_jobs SET finished_at = now() - interval '40 days' WHERE id = $1", old)
+    async with bench.service.as_system() as conn:
+        assert await upkeep.prune(conn, timedelta(days=30)) == 1
+    assert await bench.row(old) is None
+    assert await bench.row(fresh) is not None
+    assert await bench.row(waiting) is not None
+    assert await bench.events(old) == ["job.queued", "job.cancelled"]
+
+
+async def _completed(bench: Bench, *seconds: float) -> None:
+    for took in seconds:
+        job_id = await bench.enqueue()
+        await bench.admin.execute(
+            "UPDATE ai_jobs SET status = 'completed', result = '{}', finished_at = now(), "
+            "started_at = now() - make_interval(secs => $2) WHERE id = $1",
+            job_id,
+            took,
+        )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slow"), [((), False), ((59.0,), False), ((61.0,), True), ((1.0,) * 30 + (90.0,), False)], ids=str
+)
+async def test_the_processing_slo_is_the_95th_percentile(bench: Bench, seconds: tuple[float, ...], slow: bool) -> None:
+    """Over a minute is slow; one of thirty is not, and no job at all is not."""
+    await _completed(bench, *seconds)
+    assert await bench.admin.fetchval("SELECT check_processing_slo()") is slow
+
+
+@pytest.mark.parametrize(
+    ("attempts", "counted"),
+    [(5, 1), ("7", 1), (4, 0), ("many", 0), (None, 0), ([9], 0), ("1e9", 0), ("", 0), ("5 or so", 0)],
+    ids=str,
+)
+async def test_upload_retries_count_numbers_and_stumble_over_nothing(bench: Bench, attempts: Any, counted: int) -> None:
+    """Five or more, as a number or as text; whatever else an app may have sent is no reason to fail."""
+    visit = await bench.visit()
+    await bench.admin.execute(
+        "INSERT INTO visit_sync_events (tenant_id, visit_id, event, payload) VALUES ($1, $2, 'upload_failed', $3)",
+        bench.tenant.id,
+        visit,
+        {"attempts": attempts},
+    )
+    assert await bench.admin.fetchval("SELECT check_upload_retries()") == counted
+
+
+async def test_operators_read_depth_minutes_and_usage(bench: Bench) -> None:
+    """Average ages by state, the last hour's minutes, and each tenant's numbers by itself."""
+    await bench.enqueue()
+    await _completed(bench, 10.0, 20.0)
+    async with bench.db.as_system() as conn:
+        depths = {row["status"]: row for row in await health.queue_depths(conn)}
+        minutes = await health.queue_minutes(conn)
+        (usage,) = [row for row in await health.tenant_usage(conn) if row["tenant_id"] == bench.tenant.id]
+    assert depths["queued"]["depth"] == 1
+    assert depths["queued"]["average_seconds"] >= 0
+    assert sum(row["completed"] for row in minutes) == 2
+    assert usage["visits_today"] == 3
+    assert usage["estimates_today"] == 0
+
+
+async def test_the_alerts_are_not_the_gateways_to_ask(bench: Bench) -> None:
+    """They read every tenant's rows."""
+    async with bench.db.as_system() as conn:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.fetchval("SELECT check_processing_slo()")
