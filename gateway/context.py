@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from gateway.auth import Authenticator
+    from gateway.buckets import Buckets
     from jobs.queue import JobQueue
     from realtime.hub import Hub
     from store.decoder import Decoder
@@ -27,6 +28,7 @@ class Context:
     queue: "JobQueue"
     hub: "Hub"
     auth: "Authenticator"
+    upload_starts: "Buckets"
     templates: "Jinja2Templates"
 
 

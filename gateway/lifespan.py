@@ -11,6 +11,7 @@ from starlette.templating import Jinja2Templates
 from config.settings import Settings
 from gateway.auth import Authenticator
 from gateway.context import Context
+from gateway.upload_limits import upload_starts
 from jobs.queue import JobQueue
 from realtime.hub import Hub
 from store.decoder import Decoder
@@ -58,5 +59,6 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
         queue=queue,
         hub=hub,
         auth=Authenticator(settings),
+        upload_starts=upload_starts(),
         templates=Jinja2Templates(HERE / "templates"),
     )

@@ -54,6 +54,16 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
         )
         await _insert(
             admin,
+            "resumable_uploads",
+            media_id=media,
+            storage_path=f"{tenant.id}/{visit}/{media}/0123456789ab",
+            content_type="audio/webm",
+            file_size=1,
+            expires_at=expires,
+            **of_visit,
+        )
+        await _insert(
+            admin,
             "progress_tickets",
             ticket_hash=uuid4().bytes * 2,
             claims={"sub": "x"},
