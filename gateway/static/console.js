@@ -4,6 +4,7 @@ import { Problem, call } from "./api.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { setUpEvidence } from "./evidence.js";
+import { LeaveNote } from "./leave-note.js";
 import { clearProblems, showProblem } from "./problems.js";
 import { Recorder } from "./recorder.js";
 import { pressTwice } from "./twice.js";
@@ -12,6 +13,7 @@ import { VisitForm, VisitList } from "./visits.js";
 import { Visit } from "./visit.js";
 
 const uploads = new Uploads();
+new LeaveNote(uploads);
 const list = new VisitList();
 const form = new VisitForm();
 const recorder = new Recorder((file, durationMs) => desk?.addRecording(file, durationMs));
@@ -121,6 +123,7 @@ async function start() {
   try {
     const me = await call("GET", "/v1/me");
     byId("tenant-name").textContent = me.tenant.name;
+    await uploads.restore(`${me.tenant.id}/${me.user_id}`);
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
     addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
     await Promise.all([list.refresh(), openNamed()]);
