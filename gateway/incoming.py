@@ -34,7 +34,7 @@ async def receive(request: Request, kind: ContentType) -> AsyncGenerator[bytes, 
     Raises `UnsupportedType` when they do not, `TooLarge` past 100 MiB, `Unprocessable` when there are none and
     `Stalled` when no more come.
     """
-    async with aclosing(_counted(arriving(request))) as counted, aclosing(recognised(counted, kind)) as chunks:
+    async with aclosing(counted(arriving(request))) as body, aclosing(recognised(body, kind)) as chunks:
         async for chunk in chunks:
             yield chunk
 
@@ -61,7 +61,8 @@ async def recognised(
         yield head
 
 
-async def _counted(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def counted(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield the chunks of one file. Raises `TooLarge` past 100 MiB, `Unprocessable` when there are none."""
     size = 0
     async with aclosing(chunks):
         async for chunk in chunks:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from config.logging import configure_logging, get_logger
@@ -20,6 +21,8 @@ from jobs.lease import LeaseKeeper
 from jobs.sweeper import Sweeper
 from jobs.tasks import open_tasks
 from jobs.timing import Timing
+from store.cleanup import Cleanup
+from store.objects import ObjectStore
 from store.pool import Database
 
 log = get_logger(__name__)
@@ -49,7 +52,7 @@ class Worker:
         self._keeper = LeaseKeeper(db, self._crew, self._timing)
         self._sweeper = Sweeper(db, self._crew, self._bell, self._timing)
         self._control = Control(control_url, self._crew.cancel, self._keeper.renew)
-        self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep)
+        self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep, partial(clean_media, settings, db))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give running jobs their grace and hand the rest back.
@@ -78,6 +81,12 @@ class Worker:
         for task in (claiming, *loops):
             if task.done() and not task.cancelled():
                 task.result()
+
+
+async def clean_media(settings: Settings, db: Database) -> None:
+    """Do the weekly cleanup."""
+    async with ObjectStore.open(settings) as objects:
+        await Cleanup(db, objects).run()
 
 
 async def work(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from store.speaking import MISSING, error_code, speaking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
+    from datetime import datetime
 
     from types_aiobotocore_s3.client import S3Client
 
@@ -42,6 +43,15 @@ class ObjectInfo:
     size: int
     content_type: str
     etag: str
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A multipart upload that is still open."""
+
+    key: str
+    upload_id: str
+    begun: datetime
 
 
 @dataclass(frozen=True)
@@ -163,25 +173,31 @@ class ObjectStore:
 
     async def delete(self, *keys: str) -> None:
         """Delete objects; one that is not there is fine."""
-        async with speaking():
-            for key in keys:
+        for key in keys:
+            async with speaking():
                 await self._client.delete_object(Bucket=self.bucket, Key=key)
 
     async def discard(self, *keys: str) -> None:
         """Delete objects as well as can be: even if the caller is cancelled, and without an error when it fails."""
         await self.finish_in_any_case(self.delete(*keys))
 
-    async def keys(self, prefix: str) -> list[str]:
-        """List the keys under `prefix`, at most 1,000."""
-        async with speaking():
-            answer = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
-        return [item["Key"] for item in answer.get("Contents", [])]
+    async def keys(self, prefix: str) -> dict[str, datetime]:
+        """List the objects under `prefix`, and when each was written."""
+        found: dict[str, datetime] = {}
+        position: dict[str, Any] = {}
+        while True:
+            async with speaking():
+                page = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **position)
+            found |= {item["Key"]: item["LastModified"] for item in page.get("Contents", [])}
+            if not page.get("IsTruncated"):
+                return found
+            position = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def unfinished(self, prefix: str) -> list[str]:
-        """List the keys under `prefix` whose multipart uploads were begun and neither completed nor aborted."""
+    async def unfinished(self, prefix: str) -> list[Unfinished]:
+        """List multipart uploads under `prefix` that were begun and neither completed nor aborted: at most 1,000."""
         async with speaking():
             answer = await self._client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix)
-        return [item["Key"] for item in answer.get("Uploads", [])]
+        return [Unfinished(item["Key"], item["UploadId"], item["Initiated"]) for item in answer.get("Uploads", [])]
 
     async def presign_get(
         self,

@@ -109,6 +109,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         queue=queue,
         hub=hub,
         auth=Authenticator(settings),
+        upload_starts=nothing,
         templates=nothing,
     )
 

@@ -40,7 +40,7 @@ class Tus:
 
     async def begin(self, size: int, content_type: str = "image/jpeg", **more: str) -> str:
         """Announce a file and return where it goes."""
-        answer = await self.create(size, content_type, **more)
+        answer = await self.create(size, content_type, body=None, **more)
         assert answer.status_code == 201, answer.text
         location: str = answer.headers["location"]
         return location
