@@ -26,8 +26,8 @@ from store.pool import Record
 from store.recordings import LAST_SEQUENCE, Chunk
 
 _PUBLIC = ("recording_id", "sequence", "file_size", "sha256")
-# In these, one file after another is a file again; in containers it is not.
-_JUST_APPENDED = ("audio/aac", "audio/mpeg")
+# ADTS has no header but each frame's own: one file after another is a file again. An MP3 may begin with its length.
+_JUST_APPENDED = "audio/aac"
 # A gap report that fits a screen.
 _GAPS_TOLD = 100
 _LINK_SECONDS = 300
@@ -112,7 +112,7 @@ def _require_complete(chunks: Sequence[Record], wish: Finalize) -> None:
 async def _join(context: Context, draft: Draft, files: list[list[Record]]) -> StoredObject:
     """Store the recording as one file; what is in one already is only put in a row."""
     objects, kind = context.objects, draft.kind.name
-    if len(files) > 1 and kind not in _JUST_APPENDED:
+    if len(files) > 1 and kind != _JUST_APPENDED:
         urls = [
             [await objects.presign_get(chunk["storage_path"], ttl=_LINK_SECONDS, internal=True) for chunk in file]
             for file in files
