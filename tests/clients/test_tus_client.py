@@ -91,7 +91,7 @@ async def _the_only_medium(caller: httpx.AsyncClient, visit: str) -> dict[str, A
 
 @asynccontextmanager
 async def _node(scripts: Path, line: Proxy, tenant: Tenant, *more: str) -> AsyncIterator[Heard]:
-    async with of_npm(scripts / "tus.mjs", *more)(f"{line.url}/v1/uploads", tenant.token()) as heard:
+    async with of_npm(scripts / "tus.mjs", *more)(f"{line.url}/v1/uploads", tenant.token) as heard:
         yield heard
 
 

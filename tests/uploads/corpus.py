@@ -1,12 +1,12 @@
 """Bad files, made on the spot: cut short, damaged, two things at once, far too large, and called what they are not."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.uploads import files
 
-GOOD = {
+GOOD: dict[str, Callable[[], bytes]] = {
     "image/jpeg": files.jpeg,
     "image/png": files.png,
     "image/webp": files.webp,
