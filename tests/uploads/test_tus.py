@@ -17,6 +17,7 @@ from store.objects import MEDIA_BYTES, ObjectStore
 from store.spool import PART_BYTES, Spool
 from tests.tenants import Tenant
 from tests.uploads import files
+from tests.uploads.conftest import nothing_of
 from tests.uploads.tus import CHUNK, Tus, checksum, metadata
 
 
@@ -37,10 +38,6 @@ async def _media(tus: Tus) -> list[dict[str, Any]]:
     answer = await tus.client.get(f"/v1/visits/{tus.visit}/media", headers=tus.headers)
     found: list[dict[str, Any]] = answer.json()["media"]
     return found
-
-
-async def _nothing_of(objects: ObjectStore, tenant: Tenant) -> bool:
-    return not await objects.keys(f"{tenant.id}/") and not await objects.unfinished(f"{tenant.id}/")
 
 
 async def test_a_file_comes_in_small_pieces_and_becomes_a_medium(
@@ -246,7 +243,7 @@ async def test_a_terminated_upload_leaves_nothing(tus: Tus, large: bytes, object
     url = await tus.begin(len(large))
     await tus.patch(url, 0, large[: PART_BYTES + 99])
     assert (await tus.request("DELETE", url)).status_code == 204
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
     assert (await tus.request("HEAD", url)).status_code == 404
     done = await tus.create(len(files.png()), "image/png", body=files.png())
     assert (await tus.request("DELETE", done.headers["location"])).status_code == 204
@@ -264,7 +261,7 @@ async def test_a_lie_about_the_type_ends_the_upload_at_its_first_bytes(
     url = await tus.begin(len(text), "image/png")
     assert (await tus.patch(url, 0, text[:5])).status_code == 204
     assert (await tus.patch(url, 5, text[5:])).status_code == 415
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 async def test_other_bytes_than_announced_by_hash_are_refused(tus: Tus, objects: ObjectStore, tenant: Tenant) -> None:
@@ -272,7 +269,7 @@ async def test_other_bytes_than_announced_by_hash_are_refused(tus: Tus, objects:
     photo = files.png()
     url = await tus.begin(len(photo), "image/png", sha256="0" * 64)
     assert (await tus.patch(url, 0, photo)).status_code == 422
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 async def test_a_broken_photo_needs_attention(tus: Tus) -> None:
