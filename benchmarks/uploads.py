@@ -1,4 +1,4 @@
-"""Many large uploads at once: `python -m benchmarks.uploads [--clients 50] [--megabytes 100] [--rounds 1]`.
+"""Many large uploads at once: `python -m benchmarks.uploads [--clients 50] [--megabytes 12] [--rounds 1]`.
 
 In each round the same bytes go to the same store twice: through the gateway, as so many clients' direct posts and as
 so many tus uploads, and straight, by aiobotocore. Prints MB/s of each, the ratios, and by how much the gateway's
@@ -189,7 +189,7 @@ def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--megabytes", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=1)
     given: Any = parser.parse_args()
     with open_site(visits=1, streams=1) as site, gateway(site, pinned=False) as server:
