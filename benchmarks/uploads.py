@@ -35,6 +35,7 @@ SLOW = 50
 PHOTOS = 20
 SAMPLE_SECONDS = 0.02
 PAUSE_SECONDS = 0.2
+BUSY = 503
 ANSWER_SECONDS = 180.0
 
 
@@ -45,6 +46,7 @@ class Phone:
         self._port = server.port
         self._token = site.tenants[0].token()
         self._visit: UUID = site.visits[0]
+        self.retries = 0
 
     async def post(self, body: bytes) -> None:
         """Post a file."""
@@ -70,15 +72,24 @@ class Phone:
                 writer.write(bytes(1000))
 
     async def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes, *, wanted: int) -> str:
+        """Ask until the answer is the wanted one: a gateway that is busy says 503 and when to come back."""
+        while True:
+            answer = await self._answer(method, path, headers, body)
+            status = int(answer.split()[1])
+            if status == wanted:
+                return answer
+            assert status == BUSY, answer
+            self.retries += 1
+            await asyncio.sleep(1)
+
+    async def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> str:
         async with asyncio.timeout(ANSWER_SECONDS), self._connected() as (reader, writer):
             writer.write(self._head(method, path, headers, len(body)))
             view = memoryview(body)
             for at in range(0, len(body), BLOCK):
                 writer.write(view[at : at + BLOCK])
                 await writer.drain()
-            answer = (await reader.readuntil(b"\r\n\r\n")).decode()
-        assert int(answer.split()[1]) == wanted, answer
-        return answer
+            return (await reader.readuntil(b"\r\n\r\n")).decode()
 
     def _head(self, method: str, path: str, headers: dict[str, str], length: int) -> bytes:
         said = {"host": "127.0.0.1", "authorization": f"Bearer {self._token}", "content-length": str(length), **headers}
@@ -164,11 +175,12 @@ async def compare(site: Site, server: Server, clients: int, megabytes: int, roun
         await empty(site)
         print(f"round {number}: straight {baseline:7.1f} MB/s")
         for name, way in ways.items():
+            phone.retries = 0
             seconds, highest = await watched(server.pid, timed(*(way(body) for _ in range(clients))))
             await empty(site)
             print(
                 f"round {number}: {name:8} {total / seconds:7.1f} MB/s, {total / seconds / baseline:.2f} of straight, "
-                f"memory {(highest - idle) / 2**20:+.1f} MiB above idle ({idle / 2**20:.0f})"
+                f"memory {(highest - idle) / 2**20:+.1f} MiB above idle ({idle / 2**20:.0f}), {phone.retries} retries"
             )
 
 
