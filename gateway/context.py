@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from gateway.auth import Authenticator
     from gateway.buckets import Buckets
+    from gateway.turns import Turns
     from jobs.queue import JobQueue
     from realtime.hub import Hub
     from store.decoder import Decoder
@@ -29,6 +30,7 @@ class Context:
     hub: "Hub"
     auth: "Authenticator"
     upload_starts: "Buckets"
+    tenant_turns: "Turns"
     templates: "Jinja2Templates"
 
 

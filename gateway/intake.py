@@ -55,7 +55,7 @@ async def enter(
     Raises `TooLarge` when the tenant has no room for it, and as `media.insert` does.
     """
     findings = await _look(context, draft)
-    async with context.db.as_user(principal.claims) as conn:
+    async with context.tenant_turns.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
         await tenants.hold_tenant(conn)
         if await media.find(conn, draft.id) is None:
             default = context.settings.tenant_media_bytes

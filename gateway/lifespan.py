@@ -11,6 +11,7 @@ from starlette.templating import Jinja2Templates
 from config.settings import Settings
 from gateway.auth import Authenticator
 from gateway.context import Context
+from gateway.turns import Turns
 from gateway.upload_limits import upload_starts
 from jobs.queue import JobQueue
 from realtime.hub import Hub
@@ -60,5 +61,6 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
         hub=hub,
         auth=Authenticator(settings),
         upload_starts=upload_starts(),
+        tenant_turns=Turns(),
         templates=Jinja2Templates(HERE / "templates"),
     )

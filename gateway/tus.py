@@ -44,7 +44,7 @@ async def create(request: Request) -> Response:
     draft = _draft(principal, metadata)
     if await admit_file(context, principal, draft, length) is not None:
         raise Conflict("This media id already holds a file; choose a new one.")
-    async with context.db.as_user(principal.claims) as conn:
+    async with context.tenant_turns.of(principal.tenant_id), context.db.as_user(principal.claims) as conn:
         row = await resumables.create(conn, draft, metadata.announced(length))
     if row["received"] == 0 and request.headers.get("content-type") == CHUNK_TYPE:
         row = await _append(request, principal, row["id"], offset=0)

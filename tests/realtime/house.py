@@ -110,6 +110,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         hub=hub,
         auth=Authenticator(settings),
         upload_starts=nothing,
+        tenant_turns=nothing,
         templates=nothing,
     )
 

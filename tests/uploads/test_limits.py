@@ -78,3 +78,20 @@ async def test_too_many_at_once_are_told_when_to_come_back(
     assert int(refused.headers["retry-after"]) >= 1
     assert (await Tus(client, tenant.headers, visit).create(100)).status_code == 429
     assert not starts.wait(str(other_tenant.id))
+
+
+async def test_one_tenants_queue_holds_up_nobody_else(
+    upload: Upload, tenant: Tenant, other_tenant: Tenant, client: httpx.AsyncClient, admin: Any
+) -> None:
+    """While more of its uploads than the pool has connections wait for each other, another tenant is served."""
+    key = "hashtextextended('tenant ' || $1::text, 0)"
+    await admin.execute(f"SELECT pg_advisory_lock({key})", str(tenant.id))
+    ending = [asyncio.create_task(upload(files.png(), "image/png")) for _ in range(12)]
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with asyncio.timeout(30):
+        while not await admin.fetchval(waiting):  # noqa: ASYNC110 - PostgreSQL does not tell who waits
+            await asyncio.sleep(0.02)
+        for _ in range(5):
+            assert (await client.get("/v1/visits", headers=other_tenant.headers)).status_code == 200
+        await admin.execute(f"SELECT pg_advisory_unlock({key})", str(tenant.id))
+        assert {answer.status_code for answer in await asyncio.gather(*ending)} == {201}
