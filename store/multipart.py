@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from store.spool import Spool
 
 # Parts in memory at once, in the whole process. They leave at the store's pace, never at a client's, so nobody waits
-# here for a slow phone; and 50 clients at once cost 20 MiB instead of 250.
-SENDING = 4
+# here for a slow phone; and 50 clients at once cost 10 MiB instead of 250.
+SENDING = 2
 
 
 class Multipart:
