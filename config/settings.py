@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     s3_bucket: str = Field("site-visits", description="Private bucket of all media.")
     s3_access_key_id: SecretStr = Field(description="S3 access key id.")
     s3_secret_access_key: SecretStr = Field(description="S3 secret key.")
+    tenant_media_bytes: int = Field(
+        53_687_091_200,
+        ge=1,
+        description="What one tenant's media may take in all, unless `tenant_settings.limits` says `media_bytes`.",
+    )
     ai_fetch_ttl: int = Field(600, ge=300, le=600, description="Seconds a URL signed for a model stays valid.")
     share_link_ttl: int = Field(300, ge=30, le=300, description="Seconds a customer's media URL stays valid.")
     share_media_proxy: bool = Field(

@@ -21,8 +21,10 @@ from gateway import (
     progress,
     progress_many,
     progress_tenant,
+    recordings,
     share_page,
     shares,
+    tus,
     uploads,
     visits,
 )
@@ -39,6 +41,8 @@ _MODULES = (
     demo_progress,
     visits,
     uploads,
+    tus,
+    recordings,
     media,
     jobs,
     progress_many,
@@ -55,6 +59,12 @@ _CORS_HEADERS = (
     *("authorization", "x-client-info", "apikey", "content-type", "x-sequence", "x-duration-ms"),  # the runbook's
     *("x-media-id", "x-file-name", "x-label", "last-event-id", "idempotency-key", "if-match", CORRELATION_HEADER),
     *("tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum"),
+    *("x-http-method-override", "x-request-id"),  # tus clients' own
+)
+_EXPOSED_HEADERS = (
+    *(CORRELATION_HEADER, "etag", "location", "retry-after"),
+    *("tus-resumable", "tus-version", "tus-extension", "tus-max-size", "tus-checksum-algorithm"),
+    *("upload-offset", "upload-length", "upload-expires", "upload-metadata"),
 )
 _CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS")
 _CORS_MAX_AGE_SECONDS = 86400
@@ -84,7 +94,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
             allow_origins=settings.allowed_origins,
             allow_methods=_CORS_METHODS,
             allow_headers=_CORS_HEADERS,
-            expose_headers=(CORRELATION_HEADER, "etag", "location", "retry-after"),
+            expose_headers=_EXPOSED_HEADERS,
             max_age=_CORS_MAX_AGE_SECONDS,
         ),
         Middleware(SecurityHeaders, content_security_policy=content_security_policy(settings)),

@@ -1,4 +1,4 @@
-"""Token buckets: how often a stranger may be wrong."""
+"""Token buckets: how often a stranger may be wrong, or a tenant begin an upload."""
 
 import time
 from collections import OrderedDict

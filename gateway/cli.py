@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated, NoReturn
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from config.settings import Settings, SettingsError, load_settings, local_env_fi
 from config.telemetry import start_sentry
 from gateway import cli_queue, demo
 from gateway.auth import Role, mint
+from store.errors import SpineError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -94,6 +96,33 @@ def token(
         _fail("JWT_SECRETS is not set: tokens come from your identity provider alone.")
     signed = mint(settings, user_id=user, tenant_id=tenant, role=known[role], seconds=round(hours * 3600))
     typer.echo(orjson.dumps({"token": signed, "tenant_id": str(tenant), "role": role}).decode() if as_json else signed)
+
+
+@app.command()
+def cleanup(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    days: Annotated[float, typer.Option(min=0, help="Keep orphans that are younger.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+) -> None:
+    """Delete what no row names, and mark media whose file is gone. Runs on Sundays at 03:00 UTC by itself."""
+    from store.cleanup import Cleanup, Report  # noqa: PLC0415 - as for `serve`
+    from store.objects import ObjectStore  # noqa: PLC0415
+    from store.pool import Database  # noqa: PLC0415
+
+    settings = environment()
+
+    async def run() -> Report:
+        db = await Database.open(settings.worker_url, name="cleanup", size=2, role="service_role")
+        try:
+            async with ObjectStore.open(settings) as objects:
+                return await Cleanup(db, objects, timedelta(days=days), dry_run).run()
+        finally:
+            await db.close()
+
+    with lost_database("Not cleaned up", SpineError):
+        report = asyncio.run(run())
+    typer.echo(orjson.dumps(report.as_json()).decode() if as_json else report.as_text())
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from gateway.auth import Authenticator
+    from gateway.buckets import Buckets
+    from gateway.turns import Turns
     from gateway.typesetter import Typesetter
     from jobs.queue import JobQueue
     from realtime.hub import Hub
@@ -29,6 +31,8 @@ class Context:
     queue: "JobQueue"
     hub: "Hub"
     auth: "Authenticator"
+    upload_starts: "Buckets"
+    tenant_turns: "Turns"
     templates: "Jinja2Templates"
 
 

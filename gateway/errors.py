@@ -17,6 +17,9 @@ from store import errors
 
 _log = get_logger(__name__)
 
+# tus's own, which HTTP has no name for.
+CHECKSUM_MISMATCH = 460
+
 # The first class of an error's ancestry that stands here gives the status.
 STATUS: dict[type[Exception], int] = {
     Unauthenticated: 401,
@@ -25,10 +28,13 @@ STATUS: dict[type[Exception], int] = {
     errors.NotFound: 404,
     errors.Forbidden: 403,
     errors.Conflict: 409,
+    errors.Locked: 423,
     errors.Gone: 410,
     errors.TooLarge: 413,
     errors.UnsupportedType: 415,
     errors.Stalled: 408,
+    errors.WrongVersion: 412,
+    errors.Damaged: CHECKSUM_MISMATCH,
     errors.TooMany: 429,
     errors.Unavailable: 503,
     errors.RequestError: 400,
@@ -39,7 +45,7 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
     """Build a problem document; `extra` are further members of it."""
     body = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "correlation_id": correlation_id(),

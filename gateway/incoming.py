@@ -15,7 +15,7 @@ from store.objects import MEDIA_BYTES
 
 NAME_LENGTH = 255
 LABEL_LENGTH = 1000
-_INTEGER = 2**31 - 1
+INTEGER = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -23,9 +23,9 @@ def refuse_by_length(request: Request) -> None:
     """Refuse by Content-Length, before a byte is read. Raises `TooLarge`, and `Unprocessable` for an empty file."""
     length = declared_length(request)
     if length is not None and length > MEDIA_BYTES:
-        raise _too_large()
+        raise too_large()
     if length == 0:
-        raise _empty()
+        raise empty()
 
 
 async def receive(request: Request, kind: ContentType) -> AsyncGenerator[bytes, None]:
@@ -34,24 +34,44 @@ async def receive(request: Request, kind: ContentType) -> AsyncGenerator[bytes, 
     Raises `UnsupportedType` when they do not, `TooLarge` past 100 MiB, `Unprocessable` when there are none and
     `Stalled` when no more come.
     """
-    size, head = 0, b""
-    async with aclosing(arriving(request)) as chunks:
+    async with aclosing(counted(arriving(request))) as body, aclosing(recognised(body, kind)) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+async def recognised(
+    chunks: AsyncGenerator[bytes, None], kind: ContentType, *, all_of_it: bool = True
+) -> AsyncGenerator[bytes, None]:
+    """Yield a file's chunks from its first byte on, once enough of them have shown what it is.
+
+    Raises `UnsupportedType` when they are not of this kind; unless this is `all_of_it`, too few tell nothing.
+    """
+    head = b""
+    async for chunk in chunks:
+        if len(head) >= HEAD_BYTES:
+            yield chunk
+            continue
+        head += chunk
+        if len(head) >= HEAD_BYTES:
+            require_agreement(kind, head)
+            yield head
+    if head and len(head) < HEAD_BYTES:
+        if all_of_it:
+            require_agreement(kind, head)
+        yield head
+
+
+async def counted(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield the chunks of one file. Raises `TooLarge` past 100 MiB, `Unprocessable` when there are none."""
+    size = 0
+    async with aclosing(chunks):
         async for chunk in chunks:
             size += len(chunk)
             if size > MEDIA_BYTES:
-                raise _too_large()
-            if size - len(chunk) >= HEAD_BYTES:
-                yield chunk
-                continue
-            head += chunk
-            if len(head) >= HEAD_BYTES:
-                require_agreement(kind, head)
-                yield head
+                raise too_large()
+            yield chunk
     if not size:
-        raise _empty()
-    if size < HEAD_BYTES:
-        require_agreement(kind, head)
-        yield head
+        raise empty()
 
 
 def words(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -65,8 +85,8 @@ def words(headers: Mapping[str, str]) -> tuple[str, str]:
 def numbers(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Read x-sequence and x-duration-ms. Raises `InvalidInput`."""
     return (
-        int_param(headers.get("x-sequence"), "x-sequence", low=0, high=_INTEGER),
-        int_param(headers.get("x-duration-ms"), "x-duration-ms", low=0, high=_INTEGER),
+        int_param(headers.get("x-sequence"), "x-sequence", low=0, high=INTEGER),
+        int_param(headers.get("x-duration-ms"), "x-duration-ms", low=0, high=INTEGER),
     )
 
 
@@ -100,9 +120,11 @@ def _decoded(headers: Mapping[str, str], name: str) -> str:
         raise InvalidInput(f"{name} must be percent-encoded UTF-8.", field=name) from None
 
 
-def _too_large() -> TooLarge:
+def too_large() -> TooLarge:
+    """Say how large a file may be."""
     return TooLarge(f"A file may have at most {MEDIA_BYTES} bytes (100 MiB).", limit=MEDIA_BYTES)
 
 
-def _empty() -> Unprocessable:
+def empty() -> Unprocessable:
+    """Say that there is nothing in it."""
     return Unprocessable("The file is empty.")

@@ -1,36 +1,68 @@
 """The last step of every upload, whichever way it came: look at the stored object and give it its row."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
 from config.logging import get_logger
 from gateway.auth import Principal
 from gateway.context import Context
-from store import media
+from store import content, media, quota, tenants
 from store.content import Findings
-from store.errors import SpineError, Unavailable
+from store.errors import SpineError, Unavailable, Unprocessable
 from store.media import Draft
 from store.object_upload import StoredObject
-from store.pool import Record
+from store.pool import Connection, Record
+
+Along: TypeAlias = Callable[[Connection], Awaitable[None]]
 
 _log = get_logger(__name__)
 # The signed URL a helper fetches by; it may have to wait for its turn.
 _LOOK_TTL = 300
 
 
-async def keep(
-    context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, promise: Record | None = None
-) -> tuple[Record, bool]:
-    """Make a medium of what is stored at the draft's key; returns its row and whether it is new.
+async def measure(context: Context, draft: Draft) -> StoredObject:
+    """Read what lies at the draft's key: its first bytes, its size, its hash. Raises `UnsupportedType`, `NotFound`."""
+    head = await context.objects.get_range(draft.storage_path, 0, content.HEAD_BYTES)
+    content.require_agreement(draft.kind, head)
+    return await context.objects.digest(draft.storage_path)
 
-    A file that cannot be opened is kept too, as one that needs attention. Without a row, the object goes again.
-    """
+
+def require_as_announced(stored: StoredObject, announced: Record) -> None:
+    """Raise `Unprocessable` when other bytes arrived than were announced by size, and by hash if there was one."""
+    if stored.size != announced["file_size"]:
+        raise Unprocessable(f"{announced['file_size']} bytes were announced and {stored.size} arrived.")
+    if announced["sha256"] not in (None, stored.sha256):
+        raise Unprocessable("The bytes that arrived are not those whose hash was announced.")
+
+
+async def keep(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
+) -> tuple[Record, bool]:
+    """Enter what is stored as a medium; without a row, the object goes again."""
     try:
-        findings = await _look(context, draft)
-        async with context.db.as_user(principal.claims) as conn:
-            row, created = await media.insert(conn, draft, stored, findings)
-            if promise is not None:
-                await media.forget(conn, promise)
+        return await enter(context, principal, draft, stored, along=along)
     except BaseException:
         await _drop_unless_kept(context, principal, draft)
         raise
+
+
+async def enter(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
+) -> tuple[Record, bool]:
+    """Make a medium of what is stored at the draft's key; returns its row and whether it is new.
+
+    A file that cannot be opened is entered too, as one that needs attention. `along` is written in its transaction.
+    Raises `TooLarge` when the tenant has no room for it, and as `media.insert` does.
+    """
+    findings = await _look(context, draft)
+    async with context.tenant_turns.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
+        await tenants.hold_tenant(conn)
+        if await media.find(conn, draft.id) is None:
+            default = context.settings.tenant_media_bytes
+            await quota.require_room(conn, draft.id, stored.size, default=default)
+        row, created = await media.insert(conn, draft, stored, findings)
+        if along is not None:
+            await along(conn)
     if row["storage_path"] != draft.storage_path:  # another attempt of the same id was first
         await context.objects.discard(draft.storage_path)
     return row, created

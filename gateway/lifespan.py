@@ -11,7 +11,9 @@ from starlette.templating import Jinja2Templates
 from config.settings import Settings
 from gateway.auth import Authenticator
 from gateway.context import Context
+from gateway.turns import Turns
 from gateway.typesetter import Typesetter
+from gateway.upload_limits import upload_starts
 from jobs.queue import JobQueue
 from realtime.hub import Hub
 from store.decoder import Decoder
@@ -60,5 +62,7 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
         queue=queue,
         hub=hub,
         auth=Authenticator(settings),
+        upload_starts=upload_starts(),
+        tenant_turns=Turns(),
         templates=Jinja2Templates(HERE / "templates"),
     )

@@ -80,6 +80,14 @@ async def urls(request: Request) -> Response:
     )
 
 
+async def read(request: Request) -> Response:
+    """Answer one medium."""
+    principal, context = await admit(request), context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        row = await media.get(conn, _media_id(request))
+    return json_response(media.public(row))
+
+
 async def set_label(request: Request) -> Response:
     """Put words to a medium."""
     principal, media_id = await admit(request), _media_id(request)
@@ -138,6 +146,7 @@ routes = [
     Route("/v1/visits/{visit_id}/media", list_media, methods=["GET"]),
     Route("/v1/visits/{visit_id}/media/check", check, methods=["POST"]),
     Route("/v1/visits/{visit_id}/media/urls", urls, methods=["GET"]),
+    Route("/v1/media/{media_id}", read, methods=["GET"]),
     Route("/v1/media/{media_id}", set_label, methods=["PATCH"]),
     Route("/v1/media/{media_id}", delete, methods=["DELETE"]),
     Route("/v1/media/{media_id}/content", content, methods=["GET"]),

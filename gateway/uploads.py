@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -14,14 +15,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth import Principal, admit
-from gateway.body import json_response, read_json, uuid_param
-from gateway.context import Context, context_of
+from gateway.body import declared_length, json_response, read_json, uuid_param
+from gateway.context import context_of
 from gateway.incoming import LABEL_LENGTH, file_name, label, media_id_of, numbers, receive, refuse_by_length, words
-from gateway.intake import keep
-from store import content, media, visits
-from store.errors import Conflict, NotFound, RequestError, Unprocessable
+from gateway.intake import keep, measure, require_as_announced
+from gateway.upload_limits import admit_file
+from store import content, media
+from store.errors import Conflict, NotFound, RequestError
 from store.media import Draft
-from store.object_upload import StoredObject
 from store.objects import MEDIA_BYTES
 from store.pool import Record
 
@@ -51,7 +52,7 @@ async def upload(request: Request) -> Response:
     principal, visit_id = await _admit(request)
     context, draft = context_of(request), _draft_of_headers(request, principal, visit_id)
     refuse_by_length(request)
-    known = await _known(context, principal, draft)
+    known = await admit_file(context, principal, draft, declared_length(request) or 1)
     async with aclosing(receive(request, draft.kind)) as chunks:
         if known is not None:
             return json_response(media.public(media.require_same(known, visit_id, await _sha256(chunks))))
@@ -64,7 +65,7 @@ async def presign(request: Request) -> Response:
     principal, visit_id = await _admit(request)
     context, wish = context_of(request), await read_json(request, Promise)
     draft = _draft_of_wish(wish, principal, visit_id)
-    if await _known(context, principal, draft) is not None:
+    if await admit_file(context, principal, draft, wish.file_size) is not None:
         raise Conflict("This media id already holds a file; choose a new one.")
     expires_at = (int(time.time()) + FORM_SECONDS) * 1000
     form = await context.objects.presign_post(
@@ -87,11 +88,11 @@ async def complete(request: Request) -> Response:
             return json_response(media.public(known))
         promise = await media.promised(conn, media_id, visit_id)
     # The form stays good for a while: what is verified must lie where its holder can no longer replace it.
-    draft = Draft.of_promise(promise).at_new_key()
+    draft = Draft.of_row(media_id, promise).at_new_key()
     try:
         await context.objects.copy(promise["storage_path"], draft.storage_path, content_type=draft.kind.name)
-        stored = await _measure(context, draft)
-        _require_as_promised(stored, promise)
+        stored = await measure(context, draft)
+        require_as_announced(stored, promise)
     except NotFound:
         raise Conflict("The file has not arrived in the store; send it, or ask for a new upload.") from None
     except RequestError:
@@ -100,36 +101,14 @@ async def complete(request: Request) -> Response:
     except BaseException:
         await context.objects.discard(draft.storage_path)
         raise
-    row, created = await keep(context, principal, draft, stored, promise=promise)
+    forget = partial(media.forget, promise=promise)
+    row, created = await keep(context, principal, draft, stored, along=forget)
     await context.objects.discard(promise["storage_path"])
     return _answer(row, created)
 
 
-async def _measure(context: Context, draft: Draft) -> StoredObject:
-    head = await context.objects.get_range(draft.storage_path, 0, content.HEAD_BYTES)
-    content.require_agreement(draft.kind, head)
-    return await context.objects.digest(draft.storage_path)
-
-
-def _require_as_promised(stored: StoredObject, promise: Record) -> None:
-    if stored.size != promise["file_size"]:
-        raise Unprocessable(f"{promise['file_size']} bytes were announced and {stored.size} arrived.")
-    if promise["sha256"] not in (None, stored.sha256):
-        raise Unprocessable("The bytes that arrived are not those whose hash was announced.")
-
-
 async def _admit(request: Request) -> tuple[Principal, UUID]:
     return await admit(request), uuid_param(request.path_params["visit_id"], "visit_id")
-
-
-async def _known(context: Context, principal: Principal, draft: Draft) -> Record | None:
-    """Return the medium that already has this id, if any. Raises `NotFound` without the visit, `Conflict`."""
-    async with context.db.as_user(principal.claims) as conn:
-        await visits.get(conn, draft.visit_id)
-        row = await media.find(conn, draft.id)
-    if row is not None and row["visit_id"] != draft.visit_id:
-        raise Conflict("This media id is taken; choose a new one.")
-    return row
 
 
 def _draft_of_headers(request: Request, principal: Principal, visit_id: UUID) -> Draft:

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 from config.logging import configure_logging, get_logger
@@ -22,6 +23,8 @@ from jobs.sweeper import Sweeper
 from jobs.tasks import open_tasks
 from jobs.timing import Timing
 from jobs.upkeep import Upkeep
+from store.cleanup import Cleanup
+from store.objects import ObjectStore
 from store.pool import Database
 
 log = get_logger(__name__)
@@ -62,7 +65,7 @@ class Worker:
         self._control = Control(
             control_url, on_queued=self._crew.wake, on_cancel=self._crew.cancel, on_connect=self._keeper.renew
         )
-        self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep)
+        self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep, partial(clean_media, settings, db))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give running jobs their grace and hand the rest back.
@@ -95,6 +98,12 @@ class Worker:
 
 
 OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]
+
+
+async def clean_media(settings: Settings, db: Database) -> None:
+    """Do the weekly cleanup."""
+    async with ObjectStore.open(settings) as objects:
+        await Cleanup(db, objects).run()
 
 
 async def work(settings: Settings, tasks_of: OpenTasks) -> None:

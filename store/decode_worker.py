@@ -7,13 +7,14 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import httpx
 
 from store.confined import READY, confine, write_answer
-from store.decode import Unreadable, check, render
+from store.decode import Unreadable, check, join, render
 
 # Well below the parent's limit for one file: a slow store must not look like a broken file.
 FETCH_SECONDS = 15.0
@@ -35,24 +36,37 @@ def main() -> None:
 
 def _serve(client: httpx.Client, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     try:
-        data = _fetch(client, request["url"])
+        files = [b"".join(_fetch(client, url) for url in urls) for urls in request["files"]]
     except httpx.HTTPError:
         return {"outcome": "unreachable"}, b""
     # Past its processor time the kernel ends us, in the middle of a decoder's C code too.
     signal.setitimer(signal.ITIMER_PROF, request["cpu_seconds"])
     try:
-        return _open(data, request["content_type"], request["edge"])
+        return _TASKS[request["task"]](files, request)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _open(data: bytes, content_type: str, edge: int | None) -> tuple[dict[str, Any], bytes]:
-    if edge is None:
-        return {"outcome": "checked", "findings": asdict(check(data, content_type))}, b""
+def _check(files: list[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    return {"outcome": "checked", "findings": asdict(check(files[0], request["content_type"]))}, b""
+
+
+def _render(files: list[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    return _made(lambda: render(files[0], request["content_type"], request["edge"]))
+
+
+def _join(files: list[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    return _made(lambda: join(files, request["content_type"]))
+
+
+def _made(make: Callable[[], bytes]) -> tuple[dict[str, Any], bytes]:
     try:
-        return {"outcome": "rendered"}, render(data, content_type, edge)
+        return {"outcome": "made"}, make()
     except Unreadable as problem:
         return {"outcome": "unreadable", "problem": str(problem)}, b""
+
+
+_TASKS = {"check": _check, "render": _render, "join": _join}
 
 
 def _fetch(client: httpx.Client, url: str) -> bytes:

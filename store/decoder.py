@@ -19,6 +19,7 @@ from store.content import Findings
 from store.errors import Unavailable, Unprocessable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 _log = get_logger(__name__)
@@ -72,9 +73,7 @@ class Decoder:
 
         Raises `Unavailable` when the file could not be looked at, through no fault of its own.
         """
-        answer, _ = await self._ask(
-            {"url": url, "content_type": content_type, "edge": None, "cpu_seconds": self._cpu_seconds}
-        )
+        answer, _ = await self._ask("check", [[url]], content_type)
         match answer["outcome"]:
             case "checked":
                 return Findings(**answer["findings"])
@@ -87,21 +86,29 @@ class Decoder:
 
         Raises `Unprocessable` when the photo cannot be opened, `Unavailable` when it could not be looked at.
         """
-        answer, body = await self._ask(
-            {"url": url, "content_type": content_type, "edge": edge, "cpu_seconds": self._cpu_seconds}
-        )
+        return await self._make("render", [[url]], content_type, edge=edge)
+
+    async def join(self, files: Sequence[Sequence[str]], content_type: str) -> bytes:
+        """Put recordings one behind the other: each file is the parts behind its signed URLs. Raises as `render`."""
+        return await self._make("join", files, content_type)
+
+    async def _make(self, task: str, files: Sequence[Sequence[str]], content_type: str, **more: Any) -> bytes:
+        answer, body = await self._ask(task, files, content_type, **more)
         match answer["outcome"]:
-            case "rendered":
+            case "made":
                 return body
             case "unreadable":
                 raise Unprocessable(answer["problem"])
             case "broke":
                 raise Unprocessable(TOO_HARD)
-        raise Unavailable("The photo could not be looked at just now.")
+        raise Unavailable("The file could not be looked at just now.")
 
-    async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    async def _ask(
+        self, task: str, files: Sequence[Sequence[str]], content_type: str, **more: Any
+    ) -> tuple[dict[str, Any], bytes]:
         if self._under_way >= WAITING:
             raise Unavailable("Too many files are being opened at once.", retry_after=5)
+        request = {"task": task, "files": files, "content_type": content_type, "cpu_seconds": self._cpu_seconds, **more}
         self._under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_helper, request)

@@ -7,9 +7,12 @@ SpineError
 |   +-- NotFound          unknown, or another tenant's: the two are not told apart
 |   +-- Forbidden         known caller, not allowed
 |   +-- Conflict          the state has moved on; read again
+|   |   +-- Locked        somebody else is at it (423); carries retry_after seconds
 |   +-- Gone              it was here and will not come back
 |   +-- TooLarge          past a size limit
 |   +-- UnsupportedType   not a type we take, or not what it claims to be
+|   +-- WrongVersion      speaks a version of a protocol that we do not (412)
+|   +-- Damaged           the bytes are not those whose checksum came with them (460); send them again
 |   +-- Stalled           the body stopped arriving (408); send it again
 |   +-- TooMany           past a rate or a cap; carries retry_after seconds
 +-- Unavailable           ours, and passing: try again after retry_after seconds
@@ -51,6 +54,14 @@ class Conflict(RequestError):
     """The state has moved on."""
 
 
+class Locked(Conflict):
+    """Somebody else is at it."""
+
+    def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after = retry_after
+
+
 class Gone(RequestError):
     """It was here and will not come back."""
 
@@ -61,6 +72,14 @@ class TooLarge(RequestError):
 
 class UnsupportedType(RequestError):
     """Not a type we take, or not what it claims to be."""
+
+
+class WrongVersion(RequestError):
+    """Speaks a version of a protocol that we do not."""
+
+
+class Damaged(RequestError):
+    """The bytes are not those whose checksum came with them."""
 
 
 class Stalled(RequestError):

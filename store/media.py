@@ -42,12 +42,11 @@ class Draft:
     created_by: UUID | None = None
 
     @classmethod
-    def of_promise(cls, row: Record) -> Self:
-        """Read back what was promised by `promise`."""
-        fields = ("id", "tenant_id", "visit_id", "storage_path", "original_name", "label", "sequence", "duration_ms")
-        return cls(
-            **{name: row[name] for name in fields}, kind=parse(row["content_type"]), created_by=row["created_by"]
-        )
+    def of_row(cls, media_id: UUID, row: Record) -> Self:
+        """Read back what the row of a promised, resumable or chunked upload keeps of its medium."""
+        fields = ("tenant_id", "visit_id", "storage_path", "original_name", "label", "sequence", "duration_ms")
+        known = {name: row[name] for name in (*fields, "created_by")}
+        return cls(id=media_id, kind=parse(row["content_type"]), **known)
 
     def at_new_key(self) -> Self:
         """Return the same medium with a key nobody else writes to."""

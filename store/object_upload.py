@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from store.spool import Spool
 
 if TYPE_CHECKING:
-    from types_aiobotocore_s3.client import S3Client
-    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
-
-# The least S3 takes for any part but the last; memory of an upload is one of these.
-PART_BYTES = 5 * 1024 * 1024
-MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
+    from store.multipart import Multipart
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What was stored: bytes counted and hashed by us as they passed; `etag` is the store's own word."""
+    """What was stored: bytes counted and hashed by us as they passed."""
 
     size: int
     sha256: str
-    etag: str
 
 
 @dataclass
 class ObjectUpload:
     """One object on its way: a plain PUT while it is small, parts from the second one on."""
 
-    client: S3Client
-    bucket: str
+    multipart: Multipart
     key: str
     content_type: str
     size: int = 0
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
-    part: io.BytesIO = field(default_factory=io.BytesIO)
+    part: Spool = field(default_factory=Spool)
     upload_id: str | None = None
     etags: list[str] = field(default_factory=list)
 
@@ -47,67 +39,26 @@ class ObjectUpload:
         self.sha256.update(chunk)
         rest = memoryview(chunk)
         while rest:
-            room = PART_BYTES - self.part.tell()
-            if room == 0:
+            if self.part.is_full:
                 await self._send_part()
-                continue
-            self.part.write(rest[:room])
-            rest = rest[room:]
+            rest = self.part.fill(rest)
 
     async def finish(self) -> StoredObject:
         """Send what is left and make the object appear."""
         if self.upload_id is None:
-            etag = await self._put_whole()
+            await self.multipart.put(self.key, self.part, content_type=self.content_type)
         else:
             await self._send_part()
-            etag = await self._complete()
-        return StoredObject(self.size, self.sha256.hexdigest(), etag)
+            await self.multipart.complete(self.key, self.upload_id, self.etags)
+        return StoredObject(self.size, self.sha256.hexdigest())
 
     async def abort(self) -> None:
         """Drop the parts sent so far."""
-        self.part = io.BytesIO()
-        if self.upload_id is None:
-            return
-        try:
-            await self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=self.upload_id)
-        except ClientError as error:
-            if error_code(error) not in MISSING:
-                raise
-
-    async def _put_whole(self) -> str:
-        self.part.seek(0)
-        answer = await self.client.put_object(
-            Bucket=self.bucket, Key=self.key, Body=self.part, ContentType=self.content_type
-        )
-        return answer["ETag"]
+        if self.upload_id is not None:
+            await self.multipart.abort(self.key, self.upload_id)
 
     async def _send_part(self) -> None:
         if self.upload_id is None:
-            begun = await self.client.create_multipart_upload(
-                Bucket=self.bucket, Key=self.key, ContentType=self.content_type
-            )
-            self.upload_id = begun["UploadId"]
-        self.part.seek(0)
-        answer = await self.client.upload_part(
-            Bucket=self.bucket,
-            Key=self.key,
-            UploadId=self.upload_id,
-            PartNumber=len(self.etags) + 1,
-            Body=self.part,
-        )
-        self.etags.append(answer["ETag"])
-        self.part = io.BytesIO()
-
-    async def _complete(self) -> str:
-        parts: list[CompletedPartTypeDef] = [
-            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(self.etags, start=1)
-        ]
-        answer = await self.client.complete_multipart_upload(
-            Bucket=self.bucket, Key=self.key, UploadId=self.upload_id or "", MultipartUpload={"Parts": parts}
-        )
-        return answer["ETag"]
-
-
-def error_code(error: ClientError) -> str:
-    """Return the store's own word for what went wrong, such as `NoSuchKey`."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+            self.upload_id = await self.multipart.begin(self.key, content_type=self.content_type)
+        self.etags.append(await self.multipart.send(self.key, self.upload_id, len(self.etags) + 1, self.part))
+        self.part.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
@@ -13,14 +13,17 @@ from urllib.parse import quote
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ClientError
 
 from config.logging import get_logger
 from store.errors import NotFound, TooLarge, Unavailable
-from store.object_upload import MISSING, ObjectUpload, StoredObject, error_code
+from store.multipart import Multipart
+from store.object_upload import ObjectUpload, StoredObject
+from store.speaking import MISSING, error_code, speaking
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
+    from datetime import datetime
 
     from types_aiobotocore_s3.client import S3Client
 
@@ -31,9 +34,6 @@ _log = get_logger(__name__)
 MEDIA_BYTES = 104_857_600
 _CHUNK_BYTES = 256 * 1024
 _CLEANUP_SECONDS = 10.0
-# Retries included. A question carries no bytes, and someone waits for a picture meanwhile; 100 MB need their time.
-_LOOK_SECONDS = 10.0
-_MOVE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,15 @@ class ObjectInfo:
     size: int
     content_type: str
     etag: str
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A multipart upload that is still open."""
+
+    key: str
+    upload_id: str
+    begun: datetime
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class ObjectStore:
         self._client = client
         self._public = public
         self.bucket = bucket
+        self.multipart = Multipart(client, bucket)
         self._cleanups: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -79,7 +89,7 @@ class ObjectStore:
 
     async def ensure_bucket(self) -> None:
         """Create the bucket where it is missing."""
-        async with _speaking():
+        async with speaking():
             try:
                 await self._client.head_bucket(Bucket=self.bucket)
             except ClientError as error:
@@ -92,25 +102,25 @@ class ObjectStore:
 
         On any error, a cancellation too, nothing stays behind: so `key` must be new, never one already in use.
         """
-        upload = ObjectUpload(self._client, self.bucket, key, content_type)
+        upload = ObjectUpload(self.multipart, key, content_type)
         try:
             async for chunk in chunks:
-                async with _speaking(seconds=_MOVE_SECONDS):
-                    await upload.add(chunk)
-            async with _speaking(seconds=_MOVE_SECONDS):
-                return await upload.finish()
+                await upload.add(chunk)
+            return await upload.finish()
         except BaseException:
-            await self._finish_in_any_case(self._undo(upload))
+            await self.finish_in_any_case(self._undo(upload))
             raise
+        finally:
+            upload.part.close()
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
-        async with _speaking(seconds=_MOVE_SECONDS):
+        async with speaking(moving=True):
             await self._client.put_object(Bucket=self.bucket, Key=key, Body=io.BytesIO(body), ContentType=content_type)
 
     async def copy(self, source: str, target: str, *, content_type: str) -> None:
         """Copy within the bucket, at the store's side. Raises `NotFound`."""
-        async with _speaking(source, seconds=_MOVE_SECONDS):
+        async with speaking(source, moving=True):
             await self._client.copy_object(
                 Bucket=self.bucket,
                 Key=target,
@@ -121,7 +131,7 @@ class ObjectStore:
 
     async def get(self, key: str, *, limit: int = MEDIA_BYTES) -> bytes:
         """Read an object whole. Raises `NotFound`, and `TooLarge` past `limit` bytes."""
-        async with _speaking(key, seconds=_MOVE_SECONDS):
+        async with speaking(key, moving=True):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key)
             async with answer["Body"] as body:
                 if answer["ContentLength"] > limit:
@@ -130,26 +140,32 @@ class ObjectStore:
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
         """Read the bytes from `start` up to but without `end`; fewer when the object is shorter. Raises `NotFound`."""
-        async with _speaking(key, seconds=_MOVE_SECONDS):
+        async with speaking(key, moving=True):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{end - 1}")
             async with answer["Body"] as body:
                 return await body.read()
 
-    async def digest(self, key: str) -> StoredObject:
-        """Read an object through to count and hash it. Raises `NotFound`."""
-        size, sha256 = 0, hashlib.sha256()
-        async with _speaking(key, seconds=_MOVE_SECONDS):
+    async def chunks(self, key: str) -> AsyncGenerator[bytes, None]:
+        """Read an object piece by piece. Raises `NotFound`."""
+        async with speaking(key, moving=True):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key)
             async with answer["Body"] as body:
                 while chunk := await body.read(_CHUNK_BYTES):
-                    size += len(chunk)
-                    sha256.update(chunk)
-        return StoredObject(size, sha256.hexdigest(), answer["ETag"])
+                    yield chunk
+
+    async def digest(self, key: str) -> StoredObject:
+        """Read an object through to count and hash it. Raises `NotFound`."""
+        size, sha256 = 0, hashlib.sha256()
+        async with aclosing(self.chunks(key)) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                sha256.update(chunk)
+        return StoredObject(size, sha256.hexdigest())
 
     async def head(self, key: str) -> ObjectInfo | None:
         """Tell what is at `key`, or None; a store that hangs is not waited for beyond 10 s."""
         try:
-            async with _speaking(key):
+            async with speaking(key):
                 answer = await self._client.head_object(Bucket=self.bucket, Key=key)
         except NotFound:
             return None
@@ -157,25 +173,31 @@ class ObjectStore:
 
     async def delete(self, *keys: str) -> None:
         """Delete objects; one that is not there is fine."""
-        async with _speaking():
-            for key in keys:
+        for key in keys:
+            async with speaking():
                 await self._client.delete_object(Bucket=self.bucket, Key=key)
 
     async def discard(self, *keys: str) -> None:
         """Delete objects as well as can be: even if the caller is cancelled, and without an error when it fails."""
-        await self._finish_in_any_case(self.delete(*keys))
+        await self.finish_in_any_case(self.delete(*keys))
 
-    async def keys(self, prefix: str) -> list[str]:
-        """List the keys under `prefix`, at most 1,000."""
-        async with _speaking():
-            answer = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix)
-        return [item["Key"] for item in answer.get("Contents", [])]
+    async def keys(self, prefix: str) -> dict[str, datetime]:
+        """List the objects under `prefix`, and when each was written."""
+        found: dict[str, datetime] = {}
+        position: dict[str, Any] = {}
+        while True:
+            async with speaking():
+                page = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **position)
+            found |= {item["Key"]: item["LastModified"] for item in page.get("Contents", [])}
+            if not page.get("IsTruncated"):
+                return found
+            position = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def unfinished(self, prefix: str) -> list[str]:
-        """List the keys under `prefix` whose multipart uploads were begun and neither completed nor aborted."""
-        async with _speaking():
+    async def unfinished(self, prefix: str) -> list[Unfinished]:
+        """List multipart uploads under `prefix` that were begun and neither completed nor aborted: at most 1,000."""
+        async with speaking():
             answer = await self._client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix)
-        return [item["Key"] for item in answer.get("Uploads", [])]
+        return [Unfinished(item["Key"], item["UploadId"], item["Initiated"]) for item in answer.get("Uploads", [])]
 
     async def presign_get(
         self,
@@ -206,9 +228,16 @@ class ObjectStore:
         )
         return PostForm(form["url"], form["fields"])
 
+    async def finish_in_any_case(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this even if the caller is cancelled, for 10 s at most; a store that is away is only logged."""
+        task = asyncio.create_task(_with_deadline(work))
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+        await asyncio.shield(task)
+
     async def ping(self) -> None:
         """Ask for the bucket; the caller sets the deadline."""
-        async with _speaking():
+        async with speaking():
             await self._client.head_bucket(Bucket=self.bucket)
 
     async def _create_bucket(self) -> None:
@@ -222,15 +251,8 @@ class ObjectStore:
 
     async def _undo(self, upload: ObjectUpload) -> None:
         # The answer to the last request may have been lost on its way, so the object is deleted too.
-        async with _speaking():
-            await upload.abort()
-            await self._client.delete_object(Bucket=self.bucket, Key=upload.key)
-
-    async def _finish_in_any_case(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_with_deadline(work))
-        self._cleanups.add(task)
-        task.add_done_callback(self._cleanups.discard)
-        await asyncio.shield(task)
+        await upload.abort()
+        await self.delete(upload.key)
 
 
 @cache
@@ -259,22 +281,6 @@ def _client(settings: Settings, endpoint: str | None) -> Any:
             response_checksum_validation="when_required",
         ),
     )
-
-
-@asynccontextmanager
-async def _speaking(key: str | None = None, *, seconds: float | None = None) -> AsyncIterator[None]:
-    """Turn the store's errors into ours, silence past `seconds` too; with a `key`, a missing one is `NotFound`."""
-    try:
-        async with asyncio.timeout(seconds or _LOOK_SECONDS):
-            yield
-    except ClientError as error:
-        if key is not None and error_code(error) in MISSING:
-            raise NotFound("The file is not in the store any more.") from error
-        _log.warning("Object store refused", operation=error.operation_name, code=error_code(error))
-        raise Unavailable("The file store refused the request; nothing was changed. Try again.") from error
-    except (BotoCoreError, HTTPClientError, OSError, TimeoutError) as error:
-        _log.warning("Object store does not answer", error=type(error).__name__)
-        raise Unavailable("The file store does not answer; nothing was changed. Try again.") from error
 
 
 async def _with_deadline(work: Coroutine[Any, Any, None]) -> None:

@@ -21,3 +21,8 @@ async def current(conn: Connection) -> Record:
 async def feature_flags(conn: Connection) -> Mapping[str, Any]:
     """Return the request's tenant's flags as nested objects; empty when it has none."""
     return await conn.fetchval(SQL.feature_flags) or {}
+
+
+async def hold_tenant(conn: Connection) -> None:
+    """Let no other transaction of this tenant pass here before ours is over: for sums that must not be overdrawn."""
+    await conn.execute(SQL.hold_tenant)

@@ -3,6 +3,8 @@
 const ANSWER_MS = 30_000;
 const STALL_MS = 60_000; // an upload that moves no byte for this long is given up
 
+// Never reached, too slow, somebody else is at it, too often, damaged on its way.
+const PASSING = [0, 408, 423, 429, 460];
 const CLOCK_MS = 2000; // a Date header is right to the second
 
 // The server's clock less ours, in ms. An answer that was slow to come makes it smaller than it is, never larger.
@@ -23,7 +25,7 @@ export class Problem extends Error {
 
   /** Whether the same request may well succeed later. */
   get passing() {
-    return this.status === 0 || this.status === 408 || this.status === 429 || this.status >= 500;
+    return PASSING.includes(this.status) || this.status >= 500;
   }
 }
 
@@ -54,10 +56,10 @@ export async function call(method, path, body, { headers = {}, signal, keepalive
 }
 
 /**
- * Send a file as the raw body, telling `onProgress(share)` as it goes; returns the stored medium. Throws Problem.
- * fetch() cannot report upload progress; XMLHttpRequest can.
+ * Send bytes, telling `onProgress(sent)` as they go; returns a function that reads the answer's headers. Throws
+ * Problem. fetch() cannot report upload progress; XMLHttpRequest can.
  */
-export function upload(path, file, headers, onProgress, signal) {
+export function sendBytes(method, path, body, headers, { onProgress, signal } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     let stall = 0;
@@ -65,11 +67,11 @@ export function upload(path, file, headers, onProgress, signal) {
       clearTimeout(stall);
       stall = setTimeout(() => request.abort(), STALL_MS);
     };
-    request.open("POST", path);
+    request.open(method, path);
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", (event) => {
       watch();
-      if (event.lengthComputable) onProgress(event.loaded / event.total);
+      onProgress?.(event.loaded);
     });
     request.addEventListener("loadend", () => {
       clearTimeout(stall);
@@ -77,17 +79,16 @@ export function upload(path, file, headers, onProgress, signal) {
     });
     signal?.addEventListener("abort", () => request.abort(), { once: true });
     watch();
-    request.send(file);
+    request.send(body);
   });
 }
 
 function settle(request, resolve, reject) {
   if (request.status === 0) return reject(unreachable());
-  setClock(request.getResponseHeader("date"));
-  if (request.status >= 400) {
-    return reject(problemOf(request.status, request.responseText, (name) => request.getResponseHeader(name)));
-  }
-  return resolve(JSON.parse(request.responseText));
+  const header = (name) => request.getResponseHeader(name);
+  setClock(header("date"));
+  if (request.status >= 400) return reject(problemOf(request.status, request.responseText, header));
+  return resolve(header);
 }
 
 function problemOf(status, text, header) {

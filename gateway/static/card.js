@@ -140,11 +140,13 @@ function stateOf(item, medium) {
   if (medium?.status === "needs_attention") return { key: "attention", mark: "alert", words: `Needs attention: ${medium.problem}` };
   if (medium) return { key: "stored", mark: "check", words: "Stored" };
   const states = {
+    saving: { key: "waiting", mark: "clock", words: "Saving on this device…" },
+    saved: { key: "waiting", mark: "clock", words: "Saved on this device" },
     waiting: { key: "waiting", mark: "clock", words: "Waiting" },
     uploading: { key: "uploading", mark: "up", words: `Uploading ${Math.floor(item.progress * 100)} %` },
     paused: { key: "waiting", mark: "clock", words: "No luck yet, trying again…" },
     failed: { key: "failed", mark: "alert", words: `Not uploaded. ${item.problem?.detail ?? ""}` },
-    refused: { key: "refused", mark: "alert", words: `${item.problem?.title}. ${item.problem?.detail}` },
+    refused: { key: "refused", mark: "alert", words: `Needs attention: ${item.problem?.title}. ${item.problem?.detail}` },
   };
   return states[item.state] ?? states.waiting;
 }

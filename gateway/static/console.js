@@ -5,6 +5,7 @@ import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { setUpEvidence } from "./evidence.js";
 import { PriceBook } from "./price-book.js";
+import { LeaveNote } from "./leave-note.js";
 import { clearProblems, showProblem } from "./problems.js";
 import { Recorder } from "./recorder.js";
 import { pressTwice } from "./twice.js";
@@ -13,6 +14,7 @@ import { VisitForm, VisitList } from "./visits.js";
 import { Visit } from "./visit.js";
 
 const uploads = new Uploads();
+new LeaveNote(uploads);
 const list = new VisitList();
 const form = new VisitForm();
 const recorder = new Recorder((file, durationMs) => desk?.addRecording(file, durationMs));
@@ -123,6 +125,7 @@ async function start() {
     const me = await call("GET", "/v1/me");
     byId("tenant-name").textContent = me.tenant.name;
     new PriceBook(me.tenant.currency);
+    await uploads.restore(`${me.tenant.id}/${me.user_id}`);
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
     addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
     await Promise.all([list.refresh(), openNamed()]);

@@ -3,8 +3,8 @@
 import { Card } from "./card.js";
 import { byId } from "./dom.js";
 import { openPhoto } from "./evidence.js";
+import { kindOf } from "./file-kinds.js";
 import { showProblem } from "./problems.js";
-import { kindOf } from "./uploads.js";
 
 export class Gallery {
   #cards = new Map();

@@ -1,42 +1,51 @@
-// Files on their way to the server: three at once, each tried again by itself, then by hand under the same id.
+// Files on their way to the server: kept on this device first, then sent three at a time until the server has them,
+// through dead spots, reloads and restarts of the browser.
 
-import { Problem, upload } from "./api.js";
+import { Problem, call } from "./api.js";
+import { contentTypeOf, kindOf, notWhatItSays, refusal } from "./file-kinds.js";
+import { sendResumably } from "./resumable.js";
+import { Shelf, alone } from "./shelf.js";
 
 const AT_ONCE = 3;
-const ATTEMPTS = 4;
-const LARGEST = 104_857_600;
 const NAME_LENGTH = 255;
-
-// Browsers on some desktops name no type for HEIC, and phones name audio in their own ways.
-const TYPES = {
-  "image/jpeg": "photo", "image/png": "photo", "image/webp": "photo", "image/heic": "photo", "image/heif": "photo",
-  "audio/webm": "audio", "audio/mp4": "audio", "audio/aac": "audio", "audio/mpeg": "audio",
-};
-const OTHER_NAMES = { "audio/x-m4a": "audio/mp4", "audio/m4a": "audio/mp4", "audio/mp3": "audio/mpeg",
-  "video/webm": "audio/webm", "image/jpg": "image/jpeg" };
-const EXTENSIONS = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", heic: "image/heic",
-  heif: "image/heif", weba: "audio/webm", webm: "audio/webm", m4a: "audio/mp4", mp4: "audio/mp4", aac: "audio/aac",
-  mp3: "audio/mpeg" };
-
-/** The content type a file is sent as, or "" for one we do not take. */
-export function contentTypeOf(file) {
-  const given = file.type.toLowerCase();
-  const bare = given.split(";")[0].trim();
-  if (TYPES[bare]) return given;
-  return OTHER_NAMES[bare] ?? EXTENSIONS[file.name?.split(".").pop().toLowerCase()] ?? "";
-}
-
-export const kindOf = (contentType) => TYPES[contentType.split(";")[0]] ?? "";
+const HASHED = 32 * 1024 * 1024; // a hash needs the file in memory
+const REPORTED_EVERY = 5; // what the alert on upload failures counts
+const LONGEST_PAUSE_MS = 60_000;
+const ON_THE_WAY = ["saving", "saved", "waiting", "uploading", "paused"];
+// What is kept of an item on the shelf.
+const KEPT = ["mediaId", "visitId", "file", "contentType", "name", "kind", "sequence", "durationMs", "addedAt", "url",
+  "attempts", "problem", "refused"];
 
 /**
  * Emits "change" with `detail.item` whenever an item moves on. An item:
- * {mediaId, visitId, file, name, kind, contentType, sequence, durationMs, state, progress, problem, medium},
- * state: waiting, uploading, paused (goes on by itself), stored, failed (try again) or refused (it would never pass).
+ * {mediaId, visitId, file, name, kind, contentType, sequence, durationMs, kept, state, progress, problem, medium},
+ * state: saving, saved (no signal), waiting, uploading, paused (goes on by itself), stored, failed (try again) or
+ * refused (it would never pass). `kept` says whether it outlives this page.
  */
 export class Uploads extends EventTarget {
   #items = new Map();
   #sequences = new Map();
   #active = 0;
+  #shelf = new Shelf("");
+
+  constructor() {
+    super();
+    addEventListener("online", () => this.#wake());
+    addEventListener("offline", () => this.#sleep());
+  }
+
+  /** Take up what this person left on the device. */
+  async restore(owner) {
+    this.#shelf = new Shelf(owner);
+    let records = [];
+    try {
+      records = await this.#shelf.all();
+    } catch {
+      return; // a browser that keeps nothing has nothing to take up
+    }
+    for (const { problem, ...record } of records) this.#take({ ...record, problem: problem && new Problem(problem) });
+    this.#fill();
+  }
 
   /** Numbers go on from what the visit already holds. */
   continueAfter(visitId, sequence) {
@@ -49,48 +58,91 @@ export class Uploads extends EventTarget {
 
   /** How many of a visit's files are still under way. */
   pending(visitId) {
-    return this.of(visitId).filter((item) => ["waiting", "uploading", "paused"].includes(item.state)).length;
+    return this.of(visitId).filter((item) => ON_THE_WAY.includes(item.state)).length;
   }
 
   failed(visitId) {
     return this.of(visitId).filter((item) => item.state === "failed").length;
   }
 
+  /** The files that are not with the server yet. */
+  get underWay() {
+    return [...this.#items.values()].filter((item) => item.state !== "refused");
+  }
+
   /** Whether closing the page now would lose a file. */
   get busy() {
-    return [...this.#items.values()].some((item) => item.state !== "refused");
+    return this.underWay.some((item) => !item.kept);
   }
 
   add(visitId, file, { durationMs = null } = {}) {
     const contentType = contentTypeOf(file);
-    const item = {
-      mediaId: newId(), visitId, file, contentType, durationMs, attempts: 0, progress: 0, problem: null, medium: null,
-      name: (file.name || "").slice(-NAME_LENGTH), kind: kindOf(contentType), state: "waiting",
-      sequence: this.#nextSequence(visitId), abort: new AbortController(),
-    };
-    this.#items.set(item.mediaId, item);
-    item.problem = refusal(file, contentType);
-    if (item.problem) item.state = "refused";
-    this.#changed(item);
-    this.#fill();
+    const item = this.#take({
+      mediaId: newId(), visitId, file, contentType, durationMs, addedAt: Date.now(), url: null, attempts: 0,
+      name: (file.name || "").slice(-NAME_LENGTH), kind: kindOf(contentType), sequence: this.#nextSequence(visitId),
+      problem: refusal(file, contentType), refused: false, kept: false, state: "saving",
+    });
+    if (item.problem) this.#move(item, "refused");
+    else this.#keep(item).then(() => this.#ready(item));
     return item;
   }
 
   retry(item) {
     item.attempts = 0;
-    this.#wait(item);
+    this.#ready(item);
   }
 
   remove(item) {
     item.abort.abort();
-    this.#items.delete(item.mediaId);
+    this.#let(item);
+    if (item.url) call("DELETE", item.url, undefined, { headers: { "tus-resumable": "1.0.0" } }).catch(() => {});
     this.#changed(item);
+  }
+
+  #take(record) {
+    const state = record.refused ? "refused" : navigator.onLine ? "waiting" : "saved";
+    const item = { progress: 0, medium: null, kept: true, state, abort: new AbortController(), ...record };
+    this.#items.set(item.mediaId, item);
+    this.continueAfter(item.visitId, item.sequence);
+    this.#changed(item);
+    return item;
   }
 
   #nextSequence(visitId) {
     const next = (this.#sequences.get(visitId) ?? 0) + 1;
     this.#sequences.set(visitId, next);
     return next;
+  }
+
+  async #keep(item) {
+    const record = Object.fromEntries(KEPT.map((name) => [name, item[name]]));
+    try {
+      await this.#shelf.put({ ...record, problem: item.problem && { ...item.problem } });
+      item.kept = true;
+    } catch {
+      item.kept = false; // no room, or a private window: it is sent all the same, while the page is open
+    }
+  }
+
+  #let(item) {
+    this.#items.delete(item.mediaId);
+    return this.#shelf.remove(item.mediaId).catch(() => {});
+  }
+
+  #ready(item) {
+    if (!this.#items.has(item.mediaId) || item.state === "uploading") return;
+    clearTimeout(item.timer);
+    this.#move(item, navigator.onLine ? "waiting" : "saved");
+    this.#fill();
+  }
+
+  /** There is signal again: nobody waits for the rest of a pause. */
+  #wake() {
+    for (const item of this.#items.values()) if (["saved", "paused"].includes(item.state)) this.#ready(item);
+  }
+
+  #sleep() {
+    for (const item of this.#items.values()) if (["waiting", "paused"].includes(item.state)) this.#ready(item);
   }
 
   #fill() {
@@ -102,40 +154,62 @@ export class Uploads extends EventTarget {
 
   async #run(item) {
     this.#active += 1;
-    Object.assign(item, { state: "uploading", progress: 0, problem: null, attempts: item.attempts + 1 });
-    this.#changed(item);
+    Object.assign(item, { progress: 0, problem: null });
+    this.#move(item, "uploading");
     try {
-      item.medium = await send(item, (share) => this.#progress(item, share));
-      item.state = "stored";
-      this.#items.delete(item.mediaId); // the visit holds it now; hundreds of photos must not stay in memory
+      item.medium = await alone(item.mediaId, () => this.#send(item));
+      await this.#stored(item);
     } catch (error) {
-      this.#fail(item, error);
+      await this.#fail(item, error);
     } finally {
       this.#active -= 1;
+      this.#fill();
     }
-    if (item.state === "stored" || this.#items.has(item.mediaId)) this.#changed(item);
-    this.#fill();
   }
 
-  #progress(item, share) {
-    item.progress = share;
-    this.#changed(item);
+  /** Returns the medium that the file has become. */
+  async #send(item) {
+    const { signal } = item.abort;
+    if (item.kept && !(await this.#shelf.has(item.mediaId))) return readMedium(item); // another tab has sent it
+    const sha256 = await hashOf(item.file);
+    const same = sha256 && (await heldAlready(item, sha256, signal));
+    if (same) return readMedium({ mediaId: same });
+    try {
+      await sendResumably(item.file, metadataOf(item, sha256), item.url, {
+        signal,
+        onUrl: (url) => this.#keep(Object.assign(item, { url })),
+        onProgress: (share) => this.#move(Object.assign(item, { progress: share }), "uploading"),
+      });
+    } catch (error) {
+      // The answer to an earlier attempt was lost on its way, and the file was not.
+      if (error.status !== 409) throw error;
+      return readMedium(item).catch(() => { throw error; });
+    }
+    return readMedium(item);
   }
 
-  #fail(item, error) {
+  async #stored(item) {
+    await this.#let(item); // the visit holds it now; hundreds of photos must not stay on the phone
+    this.#move(item, "stored");
+    if (item.attempts > 0) report(item, "stored");
+  }
+
+  async #fail(item, error) {
+    if (!this.#items.has(item.mediaId)) return;
     item.problem = error.status === 415 ? notWhatItSays(error) : error;
-    item.state = error.passing || error.status === 401 ? "failed" : "refused";
-    if (error.passing && item.attempts < ATTEMPTS) {
-      item.state = "paused";
-      setTimeout(() => this.#wait(item), error.retryAfter ?? pause(item.attempts));
-    }
+    if (!navigator.onLine) return this.#move(item, "saved"); // no fault of the upload's
+    item.attempts += 1;
+    item.refused = !error.passing && error.status !== 401;
+    if (item.kept) await this.#keep(item);
+    if (item.refused || item.attempts % REPORTED_EVERY === 0) report(item, item.refused ? "refused" : "trying");
+    if (!error.passing) return this.#move(item, item.refused ? "refused" : "failed");
+    item.timer = setTimeout(() => this.#ready(item), error.retryAfter ?? pause(item.attempts));
+    return this.#move(item, "paused");
   }
 
-  #wait(item) {
-    if (!this.#items.has(item.mediaId) || !["paused", "failed"].includes(item.state)) return;
-    item.state = "waiting";
+  #move(item, state) {
+    item.state = state;
     this.#changed(item);
-    this.#fill();
   }
 
   #changed(item) {
@@ -143,34 +217,33 @@ export class Uploads extends EventTarget {
   }
 }
 
-/** 1, 2, 4 s, each +/-30 %. */
-const pause = (attempt) => 1000 * 2 ** (attempt - 1) * (0.7 + 0.6 * Math.random());
+/** 1, 2, 4 ... 60 s, each +/-30 %: it never gives up, and a van full of phones does not knock at once. */
+const pause = (attempt) => Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** (attempt - 1)) * (0.7 + 0.6 * Math.random());
 
-function send(item, onProgress) {
-  const headers = {
-    "content-type": item.contentType,
-    "x-media-id": item.mediaId, // the same on every retry: a file that did arrive is not stored twice
-    "x-sequence": String(item.sequence),
-    "x-file-name": encodeURIComponent(item.name),
-  };
-  if (item.durationMs !== null) headers["x-duration-ms"] = String(item.durationMs);
-  return upload(`/v1/visits/${item.visitId}/media`, item.file, headers, onProgress, item.abort.signal);
+const readMedium = ({ mediaId }) => call("GET", `/v1/media/${mediaId}`);
+
+function metadataOf(item, sha256) {
+  const said = { visit_id: item.visitId, media_id: item.mediaId, filetype: item.contentType, filename: item.name,
+    sequence: item.sequence, duration_ms: item.durationMs, sha256 };
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== null && value !== ""));
 }
 
-function refusal(file, contentType) {
-  if (!contentType) {
-    return new Problem({ title: "Not a kind we take", detail: "Photos can be JPEG, PNG, WebP or HEIC; audio WebM, MP4, AAC or MP3." });
-  }
-  if (file.size === 0) return new Problem({ title: "Empty", detail: "This file holds nothing." });
-  if (file.size > LARGEST) return new Problem({ title: "Too large", detail: "A file may have at most 100 MB." });
-  return null;
+async function hashOf(file) {
+  if (!crypto.subtle || file.size > HASHED) return null;
+  const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+  return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** The server speaks of types and bytes, to programmers. */
-function notWhatItSays({ members }) {
-  const found = members.found?.split("/")[1].toUpperCase();
-  const detail = found ? `Inside it is ${found}: rename it and add it again.` : "It holds no photo and no recording.";
-  return new Problem({ title: "Not what its name says", detail });
+/** The id under which the visit already holds these bytes: whoever adds a photo twice on a bad line pays once. */
+async function heldAlready({ visitId }, sha256, signal) {
+  const { present } = await call("POST", `/v1/visits/${visitId}/media/check`, { sha256: [sha256] }, { signal });
+  return present[0]?.media_id ?? null;
+}
+
+/** Tell the office that an upload had trouble. It must not make more trouble itself. */
+function report({ visitId, mediaId, attempts, problem }, outcome) {
+  const payload = { media_id: mediaId, attempts, outcome, status: problem?.status ?? 0 };
+  call("POST", `/v1/visits/${visitId}/sync-events`, { event: "upload_failed", payload }).catch(() => {});
 }
 
 export function newId() {

@@ -8,6 +8,10 @@ WHERE t.id = current_tenant_id();
 -- Nested flags of the request's tenant.
 SELECT feature_flags FROM tenant_settings WHERE tenant_id = current_tenant_id();
 
+-- name: hold_tenant
+-- One transaction of a tenant at a time, from here to its end; a lock of its own, as nobody may lock the tenant's row.
+SELECT pg_advisory_xact_lock(hashtextextended('tenant ' || current_tenant_id(), 0));
+
 -- name: upsert_tenant
 -- A tenant under a known id; a second run keeps its name.
 INSERT INTO tenants (id, name) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING;

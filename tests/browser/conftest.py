@@ -95,9 +95,14 @@ async def contractor(open_person: OpenPerson, server: Product, tenant: Tenant) -
 
 async def sign_in(person: Person, server: Product, tenant: Tenant) -> Person:
     """Give the browser the session cookie and open the console."""
-    cookie = {"name": SESSION_COOKIE, "value": tenant.token(), "url": server.url, "httpOnly": True, "sameSite": "Lax"}
+    return await sign_in_at(person, server.url, tenant)
+
+
+async def sign_in_at(person: Person, url: str, tenant: Tenant) -> Person:
+    """Do so at another address of the gateway."""
+    cookie = {"name": SESSION_COOKIE, "value": tenant.token(), "url": url, "httpOnly": True, "sameSite": "Lax"}
     await person.page.context.add_cookies([cookie])  # type: ignore[list-item]
-    await person.page.goto(server.url)
+    await person.page.goto(url)
     return person
 
 

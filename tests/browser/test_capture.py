@@ -29,13 +29,13 @@ _TARGETS = """
 async def test_a_file_sent_without_signal_goes_up_when_it_is_back(
     contractor: Person, api: httpx.AsyncClient, captured: dict[str, Path]
 ) -> None:
-    """The card says that it keeps trying; the file arrives once, under its first id."""
+    """The card says that it is safe; the file arrives once, under its first id."""
     contractor.expects_refusals = True
     console = Console(contractor)
     await console.new_visit("Basement without signal")
     await contractor.page.context.set_offline(True)
     await console.add_files(captured["jpeg"])
-    await expect(console.card("Hallway wall.jpg")).to_contain_text("trying again")
+    await expect(console.card("Hallway wall.jpg")).to_contain_text("Saved on this device")
     await expect(contractor.page.get_by_text("Waiting for 1 upload to finish.")).to_be_visible()
     media_id = await console.card("Hallway wall.jpg").get_attribute("data-media-id")
     await contractor.page.context.set_offline(False)
@@ -139,7 +139,9 @@ async def test_an_answer_that_is_older_than_an_upload_takes_nothing_away(
 
     await contractor.page.route("**/v1/visits/*/media", late)
     headers = {"content-type": "image/jpeg", "x-media-id": str(uuid4()), "x-file-name": "theirs.jpg"}
-    await api.post(f"/v1/visits/{console.visit_id}/media", headers=headers, content=captured["jpeg"].read_bytes())
+    await api.post(
+        f"/v1/visits/{console.visit_id}/media", headers=headers, content=captured["jpeg"].read_bytes() + b"\0"
+    )
     async with asyncio.timeout(20):
         await read.wait()
     await console.add_files(captured["jpeg"])

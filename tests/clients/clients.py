@@ -45,13 +45,13 @@ async def browser(url: str, token: Token) -> AsyncIterator[Heard]:
         await chromium.close()
 
 
-def of_npm(script: Path) -> Client:
-    """One of the scripts beside this file, copied to where its packages are installed."""
+def of_npm(script: Path, *more: str) -> Client:
+    """One of the scripts beside this file, copied to where its packages are installed; `more` are its arguments."""
 
     @asynccontextmanager
     async def run(url: str, token: Token) -> AsyncIterator[Heard]:
         heard = Heard(script.stem)
-        node = await asyncio.create_subprocess_exec("node", script, url, token(), stdout=asyncio.subprocess.PIPE)
+        node = await asyncio.create_subprocess_exec("node", script, url, token(), *more, stdout=asyncio.subprocess.PIPE)
         reading = asyncio.create_task(_read(node, heard))
         try:
             yield heard

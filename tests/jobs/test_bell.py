@@ -97,6 +97,10 @@ class Hall:
         """Fail, as a sweep must be allowed to."""
         raise RuntimeError
 
+    async def clean_up(self) -> None:
+        """Fail too, should a Sunday's night find this test running."""
+        raise RuntimeError
+
 
 async def _rung(hall: Hall, bell: Bell) -> None:
     """Ring until somebody hears it."""
@@ -110,7 +114,7 @@ async def _rung(hall: Hall, bell: Bell) -> None:
 async def test_the_doorman_hears_wakes_and_outlives_what_arq_does_not(redis: ArqRedis, settings: Settings) -> None:
     """FLUSHALL, killed connections and nonsense in the queue: he still hears the next ring."""
     hall, bell = Hall(), Bell(open_redis(str(settings.redis_url)))
-    doorman = Doorman(str(settings.redis_url), hall.wake, hall.sweep)
+    doorman = Doorman(str(settings.redis_url), hall.wake, hall.sweep, hall.clean_up)
     listening = asyncio.create_task(doorman.listen_forever())
     await _rung(hall, bell)
     await redis.flushdb()
@@ -131,7 +135,7 @@ async def test_the_doorman_waits_for_a_redis_that_is_not_there_yet(settings: Set
     """Down at the start is no reason to end; he is there when Redis is."""
     hall = Hall()
     port = free_port()
-    doorman = Doorman(f"redis://127.0.0.1:{port}/0", hall.wake, hall.sweep)
+    doorman = Doorman(f"redis://127.0.0.1:{port}/0", hall.wake, hall.sweep, hall.clean_up)
     listening = asyncio.create_task(doorman.listen_forever())
     await asyncio.wait([listening], timeout=0.3)
     assert not listening.done()

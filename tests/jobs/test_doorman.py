@@ -1,5 +1,6 @@
 """arq's traps: each of its settings that loses jobs, ends the worker or trusts Redis by default is set otherwise."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -20,7 +21,7 @@ async def _fail() -> None:
 async def arq(settings: Settings) -> Any:
     """Give the arq worker as the doorman makes it, not running."""
     redis = open_redis(str(settings.redis_url))
-    yield Doorman(str(settings.redis_url), lambda: None, _fail)._worker(redis)
+    yield Doorman(str(settings.redis_url), lambda: None, _fail, _fail)._worker(redis)
     await close_redis(redis)
 
 
@@ -46,10 +47,17 @@ async def test_wakes_leave_no_result_and_a_tick_is_remembered_longer_than_it_las
     wake = arq.functions["wake"]
     assert isinstance(wake, Function)
     assert wake.keep_result_s == 0
-    (sweep,) = arq.cron_jobs
-    assert sweep.keep_result_s == KEEP_CRON_SECONDS
+    assert {cron.name for cron in arq.cron_jobs} == {"sweep", "cleanup-media"}
+    assert {cron.keep_result_s for cron in arq.cron_jobs} == {KEEP_CRON_SECONDS}
     assert KEEP_CRON_SECONDS >= 120
-    assert sweep.unique
+    assert all(cron.unique for cron in arq.cron_jobs)
+
+
+async def test_the_weekly_cleanup_is_on_sunday_by_name(arq: Any) -> None:
+    """Arq counts weekdays from Monday, cron from Sunday: 0 would be the wrong day in one of them."""
+    (cleanup,) = (cron for cron in arq.cron_jobs if cron.name == "cleanup-media")
+    cleanup.calculate_next(datetime(2026, 11, 25, 12, tzinfo=UTC))
+    assert cleanup.next_run.replace(microsecond=0) == datetime(2026, 11, 29, 3, tzinfo=UTC)
 
 
 async def test_it_polls_often_and_no_hook_can_throw(arq: Any) -> None:
@@ -60,5 +68,4 @@ async def test_it_polls_often_and_no_hook_can_throw(arq: Any) -> None:
 
 async def test_a_failing_job_never_raises_into_arq(arq: Any) -> None:
     """An exception out of a cron's job would be stored, retried and pickled."""
-    (sweep,) = arq.cron_jobs
-    assert await sweep.coroutine({}) is None
+    assert [await cron.coroutine({}) for cron in arq.cron_jobs] == [None, None]

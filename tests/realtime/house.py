@@ -110,6 +110,8 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         queue=queue,
         hub=hub,
         auth=Authenticator(settings),
+        upload_starts=nothing,
+        tenant_turns=nothing,
         templates=nothing,
     )
 

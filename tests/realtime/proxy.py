@@ -1,7 +1,7 @@
-"""A way to a server that a test can cut: refused, or open and silent."""
+"""A way to a server that a test can cut: refused, open and silent, or broken off after so many bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,7 +10,10 @@ class Proxy:
     """Passes bytes between clients and one server until it is told otherwise."""
 
     def __init__(self, url: str) -> None:
-        self._target = urlsplit(url)
+        self.point_to(url)
+        # How many bytes each next connection may carry to the server before it is broken off.
+        self.allowances: list[int] = []
+        self.before_breaking: Callable[[], Awaitable[None]] | None = None
         self._open = asyncio.Event()
         self._open.set()
         self._refusing = False
@@ -20,9 +23,13 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The database by way of this proxy."""
-        netloc = f"{self._target.username}@127.0.0.1:{self.port}"
-        return urlunsplit((self._target.scheme, netloc, self._target.path, "", ""))
+        """The server by way of this proxy."""
+        user = f"{self._target.username}@" if self._target.username else ""
+        return urlunsplit((self._target.scheme, f"{user}127.0.0.1:{self.port}", self._target.path, "", ""))
+
+    def point_to(self, url: str) -> None:
+        """Send whoever connects from now on to another server."""
+        self._target = urlsplit(url)
 
     def black_hole(self) -> None:
         """Pass nothing on any more, and close nothing."""
@@ -48,9 +55,10 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        for source, sink in ((reader, there_writer), (there_reader, writer)):
+        allowance = self.allowances.pop(0) if self.allowances else None
+        for source, sink, most in ((reader, there_writer, allowance), (there_reader, writer, None)):
             self._writers.add(sink)
-            task = asyncio.create_task(self._pass(source, sink))
+            task = asyncio.create_task(self._pass(source, sink, most))
             self._passing.add(task)
             task.add_done_callback(self._passing.discard)
 
@@ -60,13 +68,17 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._passing, return_exceptions=True)
 
-    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, most: int | None) -> None:
+        left = most
         try:
             with suppress(ConnectionError):
-                while piece := await source.read(65536):
+                while piece := await source.read(65536 if left is None else min(65536, left)):
                     await self._open.wait()
                     sink.write(piece)
                     await sink.drain()
+                    left = None if left is None else left - len(piece)
+            if left == 0 and self.before_breaking is not None:
+                await self.before_breaking()
         finally:
             self._writers.discard(sink)
             sink.transport.abort()

@@ -54,6 +54,28 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
         )
         await _insert(
             admin,
+            "resumable_uploads",
+            media_id=media,
+            storage_path=f"{tenant.id}/{visit}/{media}/0123456789ab",
+            content_type="audio/webm",
+            file_size=1,
+            expires_at=expires,
+            **of_visit,
+        )
+        await _insert(
+            admin,
+            "recording_chunks",
+            recording_id=media,
+            sequence=1,
+            storage_path=f"{tenant.id}/{visit}/{media}/ba9876543210",
+            content_type="audio/webm",
+            file_size=1,
+            sha256=_HASH,
+            is_whole=True,
+            **of_visit,
+        )
+        await _insert(
+            admin,
             "progress_tickets",
             ticket_hash=uuid4().bytes * 2,
             claims={"sub": "x"},

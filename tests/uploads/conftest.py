@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from store.objects import ObjectStore
 from tests.tenants import Tenant
 
 Upload = Callable[..., Coroutine[Any, Any, httpx.Response]]
@@ -31,3 +32,8 @@ def upload(client: httpx.AsyncClient, tenant: Tenant, visit: str) -> Upload:
         return await client.post(f"/v1/visits/{visit}/media", content=body, headers=headers)
 
     return post
+
+
+async def nothing_of(objects: ObjectStore, tenant: Tenant) -> bool:
+    """Tell whether the store holds no object and no part of this tenant's."""
+    return not await objects.keys(f"{tenant.id}/") and not await objects.unfinished(f"{tenant.id}/")

@@ -9,9 +9,9 @@ from config.settings import Settings
 from store.content import TYPES
 from store.embedded.stack import Endpoints
 from store.migrate import migrate
-from store.object_upload import PART_BYTES
 from store.objects import MEDIA_BYTES, ObjectStore
 from store.pool import Database, use_json
+from store.spool import PART_BYTES
 from tests.tenants import Tenant
 from tests.uploads import files
 

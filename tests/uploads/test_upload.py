@@ -13,7 +13,7 @@ from store.objects import MEDIA_BYTES, ObjectStore
 from store.pool import Database
 from tests.tenants import Tenant
 from tests.uploads import files
-from tests.uploads.conftest import Upload
+from tests.uploads.conftest import Upload, nothing_of
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -21,10 +21,6 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 async def _rows(service: Database, visit: str) -> list[Any]:
     async with service.as_system() as conn:
         return await conn.fetch("SELECT * FROM site_visit_media WHERE visit_id = $1 ORDER BY created_at", visit)
-
-
-async def _nothing_of(objects: ObjectStore, tenant: Tenant) -> bool:
-    return not await objects.keys(f"{tenant.id}/") and not await objects.unfinished(f"{tenant.id}/")
 
 
 async def test_a_photo_is_stored_measured_and_told(
@@ -113,7 +109,7 @@ async def test_a_lie_about_the_type_is_415(
     answer = await upload(body, sent_as)
     assert answer.status_code == 415, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 async def test_a_polyglot_stays_what_its_head_says(upload: Upload, client: httpx.AsyncClient, tenant: Tenant) -> None:
@@ -145,7 +141,7 @@ async def test_one_byte_more_is_413_without_a_length(upload: Upload, objects: Ob
     answer = await upload(files.padded(files.jpeg(), MEDIA_BYTES + 1), "image/jpeg")
     assert answer.status_code == 413, answer.text
     assert answer.json()["limit"] == MEDIA_BYTES
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 async def test_one_byte_more_is_413_before_a_byte_is_read(upload: Upload) -> None:
@@ -347,7 +343,7 @@ async def test_a_client_that_vanishes_leaves_nothing(
     """After two parts and a disconnect there is no row, no object and no unfinished multipart upload."""
     await _post(app, tenant, visit, _then_vanish())
     assert await _rows(service, visit) == []
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 async def test_a_stalled_upload_is_timed_out(
@@ -357,7 +353,7 @@ async def test_a_stalled_upload_is_timed_out(
     monkeypatch.setattr(body, "STALL_SECONDS", 0.2)
     async with asyncio.timeout(10):
         assert await _post(app, tenant, visit, _then_nothing()) == 408
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 async def test_a_cancelled_upload_leaves_nothing(app: Any, tenant: Tenant, visit: str, objects: ObjectStore) -> None:
@@ -375,7 +371,7 @@ async def test_a_cancelled_upload_leaves_nothing(app: Any, tenant: Tenant, visit
         await begun.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 async def test_a_row_that_cannot_be_written_takes_its_object_along(
@@ -393,7 +389,7 @@ async def test_a_row_that_cannot_be_written_takes_its_object_along(
     finally:
         await admin.execute("DROP TRIGGER refuse_for_test ON site_visit_media; DROP FUNCTION public.refuse_for_test()")
     assert answer.status_code == 500
-    assert await _nothing_of(objects, tenant)
+    assert await nothing_of(objects, tenant)
 
 
 def _reset_peak_kb() -> int:

@@ -1,0 +1,36 @@
+// Whether the page may be left: what is still on its way, and whether it outlives this page.
+
+import { byId } from "./dom.js";
+import { count } from "./format.js";
+
+/** Says it under the capture buttons, for all visits together: a phone in a pocket sends no file by itself. */
+export class LeaveNote {
+  #sent = false;
+
+  constructor(uploads) {
+    uploads.addEventListener("change", ({ detail }) => {
+      this.#sent ||= detail.item.state === "stored";
+      this.#show(uploads.underWay);
+    });
+    for (const type of ["online", "offline"]) addEventListener(type, () => this.#show(uploads.underWay));
+  }
+
+  #show(items) {
+    const note = byId("leave-note");
+    const [state, words] = this.#words(items);
+    note.hidden = words === "";
+    note.dataset.state = state;
+    if (note.textContent !== words) note.textContent = words; // it is read aloud when it changes
+  }
+
+  #words(items) {
+    const loose = items.filter((item) => !item.kept).length;
+    if (loose > 0) return ["stay", `Keep this page open: ${count(loose, "file is", "files are")} not saved yet.`];
+    if (items.length > 0) return ["saved", `You can close this page: ${count(items.length, "file is", "files are")} saved on this device. ${this.#next()}`];
+    return this.#sent ? ["done", "Everything is stored. You can leave."] : ["done", ""];
+  }
+
+  #next() {
+    return navigator.onLine ? "Leave it open to finish sending." : "They go up when ScopeKit is open and there is signal.";
+  }
+}

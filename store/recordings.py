@@ -1,0 +1,78 @@
+"""Recordings in chunks: what has come of each, what is missing, and how the chunks make files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from store.content import ContentType
+from store.errors import Conflict, Unprocessable
+from store.object_upload import StoredObject
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("recordings")
+
+LAST_SEQUENCE = 9999
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk on its way: where it belongs, and the key its bytes go to."""
+
+    tenant_id: UUID
+    visit_id: UUID
+    recording_id: UUID
+    sequence: int
+    storage_path: str
+    kind: ContentType
+
+
+async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole: bool) -> tuple[Record, bool]:
+    """Give a stored chunk its row; returns the row and whether it is new.
+
+    The same place with the same bytes is the first row again. Raises `Conflict` when it holds others.
+    """
+    row = await conn.fetchrow(
+        SQL.insert_chunk,
+        *(chunk.tenant_id, chunk.visit_id, chunk.recording_id, chunk.sequence, chunk.storage_path, chunk.kind.name),
+        *(stored.size, stored.sha256, is_whole),
+    )
+    if row is not None:
+        return row, True
+    known = await conn.fetchrow(SQL.get_chunk, chunk.recording_id, chunk.sequence)
+    if known is None or (known["visit_id"], known["sha256"]) != (chunk.visit_id, stored.sha256):
+        raise Conflict(f"Chunk {chunk.sequence} of this recording already holds other bytes.")
+    return known, False
+
+
+async def chunks_of(conn: Connection, recording_id: UUID, visit_id: UUID) -> list[Record]:
+    """Return a recording's chunks in order."""
+    return await conn.fetch(SQL.chunks_of_recording, recording_id, visit_id)
+
+
+async def forget(conn: Connection, chunks: Sequence[Record]) -> None:
+    """Drop the rows of exactly these chunks."""
+    await conn.execute(SQL.delete_chunks, [chunk["storage_path"] for chunk in chunks])
+
+
+def missing(sequences: Sequence[int], last: int | None) -> list[int]:
+    """Return the numbers that did not come, up to `last` or the last that did; counting begins at 0 or at 1."""
+    came = set(sequences)
+    first = 0 if 0 in came else 1
+    return [number for number in range(first, max(came | {last or 0}) + 1) if number not in came]
+
+
+def files_of(chunks: Sequence[Record]) -> list[list[Record]]:
+    """Group chunks into files: each begins with a chunk that is whole, and goes on with those that are not.
+
+    What comes before the first beginning cannot be heard and is left out. Raises `Unprocessable` when nothing is left.
+    """
+    files: list[list[Record]] = []
+    for chunk in chunks:
+        if chunk["is_whole"]:
+            files.append([chunk])
+        elif files:
+            files[-1].append(chunk)
+    if not files:
+        raise Unprocessable("The beginning of this recording is missing, so it cannot be played. Send it again.")
+    return files

@@ -1,0 +1,35 @@
+-- name: tenants_with_media
+-- Whose objects are looked through.
+SELECT id FROM tenants ORDER BY id;
+
+-- name: media_of_tenant
+-- Where each of a tenant's media lies.
+SELECT id, tenant_id, visit_id, storage_path, created_at, status FROM site_visit_media WHERE tenant_id = $1;
+
+-- name: keys_on_the_way
+-- The keys of uploads that are not media yet.
+SELECT storage_path AS key FROM media_uploads WHERE tenant_id = $1
+UNION ALL SELECT storage_path FROM recording_chunks WHERE tenant_id = $1
+UNION ALL SELECT storage_path FROM resumable_uploads WHERE tenant_id = $1
+UNION ALL SELECT tail_path FROM resumable_uploads WHERE tenant_id = $1 AND tail_path IS NOT NULL;
+
+-- name: mark_lost
+-- A medium whose bytes are gone stays, and says so; only if it still points where nothing was found.
+UPDATE site_visit_media SET status = 'needs_attention', problem = $3
+WHERE id = $1 AND storage_path = $2 AND status = 'stored' RETURNING id;
+
+-- name: expired_uploads
+-- Uploads of a tenant that nobody goes on with.
+SELECT count(*) FROM (
+    SELECT 1 FROM media_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval
+    UNION ALL SELECT 1 FROM resumable_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval
+) AS expired;
+
+-- name: forget_expired
+-- Forget them; their objects are orphans from then on.
+WITH promised AS (
+    DELETE FROM media_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval RETURNING 1
+), resumable AS (
+    DELETE FROM resumable_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval RETURNING 1
+)
+SELECT (SELECT count(*) FROM promised) + (SELECT count(*) FROM resumable);

@@ -1,0 +1,17 @@
+-- name: insert_chunk
+-- A chunk that is safely stored; no row when its place is taken.
+INSERT INTO recording_chunks (tenant_id, visit_id, recording_id, sequence, storage_path, content_type, file_size,
+                              sha256, is_whole)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant_id, recording_id, sequence) DO NOTHING RETURNING *;
+
+-- name: get_chunk
+-- The chunk at one place.
+SELECT * FROM recording_chunks WHERE recording_id = $1 AND sequence = $2;
+
+-- name: chunks_of_recording
+-- All chunks of a recording, in order.
+SELECT * FROM recording_chunks WHERE recording_id = $1 AND visit_id = $2 ORDER BY sequence;
+
+-- name: delete_chunks
+-- They are a medium now.
+DELETE FROM recording_chunks WHERE storage_path = ANY ($1);

@@ -1,0 +1,186 @@
+"""The queue of files on the phone: through dead spots, reloads and restarts of the browser."""
+
+import asyncio
+import hashlib
+import os
+import random
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from playwright.async_api import Route, async_playwright, expect
+
+from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
+from tests.browser.console import Console
+from tests.browser.person import Person
+from tests.product import Product
+from tests.realtime.proxy import Proxy, proxy_to
+from tests.tenants import Tenant
+
+if TYPE_CHECKING:
+    import asyncpg
+
+pytestmark = pytest.mark.browser
+
+NAME = "Hallway wall.jpg"
+
+
+@pytest.fixture
+def large(captured: dict[str, Path], tmp_path: Path) -> Path:
+    """Write a photo of 12 MB: a real one with much behind its end."""
+    path = tmp_path / "Whole roof.jpg"
+    path.write_bytes(captured["jpeg"].read_bytes() + os.urandom(12_000_000))
+    return path
+
+
+@pytest.fixture
+async def line(server: Product) -> AsyncIterator[Proxy]:
+    """Lay a line to the gateway that can break."""
+    async with proxy_to(server.url) as proxy:
+        yield proxy
+
+
+async def _held(api: httpx.AsyncClient, console: Console) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await api.get(f"/v1/visits/{console.visit_id}/media")).json()["media"]
+    return found
+
+
+async def _refuse(route: Route) -> None:
+    await route.abort()
+
+
+async def test_what_was_added_without_signal_survives_a_reload(
+    contractor: Person, api: httpx.AsyncClient, captured: dict[str, Path]
+) -> None:
+    """Saved on the device, said to be safe, taken up by the page that is loaded next, sent under its first id."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Cellar")
+    await page.context.set_offline(True)
+    await console.add_files(captured["jpeg"], captured["voice"])
+    for name in (NAME, "Walkthrough.webm"):
+        await expect(console.card(name)).to_contain_text("Saved on this device")
+    await expect(page.locator("#leave-note")).to_contain_text("You can close this page: 2 files are saved")
+    await contractor.shoot("offline-saved")
+    ids = {await console.card(name).get_attribute("data-media-id") for name in (NAME, "Walkthrough.webm")}
+    await page.route("**/v1/uploads", _refuse)
+    await page.context.set_offline(False)
+    await expect(console.card(NAME)).to_contain_text("trying again")
+    await page.reload()
+    await expect(console.card(NAME)).to_be_visible()
+    await page.unroute("**/v1/uploads")
+    await console.see_stored(NAME, "Walkthrough.webm")
+    await expect(page.locator("#leave-note")).to_have_text("Everything is stored. You can leave.")
+    assert {medium["id"] for medium in await _held(api, console)} == ids
+
+
+async def test_a_line_that_breaks_in_mid_upload_costs_no_byte_twice(
+    open_person: OpenPerson,
+    line: Proxy,
+    tenant: Tenant,
+    api: httpx.AsyncClient,
+    large: Path,
+    admin: "asyncpg.Connection[asyncpg.Record]",
+) -> None:
+    """The card counts on from where it stood, the file arrives whole, and the office hears that it was not easy."""
+    person = await sign_in_at(await open_person(**PHONE), line.url, tenant)
+    person.expects_refusals = True
+    console = Console(person)
+    await console.new_visit("Attic")
+    chance = random.Random(5)
+    line.cut()
+    line.mend()
+    line.allowances = [chance.randrange(1_000_000, 4_000_000) for _ in range(9)]
+    await console.add_files(large)
+    await expect(console.card(large.name)).to_contain_text("Uploading")
+    await person.shoot("phone-uploading")
+    await expect(console.card(large.name).get_by_text("Stored", exact=True)).to_be_visible(timeout=3 * WAIT_MS)
+    (medium,) = await _held(api, console)
+    assert medium["sha256"] == await asyncio.to_thread(lambda: hashlib.sha256(large.read_bytes()).hexdigest())
+    async with asyncio.timeout(20):
+        while not (events := await _sync_events(admin, console)):  # noqa: ASYNC110 - told after the card says so
+            await asyncio.sleep(0.05)
+    assert events[-1]["payload"]["media_id"] == medium["id"]
+    assert events[-1]["payload"]["attempts"] > 0
+
+
+async def _sync_events(admin: "asyncpg.Connection[asyncpg.Record]", console: Console) -> list[Any]:
+    return await admin.fetch(
+        "SELECT payload FROM visit_sync_events WHERE visit_id = $1 AND event = 'upload_failed' ORDER BY created_at",
+        console.visit_id,
+    )
+
+
+async def test_the_queue_survives_a_restart_of_the_browser(
+    server: Product, tenant: Tenant, api: httpx.AsyncClient, captured: dict[str, Path], tmp_path: Path
+) -> None:
+    """Closed in a dead spot and opened at home: what was saved is sent."""
+    profile = tmp_path / "profile"
+    async with _browser(profile) as person:
+        console = Console(await sign_in(person, server, tenant))
+        await console.new_visit("Dead spot")
+        await person.page.context.set_offline(True)
+        await console.add_files(captured["jpeg"])
+        await expect(console.card(NAME)).to_contain_text("Saved on this device")
+        media_id = await console.card(NAME).get_attribute("data-media-id")
+        address = person.page.url
+    async with _browser(profile) as person:
+        console = Console(await sign_in(person, server, tenant))
+        await person.page.goto(address)
+        await console.see_stored(NAME)
+        assert [medium["id"] for medium in await _held(api, console)] == [media_id]
+
+
+async def test_the_next_person_at_this_device_does_not_send_it(
+    contractor: Person, server: Product, other_tenant: Tenant, captured: dict[str, Path]
+) -> None:
+    """A shelf is one person's: another one's sign-in neither shows nor sends what lies there."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Mine")
+    await page.route("**/v1/uploads", _refuse)
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("trying again")
+    await page.unroute("**/v1/uploads")
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    await page.goto("about:blank")
+    await sign_in(contractor, server, other_tenant)
+    await Console(contractor).new_visit("Theirs")
+    await expect(page.locator("#leave-note")).to_be_hidden()
+    assert not [url for url in requests if "/v1/uploads" in url]
+
+
+async def test_the_same_photo_added_twice_is_sent_once(
+    contractor: Person, api: httpx.AsyncClient, captured: dict[str, Path]
+) -> None:
+    """The visit is asked first whether it holds these bytes; the second card becomes the first one."""
+    console = Console(contractor)
+    await console.new_visit("Twice")
+    await console.add_files(captured["jpeg"])
+    await console.see_stored(NAME)
+    async with contractor.page.expect_response("**/media/check"):
+        await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_have_count(1)
+    await console.see_stored(NAME)
+    assert len(await _held(api, console)) == 1
+
+
+@asynccontextmanager
+async def _browser(profile: Path) -> AsyncIterator[Person]:
+    """Open a browser with a profile that stays."""
+    require(CHROMIUM)
+    expect.set_options(timeout=WAIT_MS)
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            profile, executable_path=shutil.which(CHROMIUM), args=list(FLAGS), **DESKTOP
+        )
+        person = await Person.at(context, profile)
+        person.expects_refusals = True
+        yield person
+        await context.close()
+    assert person.complaints == []
