@@ -124,7 +124,7 @@ class Document:
         """The lines of the offer by trade, trades in the order they first appear."""
         trades: dict[str, list[Mapping[str, Any]]] = {}
         for line in self.source["lines"]:
-            if line["option"] in {"", self.estimate["chosen_option"]}:
+            if line["option"] in {"", self.chosen_option}:
                 trades.setdefault(trade_name(line["category"]), []).append(line)
         return tuple(self._group(name, lines) for name, lines in trades.items())
 
@@ -154,8 +154,14 @@ class Document:
                 subtotal=self._money(option["subtotal"]),
             )
             for option in self.estimate["options"]
-            if option["name"] != self.estimate["chosen_option"]
+            if option["name"] != self.chosen_option
         )
+
+    @property
+    def chosen_option(self) -> str:
+        """The option that is offered, and that an acceptance accepts; empty where there are none to choose from."""
+        chosen: str = self.estimate["chosen_option"]
+        return chosen
 
     @property
     def sums(self) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from gateway import signature
 from gateway.colours import STANDARD_ACCENT
 from gateway.printable import printable
-from gateway.share_document import Document, Line, moment
+from gateway.share_document import Document, Group, Line, moment
 
 # Countries that print on Letter are those that pay in these.
 _LETTER = frozenset({"USD", "CAD"})
@@ -41,10 +41,9 @@ def paper(document: Document, files: Collection[str]) -> dict[str, Any]:
             "address": document.visit["address"].splitlines(),
         },
         "visit": {"title": document.visit["title"], "date": document.visited},
-        "groups": [
-            {"name": group.name, "subtotal": group.subtotal, "lines": [_line(line) for line in group.lines]}
-            for group in document.groups
-        ],
+        "groups": [_group(group) for group in document.groups],
+        "option": document.chosen_option,
+        "alternatives": [_group(group) for group in document.alternatives],
         "sums": [list(row) for row in document.sums],
         "total": document.total,
         "open": document.still_open,
@@ -66,6 +65,10 @@ def paper(document: Document, files: Collection[str]) -> dict[str, Any]:
 def _facts(document: Document) -> list[list[str]]:
     facts = [["Number", document.number], ["Version", str(document.estimate["version"])], ["Date", document.dated]]
     return [*facts, ["Valid until", document.valid_until_day]] if document.is_open else facts
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {"name": group.name, "subtotal": group.subtotal, "lines": [_line(line) for line in group.lines]}
 
 
 def _line(line: Line) -> dict[str, Any]:
@@ -99,6 +102,7 @@ def _certificate(document: Document) -> dict[str, Any] | None:
         ["Accepted at", f"{document.decided} ({moment(accepted_at)})"],
         ["Signed by", facts["signed_by"].capitalize()],
         ["Document", f"Estimate {document.number}, version {facts['version']}, {document.total}"],
+        *([["Option", document.chosen_option]] if document.chosen_option else []),
         ["Offered by", facts["contractor"]],
         ["From", " · ".join(word for word in (facts["address"], facts["browser"]) if word)],
     ]

@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
@@ -92,6 +92,28 @@ async def save_next(service: Database, visit: Visit) -> dict[str, Any]:
     """Save a newer version of the visit's estimate."""
     async with service.as_system() as conn:
         return await estimates.save_version(conn, visit.new)
+
+
+async def offer_options(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> Visit:
+    """Edit the estimate as the contractor: two options with markup, discount and tax; Good is the chosen one."""
+    line = {"description": "Replace gutter", "quantity": "10", "unit": "lf", "unit_price": "10.00"}
+    best = {
+        "id": str(visit.estimate["lines"][0]["id"]),
+        "option": "Best",
+        "description": "Copper gutter",
+        "unit_price": "30.00",
+    }
+    edit = {
+        "lines": [line, line | {"option": "Good", "description": "Aluminum gutter"}, line | best],
+        "options": ["Good", "Best"],
+        "markup_rate": "0.1",
+        "discount": {"amount": "20.00"},
+        "tax_rate": "0.1",
+    }
+    headers = tenant.headers | {"if-match": '"1"'}
+    answer = await client.put(f"/v1/estimates/{visit.estimate['id']}/lines", json=edit, headers=headers)
+    assert answer.status_code in {200, 201}, answer.text
+    return replace(visit, estimate=answer.json())
 
 
 async def make_share(client: httpx.AsyncClient, tenant: Tenant, visit: Visit, **order: Any) -> dict[str, Any]:

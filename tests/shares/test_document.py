@@ -9,7 +9,7 @@ import pytest
 from gateway import share_document
 from gateway.pages import modules_of
 from gateway.share_document import Document
-from tests.shares.documents import SECRET_REASON, Visit, customer_of, make_share
+from tests.shares.documents import SECRET_REASON, Visit, customer_of, make_share, offer_options, open_share
 from tests.tenants import Tenant
 
 D = Decimal
@@ -131,30 +131,14 @@ async def test_a_customer_reads_what_the_total_is_made_of(
     client: httpx.AsyncClient, tenant: Tenant, visit: Visit
 ) -> None:
     """Markup, discount and the option that is offered add up on the page; another option stands beside it."""
-    line = {"description": "Replace gutter", "quantity": "10", "unit": "lf", "unit_price": "10.00"}
-    edit = {
-        "lines": [line, line | {"option": "Good"}, line | {"option": "Best", "description": "Copper gutter"}],
-        "options": ["Good", "Best"],
-        "markup_rate": "0.1",
-        "discount": {"amount": "20.00"},
-        "tax_rate": "0.1",
-    }
-    headers = tenant.headers | {"if-match": '"1"'}
-    saved = await client.put(f"/v1/estimates/{visit.estimate['id']}/lines", json=edit, headers=headers)
-    share = await client.post(f"/v1/estimates/{saved.json()['id']}/shares", json={}, headers=tenant.headers)
-    reader = customer_of(client, share.json())
-    await reader.open()
+    reader = await open_share(client, tenant, await offer_options(client, tenant, visit))
     page = " ".join((await reader.look()).text.split())
-    for shown in (
-        "$200.00",
-        "Overhead and profit</dt><dd>$20.00",
-        "Discount</dt><dd>-$20.00",
-        "$220.00",
-        "Copper gutter",
-    ):
+    for shown in ("$200.00", "Overhead and profit</dt><dd>$20.00", "Discount</dt><dd>-$20.00", "$220.00",
+                  "Scope of work, option “Good”", "Subtotal $400.00", "with the option “Good”"):  # fmt: skip
         assert shown in page, shown
-    assert "Instead of “Good”" in page
     assert page.count("Copper gutter") == 1
+    beside = page.split("Instead of “Good”")[1]
+    assert [word for word in ("Assumes: single storey", f"/media/{visit.cited}?size=thumb") if word not in beside] == []
 
 
 async def test_words_of_others_are_text_and_not_markup(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:

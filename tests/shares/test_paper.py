@@ -16,7 +16,7 @@ from gateway.typesetter import Typesetter
 from store.errors import Unavailable
 from store.objects import ObjectStore
 from store.pool import Database
-from tests.shares.documents import Customer, Visit, client_of, open_share, store_photos
+from tests.shares.documents import Customer, Visit, client_of, offer_options, open_share, store_photos
 from tests.shares.test_acceptance import DRAWN
 from tests.tenants import Tenant
 
@@ -73,6 +73,30 @@ async def test_after_acceptance_the_certificate_is_its_last_page(
     for digest in (visit.estimate["content_hash"], fingerprint):
         assert digest in last.replace(" ", "")
     assert "Accepted by Łukasz Ångström" in _words(pdf)
+
+
+async def test_options_markup_and_discount_are_on_paper_and_an_acceptance_names_its_option(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """What adds up stands above the total, the other option below it; what is accepted is the offered one."""
+    offered = await offer_options(client, tenant, visit)
+    reader = await open_share(client, tenant, offered)
+    words = _words(await _pdf(reader))
+    scope, beside = words.split("Instead of “Good”")
+    above = ("Scope of work, option “Good”", "Aluminum gutter", "Subtotal $200.00", "Overhead and profit $20.00",
+             "Discount -$20.00", "Tax (10%) $20.00", "Total $220.00")  # fmt: skip
+    assert [word for word in above if word not in scope] == []
+    assert [word for word in ("Best Subtotal $400.00", "Copper gutter", "single storey") if word not in beside] == []
+    assert "Copper" not in scope
+    assert (await reader.decide(offered)).status_code == 303
+    assert "Option Good" in " ".join((await _pdf(reader)).pages[-1].extract_text().split())
+    assert "<dt>Option</dt><dd>Good</dd>" in (await reader.look()).text
+
+
+async def test_an_offer_without_lines_is_printed_all_the_same(values: dict[str, Any]) -> None:
+    """All lines may stand in the options that were not chosen."""
+    values["groups"] = []
+    assert "Scope of work" in _words(PdfReader(io.BytesIO(await Typesetter().set(values, {}))))
 
 
 async def test_a_long_estimate_repeats_its_columns_and_counts_its_pages(
@@ -171,6 +195,7 @@ def values() -> dict[str, Any]:
         "groups": [{"name": "General", "subtotal": None, "lines": [
             {"description": "Gutter", "quantity": "1 each", "unit_price": None, "amount": None, "assumptions": [],
              "said": [], "photos": []}]}],
+        "option": "", "alternatives": [],
         "sums": [["Subtotal", "$0.00"]], "total": "$0.00", "open": "", "coverage": [], "terms": [], "photos": [],
         "decision": None, "certificate": None, "hash": "0" * 64,
     }  # fmt: skip
