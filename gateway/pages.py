@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from gateway import demo
 from gateway.auth import Unauthenticated, authenticate
+from gateway.colours import STANDARD_ACCENT
 from gateway.context import context_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class Static(StaticFiles):
 async def console(request: Request) -> Response:
     """Show the console; on a developer's own machine, sign the browser in on the way."""
     context = context_of(request)
-    page = context.templates.TemplateResponse(request, "console.html", {"modules": modules_of("console.js")})
+    page = context.templates.TemplateResponse(
+        request, "console.html", {"modules": modules_of("console.js"), "standard_accent": STANDARD_ACCENT}
+    )
     page.headers["cache-control"] = "no-store"
     if demo.may_log_in(request) and not await _is_signed_in(request):
         demo.log_in(page, context.settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from store.errors import UnsupportedType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 # Enough for the brands of an ISO base media file and the document type of a WebM.
 HEAD_BYTES = 512
@@ -43,16 +43,17 @@ class Findings:
     problem: str | None = None
 
 
-def parse(header: str | None) -> ContentType:
+def parse(header: str | None, allowed: Collection[str] = ()) -> ContentType:
     """Read a Content-Type header; parameters such as `;codecs=opus` are dropped, known aliases resolved.
 
-    Raises `UnsupportedType`, which lists what is taken.
+    Raises `UnsupportedType`, which lists what is taken: of all types those `allowed` here.
     """
+    taken = [name for name in TYPES if name in (allowed or TYPES)]
     name = (header or "").partition(";")[0].strip().lower()
     found = TYPES.get(_ALIASES.get(name, name))
-    if found is None:
+    if found is None or found.name not in taken:
         said = f"`{name[:100]}` is not a type we take." if name else "Say what the file is in Content-Type."
-        raise UnsupportedType(f"{said} Send one of: {', '.join(TYPES)}.", allowed=list(TYPES))
+        raise UnsupportedType(f"{said} Send one of: {', '.join(taken)}.", allowed=taken)
     return found
 
 

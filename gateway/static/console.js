@@ -1,6 +1,7 @@
 // The capture console: opens the visit that the address names, and wires what stays from visit to visit.
 
 import { Problem, call } from "./api.js";
+import { Branding } from "./branding.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { setUpEvidence } from "./evidence.js";
@@ -125,6 +126,7 @@ async function start() {
     const me = await call("GET", "/v1/me");
     byId("tenant-name").textContent = me.tenant.name;
     new PriceBook(me.tenant.currency);
+    new Branding(me.role);
     await uploads.restore(`${me.tenant.id}/${me.user_id}`);
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
     addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice

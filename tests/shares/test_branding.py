@@ -115,7 +115,7 @@ async def test_a_new_logo_replaces_the_old_and_none_is_none(
         await _put_logo(client, tenant, _logo())
     assert len(await app.state.context.objects.keys(f"{tenant.id}/brand/")) == 1
     assert (await client.delete("/v1/branding/logo", headers=tenant.headers)).status_code == 204
-    assert await app.state.context.objects.keys(f"{tenant.id}/brand/") == []
+    assert await app.state.context.objects.keys(f"{tenant.id}/brand/") == {}
     reader = await open_share(client, tenant, visit)
     assert "/logo" not in (await reader.look()).text
     assert (await reader.look("/logo")).status_code == 404
@@ -137,7 +137,14 @@ async def test_what_is_no_logo_is_refused(
     """Nothing is set, and nothing stays in the store."""
     assert (await _put_logo(client, tenant, body, kind)).status_code == status
     assert (await client.get("/v1/branding", headers=tenant.headers)).json()["has_logo"] is False
-    assert await app.state.context.objects.keys(f"{tenant.id}/brand/") == []
+    assert await app.state.context.objects.keys(f"{tenant.id}/brand/") == {}
+
+
+@pytest.mark.parametrize("kind", ["image/svg+xml", "audio/webm", ""])
+async def test_a_refused_logo_is_told_what_is_taken(client: httpx.AsyncClient, tenant: Tenant, kind: str) -> None:
+    """Three kinds of pictures, and not the recordings that a visit takes."""
+    answer = await _put_logo(client, tenant, b"<svg/>", kind)
+    assert (answer.status_code, answer.json()["allowed"]) == (415, ["image/jpeg", "image/png", "image/webp"])
 
 
 @pytest.mark.parametrize("role", ["member", None, "", "Owner"])
