@@ -39,6 +39,7 @@ POLICY: Mapping[str, Action] = MappingProxyType(
         "engine_malformed_answer": Action.RETRY,
         "engine_rate_limited": Action.SNOOZE,
         "engine_quota_exhausted": Action.REST,
+        "engine_over_budget": Action.DEAD_LETTER,
         "engine_refused": Action.DEAD_LETTER,
         "engine_misconfigured": Action.DEAD_LETTER,
         "bad_input": Action.DEAD_LETTER,

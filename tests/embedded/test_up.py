@@ -42,6 +42,7 @@ def test_being_asked_to_stop_stops_web_then_worker_then_the_servers(tmp_path: Pa
     port = free_port()
     with start(tmp_path, port) as run:
         assert run.wait_for("ScopeKit is ready") == f"ScopeKit is ready: http://127.0.0.1:{port}"
+        run.wait_for("worker is here")  # the gateway may be ready before it
         pids = marked(tmp_path / "data")
         assert set(pids) == EVERYBODY
         run.signal(number)

@@ -37,7 +37,9 @@ async def test_a_visit_shows_its_media_and_its_job(
     """The detail holds what a page needs to draw itself."""
     medium = (await upload(files.png(), "image/png")).json()
     async with service.as_system() as conn:
-        await conn.execute("INSERT INTO ai_jobs (visit_id, job_type) VALUES ($1, 'estimate')", visit)
+        await conn.execute(
+            "INSERT INTO ai_jobs (visit_id, job_type, run_at) VALUES ($1, 'estimate', now() + interval '1 hour')", visit
+        )
     detail = (await client.get(f"/v1/visits/{visit}", headers=tenant.headers)).json()
     assert detail["media"] == [medium]
     assert detail["job"]["status"] == "queued"
