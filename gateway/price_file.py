@@ -36,14 +36,10 @@ def read_file(content: bytes) -> list[NewItem]:
     Raises `InvalidInput` for what is no such file, and `Unprocessable`, with `errors: [{line, field, message}]`, when
     any line cannot be used.
     """
-    reader = _reader(content)
     items: list[NewItem] = []
     errors: list[dict[str, Any]] = []
     seen: dict[tuple[str, ...], int] = {}
-    for row in reader:
-        line = reader.line_num
-        if len(items) == MOST_ROWS:
-            raise InvalidInput(f"A file may hold at most {MOST_ROWS:,} items; send it in parts.")
+    for line, row in _rows(content):
         try:
             item = NewItem(**NewPriceItem.model_validate(_cells(row)).model_dump())
         except ValidationError as error:
@@ -66,6 +62,18 @@ def write_file(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield line.getvalue()
 
 
+def _rows(content: bytes) -> Iterator[tuple[int, Mapping[Any, Any]]]:
+    """Yield each row and its line; those that cannot be used count too, for each has errors to be told."""
+    reader = _reader(content)
+    try:
+        for count, row in enumerate(reader):
+            if count == MOST_ROWS:
+                raise InvalidInput(f"A file may hold at most {MOST_ROWS:,} items; send it in parts.")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise _unreadable(error) from None
+
+
 def _reader(content: bytes) -> "csv.DictReader[str]":
     try:
         text = content.decode("utf-8-sig")
@@ -77,11 +85,15 @@ def _reader(content: bytes) -> "csv.DictReader[str]":
     try:
         names = [(name or "").strip().lower().replace(" ", "_") for name in reader.fieldnames or ()]
     except csv.Error as error:
-        raise InvalidInput(f"The file cannot be read as CSV: {error}.") from None
+        raise _unreadable(error) from None
     if missing := sorted(_NEEDED - set(names)):
         raise InvalidInput(f"The first line must name the columns; missing: {', '.join(missing)}.")
     reader.fieldnames = names
     return reader
+
+
+def _unreadable(error: csv.Error) -> InvalidInput:
+    return InvalidInput(f"The file cannot be read as CSV: {error}.")
 
 
 def _cells(row: Mapping[Any, Any]) -> dict[str, str]:

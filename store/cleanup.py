@@ -82,10 +82,10 @@ class Cleanup:
         begun = await self.objects.unfinished(f"{tenant_id}/")
         async with self.db.as_system() as conn:
             rows = await conn.fetch(SQL.media_of_tenant, tenant_id)
-            on_the_way = {row["key"] for row in await conn.fetch(SQL.keys_on_the_way, tenant_id)}
-        known = on_the_way.union(*(keys_of(row) for row in rows))
+            others = {row["key"] for row in await conn.fetch(SQL.other_keys, tenant_id)}
+        known = others.union(*(keys_of(row) for row in rows))
         report.orphans += await self._drop_objects({key: at for key, at in written.items() if key not in known})
-        report.parts += await self._drop_parts([each for each in begun if each.key not in on_the_way])
+        report.parts += await self._drop_parts([each for each in begun if each.key not in others])
         report.lost += await self._mark_lost([row for row in rows if row["storage_path"] not in written])
 
     async def _drop_objects(self, unknown: dict[str, datetime]) -> list[str]:

@@ -6,12 +6,13 @@ SELECT id FROM tenants ORDER BY id;
 -- Where each of a tenant's media lies.
 SELECT id, tenant_id, visit_id, storage_path, created_at, status FROM site_visit_media WHERE tenant_id = $1;
 
--- name: keys_on_the_way
--- The keys of uploads that are not media yet.
+-- name: other_keys
+-- The keys that are no medium's: of uploads that are not media yet, and of the logo.
 SELECT storage_path AS key FROM media_uploads WHERE tenant_id = $1
 UNION ALL SELECT storage_path FROM recording_chunks WHERE tenant_id = $1
 UNION ALL SELECT storage_path FROM resumable_uploads WHERE tenant_id = $1
-UNION ALL SELECT tail_path FROM resumable_uploads WHERE tenant_id = $1 AND tail_path IS NOT NULL;
+UNION ALL SELECT tail_path FROM resumable_uploads WHERE tenant_id = $1 AND tail_path IS NOT NULL
+UNION ALL SELECT logo_path FROM tenant_settings WHERE tenant_id = $1 AND logo_path IS NOT NULL;
 
 -- name: mark_lost
 -- A medium whose bytes are gone stays, and says so; only if it still points where nothing was found.

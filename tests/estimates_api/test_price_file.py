@@ -3,6 +3,7 @@
 import httpx
 import pytest
 
+from gateway.price_file import MOST_ROWS
 from tests.tenants import Tenant
 
 HEAD = "code,description,category,unit,unit_price\n"
@@ -71,6 +72,8 @@ async def test_one_bad_line_imports_nothing_and_every_bad_line_is_named(
         (b"name,price\nDoor,3\n", "missing: description, unit, unit_price"),
         (HEAD.encode(), "holds no items"),
         ("description,unit,unit_price\nTür,each,3".encode("latin-1"), "not UTF-8"),
+        (HEAD.encode() + b',"' + b"a" * 200_000 + b'",,each,1\n', "cannot be read as CSV"),
+        (HEAD.encode() + b",\n" * (MOST_ROWS + 1), "at most 50,000 items"),
     ],
 )
 async def test_what_is_no_price_file_is_refused_in_words(

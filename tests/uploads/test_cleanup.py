@@ -86,6 +86,20 @@ async def test_orphans_go_and_lost_media_say_so(
     assert _of(again, tenant, left) == ([], [], [])
 
 
+async def test_a_logo_is_no_orphan(
+    service: Database, objects: ObjectStore, tenant: Tenant, client: httpx.AsyncClient
+) -> None:
+    """It is no medium and lies in the tenant's folder all the same; the one it replaced would go."""
+    headers = tenant.headers | {"content-type": "image/png"}
+    assert (await client.put("/v1/branding/logo", content=files.png(), headers=headers)).status_code == 200
+    (logo,) = await objects.keys(f"{tenant.id}/brand/")
+    left_over = f"{tenant.id}/brand/0123456789ab"
+    await objects.put(left_over, b"x", content_type="image/jpeg")
+    report = await Cleanup(service, objects, timedelta(0)).run()
+    assert left_over in report.orphans
+    assert list(await objects.keys(f"{tenant.id}/brand/")) == [logo]
+
+
 async def test_what_is_young_is_kept(
     service: Database, objects: ObjectStore, tenant: Tenant, left: dict[str, Any]
 ) -> None:
