@@ -25,6 +25,8 @@ Price = Annotated[
     Field(ge=0, max_digits=12, decimal_places=2),
     AfterValidator(lambda price: money.to_cents(abs(price))),
 ]
+# For the same reason its zero is the plain one.
+Rate = Annotated[Decimal, Field(ge=0, max_digits=7, decimal_places=5), AfterValidator(lambda rate: rate or Decimal(0))]
 
 JSON_BYTES = 64 * 1024
 # Far more than any of our bodies, and less than what the JSON encoders below us give up at.

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.body import Price, Trimmed
+from gateway.body import Price, Rate, Trimmed
 from gateway.line_differences import Line, shown
 from store import money
 from store.errors import Unprocessable
@@ -42,7 +42,7 @@ class Discount(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rate: Annotated[Decimal, Field(ge=0, le=1, max_digits=7, decimal_places=5)] | None = None
+    rate: Annotated[Rate, Field(le=1)] | None = None
     amount: Price | None = None
 
     @model_validator(mode="after")
@@ -58,8 +58,8 @@ class LineEdit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     lines: Annotated[list[EditedLine], Field(min_length=1, max_length=500)]
-    tax_rate: Annotated[Decimal, Field(ge=0, lt=1, max_digits=7, decimal_places=5)] | None = None
-    markup_rate: Annotated[Decimal, Field(ge=0, le=10, max_digits=7, decimal_places=5)] | None = None
+    tax_rate: Annotated[Rate, Field(lt=1)] | None = None
+    markup_rate: Annotated[Rate, Field(le=10)] | None = None
     discount: Discount | None = None
     options: Annotated[list[OptionName], Field(max_length=5)] | None = None
     chosen_option: Annotated[str, Trimmed, Field(max_length=60)] | None = None

@@ -170,7 +170,7 @@ class Document:
         if Decimal(self.estimate["markup"]):
             rows.append(("Overhead and profit", self._money(self.estimate["markup"])))
         if Decimal(self.estimate["discount"]):
-            rows.append(("Discount", f"-{self._money(self.estimate['discount'])}"))
+            rows.append(("Discount", f"\N{MINUS SIGN}{self._money(self.estimate['discount'])}"))
         return (*rows, (self.tax_label, self.tax))
 
     @property

@@ -72,9 +72,9 @@ async def test_a_logo_is_shown_replaced_and_removed(contractor: Person, api: htt
     await _open(page)
     drawing = tmp_path / "logo.svg"
     drawing.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    await page.get_by_label("Upload a logo").set_input_files(drawing)
+    await page.get_by_label("Upload logo").set_input_files(drawing)
     await expect(page.locator("#branding-news")).to_contain_text("Send one of: image/jpeg, image/png, image/webp.")
-    await page.get_by_label("Upload a logo").set_input_files(_logo())
+    await page.get_by_label("Upload logo").set_input_files(_logo())
     logo = page.get_by_alt_text("Your logo")
     await expect(logo).to_be_visible()
     await expect(logo).to_have_js_property("naturalWidth", 480)

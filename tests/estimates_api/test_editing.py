@@ -3,11 +3,13 @@
 import asyncio
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from gateway.line_edits import BY_HAND, NO_PRICE
+from store import estimates
 from store.pool import Database
 from tests.shares.documents import SECRET_REASON, Visit, save_next
 from tests.tenants import Tenant
@@ -143,6 +145,21 @@ async def test_a_line_that_does_not_fit_is_named(
     answer = await _put(client, tenant, visit, [NEW_LINE | change])
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("zero", ["-0", "0E+5", "0E+999999999"])
+async def test_a_rate_of_zero_is_zero_however_it_is_written(
+    client: httpx.AsyncClient, db: Database, tenant: Tenant, visit: Visit, zero: str
+) -> None:
+    """Saved without trouble, and under the hash that the stored rows have when they are reckoned anew."""
+    edit = {"lines": [NEW_LINE], "tax_rate": zero, "markup_rate": zero, "discount": {"rate": zero}}
+    headers = tenant.headers | {"if-match": '"1"'}
+    answer = await client.put(f"/v1/estimates/{visit.estimate['id']}/lines", json=edit, headers=headers)
+    saved = answer.json()
+    assert (answer.status_code, saved["tax_rate"], saved["total"]) == (201, "0", "90.00")
+    async with db.as_user(tenant.claims) as conn:
+        stored = await estimates.get(conn, UUID(saved["id"]))
+    assert estimates.reckoned_hash(stored) == saved["content_hash"]
 
 
 @pytest.mark.parametrize("lines", [[], [NEW_LINE] * 501])

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -11,7 +12,7 @@ from store.pool import Database
 from tests.browser.conftest import DESKTOP, PHONE, browser
 from tests.npm import assert_pinned, install
 from tests.product import Product
-from tests.shares.documents import Visit, save_next, store_photos
+from tests.shares.documents import Visit, offer_options, save_next, store_photos
 from tests.shares.readers import draw, link_of, open_page
 from tests.tenants import Tenant
 
@@ -53,8 +54,10 @@ async def test_every_state_of_the_page_is_clean(
     admin: Any,
     device: str,
 ) -> None:
-    """Door, passcode, wrong passcode, document, being signed, accepted and expired."""
+    """Door, passcode, wrong passcode, document with options, being signed, accepted and expired."""
     await store_photos(objects, tenant, visit)
+    async with httpx.AsyncClient(base_url=server.url) as contractor:
+        visit = await offer_options(contractor, tenant, visit)
     page = await (await browser.new_context(**DEVICES[device])).new_page()
     await page.goto(await link_of(server, tenant, visit))
     await assert_clean(page, axe)

@@ -58,7 +58,7 @@ def test_the_offer_is_the_chosen_option_and_the_others_stand_beside_it() -> None
     assert [len(group.lines) for group in document.groups] == [2]
     (best,) = document.alternatives
     assert (best.name, best.subtotal, best.lines[0].description) == ("Best", "$900.00", "Copper gutter")
-    assert document.sums[1:3] == (("Overhead and profit", "$55.00"), ("Discount", "-$10.00"))
+    assert document.sums[1:3] == (("Overhead and profit", "$55.00"), ("Discount", "\N{MINUS SIGN}$10.00"))
 
 
 def test_figures_read_as_on_paper() -> None:
@@ -133,7 +133,7 @@ async def test_a_customer_reads_what_the_total_is_made_of(
     """Markup, discount and the option that is offered add up on the page; another option stands beside it."""
     reader = await open_share(client, tenant, await offer_options(client, tenant, visit))
     page = " ".join((await reader.look()).text.split())
-    for shown in ("$200.00", "Overhead and profit</dt><dd>$20.00", "Discount</dt><dd>-$20.00", "$220.00",
+    for shown in ("$200.00", "Overhead and profit</dt><dd>$20.00", "Discount</dt><dd>\N{MINUS SIGN}$20.00", "$220.00",
                   "Scope of work, option “Good”", "Subtotal $400.00", "with the option “Good”"):  # fmt: skip
         assert shown in page, shown
     assert page.count("Copper gutter") == 1

@@ -84,7 +84,7 @@ async def test_options_markup_and_discount_are_on_paper_and_an_acceptance_names_
     words = _words(await _pdf(reader))
     scope, beside = words.split("Instead of “Good”")
     above = ("Scope of work, option “Good”", "Aluminum gutter", "Subtotal $200.00", "Overhead and profit $20.00",
-             "Discount -$20.00", "Tax (10%) $20.00", "Total $220.00")  # fmt: skip
+             "Discount \N{MINUS SIGN}$20.00", "Tax (10%) $20.00", "Total $220.00")  # fmt: skip
     assert [word for word in above if word not in scope] == []
     assert [word for word in ("Best Subtotal $400.00", "Copper gutter", "single storey") if word not in beside] == []
     assert "Copper" not in scope
