@@ -3,12 +3,11 @@
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
 from tests.browser.person import Person
@@ -18,7 +17,7 @@ from tests.tenants import Tenant
 pytestmark = pytest.mark.browser
 
 
-def _logo() -> dict[str, Any]:
+def _logo() -> FilePayload:
     body = io.BytesIO()
     Image.new("RGB", (600, 200), "navy").save(body, "PNG")
     return {"name": "logo.png", "mimeType": "image/png", "buffer": body.getvalue()}
