@@ -23,7 +23,8 @@ WHERE visit_id = $1 AND sha256 = ANY ($2) ORDER BY sha256, created_at, id;
 UPDATE site_visit_media SET label = $2 WHERE id = $1 RETURNING *;
 
 -- name: delete_media
--- Remove a medium's row; its objects follow.
+-- Remove a medium's row; its objects follow. The upload it came by would tell whoever sends it again that it is here.
+WITH upload AS (DELETE FROM resumable_uploads WHERE media_id = $1 AND stored_at IS NOT NULL)
 DELETE FROM site_visit_media WHERE id = $1 RETURNING *;
 
 -- name: promise_upload

@@ -238,6 +238,18 @@ async def test_an_unknown_or_foreign_upload_is_404(
     assert await tus.offset(url) == 0
 
 
+async def test_a_medium_that_was_removed_can_be_sent_again(tus: Tus) -> None:
+    """The upload it came by is forgotten with it, else the same id would be told that all of it is here."""
+    photo, media_id = files.jpeg(), files.new_id()
+    first = await tus.begin(len(photo), media_id=media_id)
+    await tus.patch(first, 0, photo)
+    assert (await tus.client.delete(f"/v1/media/{media_id}", headers=tus.headers)).status_code == 204
+    assert (await tus.request("HEAD", first)).status_code == 404
+    again = await tus.begin(len(photo), media_id=media_id)
+    assert (await tus.patch(again, 0, photo)).status_code == 204
+    assert [medium["id"] for medium in await _media(tus)] == [media_id]
+
+
 async def test_a_terminated_upload_leaves_nothing(tus: Tus, large: bytes, objects: ObjectStore, tenant: Tenant) -> None:
     """Parts and tail go, and the upload is 404 from then on; a medium that has become one stays."""
     url = await tus.begin(len(large))
