@@ -92,6 +92,7 @@ async def _require_open(context: Context, principal: Principal, chunk: Chunk, si
         await visits.get(conn, chunk.visit_id)
         if await media.find(conn, chunk.recording_id) is not None:
             raise Conflict("This recording is finished; begin another one.")
+        await recordings.require_type(conn, chunk)
         await quota.require_room(conn, chunk.recording_id, size, default=context.settings.tenant_media_bytes)
 
 

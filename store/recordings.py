@@ -45,6 +45,13 @@ async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole:
     return known, False
 
 
+async def require_type(conn: Connection, chunk: Chunk) -> None:
+    """Raise `Conflict` when the recording is of another type: what its chunks make could not be played."""
+    other = await conn.fetchval(SQL.other_type, chunk.recording_id, chunk.kind.name)
+    if other is not None:
+        raise Conflict(f"This recording is made of {other}; begin another one for {chunk.kind.name}.")
+
+
 async def chunks_of(conn: Connection, recording_id: UUID, visit_id: UUID) -> list[Record]:
     """Return a recording's chunks in order."""
     return await conn.fetch(SQL.chunks_of_recording, recording_id, visit_id)

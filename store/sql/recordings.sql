@@ -8,6 +8,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant_id, recording_id
 -- The chunk at one place.
 SELECT * FROM recording_chunks WHERE recording_id = $1 AND sequence = $2;
 
+-- name: other_type
+-- The type of a recording's chunks, when it is another than $2.
+SELECT content_type FROM recording_chunks WHERE recording_id = $1 AND content_type <> $2 LIMIT 1;
+
 -- name: chunks_of_recording
 -- All chunks of a recording, in order.
 SELECT * FROM recording_chunks WHERE recording_id = $1 AND visit_id = $2 ORDER BY sequence;

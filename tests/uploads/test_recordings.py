@@ -177,6 +177,16 @@ async def test_a_chunk_that_cannot_be_one_is_refused(
     assert (await recording.finalize()).status_code == 404
 
 
+async def test_a_recording_is_of_one_type(recording: Recording) -> None:
+    """A chunk of another type would be glued into a file nobody can play; it is refused, and what came stays."""
+    body = files.recording()
+    assert (await recording.chunk(1, body)).status_code == 201
+    answer = await recording.chunk(2, files.recording("mp3"), "audio/mpeg")
+    assert (answer.status_code, "made of audio/webm" in answer.json()["detail"]) == (409, True)
+    medium = (await recording.finalize()).json()
+    assert (medium["status"], medium["sha256"]) == ("stored", hashlib.sha256(body).hexdigest())
+
+
 async def test_it_is_its_tenants_alone(recording: Recording, client: httpx.AsyncClient, other_tenant: Tenant) -> None:
     """Nobody adds to, finalizes or learns of another tenant's recording."""
     assert (await recording.chunk(1, files.recording()[: HEAD_BYTES * 2])).status_code == 201
