@@ -69,7 +69,7 @@ async def add_chunk(request: Request) -> Response:
 async def finalize(request: Request) -> Response:
     """Join the chunks into a medium under the recording's id: 201, or 200 when it is one already.
 
-    Chunks that did not come are listed in a 409, unless `accept_gaps`.
+    Chunks that did not come, or cannot be heard without one that did not, are listed in a 409, unless `accept_gaps`.
     """
     principal, visit_id, recording_id = await _named(request)
     context, wish = context_of(request), await read_json(request, Finalize)
@@ -107,6 +107,12 @@ def _require_complete(chunks: Sequence[Record], wish: Finalize) -> None:
             f"{len(gaps)} chunks are missing. Send them, or finalize with accept_gaps.",
             missing=gaps[:_GAPS_TOLD],
             missing_count=len(gaps),
+        )
+    unheard = recordings.without_beginning(chunks)
+    if len(unheard) < len(chunks) and unheard and not wish.accept_gaps:
+        raise Conflict(
+            f"The beginning of {len(unheard)} chunks is missing. Send it, or finalize with accept_gaps to drop them.",
+            without_beginning=unheard[:_GAPS_TOLD],
         )
 
 

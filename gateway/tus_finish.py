@@ -7,7 +7,7 @@ from gateway.auth import Principal
 from gateway.context import Context
 from gateway.intake import enter, measure, require_as_announced
 from store import resumables
-from store.errors import Gone, Locked, NotFound, RequestError
+from store.errors import Gone, Locked, NotFound, OverQuota, RequestError
 from store.media import Draft
 from store.pool import Record
 from store.resumable_writer import ResumableWriter
@@ -17,7 +17,7 @@ async def finish(context: Context, principal: Principal, writer: ResumableWriter
     """Make a medium of a file that is whole; may be begun again by anybody until it has succeeded.
 
     What can never become a medium ends here: `UnsupportedType`, `Unprocessable`, `TooLarge`, `Conflict`, and `Gone`
-    when the store has lost a part.
+    when the store has lost a part. `OverQuota` and `Locked` leave the upload as it is.
     """
     row = writer.row
     draft = Draft.of_row(row["media_id"], row)
@@ -28,7 +28,7 @@ async def finish(context: Context, principal: Principal, writer: ResumableWriter
             stored = await measure(context, draft)
             require_as_announced(stored, row)
             await enter(context, principal, draft, stored, along=mark)
-    except Locked:  # whoever has taken over finishes it
+    except (Locked, OverQuota):  # whoever has taken over finishes it, or whoever asks once there is room
         raise
     except RequestError:
         await end(context, principal, row["id"])

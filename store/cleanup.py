@@ -45,7 +45,8 @@ class Report:
         """Return it in a sentence, and each key or id on a line."""
         would = "would be " if self.dry_run else ""
         counts = f"{len(self.orphans)} objects and {len(self.parts)} unfinished uploads {would}deleted, "
-        head = f"{counts}{self.expired} expired uploads {would}forgotten, {len(self.lost)} media {would}marked as lost"
+        counts += f"{self.expired} expired uploads and recordings {would}forgotten, "
+        head = f"{counts}{len(self.lost)} media {would}marked as lost"
         return "\n".join([head, *self.orphans, *self.parts, *map(str, self.lost)])
 
 
@@ -116,4 +117,4 @@ class Cleanup:
     async def _forget_expired(self, tenant_id: UUID) -> int:
         sql = SQL.expired_uploads if self.dry_run else SQL.forget_expired
         async with self.db.as_system() as conn:
-            return int(await conn.fetchval(sql, tenant_id, min(self.retention, PARTS_RETENTION)))
+            return int(await conn.fetchval(sql, tenant_id, min(self.retention, PARTS_RETENTION), self.retention))

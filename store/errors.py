@@ -10,6 +10,7 @@ SpineError
 |   |   +-- Locked        somebody else is at it (423); carries retry_after seconds
 |   +-- Gone              it was here and will not come back
 |   +-- TooLarge          past a size limit
+|   |   +-- OverQuota     the tenant's storage is full; fits once there is room
 |   +-- UnsupportedType   not a type we take, or not what it claims to be
 |   +-- WrongVersion      speaks a version of a protocol that we do not (412)
 |   +-- Damaged           the bytes are not those whose checksum came with them (460); send them again
@@ -68,6 +69,10 @@ class Gone(RequestError):
 
 class TooLarge(RequestError):
     """Past a size limit."""
+
+
+class OverQuota(TooLarge):
+    """The tenant's storage is full; the same file fits once there is room."""
 
 
 class UnsupportedType(RequestError):

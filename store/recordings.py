@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from uuid import UUID
 
 from store.content import ContentType
@@ -67,6 +68,11 @@ def missing(sequences: Sequence[int], last: int | None) -> list[int]:
     came = set(sequences)
     first = 0 if 0 in came else 1
     return [number for number in range(first, max(came | {last or 0}) + 1) if number not in came]
+
+
+def without_beginning(chunks: Sequence[Record]) -> list[int]:
+    """Return the numbers before the first chunk that is whole: a player can make nothing of them."""
+    return [chunk["sequence"] for chunk in takewhile(lambda chunk: not chunk["is_whole"], chunks)]
 
 
 def files_of(chunks: Sequence[Record]) -> list[list[Record]]:

@@ -20,10 +20,12 @@ UPDATE site_visit_media SET status = 'needs_attention', problem = $3
 WHERE id = $1 AND storage_path = $2 AND status = 'stored' RETURNING id;
 
 -- name: expired_uploads
--- Uploads of a tenant that nobody goes on with.
+-- Uploads of a tenant that expired $2 ago, and recordings in chunks that got none for $3.
 SELECT count(*) FROM (
     SELECT 1 FROM media_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval
     UNION ALL SELECT 1 FROM resumable_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval
+    UNION ALL SELECT 1 FROM recording_chunks WHERE tenant_id = $1
+    GROUP BY recording_id HAVING max(created_at) < now() - $3::interval
 ) AS expired;
 
 -- name: forget_expired
@@ -32,5 +34,11 @@ WITH promised AS (
     DELETE FROM media_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval RETURNING 1
 ), resumable AS (
     DELETE FROM resumable_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval RETURNING 1
+), recorded AS (
+    DELETE FROM recording_chunks WHERE tenant_id = $1 AND recording_id IN (
+        SELECT recording_id FROM recording_chunks WHERE tenant_id = $1
+        GROUP BY recording_id HAVING max(created_at) < now() - $3::interval)
+    RETURNING recording_id
 )
-SELECT (SELECT count(*) FROM promised) + (SELECT count(*) FROM resumable);
+SELECT (SELECT count(*) FROM promised) + (SELECT count(*) FROM resumable)
+     + (SELECT count(DISTINCT recording_id) FROM recorded);

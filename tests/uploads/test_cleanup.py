@@ -6,6 +6,7 @@ import sys
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -84,6 +85,30 @@ async def test_orphans_go_and_lost_media_say_so(
     assert (await tus.patch(left["under_way"], 700, files.jpeg()[700:1000])).status_code == 204
     again = await Cleanup(service, objects, timedelta(0)).run()
     assert _of(again, tenant, left) == ([], [], [])
+
+
+async def test_a_recording_nobody_finishes_goes_after_a_month(
+    service: Database, objects: ObjectStore, tenant: Tenant, client: httpx.AsyncClient, visit: str, admin: Any
+) -> None:
+    """One that still got a chunk is kept whole, however old its first one is."""
+    for recording_id in (forgotten := files.new_id(), files.new_id()):
+        for sequence in (1, 2):
+            answer = await client.post(
+                f"/v1/visits/{visit}/recordings/{recording_id}/chunks",
+                content=files.recording("webm", 1.0),
+                headers=tenant.headers | {"content-type": "audio/webm", "x-sequence": str(sequence)},
+            )
+            assert answer.status_code == 201
+    await admin.execute(
+        "UPDATE recording_chunks SET created_at = now() - interval '31 days' "
+        "WHERE tenant_id = $1 AND (sequence = 1 OR recording_id = $2)",
+        *(tenant.id, UUID(forgotten)),
+    )
+    assert (await Cleanup(service, objects, dry_run=True).run()).expired >= 1
+    await Cleanup(service, objects).run()
+    kept = await admin.fetch("SELECT recording_id FROM recording_chunks WHERE tenant_id = $1", tenant.id)
+    assert len(kept) == 2
+    assert UUID(forgotten) not in {row["recording_id"] for row in kept}
 
 
 async def test_a_logo_is_no_orphan(

@@ -60,6 +60,21 @@ async def test_an_upload_under_way_has_its_room(
     assert (await tus.patch(url, 0, photo)).status_code == 204
 
 
+async def test_a_whole_file_waits_for_room(client: httpx.AsyncClient, tenant: Tenant, visit: str, admin: Any) -> None:
+    """What came in before the storage was full is kept; asked again once there is room, it becomes a medium."""
+    photo = files.png()
+    tus = Tus(client, tenant.headers, visit)
+    url = await tus.begin(len(photo), "image/png")
+    await _allow(admin, tenant, len(photo) - 1)
+    assert (await tus.patch(url, 0, photo)).status_code == 413
+    looked = await client.head(url, headers=tus.headers | {"tus-resumable": "1.0.0"})
+    assert looked.status_code == 413
+    await _allow(admin, tenant, len(photo))
+    assert await tus.offset(url) == len(photo)
+    (medium,) = (await client.get(f"/v1/visits/{visit}/media", headers=tenant.headers)).json()["media"]
+    assert medium["status"] == "stored"
+
+
 async def test_without_a_setting_the_deployments_default_holds(app: Any, upload: Upload) -> None:
     """50 GiB, unless the environment says otherwise."""
     assert app.state.context.settings.tenant_media_bytes == 50 * 1024**3

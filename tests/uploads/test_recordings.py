@@ -122,6 +122,16 @@ async def test_a_recording_without_its_beginning_cannot_be_played(recording: Rec
     assert (await recording.finalize()).status_code == 201
 
 
+async def test_chunks_before_the_first_beginning_are_not_dropped_unasked(recording: Recording) -> None:
+    """A 409 names them; with accept_gaps what can be heard is kept."""
+    await recording.chunk(1, _pieces(files.recording("webm", 2.0), 2)[1])
+    await recording.chunk(2, files.recording("webm", 3.0))
+    refused = await recording.finalize()
+    assert (refused.status_code, refused.json()["without_beginning"]) == (409, [1])
+    accepted = await recording.finalize(accept_gaps=True)
+    assert accepted.json()["duration_ms"] == pytest.approx(3000, abs=250)
+
+
 async def test_everything_may_be_said_twice(recording: Recording, objects: ObjectStore, tenant: Tenant) -> None:
     """A chunk again is 200, other bytes in its place 409; finalized twice it is one medium, which alone is left."""
     body = files.recording("webm", 1.0)
