@@ -1,17 +1,20 @@
 """The customer's page in a real browser: with the keyboard alone, on a phone, with and without JavaScript."""
 
+import io
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from playwright.async_api import Browser, Page, Request, expect
+from pypdf import PdfReader
 
 from config.settings import Settings
 from store.objects import ObjectStore
 from store.pool import Database
 from tests.browser.conftest import PHONE, browser
 from tests.product import Product
-from tests.shares.documents import Visit, save_next, store_photos
+from tests.shares.documents import Visit, offer_options, save_next, store_photos
 from tests.shares.readers import draw, link_of, open_page
 from tests.tenants import Tenant
 
@@ -91,6 +94,27 @@ async def test_the_table_is_still_a_table_to_a_screen_reader(
     row = table.get_by_role("row", name="Replace gutter")
     assert (await row.get_by_role("cell").all_inner_texts())[1:] == ["24.5 lf", "$11.25", "$275.63"]
     assert await page.get_by_role("heading", level=1).inner_text() == "Estimate"
+
+
+async def test_printed_it_is_the_document_without_its_controls(
+    browser: Browser, server: Product, tenant: Tenant, visit: Visit
+) -> None:
+    """Scope, totals and terms are on paper, buttons and forms are not, and an option stands with its lines."""
+    async with httpx.AsyncClient(base_url=server.url) as contractor:
+        visit = await offer_options(contractor, tenant, visit)
+        await contractor.patch("/v1/branding", json={"terms": "Half on acceptance."}, headers=tenant.headers)
+    page = await (await browser.new_context()).new_page()
+    await open_page(page, await link_of(server, tenant, visit))
+    pages = [sheet.extract_text() for sheet in PdfReader(io.BytesIO(await page.pdf())).pages]
+    printed = " ".join(" ".join(pages).split())
+    wanted = ("Harbor & Pine Builders", "Maria Alvarez", "Aluminum gutter", "$220.00", "Half on acceptance.")
+    assert [word for word in wanted if word not in printed] == []
+    assert [
+        word
+        for word in ("Your answer", "Accept the", "Download", "Review and", "Skip to", "request it")
+        if word in printed
+    ] == []
+    assert [("Instead of" in sheet, "Copper gutter" in sheet) for sheet in pages].count((True, True)) == 1
 
 
 async def test_an_edit_while_the_page_is_open_is_noticed(
