@@ -49,6 +49,7 @@ async def test_words_and_colour_are_on_the_customers_page(
         ({"accent": "red"}, "accent"),
         ({"accent": "#0b5d49;}body{display:none"}, "accent"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
+        ({"timezone": "localtime"}, "timezone"),
         ({"email": "not an address"}, "email"),
         ({"business_name": "x" * 121}, "business_name"),
         ({"terms": "x" * 5001}, "terms"),
