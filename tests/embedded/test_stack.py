@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from redis.asyncio import Redis
 
@@ -65,6 +66,8 @@ def s3(where: Endpoints) -> Any:
         region_name=where.s3_region,
         aws_access_key_id=where.s3_access_key,
         aws_secret_access_key=where.s3_secret_key,
+        # After a kill the store answers before it has found its volumes again; when busy, past 4 tries.
+        config=AioConfig(retries={"max_attempts": 6}),
     )
 
 
