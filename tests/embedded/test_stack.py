@@ -66,7 +66,7 @@ def s3(where: Endpoints) -> Any:
         region_name=where.s3_region,
         aws_access_key_id=where.s3_access_key,
         aws_secret_access_key=where.s3_secret_key,
-        # After a kill the store answers before it has found its volumes again; when busy, past 4 tries.
+        # After a kill the store was once seen to answer InternalError past the usual 4 tries, on a busy machine.
         config=AioConfig(retries={"max_attempts": 6}),
     )
 
