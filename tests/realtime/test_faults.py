@@ -1,6 +1,8 @@
 """What goes wrong between the table and the hub, and that no client notices."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 from uuid import UUID
 
@@ -14,8 +16,8 @@ from realtime.hub import Hub
 from realtime.listener import NAME
 from store.pool import Database
 from tests.realtime.house import House, open_house, tell
-from tests.realtime.proxy import proxy_to
-from tests.realtime.watcher import eventually, is_open, path, watch
+from tests.realtime.proxy import Proxy, proxy_to
+from tests.realtime.watcher import Watcher, eventually, is_open, path, watch
 from tests.stack import Services
 from tests.tenants import Tenant
 
@@ -77,12 +79,7 @@ async def test_while_the_listener_is_away_the_table_is_polled(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
     """With LISTEN cut off, events still come within two looks at the table; after the reconnect, at once."""
-    async with (
-        proxy_to(services.gateway_url) as proxy,
-        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
-        watch(house.url, path(visit), headers=tenant.headers) as watcher,
-    ):
-        await watcher.until(is_open)
+    async with watched_by_proxy(settings, services, tenant, visit) as (proxy, house, watcher):
         proxy.cut()
         await tell(db, tenant, visit, "a.b", "a.b")
         async with asyncio.timeout(3):
@@ -108,12 +105,7 @@ async def test_a_look_that_fails_is_not_the_last_one(
             raise RuntimeError("nobody foresaw this")
         await look_at_all(self)
 
-    async with (
-        proxy_to(services.gateway_url) as proxy,
-        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
-        watch(house.url, path(visit), headers=tenant.headers) as watcher,
-    ):
-        await watcher.until(is_open)
+    async with watched_by_proxy(settings, services, tenant, visit) as (proxy, _house, watcher):
         monkeypatch.setattr(CatchUp, "all", fail_once)
         proxy.cut()
         await tell(db, tenant, visit, "a.b")
@@ -127,12 +119,7 @@ async def test_a_dead_but_open_listener_is_noticed(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
     """A connection that carries nothing any more is found by its probe within 2.5 s, and what it missed is read."""
-    async with (
-        proxy_to(services.gateway_url) as proxy,
-        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
-        watch(house.url, path(visit), headers=tenant.headers) as watcher,
-    ):
-        await watcher.until(is_open)
+    async with watched_by_proxy(settings, services, tenant, visit) as (proxy, _house, watcher):
         proxy.black_hole()
         await tell(db, tenant, visit, "a.b")
         async with asyncio.timeout(4):  # the suite's machine may be busy
@@ -144,17 +131,26 @@ async def test_a_member_removed_while_the_listener_is_away_loses_his_streams(
     settings: Settings, services: Services, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
     """No word of it can come: the members are looked at together with the table."""
+    async with watched_by_proxy(settings, services, tenant, visit) as (proxy, house, watcher):
+        proxy.cut()
+        await eventually(lambda: not house.hub.stats()["live"])
+        await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
+        await watcher.until_closed()
+    assert watcher.named("end")[0].json == {"reason": "revoked"}
+
+
+@asynccontextmanager
+async def watched_by_proxy(
+    settings: Settings, services: Services, tenant: Tenant, visit: UUID
+) -> AsyncIterator[tuple[Proxy, House, Watcher]]:
+    """Open a stream in a house whose listener goes by a way that can be cut."""
     async with (
         proxy_to(services.gateway_url) as proxy,
         open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
         watch(house.url, path(visit), headers=tenant.headers) as watcher,
     ):
         await watcher.until(is_open)
-        proxy.cut()
-        await eventually(lambda: not house.hub.stats()["live"])
-        await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
-        await watcher.until_closed()
-    assert watcher.named("end")[0].json == {"reason": "revoked"}
+        yield proxy, house, watcher
 
 
 async def listening(house: House) -> None:
