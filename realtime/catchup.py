@@ -10,7 +10,7 @@ from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.channel import Channel
 from realtime.history import History
-from realtime.tear import leaps, told_in_vain
+from realtime.tear import told_in_vain
 from store.errors import Unavailable
 from store.pool import Record
 
@@ -124,7 +124,8 @@ class CatchUp:
         try:
             # Never a shared reading: one that began before the word came would deny that the event exists.
             rows = await self._history.read(channel.visit_id, channel.head or 0)
-            if rows and leaps(channel.head or 0, rows[0].seq) and await self._was_told_in_vain(channel):
+            # From within what was lost the leap is shorter than a leap; only the numbers' order cannot be mistaken.
+            if rows and rows[0].seq != (channel.head or 0) + 1 and await self._was_told_in_vain(channel):
                 self._relay.rewind(channel)
                 return
         except Unavailable as error:

@@ -19,7 +19,7 @@ from store.embedded.postgres import Postgres
 from store.embedded.stack import Endpoints
 from store.embedded.valkey import Valkey
 from store.pool import Database, use_json
-from tests.realtime.proxy import Proxy, proxy_to
+from tests.proxy import Proxy, proxy_to
 from tests.stack import Services, make_services, make_template
 from tests.tenants import Tenant, make_tenant
 

@@ -19,7 +19,7 @@ from benchmarks.realtime.site import Connection, Site, fill, gateway_process, he
 from benchmarks.realtime.writers import AWAY, Writers
 from realtime.listener import NAME
 from tests.product import free_port, wait_until_ready
-from tests.realtime.proxy import Proxy
+from tests.proxy import Proxy, proxy_to
 
 if TYPE_CHECKING:
     import subprocess
@@ -56,11 +56,7 @@ class Rig:
         async with AsyncExitStack() as opened:
             keeper, endpoints = await opened.enter_async_context(Keeper.running(directory / "stack"))
             site = await fill(endpoints, directory, visits=visits, streams=subscribers)
-            proxy = Proxy(site.services.gateway_url)
-            server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
-            proxy.port = server.sockets[0].getsockname()[1]
-            opened.push_async_callback(proxy.close)
-            opened.callback(server.close)
+            proxy = await opened.enter_async_context(proxy_to(site.services.gateway_url))
             rig = cls(site, keeper, proxy, seed)
             opened.callback(rig._gateway.close)
             await rig._start_gateway()

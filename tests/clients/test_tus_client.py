@@ -20,7 +20,7 @@ from tests.browser.conftest import CHROMIUM, FLAGS, require
 from tests.clients.clients import of_npm
 from tests.clients.heard import Heard
 from tests.product import Product, free_port, process, wait_until_ready
-from tests.realtime.proxy import Proxy, proxy_to
+from tests.proxy import Proxy, proxy_to
 from tests.stack import Services
 from tests.tenants import Tenant
 from tests.uploads import files

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from gateway.app import create_app
 from gateway.health import CHECK_SECONDS
 from tests.product import free_port
-from tests.realtime.proxy import proxy_to
+from tests.proxy import proxy_to
 from tests.stack import Services
 from tests.tenants import Tenant
 

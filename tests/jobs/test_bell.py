@@ -14,6 +14,7 @@ from config.settings import Settings
 from jobs.bell import QUEUE, RINGING_MOST, Bell, close_redis, open_redis
 from jobs.doorman import Doorman
 from tests.product import free_port
+from tests.proxy import proxy_to
 
 
 @pytest.fixture
@@ -135,30 +136,15 @@ async def test_the_doorman_waits_for_a_redis_that_is_not_there_yet(settings: Set
     """Down at the start is no reason to end; he is there when Redis is."""
     hall = Hall()
     port = free_port()
-    doorman = Doorman(f"redis://127.0.0.1:{port}/0", hall.wake, hall.sweep, hall.clean_up)
+    url = f"redis://127.0.0.1:{port}/0"
+    doorman = Doorman(url, hall.wake, hall.sweep, hall.clean_up)
     listening = asyncio.create_task(doorman.listen_forever())
     await asyncio.wait([listening], timeout=0.3)
     assert not listening.done()
 
-    # Redis appears: a relay from that port to the real one.
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(settings.redis_url.host, settings.redis_url.port)
-        await asyncio.wait(
-            [asyncio.create_task(_pump(reader, there[1])), asyncio.create_task(_pump(there[0], writer))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        writer.close()
-        there[1].close()
-
-    server = await asyncio.start_server(relay, "127.0.0.1", port)
-    bell = Bell(open_redis(f"redis://127.0.0.1:{port}/0"))
-    await _rung(hall, bell)
-    listening.cancel()
-    await asyncio.wait([listening], timeout=5)
-    await bell.close()
-    server.close()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
+    async with proxy_to(str(settings.redis_url), port):  # Redis appears
+        bell = Bell(open_redis(url))
+        await _rung(hall, bell)
+        listening.cancel()
+        await asyncio.wait([listening], timeout=5)
+        await bell.close()

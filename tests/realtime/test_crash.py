@@ -10,11 +10,15 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TypeAlias
+from unittest.mock import Mock, call
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from realtime.catchup import CatchUp
+from realtime.channel import Channel
+from realtime.history import History
 from realtime.tear import LEAP, leaps, told_in_vain
 from store.embedded.stack import Stack
 from store.pool import Database
@@ -188,6 +192,28 @@ async def test_a_client_that_stayed_misses_nothing(
         await tell(db, tenant, torn, "a.b")
         await again.until_seq(LEAP + 7)
     assert (again.named("open")[0].json["recovered"], again.seqs) == (False, [LEAP + 7])
+
+
+@pytest.mark.parametrize(("seen", "begins_again"), [(2, False), (3, True), (4, True)])
+async def test_live_word_that_comes_before_the_look_finds_the_tear(
+    services: Services, db: Database, tenant: Tenant, seen: int, begins_again: bool
+) -> None:
+    """The first thing heard may be what came after the crash: who saw what was lost begins again, and is not led on."""
+    visit = await make_visit(db, tenant)
+    await insert(services, visit, 2)
+    assert await lose(services, {visit: 2}) == {visit: [3, 4]}
+    await insert(services, visit, 1)
+    relay = Mock()
+    channel = Channel(str(visit))
+    channel.members.add(Mock())
+    channel.establish(seen, None, None)
+    channel.hear_of(LEAP + 3)
+    catch_up = CatchUp(relay, History(db))
+    catch_up.heal(channel)
+    await eventually(lambda: relay.mock_calls)
+    await catch_up.close()
+    assert relay.mock_calls == [call.rewind(channel) if begins_again else call.flush_soon(channel)]
+    assert channel.head == (seen if begins_again else LEAP + 3)
 
 
 def test_what_was_told_in_vain_lies_between_the_tear_and_the_leap() -> None:

@@ -15,8 +15,8 @@ from realtime.catchup import CatchUp
 from realtime.hub import Hub
 from realtime.listener import NAME
 from store.pool import Database
+from tests.proxy import Proxy, proxy_to
 from tests.realtime.house import House, open_house, tell
-from tests.realtime.proxy import Proxy, proxy_to
 from tests.realtime.watcher import Watcher, eventually, is_open, path, watch
 from tests.stack import Services
 from tests.tenants import Tenant

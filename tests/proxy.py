@@ -1,7 +1,7 @@
 """A way to a server that a test can cut: refused, open and silent, or broken off after so many bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
@@ -46,27 +46,35 @@ class Proxy:
         self._refusing = False
         self._open.set()
 
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take a client, or refuse it when we are cut or the server behind is away."""
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a client."""
+        self._start(self._connect(reader, writer))
+
+    async def close(self) -> None:
+        """Drop everything."""
+        while passing := list(self._passing):
+            for task in passing:
+                task.cancel()
+            await asyncio.gather(*passing, return_exceptions=True)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Find the server behind, or refuse the client when we are cut or that server is away."""
         try:
             if self._refusing:
                 raise ConnectionRefusedError
             there_reader, there_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         allowance = self.allowances.pop(0) if self.allowances else None
         for source, sink, most in ((reader, there_writer, allowance), (there_reader, writer, None)):
             self._writers.add(sink)
-            task = asyncio.create_task(self._pass(source, sink, most))
-            self._passing.add(task)
-            task.add_done_callback(self._passing.discard)
-
-    async def close(self) -> None:
-        """Drop everything."""
-        for task in list(self._passing):
-            task.cancel()
-        await asyncio.gather(*self._passing, return_exceptions=True)
+            self._start(self._pass(source, sink, most))
 
     async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, most: int | None) -> None:
         left = most
@@ -87,10 +95,10 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy_to(url: str) -> AsyncIterator[Proxy]:
-    """Listen on a port of our own and pass on to `url`."""
+async def proxy_to(url: str, port: int = 0) -> AsyncIterator[Proxy]:
+    """Listen on `port`, or on one of our own, and pass on to `url`."""
     proxy = Proxy(url)
-    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", port)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
