@@ -139,7 +139,7 @@ async def _opened(request: Request, principal: Principal, subscriber: Subscriber
     last_id, head = _last_event_id(request), channel.head or 0
     if last_id is None and found is not None:
         return await _from_snapshot(context, principal, subscriber, found)
-    if last_id is not None and (last_id > head or told_in_vain(last_id, channel.torn_after)):
+    if last_id is not None and (last_id > head or channel.denies(last_id)):
         return await _ahead(context, principal, subscriber, last_id)
     if last_id == head and ending(channel.job_event):
         return Response(status_code=204, headers=_NO_STORE)  # which stops an EventSource for good
@@ -155,7 +155,7 @@ async def _ahead(context: Context, principal: Principal, subscriber: Subscriber,
     """Begin with a snapshot, unless the client's last event is only newer than what this process has heard of."""
     who = subscriber.tenant_id, subscriber.user_id
     [found] = require_member(await context.hub.openings(*who, [subscriber.channel], snapshot=True, fresh=True))
-    if last_id <= found["last_seq"] and not told_in_vain(last_id, found["torn_after"]):
+    if last_id <= found["last_seq"] and not told_in_vain(last_id, found["tears"]):
         return _resumed(context, subscriber, last_id=last_id, head=found["last_seq"])
     return await _from_snapshot(context, principal, subscriber, found)
 

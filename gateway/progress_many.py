@@ -108,7 +108,7 @@ async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Ans
 def _reached(positions: list[int] | None, found: list[Record]) -> bool:
     """Whether the table has got as far as the client in every visit, and has all that the client was told."""
     return positions is not None and all(
-        position <= row["last_seq"] and not told_in_vain(position, row["torn_after"])
+        position <= row["last_seq"] and not told_in_vain(position, row["tears"])
         for position, row in zip(positions, found, strict=True)
     )
 

@@ -10,7 +10,7 @@ from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.channel import Channel
 from realtime.history import History
-from realtime.tear import told_in_vain
+from realtime.tear import unbroken
 from store.errors import Unavailable
 from store.pool import Record
 
@@ -77,6 +77,11 @@ class CatchUp:
         self._hurry()
         await self._remove_strangers()
 
+    async def look_for_tears(self, channel: Channel) -> None:
+        """Ask where a channel's visit has lost events. Raises `Unavailable`."""
+        for row in await self._history.heads([channel.visit_id]):
+            channel.tears = row["tears"]
+
     async def close(self) -> None:
         """Give up what is being healed."""
         tasks = list(self._healing)
@@ -90,10 +95,11 @@ class CatchUp:
             return
         if not row["enabled"]:
             self._relay.disable(channel)
-        elif head is not None and (row["last_seq"] < head or told_in_vain(head, row["torn_after"])):
+            return
+        channel.tears = row["tears"]
+        if channel.misled or (head is not None and row["last_seq"] < head):
             self._relay.rewind(channel)
         else:
-            channel.torn_after = row["torn_after"]
             channel.hear_of(row["last_seq"])
             self.heal(channel)
 
@@ -123,11 +129,13 @@ class CatchUp:
     async def _heal_once(self, channel: Channel, backoff: Backoff) -> None:
         try:
             # Never a shared reading: one that began before the word came would deny that the event exists.
-            rows = await self._history.read(channel.visit_id, channel.head or 0)
-            # From within what was lost the leap is shorter than a leap; only the numbers' order cannot be mistaken.
-            if rows and rows[0].seq != (channel.head or 0) + 1 and await self._was_told_in_vain(channel):
-                self._relay.rewind(channel)
-                return
+            head = channel.head or 0
+            rows = await self._history.read(channel.visit_id, head)
+            if not unbroken(head, rows):
+                await self.look_for_tears(channel)
+                if channel.misled:
+                    self._relay.rewind(channel)
+                    return
         except Unavailable as error:
             _log.warning("A hole cannot be filled yet", visit_id=channel.visit_id, reason=str(error.__cause__))
             return
@@ -135,7 +143,3 @@ class CatchUp:
         self.healed += 1
         if channel.fill(rows):
             self._relay.flush_soon(channel)
-
-    async def _was_told_in_vain(self, channel: Channel) -> bool:
-        rows = await self._history.heads([channel.visit_id])
-        return any(told_in_vain(channel.head or 0, row["torn_after"]) for row in rows)

@@ -6,7 +6,7 @@ from realtime import wire
 from realtime.events import Event, Mention, ending, job_event_after
 from realtime.replay import Replay
 from realtime.subscriber import Sink, Subscriber
-from realtime.tear import leaps
+from realtime.tear import told_in_vain
 from realtime.window import Window
 
 
@@ -14,7 +14,7 @@ class Channel:
     """The stream of one visit.
 
     `tenant_id` is whose visit it is, once that was asked and as long as that tenant is known to have streams;
-    `torn_after` where the database last lost events in a crash, see `realtime.tear`.
+    `tears` where the database lost events in crashes, see `realtime.tear`.
     `members` are all its subscribers; of these `_live` have been given everything up to the last flush, and `_ahead`
     read further from the table than live word has come, so they skip what they have.
     """
@@ -28,8 +28,8 @@ class Channel:
         "healing",
         "job_event",
         "members",
+        "tears",
         "tenant_id",
-        "torn_after",
         "visit_id",
     )
 
@@ -38,7 +38,7 @@ class Channel:
         self.job_event: str | None = None
         self.healing = False
         self.tenant_id: str | None = None
-        self.torn_after: int | None = None
+        self.tears: Sequence[int] = ()
         self.members: set[Subscriber] = set()
         self._order = Replay()
         self._window = Window(0)
@@ -62,14 +62,19 @@ class Channel:
         return self._order.gap
 
     @property
+    def misled(self) -> bool:
+        """Whether somebody here was told what a crash then took back."""
+        return any(map(self.denies, (self.head or 0, *self._ahead.values())))
+
+    @property
     def fresh(self) -> list[Event]:
         """What the next flush passes on."""
         return self._fresh
 
-    def establish(self, position: int, job_event: str | None, torn_after: int | None) -> None:
+    def establish(self, position: int, job_event: str | None, tears: Sequence[int]) -> None:
         """Begin at a position read from the table; a second reading changes nothing."""
         if self._order.head is None:
-            self.torn_after = torn_after
+            self.tears = tears
             self.job_event = job_event
             self._window = Window(position)
             self._accept(self._order.start(position))
@@ -87,9 +92,11 @@ class Channel:
 
     def fill(self, rows: Sequence[Event]) -> bool:
         """Take the rows after `head`; True when there is something to flush."""
-        if rows and leaps(self.head or 0, rows[0].seq):
-            self.torn_after = self.head
         return self._accept(self._order.fill(rows))
+
+    def denies(self, position: int) -> bool:
+        """Whether a crash took back what a client at `position` has seen."""
+        return told_in_vain(position, self.tears)
 
     def after(self, position: int) -> list[Event] | None:
         """Return the events after `position` up to `head`, or None when memory does not reach back so far."""

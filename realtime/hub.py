@@ -42,6 +42,7 @@ from realtime.history import History
 from realtime.lookout import Lookout
 from realtime.openings import Openings
 from realtime.subscriber import Sink, Subscriber
+from realtime.tear import unbroken
 from realtime.wheel import Wheel
 from realtime.wide import Wide
 from store.pool import Database, Record
@@ -244,16 +245,12 @@ class Hub:
     async def page(self, channel: Channel, position: int) -> list[Event]:
         """Return the next events after `position`; none means that the subscriber may join, in this same turn.
 
-        Raises `Unavailable`.
+        Whoever was told in vain up to there is given none: its channel's streams begin again. Raises `Unavailable`.
         """
-        while (found := channel.after(position)) is None:
-            floor = channel.floor
-            rows = await self._history.after(channel.visit_id, position)
-            rows = rows or await self._history.read(channel.visit_id, position)
-            if rows:
-                channel.reach_back(position, rows)
-                return rows
-            position = floor  # what was there has been deleted
+        found = await self._read(channel, position)
+        if channel.denies(position):
+            self.rewind(channel)
+            return []
         return found
 
     def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
@@ -285,12 +282,12 @@ class Hub:
 
     def release(self, channel: Channel) -> None:
         """Let a channel go that nobody watches; harmless when somebody does."""
-        if not channel.members and self.channels.get(channel.visit_id) is channel:
-            del self.channels[channel.visit_id]
+        if not channel.members:
+            self._close(channel)
 
     def begin(self, channel: Channel, row: Record) -> None:
         """Let a channel begin where the table stands."""
-        channel.establish(row["last_seq"], row["job_event"], row["torn_after"])
+        channel.establish(row["last_seq"], row["job_event"], row["tears"])
         self._catch_up.heal(channel)
 
     # What the feed and the catch-up tell.
@@ -324,7 +321,7 @@ class Hub:
     def rewind(self, channel: Channel) -> None:
         """Close a channel's streams to begin again: the table has gone back, as after a crash or a restored backup."""
         _log.error("The table has gone back behind what was sent", visit_id=channel.visit_id, head=channel.head)
-        self.channels.pop(channel.visit_id, None)
+        self._close(channel)
         for subscriber in list(channel.members):
             subscriber.end(wire.retry(self.retry_ms(REWIND_MS)))
 
@@ -360,6 +357,24 @@ class Hub:
                 _log.warning("Not understood on the control channel", kind=word.get("kind"))
 
     # Private.
+
+    async def _read(self, channel: Channel, position: int) -> list[Event]:
+        while (found := channel.after(position)) is None:
+            floor = channel.floor
+            rows = await self._history.after(channel.visit_id, position)
+            rows = rows or await self._history.read(channel.visit_id, position)
+            if rows:
+                if not unbroken(position, rows):
+                    await self._catch_up.look_for_tears(channel)
+                channel.reach_back(position, rows)
+                return rows
+            position = floor  # what was there has been deleted
+        return found
+
+    def _close(self, channel: Channel) -> None:
+        """Let a channel go; one that took its place stays."""
+        if self.channels.get(channel.visit_id) is channel:
+            del self.channels[channel.visit_id]
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []

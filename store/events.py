@@ -32,7 +32,7 @@ async def after(conn: Connection, visit_id: UUID, position: int, limit: int = 50
 
 
 async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
-    """Return (visit_id, last_seq, job_event, enabled, torn_after) of the visits that exist."""
+    """Return (visit_id, last_seq, job_event, enabled, tears) of the visits that exist."""
     return await conn.fetch(SQL.heads, visit_ids)
 
 
@@ -51,7 +51,7 @@ async def openings(
 ) -> list[Record]:
     """Return what streams of these visits open with for this tenant, in the order asked for.
 
-    Each is (visit_id, enabled, visible, last_seq, torn_after, job_id, job_event, steps): whether the tenant has
+    Each is (visit_id, enabled, visible, last_seq, tears, job_id, job_event, steps): whether the tenant has
     streams, whether the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has
     taken up to there. With a user, the first has the tenant's `members` too: 500 at most, this one if it is one.
     """

@@ -7,13 +7,13 @@ INSERT INTO processing_events (visit_id, tenant_id, job_id, type, payload) VALUE
 SELECT seq, document FROM scopekit.events_after($1, $2, $3);
 
 -- name: heads
--- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream, the latest tear.
-SELECT visit_id, last_seq, job_event, enabled, torn_after FROM scopekit.stream_heads($1);
+-- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream, all tears.
+SELECT visit_id, last_seq, job_event, enabled, tears FROM scopekit.stream_heads($1);
 
 -- name: openings
 -- What streams are opened with, for pairs of tenant $1 and visit $3: may this tenant have it, where does it stand, if $4
 -- what the latest job has done, and if there is a user $2, who the tenant's members are.
-SELECT opened.visit_id, enabled, visible, last_seq, torn_after, job_id, job_event, steps, members
+SELECT opened.visit_id, enabled, visible, last_seq, tears, job_id, job_event, steps, members
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::boolean[]) WITH ORDINALITY
     AS asked (tenant_id, user_id, visit_id, snapshot, number)
 CROSS JOIN LATERAL scopekit.open_streams(tenant_id, user_id, ARRAY[asked.visit_id], snapshot) AS opened

@@ -5,6 +5,7 @@ later; and whoever has seen events that do not exist any more is given a snapsho
 """
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,10 @@ import pytest
 
 from realtime.catchup import CatchUp
 from realtime.channel import Channel
+from realtime.events import Event
 from realtime.history import History
-from realtime.tear import LEAP, leaps, told_in_vain
+from realtime.hub import Hub
+from realtime.tear import LEAP, told_in_vain, unbroken
 from store.embedded.stack import Stack
 from store.pool import Database
 from tests.realtime.house import House, make_visit, tell
@@ -194,6 +197,54 @@ async def test_a_client_that_stayed_misses_nothing(
     assert (again.named("open")[0].json["recovered"], again.seqs) == (False, [LEAP + 7])
 
 
+@pytest.fixture
+async def twice_torn(services: Services, db: Database, tenant: Tenant) -> UUID:
+    """A visit of which two crashes took back 2, 3 and LEAP + 3, LEAP + 4; its table has 1, LEAP + 2 and 2 LEAP + 3."""
+    visit = await make_visit(db, tenant)
+    await insert(services, visit, 1)
+    await lose(services, {visit: 2})
+    await insert(services, visit, 1)
+    await lose(services, {visit: 2})
+    await insert(services, visit, 1)
+    assert await kept(services, visit) == [1, LEAP + 2, 2 * LEAP + 3]
+    return visit
+
+
+async def test_a_client_that_was_away_over_two_crashes_misses_nothing(
+    house: House, tenant: Tenant, twice_torn: UUID
+) -> None:
+    """Whichever of them took back what it saw, it has a snapshot; where its last event still is, it resumes there."""
+    await eventually(lambda: house.hub.stats()["live"])
+    together = f"/v1/progress?visit_id={twice_torn}"
+    async with watch(house.url, together, headers=tenant.headers) as first:
+        await first.until(lambda watcher: any(message.id for message in watcher.stream.messages))
+    name = first.stream.messages[-1].id.partition(":")[0]
+    recovered = {}
+    for seen in (1, 2, 3, LEAP + 2, LEAP + 3, LEAP + 4, 2 * LEAP + 3):
+        async with (
+            watch(house.url, path(twice_torn), headers=tenant.headers, last_id=seen) as alone,
+            watch(house.url, together, headers=tenant.headers, last_id=f"{name}:{seen}") as leg,
+        ):
+            await alone.until(is_open)
+            await leg.until(is_open)
+        recovered[seen] = [watcher.named("open")[0].json["recovered"] for watcher in (alone, leg)]
+    whole = (1, LEAP + 2, 2 * LEAP + 3)
+    assert recovered == {seen: [seen in whole] * 2 for seen in recovered}
+
+
+@pytest.mark.parametrize(("seen", "given"), [(1, [LEAP + 2, 2 * LEAP + 3]), (2, []), (LEAP + 3, [])])
+async def test_a_tear_found_while_reading_up_ends_the_stream_before_it_is_led_on(
+    services: Services, db: Database, twice_torn: UUID, seen: int, given: list[int]
+) -> None:
+    """The crash may come between a stream's opening and its next page: who saw what was lost is given nothing more."""
+    hub = Hub(db, services.settings().listen_url)
+    subscriber = hub.subscribe(str(twice_torn), tenant_id="t", user_id="u", expires_at=math.inf)
+    assert subscriber is not None
+    subscriber.channel.establish(2 * LEAP + 3, None, ())
+    found = await hub.page(subscriber.channel, seen)
+    assert ([event.seq for event in found], subscriber.ending) == (given, not given)
+
+
 @pytest.mark.parametrize(("seen", "begins_again"), [(2, False), (3, True), (4, True)])
 async def test_live_word_that_comes_before_the_look_finds_the_tear(
     services: Services, db: Database, tenant: Tenant, seen: int, begins_again: bool
@@ -206,7 +257,7 @@ async def test_live_word_that_comes_before_the_look_finds_the_tear(
     relay = Mock()
     channel = Channel(str(visit))
     channel.members.add(Mock())
-    channel.establish(seen, None, None)
+    channel.establish(seen, None, ())
     channel.hear_of(LEAP + 3)
     catch_up = CatchUp(relay, History(db))
     catch_up.heal(channel)
@@ -216,8 +267,47 @@ async def test_live_word_that_comes_before_the_look_finds_the_tear(
     assert channel.head == (seen if begins_again else LEAP + 3)
 
 
+async def test_a_stream_ahead_of_its_channel_is_not_led_over_a_tear(
+    services: Services, db: Database, tenant: Tenant
+) -> None:
+    """The channel stands at what survived; one of its streams had read on, and all begin again."""
+    visit = await make_visit(db, tenant)
+    await insert(services, visit, 2)
+    await lose(services, {visit: 2})
+    await insert(services, visit, 1)
+    hub = Hub(db, services.settings().listen_url)
+    subscriber = hub.subscribe(str(visit), tenant_id="t", user_id="u", expires_at=math.inf)
+    assert subscriber is not None
+    channel = subscriber.channel
+    channel.establish(2, None, ())
+    hub.join(subscriber, Mock(), 4)
+    channel.hear_of(LEAP + 3)
+    hub._catch_up.heal(channel)
+    await eventually(lambda: not channel.healing)
+    assert (subscriber.ended, channel.head, hub.channels) == (True, 2, {})
+
+
+async def test_beginning_again_leaves_the_channel_that_took_its_place(services: Services, db: Database) -> None:
+    """A channel that was rewound may be found torn once more; the streams that came since are not its own."""
+    hub = Hub(db, services.settings().listen_url)
+    old = hub.channel("v")
+    hub.rewind(old)
+    new = hub.channel("v")
+    hub.rewind(old)
+    assert hub.channels == {"v": new}
+
+
 def test_what_was_told_in_vain_lies_between_the_tear_and_the_leap() -> None:
     """The last survivor is real, and so is the first after the leap."""
-    assert [told_in_vain(seq, 7) for seq in (7, 8, 7 + LEAP, 8 + LEAP)] == [False, True, True, False]
-    assert told_in_vain(8, None) is False
-    assert [leaps(7, seq) for seq in (8, 7 + LEAP, 8 + LEAP)] == [False, False, True]
+    assert [told_in_vain(seq, [3, 7 + LEAP]) for seq in (3, 4, 2 + LEAP)] == [False, True, True]
+    assert [told_in_vain(seq, [3, 7 + LEAP]) for seq in (7 + LEAP, 8 + LEAP, 8 + 2 * LEAP)] == [False, True, False]
+    assert told_in_vain(8, []) is False
+
+
+def test_rows_are_unbroken_when_no_number_is_missing() -> None:
+    """Neither before the first of them, nor between two."""
+
+    def rows(*seqs: int) -> list[Event]:
+        return [Event("v", seq, "a.b", None, b"{}") for seq in seqs]
+
+    assert [unbroken(2, rows(*seqs)) for seqs in ((), (3, 4), (4, 5), (3, 5))] == [True, True, False, False]
