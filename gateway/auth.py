@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Self
 from uuid import UUID
 
@@ -43,6 +44,11 @@ class Principal:
     role: Role
     expires_at: float
     claims: Mapping[str, Any]
+
+    @cached_property
+    def who(self) -> tuple[str, str]:
+        """The tenant and the user as text, which log lines and streams want; written once for a token."""
+        return str(self.tenant_id), str(self.user_id)
 
     def require_unexpired(self) -> None:
         """Pass while the token lives, without the leeway of a single request: a stream ends with it, within a second.
@@ -155,7 +161,8 @@ async def authenticate(connection: HTTPConnection) -> Principal:
     if from_cookie:
         _require_same_origin(connection)
     principal = await context_of(connection).auth.verify(token)
-    structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
+    tenant_id, user_id = principal.who
+    structlog.contextvars.bind_contextvars(tenant_id=tenant_id, user_id=user_id)
     return principal
 
 

@@ -38,5 +38,5 @@ class Context:
 
 def context_of(connection: "HTTPConnection") -> Context:
     """Return the resources of the application that serves this connection."""
-    context: Context = connection.state.context
+    context: Context = connection.scope["state"]["context"]
     return context

@@ -57,7 +57,7 @@ async def readyz(request: Request) -> Response:
     """
     context = context_of(request)
     checks = {
-        "accepting": not context.hub.draining,
+        "accepting": not context.hub.admission.draining,
         "database": bool(await _within("database", _ping_database(context))),
     }
     ready = all(checks.values())

@@ -129,7 +129,7 @@ def _of_hub(hub: "Hub") -> Iterable[Family]:
     for key, (name, text) in _GAUGES.items():
         yield _gauge(name, text, float(stats[key]))
     refused = CounterMetricFamily("scopekit_streams_refused", "Streams refused softly, by limit.", labels=["reason"])
-    for reason, count in hub.refusals.items():
+    for reason, count in hub.admission.refusals.items():
         refused.add_metric([reason], count)
     yield refused
     # Two clocks, the database's and ours: a skew between the machines is in it, and a negative one counts as nothing.

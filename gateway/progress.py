@@ -3,36 +3,42 @@
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from config.flags import Flag, is_on
 from gateway.auth import Principal, Unauthenticated, authenticate
-from gateway.body import int_param, json_response, uuid_param
+from gateway.body import int_param, json_bytes, json_response, uuid_param
 from gateway.context import Context, context_of
+from gateway.progress_answer import (
+    LAST_SEQ,
+    NO_MEMBER,
+    Answer,
+    busy,
+    foreign_id,
+    last_event_id,
+    not_enabled,
+    require_member,
+    stream_or_drop,
+)
 from realtime import wire
 from realtime.events import ending
-from realtime.stream import ProgressStream, SoftRefusal
+from realtime.stream import ProgressStream
 from realtime.subscriber import Subscriber
 from realtime.tear import told_in_vain
 from store import events, tickets
-from store.errors import Forbidden, InvalidInput, NotFound
+from store.errors import Forbidden, NotFound
 from store.pool import Record
 
 TICKET_SECONDS = 30
 PAGE = 500
-# seq is a bigint.
-_LAST_SEQ = 2**63 - 1
 _NO_VISIT = "There is no such visit."
-NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner."
 _NO_STORE = {"cache-control": "no-store"}
-
-Answer: TypeAlias = Response | ProgressStream | SoftRefusal
 
 
 async def progress(request: Request) -> Answer:
@@ -73,7 +79,7 @@ async def page(request: Request) -> Response:
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     principal = await authenticate(request)
     await _require_visit(request, principal, visit_id)
-    after = int_param(request.query_params.get("after"), "after", low=0, high=_LAST_SEQ) or 0
+    after = int_param(request.query_params.get("after"), "after", low=0, high=LAST_SEQ) or 0
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=PAGE) or PAGE
     async with context_of(request).db.as_system() as conn:
         rows = await events.after(conn, visit_id, after, limit)
@@ -94,49 +100,35 @@ def _page_response(rows: list[Record], *, last_seq: int, after: int) -> Response
 async def _stream(request: Request, text: str) -> Answer:
     visit_id = uuid_param(text, "visit_id")
     principal = await _caller(request, visit_id)
-    structlog.contextvars.bind_contextvars(visit_id=str(visit_id))
-    hub = context_of(request).hub
+    context, name = context_of(request), str(visit_id)
+    structlog.contextvars.bind_contextvars(visit_id=name)
     # Admitted before anything is read for it, or what happens meanwhile would be missed.
-    subscriber = hub.subscribe(
-        str(visit_id),
-        tenant_id=str(principal.tenant_id),
-        user_id=str(principal.user_id),
-        expires_at=principal.expires_at,
-    )
+    subscriber = context.hub.admission.subscribe(name, *principal.who, expires_at=principal.expires_at)
     if subscriber is None:
         return await _refused(request, principal, visit_id)
-    try:
-        answer = await _opened(request, principal, subscriber)
-    except BaseException:
-        subscriber.abort()
-        raise
-    if not isinstance(answer, ProgressStream):
-        subscriber.abort()
-    return answer
+    return await stream_or_drop(subscriber, _opened(context, principal, subscriber, last_event_id(request)))
 
 
 async def _refused(request: Request, principal: Principal, visit_id: UUID) -> Answer:
     """Refuse softly whoever may have the stream; who may not is told that."""
     gate = await _gate(request, principal, visit_id)
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
-        return _not_enabled()
+        return not_enabled()
     if not gate["visible"]:
         raise NotFound(_NO_VISIT)
-    return SoftRefusal(context_of(request).hub.retry_ms(5_000))
+    return busy(context_of(request))
 
 
-async def _opened(request: Request, principal: Principal, subscriber: Subscriber) -> Answer:
+async def _opened(context: Context, principal: Principal, subscriber: Subscriber, seen: str | None) -> Answer:
     """Decide where an admitted stream begins: after the client's last event, or with a snapshot."""
-    context, channel, who = context_of(request), subscriber.channel, (subscriber.tenant_id, subscriber.user_id)
-    found = None
-    resumes = _last_id_text(request) is not None
-    if not (resumes and context.hub.knows(channel, *who)):
-        [found] = require_member(await context.hub.openings(*who, [channel], snapshot=not resumes))
+    admission, channel, who, found = context.hub.admission, subscriber.channel, principal.who, None
+    if seen is None or not admission.knows(channel, *who):
+        [found] = require_member(await admission.openings(*who, [channel], snapshot=seen is None))
         if not found["enabled"]:
-            return _not_enabled()
+            return not_enabled()
         if not found["visible"]:
             raise NotFound(_NO_VISIT)
-    last_id, head = _last_event_id(request), channel.head or 0
+    last_id, head = _seq(seen), channel.head or 0
     if last_id is None and found is not None:
         return await _from_snapshot(context, principal, subscriber, found)
     if last_id is not None and (last_id > head or channel.denies(last_id)):
@@ -153,8 +145,8 @@ def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: in
 
 async def _ahead(context: Context, principal: Principal, subscriber: Subscriber, last_id: int) -> Answer:
     """Begin with a snapshot, unless the client's last event is only newer than what this process has heard of."""
-    who = subscriber.tenant_id, subscriber.user_id
-    [found] = require_member(await context.hub.openings(*who, [subscriber.channel], snapshot=True, fresh=True))
+    opening = context.hub.admission.openings(*principal.who, [subscriber.channel], snapshot=True, fresh=True)
+    [found] = require_member(await opening)
     if last_id <= found["last_seq"] and not told_in_vain(last_id, found["tears"]):
         return _resumed(context, subscriber, last_id=last_id, head=found["last_seq"])
     return await _from_snapshot(context, principal, subscriber, found)
@@ -167,7 +159,7 @@ async def _from_snapshot(context: Context, principal: Principal, subscriber: Sub
         subscriber.channel.visit_id,
         head,
         found["job_id"],
-        bytes(json_response(payload).body),
+        json_bytes(payload),
         datetime.now(UTC),
         mark=head,
     )
@@ -200,7 +192,8 @@ async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
     if taken is None or taken.visit_id != visit_id:
         raise Unauthenticated("The ticket was used, has expired or is for another visit; get a new one.")
     principal = Principal.from_claims(taken.claims)
-    structlog.contextvars.bind_contextvars(tenant_id=str(principal.tenant_id), user_id=str(principal.user_id))
+    tenant_id, user_id = principal.who
+    structlog.contextvars.bind_contextvars(tenant_id=tenant_id, user_id=user_id)
     return principal
 
 
@@ -221,29 +214,13 @@ async def _require_visit(request: Request, principal: Principal, visit_id: UUID)
         raise NotFound(_NO_VISIT)
 
 
-def require_member(found: list[Record] | None) -> list[Record]:
-    """Return what streams open with, when the caller is a member. Raises `Forbidden`."""
-    if found is None:
-        raise Forbidden(NO_MEMBER)
-    return found
-
-
-def _last_event_id(request: Request) -> int | None:
-    """Read the id the client saw last: the header an EventSource sends, else the query. Raises `InvalidInput`."""
-    text = _last_id_text(request)
+def _seq(text: str | None) -> int | None:
+    """Read the seq the client saw last. Raises `InvalidInput`."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LAST_SEQ:
-        raise InvalidInput("Last-Event-ID must be the id of an event of this visit.", field="last_event_id")
+    if not (text.isascii() and text.isdigit()) or int(text[:20]) > LAST_SEQ:
+        raise foreign_id("visit")
     return int(text)
-
-
-def _last_id_text(request: Request) -> str | None:
-    return request.headers.get("last-event-id") or request.query_params.get("last_event_id") or None
-
-
-def _not_enabled() -> Response:
-    return PlainTextResponse("SSE not enabled", 404)
 
 
 def _hash(secret: str) -> bytes:

@@ -1,30 +1,34 @@
 """Progress of several visits on one stream."""
 
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
-from uuid import UUID
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth import Principal, authenticate
-from gateway.body import json_response, uuid_param
+from gateway.body import json_bytes, uuid_param
 from gateway.context import Context, context_of
-from gateway.progress import require_member
+from gateway.progress_answer import (
+    LAST_SEQ,
+    Answer,
+    busy,
+    foreign_id,
+    last_event_id,
+    not_enabled,
+    require_member,
+    stream_or_drop,
+)
 from realtime import wire
 from realtime.bundle import Bundle, positions_of
 from realtime.bundle_stream import BundleStream
-from realtime.stream import SoftRefusal
 from realtime.tear import told_in_vain
 from store import events
 from store.errors import InvalidInput, NotFound
 from store.pool import Record
 
 MOST_VISITS = 50
-_LAST_SEQ = 2**63 - 1  # seq is a bigint
-
-Answer: TypeAlias = Response | BundleStream | SoftRefusal
 
 
 async def progress_many(request: Request) -> Answer:
@@ -41,22 +45,10 @@ async def progress_many(request: Request) -> Answer:
     principal = await authenticate(request)
     principal.require_unexpired()
     hub = context_of(request).hub
-    bundle = hub.subscribe_all(
-        visit_ids,
-        tenant_id=str(principal.tenant_id),
-        user_id=str(principal.user_id),
-        expires_at=principal.expires_at,
-    )
+    bundle = hub.admission.subscribe_all(visit_ids, *principal.who, expires_at=principal.expires_at)
     if bundle is None:
         return await _refused(request, principal, visit_ids)
-    try:
-        answer = await _opened(request, principal, bundle)
-    except BaseException:
-        bundle.stream.abort()
-        raise
-    if not isinstance(answer, BundleStream):
-        bundle.stream.abort()
-    return answer
+    return await stream_or_drop(bundle.stream, _opened(request, principal, bundle))
 
 
 def _visit_ids(request: Request) -> list[str]:
@@ -71,16 +63,15 @@ async def _refused(request: Request, principal: Principal, visit_ids: list[str])
     """Refuse softly whoever may have the stream; who may not is told that."""
     context = context_of(request)
     async with context.db.as_system() as conn:
-        ids = [UUID(visit_id) for visit_id in visit_ids]
-        found = await events.openings(conn, principal.tenant_id, principal.user_id, ids, snapshot=False)
+        found = await events.openings(conn, *principal.who, visit_ids, snapshot=False)
     require_member(found if principal.user_id in found[0]["members"] else None)
-    return _denied(found) or SoftRefusal(context.hub.retry_ms(5_000))
+    return _denied(found) or busy(context)
 
 
 def _denied(found: list[Record]) -> Response | None:
     """Return the answer to a tenant without streams, None when all is well. Raises `NotFound`."""
     if not all(row["enabled"] for row in found):
-        return PlainTextResponse("SSE not enabled", 404)
+        return not_enabled()
     if not all(row["visible"] for row in found):
         raise NotFound("There is no such visit among them.")
     return None
@@ -88,10 +79,10 @@ def _denied(found: list[Record]) -> Response | None:
 
 async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Answer:
     """Decide where an admitted stream begins: at the client's cursor, or with snapshots."""
-    context, who = context_of(request), (bundle.stream.tenant_id, bundle.stream.user_id)
+    context, who = context_of(request), principal.who
     channels = [leg.channel for leg in bundle.legs]
-    cursor = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
-    found = require_member(await context.hub.openings(*who, channels, snapshot=not cursor))
+    cursor = last_event_id(request)
+    found = require_member(await context.hub.admission.openings(*who, channels, snapshot=not cursor))
     if (denial := _denied(found)) is not None:
         return denial
     if cursor:
@@ -99,7 +90,7 @@ async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Ans
         if _reached(positions, found):
             return _begun(context, bundle, found, positions or [], recovered=True)
         # Read anew: the client may have heard, of another process, what this one has not.
-        found = require_member(await context.hub.openings(*who, channels, snapshot=True, fresh=True))
+        found = require_member(await context.hub.admission.openings(*who, channels, snapshot=True, fresh=True))
         if _reached(positions, found):
             return _begun(context, bundle, found, positions or [], recovered=True)
     return await afresh(context, principal, bundle, found)
@@ -146,16 +137,16 @@ async def _payloads(context: Context, principal: Principal, found: list[Record])
                 except NotFound:  # cleaned up since
                     job = None
             payloads.append({"job": job, "steps": row["steps"]})
-    return [bytes(json_response(payload).body) for payload in payloads]
+    return [json_bytes(payload) for payload in payloads]
 
 
 def _positions(cursor: str, visit_ids: list[str]) -> list[int] | None:
     try:
         positions = positions_of(cursor, visit_ids)
     except ValueError:
-        raise InvalidInput("Last-Event-ID must be the id of an event of this stream.", field="last_event_id") from None
-    if positions and max(positions) > _LAST_SEQ:
-        raise InvalidInput("Last-Event-ID must be the id of an event of this stream.", field="last_event_id")
+        raise foreign_id("stream") from None
+    if positions and max(positions) > LAST_SEQ:
+        raise foreign_id("stream")
     return positions
 
 

@@ -3,16 +3,13 @@
 from uuid import UUID
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from config.flags import Flag, is_on
 from gateway.auth import Principal, authenticate
 from gateway.context import context_of
-from gateway.progress import NO_MEMBER, require_member
-from gateway.progress_many import Answer, afresh
-from realtime.bundle_stream import BundleStream
-from realtime.stream import SoftRefusal
+from gateway.progress_answer import NO_MEMBER, Answer, busy, not_enabled, require_member, stream_or_drop
+from gateway.progress_many import afresh
 from realtime.wide import Wide
 from store import events
 from store.errors import Forbidden
@@ -33,18 +30,9 @@ async def progress_tenant(request: Request) -> Answer:
     principal.require_unexpired()
     if principal.role not in ("owner", "admin"):
         raise Forbidden("All visits at once are for owners and admins of the tenant; watch visits by name.")
-    wide = context_of(request).hub.subscribe_tenant(
-        tenant_id=str(principal.tenant_id), user_id=str(principal.user_id), expires_at=principal.expires_at
-    )
-    try:
-        answer = await _opened(request, principal, wide)
-    except BaseException:
-        if wide is not None:
-            wide.stream.abort()
-        raise
-    if wide is not None and not isinstance(answer, BundleStream):
-        wide.stream.abort()
-    return answer
+    wide = context_of(request).hub.admission.subscribe_tenant(*principal.who, expires_at=principal.expires_at)
+    answer = _opened(request, principal, wide)
+    return await answer if wide is None else await stream_or_drop(wide.stream, answer)
 
 
 async def _opened(request: Request, principal: Principal, wide: Wide | None) -> Answer:
@@ -56,16 +44,16 @@ async def _opened(request: Request, principal: Principal, wide: Wide | None) -> 
     if not gate["member"]:
         raise Forbidden(NO_MEMBER)
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
-        return PlainTextResponse("SSE not enabled", 404)
+        return not_enabled()
     if wide is None:
-        return SoftRefusal(context.hub.retry_ms(5_000))
-    channels = [context.hub.channel(str(visit_id)) for visit_id in at_work]
+        return busy(context)
+    channels = [context.hub.channels.open(str(visit_id)) for visit_id in at_work]
     for channel in channels:
-        context.hub.step_in(channel, wide, 0)
+        context.hub.channels.stand(channel, wide)
     found = []
     if channels:
-        who = wide.stream.tenant_id, wide.stream.user_id
-        found = require_member(await context.hub.openings(*who, channels, snapshot=True, fresh=True))
+        openings = context.hub.admission.openings(*principal.who, channels, snapshot=True, fresh=True)
+        found = require_member(await openings)
     return await afresh(context, principal, wide, found)
 
 

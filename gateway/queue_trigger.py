@@ -64,7 +64,7 @@ async def _watch(context: Context, batch: list[UUID]) -> Mapping[UUID, Record]:
         async with context.db.as_system() as conn:
             outcomes = await jobs.outcomes(conn, batch)
         over = all(row["status"] in _FINAL for row in outcomes.values())
-        if over or context.hub.draining or time.monotonic() + pause > until:
+        if over or context.hub.admission.draining or time.monotonic() + pause > until:
             return outcomes
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, SLOWEST_LOOK_SECONDS)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ _log = get_logger(__name__)
 
 # For requests that are being answered when the window is over.
 REST_SECONDS = 1
+# uvicorn looks ten times a second whether it is to end: most of the wake-ups of a process with nothing to do.
+TICK_SECONDS = 1.0
 # Python's own 700 and 10 have every few openings search all that is young, and a growing crowd all there is, again
 # and again: a tenth of what an opening costs (perf, 10,000 streams), and pauses that every event waits for.
 YOUNG_OBJECTS = 20_000
@@ -40,6 +43,12 @@ class Server(uvicorn.Server):
         self._drain_s = drain_s
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        """Begin to shut down, without a drain."""
+        self.should_exit = True
+        self._ended.set()
 
     async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
         """Remember the loop, which a signal's handler must reach from outside."""
@@ -47,10 +56,19 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         _spare_the_collector()
 
+    async def main_loop(self) -> None:
+        """Keep the date of the answers right, until the end is near."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._ended.wait()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the drain; a second signal goes straight to uvicorn."""
         if self._loop is None or not self.started or self._draining is not None:
             super().handle_exit(sig, frame)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._ended.set)
         else:
             self._captured_signals.append(sig)
             self._loop.call_soon_threadsafe(self._begin_drain)
@@ -66,7 +84,7 @@ class Server(uvicorn.Server):
                 _log.info("Draining", window_s=self._drain_s, **context.hub.stats())
                 await context.hub.drain(self._drain_s)
         finally:
-            self.should_exit = True
+            self.end()
 
 
 def _spare_the_collector() -> None:

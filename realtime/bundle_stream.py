@@ -23,7 +23,7 @@ class BundleStream(ProgressStream):
                 await self._bring_up(leg, send)
 
     async def _bring_up(self, leg: Leg, send: Send) -> None:
-        while events := await self._hub.page(leg.channel, leg.position):
+        while events := await self._hub.catch_up.page(leg.channel, leg.position):
             body = wire.frames(self._bundle.mark(leg, events))
             await self._send(send, body)
             self._hub.replayed(len(events), len(body))

@@ -1,4 +1,4 @@
-"""Brings channels up to the table: one when a hole shows, all of them after the listener was away."""
+"""Brings channels up to the table when a hole shows or the listener was away, and streams up to their channels."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from typing import Protocol
 from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.channel import Channel
+from realtime.events import Event
 from realtime.history import History
 from realtime.tear import unbroken
 from store.errors import Unavailable
@@ -55,6 +56,11 @@ class CatchUp:
         self._back = asyncio.Event()
         self.healed = 0
 
+    def begin(self, channel: Channel, row: Record) -> None:
+        """Let a channel begin where the table stands."""
+        channel.establish(row["last_seq"], row["job_event"], row["tears"])
+        self.heal(channel)
+
     def heal(self, channel: Channel) -> None:
         """Fill a channel's hole, unless that is being done."""
         if channel.gap and not channel.healing:
@@ -77,10 +83,16 @@ class CatchUp:
         self._hurry()
         await self._remove_strangers()
 
-    async def look_for_tears(self, channel: Channel) -> None:
-        """Ask where a channel's visit has lost events. Raises `Unavailable`."""
-        for row in await self._history.heads([channel.visit_id]):
-            channel.tears = row["tears"]
+    async def page(self, channel: Channel, position: int) -> list[Event]:
+        """Return the next events after `position` for a stream of a channel; none means that it may join in this turn.
+
+        Whoever was told in vain up to there is given none: its channel's streams begin again. Raises `Unavailable`.
+        """
+        found = await self._read_after(channel, position)
+        if channel.denies(position):
+            self._relay.rewind(channel)
+            return []
+        return found
 
     async def close(self) -> None:
         """Give up what is being healed."""
@@ -88,6 +100,23 @@ class CatchUp:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read_after(self, channel: Channel, position: int) -> list[Event]:
+        while (found := channel.after(position)) is None:
+            floor = channel.floor
+            rows = await self._history.after(channel.visit_id, position)
+            rows = rows or await self._history.read(channel.visit_id, position)
+            if rows:
+                if not unbroken(position, rows):
+                    await self._look_for_tears(channel)
+                channel.reach_back(position, rows)
+                return rows
+            position = floor  # what was there has been deleted
+        return found
+
+    async def _look_for_tears(self, channel: Channel) -> None:
+        for row in await self._history.heads([channel.visit_id]):
+            channel.tears = row["tears"]
 
     def _settle(self, row: Record, head: int | None) -> None:
         channel = self._relay.channels.get(str(row["visit_id"]))
@@ -132,7 +161,7 @@ class CatchUp:
             head = channel.head or 0
             rows = await self._history.read(channel.visit_id, head)
             if not unbroken(head, rows):
-                await self.look_for_tears(channel)
+                await self._look_for_tears(channel)
                 if channel.misled:
                     self._relay.rewind(channel)
                     return

@@ -47,7 +47,9 @@ class Feed:
             listen_url, {EVENTS: heard, CONTROL: self._control}, on_listening=self._begin_listening
         )
         self._wanted = asyncio.Event()
-        self._test: tuple[str, asyncio.Event] = ("", asyncio.Event())
+        self._nonce = ""
+        self._arrived = False
+        self._tested = asyncio.Event()
         self._test_at = 0.0
         self._works = False
         self._keeper: asyncio.Task[None] | None = None
@@ -81,6 +83,7 @@ class Feed:
 
     def _begin_listening(self) -> None:
         self._test_at = 0.0
+        self._tested.set()  # a test under way was of the connection before, and may not hold up the look at the table
         self.look()
 
     def _control(self, text: str) -> None:
@@ -91,8 +94,9 @@ class Feed:
             _log.warning("Not understood on the control channel", size=len(text))
             return
         if kind == "test":
-            if word.get("nonce") == self._test[0]:
-                self._test[1].set()
+            if word.get("nonce") == self._nonce:
+                self._arrived = True
+                self._tested.set()
         else:
             self._told(word)
 
@@ -123,14 +127,14 @@ class Feed:
         return False
 
     async def _test_notify(self) -> None:
-        nonce = secrets.token_hex(8)
-        self._test = (nonce, asyncio.Event())
+        self._nonce, self._arrived = secrets.token_hex(8), False
+        self._tested.clear()
         self._test_at = asyncio.get_running_loop().time() + TEST_AGAIN_SECONDS
         try:
             async with asyncio.timeout(TEST_SECONDS):
                 async with self._db.connection() as conn:
-                    await events.notify(conn, CONTROL, orjson.dumps({"kind": "test", "nonce": nonce}).decode())
-                await self._test[1].wait()
+                    await events.notify(conn, CONTROL, orjson.dumps({"kind": "test", "nonce": self._nonce}).decode())
+                await self._tested.wait()
         except TimeoutError:
             self._works = False
             _log.error(
@@ -142,6 +146,6 @@ class Feed:
             self._test_at = 0.0  # nothing is known yet: at the next look again
             _log.warning("Whether NOTIFY arrives could not be tried", error=repr(error))
         else:
-            if not self._works:
+            if self._arrived and not self._works:
                 _log.info("NOTIFY arrives")
-            self._works = True
+            self._works = self._works or self._arrived

@@ -106,9 +106,8 @@ class History:
     def _ask_opening(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
     ) -> "asyncio.Future[list[Record]]":
-        user = None if user_id is None else UUID(user_id)
-        visit_ids = [UUID(channel.visit_id) for channel in channels]
-        return self._openings.put(Opening(UUID(tenant_id), user, visit_ids, snapshot))
+        visit_ids = [channel.visit_id for channel in channels]
+        return self._openings.put(Opening(tenant_id, user_id, visit_ids, snapshot))
 
     async def _ask_openings(self, asked: list[Opening]) -> list[list[Record]]:
         async with self._asking("The visit's stream cannot be opened just now; try again.") as conn:

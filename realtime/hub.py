@@ -22,7 +22,7 @@ Invariants, each of which a test in tests/realtime holds:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, Self
@@ -30,22 +30,22 @@ from typing import Any, Self
 from config.logging import get_logger
 from config.settings import Settings
 from realtime import wire
+from realtime.admission import Admission
 from realtime.bundle import Bundle, Leg
-from realtime.caps import REFUSALS, Caps, Limits
+from realtime.caps import Limits
 from realtime.catchup import CatchUp
 from realtime.channel import Channel
+from realtime.channels import Channels
 from realtime.drain import schedule
-from realtime.events import EndReason, Event, Malformed, Mention, parse, visit_of
+from realtime.events import EndReason, Malformed, Mention, parse, visit_of
 from realtime.feed import Feed
 from realtime.histogram import Histogram
 from realtime.history import History
 from realtime.lookout import Lookout
 from realtime.openings import Openings
 from realtime.subscriber import Sink, Subscriber
-from realtime.tear import unbroken
 from realtime.wheel import Wheel
-from realtime.wide import Wide
-from store.pool import Database, Record
+from store.pool import Database
 
 _log = get_logger(__name__)
 
@@ -54,10 +54,7 @@ HEARTBEAT_SECONDS = 30.0
 TICK_SECONDS = 0.5
 # From milliseconds, which is the promise, to where somebody must have been woken.
 BOUNDS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-COUNTED = (
-    *("opened", "events", "deliveries", "bytes", "replays", "replayed"),
-    *("slow", "vanished", "superseded", "malformed"),
-)
+COUNTED = ("opened", "events", "deliveries", "bytes", "replays", "replayed", "malformed")
 
 # Who saw what a crash took back is level again within 250 ms of the listener's return, like everybody else.
 REWIND_MS = 100
@@ -67,9 +64,10 @@ LAST_SECONDS = 0.5
 
 
 class Hub:
-    """Admits streams, hears of events and passes them on.
+    """Hears of events and passes them on to the streams that `admission` has let in.
 
-    One per process; several gateways share nothing but the database.
+    One per process; several gateways share nothing but the database. A stream is admitted, reads up to its channel page
+    by page, and joins it.
     """
 
     def __init__(
@@ -82,23 +80,29 @@ class Hub:
         random: Random | None = None,
     ) -> None:
         tick_s = min(TICK_SECONDS, heartbeat_s / 4)
-        self.channels: dict[str, Channel] = {}
-        self.draining = False
+        self.channels = Channels()
         self.heartbeat_s = heartbeat_s
         self._random = random or Random()  # noqa: S311 - jitter is no secret
-        self._caps = Caps(limits or Limits())
         self._history = History(db)
         self._openings = Openings(self._history)
-        self._catch_up = CatchUp(self, self._history)
-        self._feed = Feed(db, listen_url, self._catch_up, heard=self._heard, told=self._told)
-        self._lookout = Lookout(self, self._history)
+        self.catch_up = CatchUp(self, self._history)
+        self._feed = Feed(db, listen_url, self.catch_up, heard=self._heard, told=self._told)
+        self._lookout = Lookout(self, self.catch_up, self._history)
         self._tick_s = tick_s
         self._wheel: Wheel[Subscriber] = Wheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
+        self.admission = Admission(
+            self.channels,
+            self._wheel,
+            limits=limits or Limits(),
+            openings=self._openings,
+            catch_up=self.catch_up,
+            feed=self._feed,
+            lookout=self._lookout,
+        )
         self._tick: asyncio.TimerHandle | None = None
         self._dirty: list[Channel] = []
         self._due = 0.0
         self._counts = dict.fromkeys(COUNTED, 0)
-        self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
         self.latency = Histogram(BOUNDS_SECONDS)
         self.lag = Histogram(BOUNDS_SECONDS)
 
@@ -120,19 +124,19 @@ class Hub:
 
     async def stop(self) -> None:
         """Drop every stream and stop listening."""
-        self.draining = True
+        self.admission.draining = True
         if self._tick is not None:
             self._tick.cancel()
         for subscriber in self._wheel.all():
             subscriber.abort()
         await self._feed.stop()
-        await self._catch_up.close()
+        await self.catch_up.close()
         await self._lookout.close()
         await self._history.close()
 
     async def drain(self, window_s: float) -> None:
         """Refuse new streams and say goodbye to the open ones, spread evenly over `window_s` seconds."""
-        self.draining = True
+        self.admission.draining = True
         members = self._wheel.all()
         self._random.shuffle(members)
         began = time.monotonic()
@@ -150,13 +154,14 @@ class Hub:
         """Return counts since the start, and how things stand."""
         return {
             **self._counts,
-            "refused": sum(self.refusals.values()),
-            "streams": self._caps.total,
+            **self.admission.counts,
+            "refused": sum(self.admission.refusals.values()),
+            "streams": self.admission.streams,
             "channels": len(self.channels),
-            "healed": self._catch_up.healed,
+            "healed": self.catch_up.healed,
             "reconnects": self._feed.reconnects,
             "live": self._feed.live,
-            "draining": self.draining,
+            "draining": self.admission.draining,
         }
 
     def replayed(self, count: int, size: int) -> None:
@@ -169,89 +174,7 @@ class Hub:
         """Return how long a client waits before it comes back, jittered by half."""
         return round(base * self._random.uniform(0.5, 1.5))
 
-    # Streams: subscribe, read up to the channel, join.
-
-    def subscribe(self, visit_id: str, *, tenant_id: str, user_id: str, expires_at: float) -> Subscriber | None:
-        """Admit a stream, and collect for it from now on; None when there are too many, or we are closing.
-
-        Whoever is admitted must be joined, or `abort`ed.
-        """
-        if self._refuses(tenant_id, user_id):
-            return None
-        subscriber = Subscriber(
-            self.channel(visit_id), tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
-        )
-        subscriber.channel.members.add(subscriber)
-        self._wheel.add(subscriber)
-        return subscriber
-
-    def subscribe_all(
-        self, visit_ids: Sequence[str], *, tenant_id: str, user_id: str, expires_at: float
-    ) -> Bundle | None:
-        """Admit one stream of several visits, and collect for it from now on; as `subscribe` does."""
-        if self._refuses(tenant_id, user_id):
-            return None
-        bundle = Bundle(visit_ids)
-        self._admit(bundle, tenant_id, user_id, expires_at)
-        for visit_id in visit_ids:
-            self._stand(self.channel(visit_id), bundle)
-        return bundle
-
-    def subscribe_tenant(self, *, tenant_id: str, user_id: str, expires_at: float) -> Wide | None:
-        """Admit one stream of all visits of a tenant, as `subscribe` does; None also while NOTIFY does not arrive."""
-        if not self._feed.live or self._refuses(tenant_id, user_id):
-            return None
-        wide = Wide(self._lookout)
-        self._admit(wide, tenant_id, user_id, expires_at)
-        self._lookout.add(wide)
-        return wide
-
-    def step_in(self, channel: Channel, wide: Wide, position: int) -> Leg:
-        """Give a tenant-wide stream a place in a channel, at a position that it has reached."""
-        leg = self._stand(channel, wide)
-        leg.position = position
-        return leg
-
-    def knows(self, channel: Channel, tenant_id: str, user_id: str) -> bool:
-        """Whether this user may watch, as its tenant's others do, and where the channel stands: no need to ask.
-
-        Only while a flag turned off, or a member removed, would be heard of.
-        """
-        return channel.tenant_id == tenant_id and channel.head is not None and self._knows_member(tenant_id, user_id)
-
-    async def openings(
-        self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, fresh: bool = False
-    ) -> list[Record] | None:
-        """Return what these channels' streams open with, and let the channels begin there; None to who is no member.
-
-        See `store.events.openings`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
-        """
-        found, member = await self._openings.read(
-            tenant_id,
-            user_id,
-            channels,
-            snapshot=snapshot,
-            known=self._knows_member(tenant_id, user_id),
-            fresh=fresh,
-        )
-        if not member:
-            return None
-        for channel, row in zip(channels, found, strict=True):
-            if row["enabled"] and row["visible"]:
-                self.begin(channel, row)
-                channel.tenant_id = tenant_id
-        return found
-
-    async def page(self, channel: Channel, position: int) -> list[Event]:
-        """Return the next events after `position`; none means that the subscriber may join, in this same turn.
-
-        Whoever was told in vain up to there is given none: its channel's streams begin again. Raises `Unavailable`.
-        """
-        found = await self._read(channel, position)
-        if channel.denies(position):
-            self.rewind(channel)
-            return []
-        return found
+    # Streams that were admitted and have read up to the channel.
 
     def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
         """Make a subscriber live that has everything up to `position`."""
@@ -270,25 +193,6 @@ class Hub:
         """Make a leg live that has everything up to its position."""
         self._pass_on(leg.channel)
         leg.channel.join(leg, sink, leg.position)
-
-    # Channels: there from the first who watches to the last.
-
-    def channel(self, visit_id: str) -> Channel:
-        """Return a visit's channel, which collects from now on."""
-        channel = self.channels.get(visit_id)
-        if channel is None:
-            channel = self.channels[visit_id] = Channel(visit_id)
-        return channel
-
-    def release(self, channel: Channel) -> None:
-        """Let a channel go that nobody watches; harmless when somebody does."""
-        if not channel.members:
-            self._close(channel)
-
-    def begin(self, channel: Channel, row: Record) -> None:
-        """Let a channel begin where the table stands."""
-        channel.establish(row["last_seq"], row["job_event"], row["tears"])
-        self._catch_up.heal(channel)
 
     # What the feed and the catch-up tell.
 
@@ -321,7 +225,7 @@ class Hub:
     def rewind(self, channel: Channel) -> None:
         """Close a channel's streams to begin again: the table has gone back, as after a crash or a restored backup."""
         _log.error("The table has gone back behind what was sent", visit_id=channel.visit_id, head=channel.head)
-        self._close(channel)
+        self.channels.close(channel)
         for subscriber in list(channel.members):
             subscriber.end(wire.retry(self.retry_ms(REWIND_MS)))
 
@@ -341,7 +245,7 @@ class Hub:
             self._counts["events"] += 1
             self.flush_soon(channel)
         elif isinstance(word, Mention) or channel.gap:
-            self._catch_up.heal(channel)
+            self.catch_up.heal(channel)
 
     def _told(self, word: dict[str, str]) -> None:
         match word:
@@ -357,24 +261,6 @@ class Hub:
                 _log.warning("Not understood on the control channel", kind=word.get("kind"))
 
     # Private.
-
-    async def _read(self, channel: Channel, position: int) -> list[Event]:
-        while (found := channel.after(position)) is None:
-            floor = channel.floor
-            rows = await self._history.after(channel.visit_id, position)
-            rows = rows or await self._history.read(channel.visit_id, position)
-            if rows:
-                if not unbroken(position, rows):
-                    await self._catch_up.look_for_tears(channel)
-                channel.reach_back(position, rows)
-                return rows
-            position = floor  # what was there has been deleted
-        return found
-
-    def _close(self, channel: Channel) -> None:
-        """Let a channel go; one that took its place stays."""
-        if self.channels.get(channel.visit_id) is channel:
-            del self.channels[channel.visit_id]
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
@@ -411,37 +297,3 @@ class Hub:
     def _end(self, subscribers: list[Subscriber], reason: EndReason) -> None:
         for subscriber in subscribers:
             subscriber.end(wire.end(reason))
-
-    def _knows_member(self, tenant_id: str, user_id: str) -> bool:
-        return self._feed.live and self._openings.members.has(tenant_id, user_id)
-
-    def _refuses(self, tenant_id: str, user_id: str) -> bool:
-        refusal = "draining" if self.draining else self._caps.take(tenant_id, user_id)
-        if refusal is not None:
-            self.refusals[refusal] += 1
-        return refusal is not None
-
-    def _admit(self, bundle: Bundle, tenant_id: str, user_id: str, expires_at: float) -> None:
-        bundle.stream = Subscriber(
-            bundle, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._forget
-        )
-        self._wheel.add(bundle.stream)
-
-    def _stand(self, channel: Channel, bundle: Bundle) -> Leg:
-        leg = Leg(channel, bundle, self._leave)
-        channel.members.add(leg)
-        bundle.add(leg)
-        return leg
-
-    def _forget(self, subscriber: Subscriber) -> None:
-        self._wheel.discard(subscriber)
-        self._caps.give_back(subscriber.tenant_id, subscriber.user_id)
-        self._counts["slow"] += subscriber.slow
-        self._counts["vanished"] += subscriber.vanished
-        self._counts["superseded"] += subscriber.superseded
-        self._leave(subscriber)
-
-    def _leave(self, subscriber: Subscriber) -> None:
-        channel = subscriber.channel
-        channel.members.discard(subscriber)
-        self.release(channel)

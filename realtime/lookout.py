@@ -16,8 +16,10 @@ from config.logging import get_logger
 from realtime import wire
 from realtime.backoff import Backoff
 from realtime.bundle import Leg
+from realtime.catchup import CatchUp
 from realtime.channel import Channel
-from realtime.events import Event, Malformed, parse, visit_of
+from realtime.channels import Channels
+from realtime.events import Malformed, parse, visit_of
 from realtime.history import History
 from realtime.subscriber import Sink
 from realtime.wide import Wide
@@ -35,23 +37,8 @@ class Relay(Protocol):
     """Whose channels are used: the hub."""
 
     @property
-    def channels(self) -> Mapping[str, Channel]:
+    def channels(self) -> Channels:
         """The visits somebody watches."""
-
-    def channel(self, visit_id: str) -> Channel:
-        """Return a visit's channel, which collects from now on."""
-
-    def release(self, channel: Channel) -> None:
-        """Let a channel go that nobody watches; harmless when somebody does."""
-
-    def begin(self, channel: Channel, row: Record) -> None:
-        """Let a channel begin where the table stands."""
-
-    def step_in(self, channel: Channel, wide: Wide, position: int) -> Leg:
-        """Give a stream a place in a channel."""
-
-    async def page(self, channel: Channel, position: int) -> list[Event]:
-        """Return the next events after `position`; none means that it may join."""
 
     def join_leg(self, leg: Leg, sink: Sink) -> None:
         """Make a leg live that has everything up to its position."""
@@ -63,8 +50,9 @@ class Relay(Protocol):
 class Lookout:
     """The tenant-wide streams of this process."""
 
-    def __init__(self, relay: Relay, history: History) -> None:
+    def __init__(self, relay: Relay, catch_up: CatchUp, history: History) -> None:
         self._relay = relay
+        self._catch_up = catch_up
         self._history = history
         self._streams: defaultdict[str, set[Wide]] = defaultdict(set)
         self._tenant_of: OrderedDict[str, str] = OrderedDict()
@@ -143,7 +131,7 @@ class Lookout:
     def _reach(self, visit_id: str, before: int) -> None:
         """Have a visit's events brought from after `before`; those that come from now on are collected."""
         _, earlier = self._pending.get(visit_id, (None, before))
-        self._pending[visit_id] = self._relay.channel(visit_id), min(before, earlier)
+        self._pending[visit_id] = self._relay.channels.open(visit_id), min(before, earlier)
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
 
@@ -169,7 +157,7 @@ class Lookout:
                 await asyncio.sleep(backoff.next())
                 continue
             for channel, _ in pending.values():
-                self._relay.release(channel)
+                self._relay.channels.release(channel)
 
     async def _bring_all(self, pending: Mapping[str, tuple[Channel, int]]) -> None:
         """Bring to each tenant's streams what is its own. Raises `Unavailable`."""
@@ -201,9 +189,9 @@ class Lookout:
         if self._relay.channels.get(visit_id) is not channel:  # others came and went: what it collected is gone
             self._reach(visit_id, min(wanted.values()))
             return
-        self._relay.begin(channel, row)
+        self._catch_up.begin(channel, row)
         for wide, position in wanted.items():
-            leg = self._relay.step_in(channel, wide, position)
+            leg = self._relay.channels.stand(channel, wide, position)
             task = asyncio.create_task(self._join(wide, leg))
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
@@ -216,7 +204,7 @@ class Lookout:
     async def _join(self, wide: Wide, leg: Leg) -> None:
         """Bring a leg level with its channel, and let it go on with it."""
         try:
-            while not wide.stream.ending and (events := await self._relay.page(leg.channel, leg.position)):
+            while not wide.stream.ending and (events := await self._catch_up.page(leg.channel, leg.position)):
                 leg.give(Chunk(b""), events)
         except Unavailable:
             self._dismiss([wide])

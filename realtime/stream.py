@@ -64,7 +64,7 @@ class ProgressStream:
     async def _replay(self, send: Send) -> None:
         await self._send(send, self.opening)
         count = size = 0
-        while events := await self._hub.page(self._subscriber.channel, self._position):
+        while events := await self._hub.catch_up.page(self._subscriber.channel, self._position):
             body = wire.frames(events)
             count, size = count + len(events), size + len(body)
             await self._send(send, body)

@@ -86,4 +86,4 @@ def retry(milliseconds: int) -> bytes:
 
 
 def _control(name: str, data: Mapping[str, Any]) -> bytes:
-    return ServerSentEvent(orjson.dumps(data).decode(), event=name, sep="\n").encode()
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from store.pool import Connection, Record
 from store.queries import Queries
 
 SQL = Queries("events")
+# The driver takes both; streams have their ids as text, and to parse each again would be a part of what opening costs.
+Id: TypeAlias = UUID | str
 
 
 async def append(  # noqa: PLR0913 - the columns of an event, by name
@@ -40,14 +42,14 @@ async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
 class Opening:
     """A tenant's question for what streams of these visits open with; with a user, for the tenant's members too."""
 
-    tenant_id: UUID
-    user_id: UUID | None
-    visit_ids: Sequence[UUID]
+    tenant_id: Id
+    user_id: Id | None
+    visit_ids: Sequence[Id]
     snapshot: bool
 
 
 async def openings(
-    conn: Connection, tenant_id: UUID, user_id: UUID | None, visit_ids: Sequence[UUID], *, snapshot: bool
+    conn: Connection, tenant_id: Id, user_id: Id | None, visit_ids: Sequence[Id], *, snapshot: bool
 ) -> list[Record]:
     """Return what streams of these visits open with for this tenant, in the order asked for.
 
@@ -61,7 +63,7 @@ async def openings(
 
 async def openings_of(conn: Connection, asked: Sequence[Opening]) -> list[list[Record]]:
     """Return the same for several who ask, in one round trip."""
-    columns: list[tuple[UUID, UUID | None, UUID, bool]] = [
+    columns: list[tuple[Id, Id | None, Id, bool]] = [
         (one.tenant_id, one.user_id if number == 0 else None, visit_id, one.snapshot)
         for one in asked
         for number, visit_id in enumerate(one.visit_ids)

@@ -1,7 +1,8 @@
 """What open streams cost while nothing happens: `python -m benchmarks.realtime.idle`.
 
 One server after the other, on core 0: memory and CPU for opening 10,000 streams (at the gateway with the real token,
-flag and visit check, two streams a visit), then CPU for each heartbeat over a window. Targets: 4 KB, 200 us, 15 us.
+flag and visit check, two streams a visit), then CPU for each heartbeat over a window, and how much of that the server
+would have taken without a stream. Targets: 4 KB, 200 us, 15 us.
 """
 
 import argparse
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 OPEN_SECONDS = 240.0
 REST_SECONDS = 2.0
+ALONE_SECONDS = 15.0
 WARM_STREAMS = 50
 
 Streams = Callable[[Server, list[int]], list[Wanted]]
@@ -27,12 +29,13 @@ Streams = Callable[[Server, list[int]], list[Wanted]]
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stream costs: bytes held, CPU seconds to open it and to send it a heartbeat."""
+    """What one stream costs: bytes held, CPU seconds to open it and to send it a heartbeat, `alone` of which anyhow."""
 
     name: str
     held: float
     opening: float
     heartbeat: float
+    alone: float
     heartbeats: int
     seconds: float
 
@@ -42,6 +45,9 @@ def measure(server: Server, warm: list[Wanted], wanted: list[Wanted], *, window_
     with LoadClient.running(warm) as client:
         client.open_all(deadline_s=OPEN_SECONDS)
     time.sleep(REST_SECONDS)
+    cpu = cpu_seconds(server.pid)
+    time.sleep(ALONE_SECONDS)
+    alone = (cpu_seconds(server.pid) - cpu) / ALONE_SECONDS
     memory, cpu, began = resident_bytes(server.pid), cpu_seconds(server.pid), time.monotonic()
     with LoadClient.running(wanted) as client:
         client.open_all(deadline_s=OPEN_SECONDS)
@@ -53,7 +59,7 @@ def measure(server: Server, warm: list[Wanted], wanted: list[Wanted], *, window_
         cpu = cpu_seconds(server.pid)
         time.sleep(window_s)
         spent, beats = cpu_seconds(server.pid) - cpu, client.ask("stats")["heartbeats"]
-    return Cost(server.name, held, opening, spent / max(1, beats), beats, took)
+    return Cost(server.name, held, opening, spent / max(1, beats), alone * window_s / max(1, beats), beats, took)
 
 
 def run(site: Site, streams: int, window_s: float) -> None:
@@ -76,7 +82,8 @@ def run(site: Site, streams: int, window_s: float) -> None:
 def _print(cost: Cost) -> None:
     print(
         f"  {cost.name:<8} {cost.held / 1024:6.2f} KB a stream   {cost.opening * 1e6:6.0f} us CPU to open "
-        f"({cost.seconds:.1f} s for all)   {cost.heartbeat * 1e6:6.1f} us CPU a heartbeat ({cost.heartbeats:,} seen)",
+        f"({cost.seconds:.1f} s for all)   {cost.heartbeat * 1e6:6.1f} us CPU a heartbeat, "
+        f"{cost.alone * 1e6:.1f} of them anyhow ({cost.heartbeats:,} seen)",
         flush=True,
     )
 

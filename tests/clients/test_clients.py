@@ -33,11 +33,11 @@ async def test_a_refused_client_comes_back(
     house: House, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
 ) -> None:
     """`busy` stops nobody: each comes back after it, and has its stream when there is room."""
-    house.hub._caps._limits = Limits(per_user=0)
+    house.hub.admission._caps._limits = Limits(per_user=0)
     heard = await open_all(house, visit, tenant.token)
     for client in heard:
         await client.until(lambda client: len(client.all("end")) > 1)
-    house.hub._caps._limits = Limits()
+    house.hub.admission._caps._limits = Limits()
     for client in heard:
         await client.until(is_open)
         assert set(client.all("end")) == {"busy"}, client.name
@@ -86,7 +86,7 @@ async def test_a_client_sees_every_event_and_stops_at_the_end(
         await client.until(lambda client: client.seqs == [1, 2])
     await house.hub.drain(0)
     await tell(db, tenant, visit, "step.progress", payload={"said": "a: b\r\n\n👷\u2028"})
-    house.hub.draining = False
+    house.hub.admission.draining = False
     await tell(db, tenant, visit, "step.progress", "job.completed")
     await all_stop(house, heard, "completed", 204)
     assert {client.name: client.seqs for client in heard} == {client.name: [1, 2, 3, 4, 5] for client in heard}

@@ -159,6 +159,6 @@ async def _serve(
         host, port = listener.getsockname()
         yield f"{'https' if tls else 'http'}://{host}:{port}", server
     finally:
-        server.should_exit = True
+        server.end()
         async with asyncio.timeout(10):
             await serving

@@ -238,10 +238,10 @@ async def test_a_tear_found_while_reading_up_ends_the_stream_before_it_is_led_on
 ) -> None:
     """The crash may come between a stream's opening and its next page: who saw what was lost is given nothing more."""
     hub = Hub(db, services.settings().listen_url)
-    subscriber = hub.subscribe(str(twice_torn), tenant_id="t", user_id="u", expires_at=math.inf)
+    subscriber = hub.admission.subscribe(str(twice_torn), "t", "u", expires_at=math.inf)
     assert subscriber is not None
     subscriber.channel.establish(2 * LEAP + 3, None, ())
-    found = await hub.page(subscriber.channel, seen)
+    found = await hub.catch_up.page(subscriber.channel, seen)
     assert ([event.seq for event in found], subscriber.ending) == (given, not given)
 
 
@@ -276,13 +276,13 @@ async def test_a_stream_ahead_of_its_channel_is_not_led_over_a_tear(
     await lose(services, {visit: 2})
     await insert(services, visit, 1)
     hub = Hub(db, services.settings().listen_url)
-    subscriber = hub.subscribe(str(visit), tenant_id="t", user_id="u", expires_at=math.inf)
+    subscriber = hub.admission.subscribe(str(visit), "t", "u", expires_at=math.inf)
     assert subscriber is not None
     channel = subscriber.channel
     channel.establish(2, None, ())
     hub.join(subscriber, Mock(), 4)
     channel.hear_of(LEAP + 3)
-    hub._catch_up.heal(channel)
+    hub.catch_up.heal(channel)
     await eventually(lambda: not channel.healing)
     assert (subscriber.ended, channel.head, hub.channels) == (True, 2, {})
 
@@ -290,9 +290,9 @@ async def test_a_stream_ahead_of_its_channel_is_not_led_over_a_tear(
 async def test_beginning_again_leaves_the_channel_that_took_its_place(services: Services, db: Database) -> None:
     """A channel that was rewound may be found torn once more; the streams that came since are not its own."""
     hub = Hub(db, services.settings().listen_url)
-    old = hub.channel("v")
+    old = hub.channels.open("v")
     hub.rewind(old)
-    new = hub.channel("v")
+    new = hub.channels.open("v")
     hub.rewind(old)
     assert hub.channels == {"v": new}
 

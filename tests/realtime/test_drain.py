@@ -70,7 +70,7 @@ async def test_events_go_on_coming_until_a_stream_is_closed(
 
 async def test_a_draining_process_refuses_softly(house: House, tenant: Tenant, visit: UUID) -> None:
     """A stream that comes during the drain is sent on with `busy`."""
-    house.hub.draining = True
+    house.hub.admission.draining = True
     async with httpx.AsyncClient(base_url=house.url) as client:
         answer = await client.get(path(visit), headers=tenant.headers)
     stream = EventStream()

@@ -14,6 +14,7 @@ from realtime import feed
 from realtime.catchup import CatchUp
 from realtime.hub import Hub
 from realtime.listener import NAME
+from store import events
 from store.pool import Database
 from tests.proxy import Proxy, proxy_to
 from tests.realtime.house import House, open_house, tell
@@ -113,6 +114,32 @@ async def test_a_look_that_fails_is_not_the_last_one(
             await failed.wait()
         await watcher.until_seq(1)
     assert watcher.seqs == [1]
+
+
+async def test_a_listener_lost_while_notify_is_tried_is_made_good_at_once(
+    settings: Settings,
+    services: Services,
+    db: Database,
+    admin: Connection,
+    tenant: Tenant,
+    visit: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The word of the try went with its connection: nobody waits for it before looking at the table."""
+    tried = asyncio.Event()
+
+    async def lose(*_: object) -> None:
+        tried.set()
+
+    async with watched_by_proxy(settings, services, tenant, visit) as (proxy, _house, watcher):
+        monkeypatch.setattr(feed, "TEST_SECONDS", 600)
+        monkeypatch.setattr(events, "notify", lose)
+        await terminate_listener(admin)
+        await eventually(tried.is_set)
+        proxy.cut()
+        await tell(db, tenant, visit, "a.b")
+        proxy.mend()
+        await watcher.until_seq(1)
 
 
 async def test_a_dead_but_open_listener_is_noticed(

@@ -73,7 +73,7 @@ async def test_refusals_are_counted_by_their_limit(settings: Settings, db: Datab
     ):
         await first.until(is_open)
         for draining in (False, True, True):
-            house.hub.draining = draining
+            house.hub.admission.draining = draining
             async with watch(house.url, path(visit), headers=tenant.headers) as refused:
                 await refused.until_closed()
         told = await numbers(house)

@@ -76,7 +76,7 @@ async def test_a_draining_gateway_hands_its_page_on(
     await tab.until("states.includes('live')")
     await house.hub.drain(0)
     await tell(db, tenant, visit, "step.progress")
-    house.hub.draining = False
+    house.hub.admission.draining = False
     await tab.until("events.length")
     assert (await tab.told())["states"] == ["connecting", "live", "reconnecting", "live"]
 
@@ -122,7 +122,7 @@ async def test_a_refused_page_comes_back(settings: Settings, db: Database, tenan
         tab = await open_tab(house, tenant)
         await tab.watch(visit)
         await tab.until("states.includes('reconnecting')")
-        house.hub._caps._limits = Limits()
+        house.hub.admission._caps._limits = Limits()
         await tab.until("states.includes('live')")
         assert (await tab.told())["ends"] == []
 

@@ -1,0 +1,58 @@
+"""What the answers to all three kinds of stream have in common."""
+
+from collections.abc import Awaitable
+from typing import TypeAlias
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from gateway.context import Context
+from realtime.stream import ProgressStream, SoftRefusal
+from realtime.subscriber import Subscriber
+from store.errors import Forbidden, InvalidInput
+from store.pool import Record
+
+LAST_SEQ = 2**63 - 1  # seq is a bigint
+NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner."
+# Longer than after a stream's end: whoever is refused should not be the next to be refused.
+_BUSY_MS = 5_000
+
+Answer: TypeAlias = Response | ProgressStream | SoftRefusal
+
+
+async def stream_or_drop(subscriber: Subscriber, answer: Awaitable[Answer]) -> Answer:
+    """Return the answer to an admitted stream, which is dropped unless that is the stream itself."""
+    found: Answer | None = None
+    try:
+        found = await answer
+    finally:
+        if not isinstance(found, ProgressStream):
+            subscriber.abort()
+    return found
+
+
+def busy(context: Context) -> SoftRefusal:
+    """Refuse whoever may have a stream, but not now."""
+    return SoftRefusal(context.hub.retry_ms(_BUSY_MS))
+
+
+def not_enabled() -> Response:
+    """Answer a tenant that has no streams."""
+    return PlainTextResponse("SSE not enabled", 404)
+
+
+def require_member(found: list[Record] | None) -> list[Record]:
+    """Return what streams open with, when the caller is a member. Raises `Forbidden`."""
+    if found is None:
+        raise Forbidden(NO_MEMBER)
+    return found
+
+
+def last_event_id(request: Request) -> str | None:
+    """Return the id the client saw last, as it came: in the header an EventSource sends, else in the query."""
+    return request.headers.get("last-event-id") or request.query_params.get("last_event_id") or None
+
+
+def foreign_id(what: str) -> InvalidInput:
+    """Make the error for an id that no event of `what` has."""
+    return InvalidInput(f"Last-Event-ID must be the id of an event of this {what}.", field="last_event_id")
