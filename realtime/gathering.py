@@ -15,8 +15,9 @@ MOST = 64
 class Gathering(Generic[Question, Answer]):
     """Asks for many by `ask`, which answers a list of questions in their order, or fails them all."""
 
-    def __init__(self, ask: Callable[[list[Question]], Awaitable[list[Answer]]]) -> None:
+    def __init__(self, ask: Callable[[list[Question]], Awaitable[list[Answer]]], *, most: int = MOST) -> None:
         self._ask = ask
+        self._most = most
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._askers: set[asyncio.Task[None]] = set()
 
@@ -41,8 +42,8 @@ class Gathering(Generic[Question, Answer]):
     async def _ask_all(self) -> None:
         try:
             while self._waiting:
-                batch = self._waiting[:MOST]
-                del self._waiting[:MOST]
+                batch = self._waiting[: self._most]
+                del self._waiting[: self._most]
                 await self._ask_for(batch)
         finally:
             # In this same turn: whoever comes next must not count on one who has looked for the last time.

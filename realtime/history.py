@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 READERS = 4
 READ_SECONDS = 10.0
 PAGE = 500
+# After the listener was away every watched visit is read: many pages in one round trip, most short, each a megabyte at
+# most but for a larger event.
+PAGES = 32
 DATABASE_AWAY = (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Key = tuple[str, int]
@@ -36,6 +39,7 @@ class History:
         self._reading: dict[Key, asyncio.Task[list[Event]]] = {}
         self._opening: dict[tuple[object, ...], asyncio.Future[list[Record]]] = {}
         self._openings: Gathering[Opening, list[Record]] = Gathering(self._ask_openings)
+        self._pages: Gathering[Key, list[Record]] = Gathering(self._ask_pages, most=PAGES)
 
     async def after(self, visit_id: str, position: int) -> list[Event]:
         """Return the next page after `position`; it may be of a reading that began a moment ago.
@@ -51,9 +55,7 @@ class History:
 
     async def read(self, visit_id: str, position: int) -> list[Event]:
         """Return the next page after `position` as it is now: an empty one means that there is none."""
-        async with self._asking("The visit's events cannot be read just now.") as conn:
-            rows = await events.after(conn, UUID(visit_id), position, PAGE)
-        return [parse_row(row["document"]) for row in rows]
+        return [parse_row(row["document"]) for row in await self._pages.put((visit_id, position))]
 
     async def openings(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool, since: int
@@ -98,6 +100,7 @@ class History:
     async def close(self) -> None:
         """Give up what is being read."""
         await self._openings.close()
+        await self._pages.close()
         tasks = list(self._reading.values())
         for task in tasks:
             task.cancel()
@@ -112,6 +115,10 @@ class History:
     async def _ask_openings(self, asked: list[Opening]) -> list[list[Record]]:
         async with self._asking("The visit's stream cannot be opened just now; try again.") as conn:
             return await events.openings_of(conn, asked)
+
+    async def _ask_pages(self, asked: list[Key]) -> list[list[Record]]:
+        async with self._asking("The visit's events cannot be read just now.") as conn:
+            return await events.after_each(conn, asked, PAGE)
 
     @asynccontextmanager
     async def _asking(self, refusal: str) -> AsyncIterator[Connection]:

@@ -33,6 +33,14 @@ async def after(conn: Connection, visit_id: UUID, position: int, limit: int = 50
     return await conn.fetch(SQL.after, visit_id, position, limit)
 
 
+async def after_each(conn: Connection, asked: Sequence[tuple[Id, int]], limit: int = 500) -> list[list[Record]]:
+    """Return the same for several pairs of visit and position, in one round trip."""
+    found: list[list[Record]] = [[] for _ in asked]
+    for row in await conn.fetch(SQL.after_each, *map(list, zip(*asked, strict=True)), limit):
+        found[row["number"] - 1].append(row)
+    return found
+
+
 async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
     """Return (visit_id, last_seq, job_event, enabled, tears) of the visits that exist."""
     return await conn.fetch(SQL.heads, visit_ids)

@@ -6,6 +6,13 @@ INSERT INTO processing_events (visit_id, tenant_id, job_id, type, payload) VALUE
 -- The events of a visit after a position, as they go out.
 SELECT seq, document FROM scopekit.events_after($1, $2, $3);
 
+-- name: after_each
+-- The same for several, $1 each with a position in $2: `number` is which of them, from 1.
+SELECT number, seq, document
+FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS asked (visit_id, position, number)
+CROSS JOIN LATERAL scopekit.events_after(asked.visit_id, asked.position, $3)
+ORDER BY number, seq;
+
 -- name: heads
 -- Where streams stand: last_seq, what last happened to a job, whether the tenant may have the stream, all tears.
 SELECT visit_id, last_seq, job_event, enabled, tears FROM scopekit.stream_heads($1);

@@ -243,6 +243,22 @@ async def test_a_page_is_bounded_in_rows_and_bytes(admin: Connection, db: Databa
     assert (pages, few) == ([[1], [2, 3], [4], []], [2])
 
 
+async def test_several_pages_are_read_in_one_round_trip_as_each_alone(
+    admin: Connection, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """In the order asked for, one visit twice, and an empty page where there is nothing."""
+    other = await make_visit(db, tenant)
+    for whose in (visit, visit, visit, other):
+        await insert(admin, whose)
+    asked: list[tuple[UUID | str, int]] = [(other, 0), (visit, 1), (uuid4(), 0), (str(visit), 0), (visit, 3)]
+    async with db.as_system() as conn:
+        together = await events.after_each(conn, asked, limit=2)
+        alone = [await events.after(conn, UUID(str(visit_id)), position, limit=2) for visit_id, position in asked]
+    found = [[(row["seq"], row["document"]) for row in page] for page in together]
+    assert found == [[(row["seq"], row["document"]) for row in page] for page in alone]
+    assert [len(page) for page in found] == [1, 2, 0, 2, 0]
+
+
 async def test_the_snapshot_tells_the_latest_jobs_steps(
     admin: Connection, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
