@@ -1,4 +1,4 @@
-"""The jobs this process runs at the moment: claims for free slots, runs each in a task of its own, sees it settled."""
+"""The jobs this process runs at the moment: claims them, runs each in a task of its own, sees it settled."""
 
 import asyncio
 import random
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from config.logging import bind, get_logger
 from jobs.completer import Completer
 from jobs.context import JobContext
 from jobs.errors import DATABASE_TROUBLE, UnknownJobType
+from jobs.reserve import HOLD_SECONDS, Reserve
 from jobs.run import JobRun, StopReason
 from jobs.settle import settle
 from jobs.timing import Timing
@@ -26,7 +28,7 @@ Task: TypeAlias = Callable[[JobContext], Awaitable[None]]
 
 # Work that swallows its cancellation is left behind after this; its writes are fenced.
 PATIENCE_SECONDS = 5.0
-# A claim begins small, so that its first jobs start while the next ones are claimed, and doubles while slots stay free.
+# A claim begins small, so that its first jobs start while the next are claimed, and doubles as long as it is filled.
 FIRST_CLAIM = 8
 
 
@@ -52,6 +54,8 @@ class Crew:
         self._tenant_cap = tenant_cap
         self._engine = engine
         self._completer = Completer(db)
+        self._reserve: Reserve[JobRun] = Reserve(size)
+        # All that we hold a lease of: those in the reserve, and those that an attempt is under way at.
         self._runs: dict[UUID, JobRun] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         # Those of the attempts whose result is not there yet.
@@ -62,11 +66,12 @@ class Crew:
         self._claiming = True
         self._looks_everywhere_at = 0.0
         self._claim_most = FIRST_CLAIM
+        self._has_more = False  # the last claim was filled
         self._database_away = False
 
     @property
     def runs(self) -> list[JobRun]:
-        """The attempts under way."""
+        """All jobs that are ours at the moment."""
         return list(self._runs.values())
 
     @property
@@ -89,10 +94,12 @@ class Crew:
         """Claim at every wake, and by itself every second or two: that finds retries that are due and lost wakes."""
         while self._claiming:
             self._wake.clear()
-            if self.free > 0:
-                await self._claim()
+            for run in self._reserve.overdue():
+                run.stop(StopReason.HANDED_BACK)
+            if (wanted := self._wanted()) > 0:
+                await self._claim(wanted)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
+                async with asyncio.timeout(HOLD_SECONDS if self._reserve else self._pause()):
                     await self._wake.wait()
 
     def stop_claiming(self) -> None:
@@ -101,16 +108,29 @@ class Crew:
         self._wake.set()
 
     async def leave(self, grace_s: float) -> None:
-        """Give what runs its grace, then hand the rest back."""
+        """Hand back what has not begun, give what runs its grace, then hand the rest back."""
+        while (kept := self._reserve.take()) is not None:
+            kept.stop(StopReason.HANDED_BACK)
+            self._start(kept)
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=grace_s)
         for run in self.runs:
-            run.stop(StopReason.SHUTDOWN)
+            run.stop(StopReason.HANDED_BACK)
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=PATIENCE_SECONDS * 2)
 
-    async def _claim(self) -> None:
-        limit = min(self.free, self._claim_most)
+    def _wanted(self) -> int:
+        """How many jobs to claim now: one for each free slot and, while more are due than those, the reserve's fill.
+
+        With every slot at work that waits until the reserve is half empty: two jobs cost a claim little more than one.
+        """
+        reserve = self._reserve.size if self._has_more else 0
+        if self.free <= 0 and len(self._reserve) * 2 > reserve:
+            return 0
+        return max(self.free, 0) + reserve - len(self._reserve)
+
+    async def _claim(self, wanted: int) -> None:
+        limit = min(wanted, self._claim_most)
         now = time.monotonic()
         everywhere = now >= self._looks_everywhere_at
         lease = timedelta(seconds=self._timing.lease_s)
@@ -129,23 +149,34 @@ class Crew:
             self._note(away=True, error=type(error).__name__)
             return
         self._note(away=False)
-        if len(rows) == self._claim_most:  # there may be more
-            self._claim_most *= 2
-            self.wake()
-        else:
-            self._claim_most = FIRST_CLAIM
         if everywhere:
             self._looks_everywhere_at = now + self._pause()
+        self._has_more = len(rows) == limit
+        self._claim_most = min(self._claim_most * 2, self._size * 2) if self._has_more else FIRST_CLAIM
+        if self._has_more and limit < wanted:
+            self.wake()
         for row in rows:
-            self._start(JobRun(self._db, row, now + self._timing.lease_s, self._completer))
+            self._take_on(JobRun(self._db, row, now + self._timing.lease_s, self._completer))
 
     def _pause(self) -> float:
         return random.uniform(*self._timing.poll_s)  # noqa: S311 - spreads load
 
-    def _start(self, run: JobRun) -> None:
+    def _take_on(self, run: JobRun) -> None:
         self._runs[run.job_id] = run
         if run.job_id in self._heard_early:
             run.stop(StopReason.CANCELLED)
+        if self.free > 0:
+            self._start(run)
+            return
+        self._reserve.put(run)
+        run.stopped.add_done_callback(partial(self._end_wait, run))
+
+    def _end_wait(self, run: JobRun, _stopped: asyncio.Future[None]) -> None:
+        """See to a job that was cancelled, lost or is handed back before it had a slot."""
+        if self._reserve.remove(run):
+            self._start(run)
+
+    def _start(self, run: JobRun) -> None:
         self._working += 1
         run.worked.add_done_callback(self._worked)
         attempt = asyncio.create_task(self._attempt(run))
@@ -154,16 +185,23 @@ class Crew:
 
     def _worked(self, _worked: asyncio.Future[None]) -> None:
         self._working -= 1
-        self.wake()
+        self._reserve.count_freed()
+        self._fill()
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Give free slots to those who wait for them, and look for more."""
+        while self.free > 0 and (run := self._reserve.take()) is not None:
+            self._start(run)
         self.wake()
 
     async def _attempt(self, run: JobRun) -> None:
         with bind(**_ids(run.row)):
             try:
-                error = await self._work(run)
+                error = None if run.stopped.done() else await self._work(run)
                 await run.close()
                 await settle(self._db, run, error, self._engine)
             except Exception:
