@@ -104,10 +104,11 @@ async def test_a_worker_whose_engine_has_no_credit_rests_it_until_a_probe_succee
             raise QuotaExhausted("No credit is left.")
         await echo(context)
 
-    refused, waiting = await bench.enqueue(), await bench.enqueue()
+    refused = await bench.enqueue()
     tasks = {"estimate": estimate, "echo": echo}
     async with working(tasks, timing=Timing(poll_s=(0.1, 0.2)), worker_concurrency=1, estimate_engine=ENGINE):
         await bench.until(refused, "job.retrying")
+        waiting = await bench.enqueue()
         await bench.until(await bench.enqueue("echo"), "job.completed")  # claimed after the estimate that waits
         assert await _states(bench) == {"engine:openai": "open"}
         assert await bench.events(waiting) == ["job.queued"]

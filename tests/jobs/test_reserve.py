@@ -87,7 +87,7 @@ async def test_a_job_that_waits_too_long_in_the_reserve_is_given_back(
     """Another worker may have a slot for it."""
     monkeypatch.setattr("jobs.reserve.AHEAD_SECONDS", 1000.0)
     monkeypatch.setattr("jobs.reserve.HOLD_SECONDS", 0.1)
-    monkeypatch.setattr("jobs.crew.HOLD_SECONDS", 0.1)
+    monkeypatch.setattr("jobs.claimer.HOLD_SECONDS", 0.1)
     for _ in range(5):
         await bench.enqueue("echo")
     await bench.enqueue("long")
