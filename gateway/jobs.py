@@ -1,8 +1,10 @@
 """Jobs over HTTP: ask for an estimate, see where it stands, stop it; and the runbook's trigger."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,21 +19,33 @@ from store import jobs
 from store.errors import InvalidInput, Unprocessable
 
 LONGEST_KEY = 200
+# As the policy of ai_jobs has it: a tenant may put its own jobs behind others, never before them.
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 0
+FARTHEST = timedelta(days=90)
+
+
+def _soon_enough(run_at: datetime) -> datetime:
+    if run_at > datetime.now(UTC) + FARTHEST:
+        raise ValueError(f"must be within {FARTHEST.days} days from now")
+    return run_at
 
 
 class EstimateRequest(BaseModel):
-    """Nothing yet: what there is to estimate lies with the visit."""
+    """When, and how urgently: what there is to estimate lies with the visit."""
 
     model_config = ConfigDict(extra="forbid")
 
+    run_at: Annotated[AwareDatetime, AfterValidator(_soon_enough)] | None = None
+    priority: int = Field(default=0, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+
 
 async def request_estimate(request: Request) -> Response:
-    """Queue the visit's estimate; the same Idempotency-Key gives the first job again."""
+    """Queue the visit's estimate, for now or for later; the same Idempotency-Key gives the first job again."""
     principal = await admit(request)
     await require_flag(request, principal, Flag.ESTIMATION)
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     key = _idempotency_key(request)
-    await read_json(request, EstimateRequest)
+    asked = await read_json(request, EstimateRequest)
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         if not await jobs.has_material(conn, visit_id):
@@ -43,6 +57,8 @@ async def request_estimate(request: Request) -> Response:
             idempotency_key=key,
             correlation_id=correlation_id(),
             created_by=principal.user_id,
+            priority=asked.priority,
+            run_at=asked.run_at,
         )
     if created:
         await context.queue.ring()

@@ -1,23 +1,20 @@
-"""The jobs this process runs at the moment: claims for free slots, runs each in a task of its own, sees it settled."""
+"""The jobs this process runs at the moment: each in a task of its own, until it is settled."""
 
 import asyncio
-import random
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
 from config.logging import bind, get_logger
 from jobs.completer import Completer
 from jobs.context import JobContext
-from jobs.errors import DATABASE_TROUBLE, UnknownJobType
+from jobs.errors import UnknownJobType
+from jobs.reserve import Reserve
 from jobs.run import JobRun, StopReason
 from jobs.settle import settle
 from jobs.timing import Timing
-from store import jobs
 from store.pool import Database, Record
 
 log = get_logger(__name__)
@@ -26,47 +23,34 @@ Task: TypeAlias = Callable[[JobContext], Awaitable[None]]
 
 # Work that swallows its cancellation is left behind after this; its writes are fenced.
 PATIENCE_SECONDS = 5.0
-# A claim begins small, so that its first jobs start while the next ones are claimed, and doubles while slots stay free.
-FIRST_CLAIM = 8
 
 
 class Crew:
     """Up to `size` jobs at once; `tasks` says which function does which job type."""
 
-    def __init__(  # noqa: PLR0913 - what a worker is told at its start, by name
-        self,
-        db: Database,
-        tasks: Mapping[str, Task],
-        *,
-        name: str,
-        size: int,
-        timing: Timing,
-        tenant_cap: int | None = None,
-        engine: str | None = None,
+    def __init__(
+        self, db: Database, tasks: Mapping[str, Task], *, size: int, timing: Timing, engine: str | None = None
     ) -> None:
         self._db = db
         self._tasks = tasks
-        self._name = name
         self._size = size
         self._timing = timing
-        self._tenant_cap = tenant_cap
         self._engine = engine
         self._completer = Completer(db)
+        self._reserve: Reserve[JobRun] = Reserve(size)
+        # All that we hold a lease of: those in the reserve, and those that an attempt is under way at.
         self._runs: dict[UUID, JobRun] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         # Those of the attempts whose result is not there yet.
         self._working = 0
         # A cancel may be heard before the claim it is about has answered; a cancelled job never comes back.
         self._heard_early: deque[UUID] = deque(maxlen=256)
-        self._wake = asyncio.Event()
-        self._claiming = True
-        self._looks_everywhere_at = 0.0
-        self._claim_most = FIRST_CLAIM
-        self._database_away = False
+        # Set when a slot falls free, and by whoever knows that there is something to claim.
+        self.woken = asyncio.Event()
 
     @property
     def runs(self) -> list[JobRun]:
-        """The attempts under way."""
+        """All jobs that are ours at the moment."""
         return list(self._runs.values())
 
     @property
@@ -76,7 +60,7 @@ class Crew:
 
     def wake(self) -> None:
         """Look for jobs now."""
-        self._wake.set()
+        self.woken.set()
 
     def cancel(self, job_id: UUID) -> None:
         """Stop the attempt at this job, if it is one of ours."""
@@ -85,67 +69,56 @@ class Crew:
         else:
             self._heard_early.append(job_id)
 
-    async def claim_forever(self) -> None:
-        """Claim at every wake, and by itself every second or two: that finds retries that are due and lost wakes."""
-        while self._claiming:
-            self._wake.clear()
-            if self.free > 0:
-                await self._claim()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause()):
-                    await self._wake.wait()
+    @property
+    def holds_some(self) -> bool:
+        """Whether jobs wait here for a slot."""
+        return len(self._reserve) > 0
 
-    def stop_claiming(self) -> None:
-        """Start nothing more; `claim_forever` then returns."""
-        self._claiming = False
-        self._wake.set()
+    def wanted(self, *, more_due: bool) -> int:
+        """How many jobs to claim now: one for each free slot and, while more are due than those, the reserve's fill.
 
-    async def leave(self, grace_s: float) -> None:
-        """Give what runs its grace, then hand the rest back."""
-        if self._attempts:
-            await asyncio.wait(self._attempts, timeout=grace_s)
-        for run in self.runs:
-            run.stop(StopReason.SHUTDOWN)
-        if self._attempts:
-            await asyncio.wait(self._attempts, timeout=PATIENCE_SECONDS * 2)
+        With every slot at work that waits until the reserve is half empty: two jobs cost a claim little more than one.
+        """
+        reserve = self._reserve.size if more_due else 0
+        if self.free <= 0 and len(self._reserve) * 2 > reserve:
+            return 0
+        return max(self.free, 0) + reserve - len(self._reserve)
 
-    async def _claim(self) -> None:
-        limit = min(self.free, self._claim_most)
-        now = time.monotonic()
-        everywhere = now >= self._looks_everywhere_at
-        lease = timedelta(seconds=self._timing.lease_s)
-        try:
-            async with self._db.as_system() as conn:
-                rows = await jobs.claim(
-                    conn,
-                    limit,
-                    self._name,
-                    lease,
-                    tenant_cap=self._tenant_cap,
-                    everywhere=everywhere,
-                    engine=self._engine,
-                )
-        except DATABASE_TROUBLE as error:
-            self._note(away=True, error=type(error).__name__)
-            return
-        self._note(away=False)
-        if len(rows) == self._claim_most:  # there may be more
-            self._claim_most *= 2
-            self.wake()
-        else:
-            self._claim_most = FIRST_CLAIM
-        if everywhere:
-            self._looks_everywhere_at = now + self._pause()
-        for row in rows:
-            self._start(JobRun(self._db, row, now + self._timing.lease_s, self._completer))
-
-    def _pause(self) -> float:
-        return random.uniform(*self._timing.poll_s)  # noqa: S311 - spreads load
-
-    def _start(self, run: JobRun) -> None:
+    def take_on(self, row: Record, held_until: float) -> None:
+        """Run a claimed job, now or as soon as there is a slot."""
+        run = JobRun(self._db, row, held_until, self._completer)
         self._runs[run.job_id] = run
         if run.job_id in self._heard_early:
             run.stop(StopReason.CANCELLED)
+        if self.free > 0:
+            self._start(run)
+            return
+        self._reserve.put(run)
+        run.stopped.add_done_callback(partial(self._end_wait, run))
+
+    def hand_back_overdue(self) -> None:
+        """Let go of jobs that have waited here for too long."""
+        for run in self._reserve.overdue():
+            run.stop(StopReason.HANDED_BACK)
+
+    async def leave(self, grace_s: float) -> None:
+        """Hand back what has not begun, give what runs its grace, then hand the rest back."""
+        while (kept := self._reserve.take()) is not None:
+            kept.stop(StopReason.HANDED_BACK)
+            self._start(kept)
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=grace_s)
+        for run in self.runs:
+            run.stop(StopReason.HANDED_BACK)
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=PATIENCE_SECONDS * 2)
+
+    def _end_wait(self, run: JobRun, _stopped: asyncio.Future[None]) -> None:
+        """See to a job that was cancelled, lost or is handed back before it had a slot."""
+        if self._reserve.remove(run):
+            self._start(run)
+
+    def _start(self, run: JobRun) -> None:
         self._working += 1
         run.worked.add_done_callback(self._worked)
         attempt = asyncio.create_task(self._attempt(run))
@@ -154,16 +127,23 @@ class Crew:
 
     def _worked(self, _worked: asyncio.Future[None]) -> None:
         self._working -= 1
-        self.wake()
+        self._reserve.count_freed()
+        self._fill()
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
         self._attempts.discard(attempt)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Give free slots to those who wait for them, and look for more."""
+        while self.free > 0 and (run := self._reserve.take()) is not None:
+            self._start(run)
         self.wake()
 
     async def _attempt(self, run: JobRun) -> None:
         with bind(**_ids(run.row)):
             try:
-                error = await self._work(run)
+                error = None if run.stopped.done() else await self._work(run)
                 await run.close()
                 await settle(self._db, run, error, self._engine)
             except Exception:
@@ -189,15 +169,6 @@ class Crew:
         if task is None:
             raise UnknownJobType(run.row["job_type"])
         await task(run)
-
-    def _note(self, *, away: bool, **details: str) -> None:
-        """Log only when it changes."""
-        if away != self._database_away:
-            self._database_away = away
-            if away:
-                log.error("The database does not answer; no jobs are claimed", **details)
-            else:
-                log.info("The database answers again")
 
 
 def _ids(row: Record) -> dict[str, object]:

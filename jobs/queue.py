@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
@@ -38,12 +39,20 @@ class JobQueue:
         idempotency_key: str | None = None,
         correlation_id: str | None = None,
         created_by: UUID | None = None,
+        priority: int = 0,
+        run_at: datetime | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """Queue a job inside the caller's transaction; returns (status, whether it is new). Then `ring` after commit.
 
-        The same key gives the first job. Raises `Conflict` with `job_id` when the visit has another active job.
+        The same key gives the first job. A higher `priority` goes before everybody's lower ones; a tenant's own request
+        may only go behind (below 0). `run_at` is when it is due, null or past: at once. Raises `Conflict` with `job_id`
+        when the visit has another active job.
         """
-        job = jobs.NewJob(tenant_id, visit_id, job_type, payload or {}, idempotency_key, correlation_id, created_by)
+        job = jobs.NewJob(
+            *(tenant_id, visit_id, job_type, payload or {}, idempotency_key, correlation_id, created_by),
+            priority=priority,
+            run_at=run_at,
+        )
         return await jobs.enqueue(conn, job)
 
     async def ring(self) -> None:

@@ -20,7 +20,7 @@ class StopReason(StrEnum):
 
     CANCELLED = "cancelled"
     LOST = "lost"
-    SHUTDOWN = "shutdown"
+    HANDED_BACK = "handed_back"
     OUT_OF_TIME = "out_of_time"
 
 

@@ -54,7 +54,7 @@ async def _record(conn: Connection, run: JobRun, error: BaseException | None, en
     if run.stop_reason is StopReason.CANCELLED or isinstance(error, JobCancelled):
         log.info("Job cancelled", attempt=run.attempt)
         return await jobs.finish_cancelled(conn, run.lease)
-    if run.stop_reason is StopReason.SHUTDOWN:
+    if run.stop_reason is StopReason.HANDED_BACK:
         log.info("Job handed back", attempt=run.attempt)
         return await jobs.release(conn, run.lease)
     verdict = judge(_cause(run, error), run.attempt)

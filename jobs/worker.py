@@ -15,6 +15,7 @@ from config.logging import configure_logging, get_logger
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from jobs.bell import Bell, open_redis
+from jobs.claimer import Claimer
 from jobs.control import Control
 from jobs.crew import Crew, Task
 from jobs.doorman import Doorman
@@ -49,14 +50,15 @@ class Worker:
         self._timing = timing or Timing()
         redis_url = str(settings.redis_url)
         control_url = str(settings.database_listen_url or settings.worker_url)
-        self._crew = Crew(
+        engine = settings.estimate_engine
+        self._crew = Crew(db, tasks, size=settings.worker_concurrency, timing=self._timing, engine=engine)
+        self._claimer = Claimer(
             db,
-            tasks,
+            self._crew,
             name=_name(),
-            size=settings.worker_concurrency,
             timing=self._timing,
             tenant_cap=settings.tenant_concurrency,
-            engine=settings.estimate_engine,
+            engine=engine,
         )
         self._bell = Bell(open_redis(redis_url))
         self._keeper = LeaseKeeper(db, self._crew, self._timing)
@@ -79,14 +81,14 @@ class Worker:
             asyncio.create_task(self._control.listen_forever(), name="cancels"),
             asyncio.create_task(self._doorman.listen_forever(), name="doorbell"),
         ]
-        claiming = asyncio.create_task(self._crew.claim_forever(), name="claims")
+        claiming = asyncio.create_task(self._claimer.claim_forever(), name="claims")
         asked = asyncio.create_task(stop.wait(), name="stop")
         log.info("Worker started", slots=self._crew.free)
         try:
             await asyncio.wait({asked, claiming, *loops}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # A claim under way is waited for: cancelled, it may have taken jobs that nobody would run.
-            self._crew.stop_claiming()
+            self._claimer.stop()
             await asyncio.wait({claiming})
             log.info("Worker stops", running=len(self._crew.runs), grace_s=self._timing.grace_s)
             await self._crew.leave(self._timing.grace_s)

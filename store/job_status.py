@@ -40,7 +40,7 @@ def _waiting(row: Mapping[str, Any] | Record) -> str:
         when = _duration(row["due_in_s"])
         if row["last_error"]:
             return f"Waiting to try again in {when}. The last try failed: {row['last_error']}"
-        return f"Starts in {when}."
+        return f"Scheduled for {row['run_at']:%d %B %Y, %H:%M} UTC, in {when}."
     match row["position"]:
         case None:
             return "Waiting in line."

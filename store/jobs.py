@@ -6,7 +6,7 @@ of the database (`migrations/0005_queue.sql`), each one transaction.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to queue for a visit."""
+    """A job to queue for a visit: a higher priority goes first, whoever's it is; without `run_at` it is due at once."""
 
     tenant_id: UUID
     visit_id: UUID
@@ -45,6 +45,8 @@ class NewJob:
     idempotency_key: str | None = None
     correlation_id: str | None = None
     created_by: UUID | None = None
+    priority: int = 0
+    run_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ async def enqueue(conn: Connection, job: NewJob) -> tuple[dict[str, Any], bool]:
         new = await conn.fetchval(
             SQL.insert_job,
             *(job.tenant_id, job.visit_id, job.job_type, dict(job.payload)),
-            *(job.idempotency_key, job.correlation_id, job.created_by),
+            *(job.idempotency_key, job.correlation_id, job.created_by, job.priority, job.run_at),
         )
         if new is not None:
             return await status(conn, new), True

@@ -1,4 +1,4 @@
-"""Measure the queue: `python -m benchmarks.queue [speed|claims|latency|bulk|old ...]`, each under four minutes."""
+"""Measure the queue: `python -m benchmarks.queue [speed|claims|latency|bulk|old|fairness|redis ...]`."""
 
 import argparse
 import asyncio
@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 
 from benchmarks.queue import speed
-from benchmarks.queue.claims import measure_claims
+from benchmarks.queue.bulk import measure_bulk
+from benchmarks.queue.claims import measure_claims, measure_machine
+from benchmarks.queue.fairness import measure_fairness
 from benchmarks.queue.floor import Floor
 from benchmarks.queue.latency import measure_latency
+from benchmarks.queue.outage import measure_outage
 from benchmarks.queue.peers import arq_rate, procrastinate_rate
 
 
@@ -31,6 +34,8 @@ async def say_claims(floor: Floor, scale: float) -> None:
     finished, queued = round(1_000_000 * scale), round(100_000 * scale)
     for name, (median, worst) in (await measure_claims(floor, finished=finished, queued=queued, claims=1000)).items():
         print(f"  {name:<12} of {queued} queued, {finished} finished: p50 {median:.2f} ms, p99 {worst:.2f} ms")
+    median, worst = measure_machine(1000)
+    print(f"  the machine, for work of 0.5 ms without any I/O: p50 {median:.2f} ms, p99 {worst:.2f} ms")
 
 
 async def say_latency(floor: Floor, scale: float) -> None:
@@ -40,10 +45,10 @@ async def say_latency(floor: Floor, scale: float) -> None:
 
 
 async def say_bulk(floor: Floor, scale: float) -> None:
-    """Print how fast one statement queues jobs of many visits, each with its event."""
-    await floor.forget()
+    """Print how fast one statement, and two at once, queue jobs of many visits, each with its event."""
     count = round(30_000 * scale)
-    print(f"  bulk enqueue             {count / await floor.enqueue('nothing', count):8.0f} /s")
+    for sessions in (1, 2):
+        print(f"  bulk enqueue, {sessions} session(s) {await measure_bulk(floor, count, sessions):8.0f} /s")
 
 
 async def say_old(floor: Floor, scale: float) -> None:
@@ -61,12 +66,29 @@ async def say_old(floor: Floor, scale: float) -> None:
     print(f"  beside an old transaction {held:8.0f} /s, {held / free:.0%} of {free:.0f} /s")
 
 
+async def say_fairness(floor: Floor, scale: float) -> None:
+    """Print how long one tenant's jobs wait beside another's ten thousand."""
+    waits = await measure_fairness(floor, crowd=round(10_000 * scale), count=round(300 * scale))
+    print(f"  p95 from enqueue to start: alone {waits.alone:.1f} ms")
+    print(f"  beside 10,000 jobs of seven tenants {waits.beside_many:.1f} ms, of one {waits.beside_one:.1f} ms:")
+    print(f"  {waits.beside_one / waits.beside_many:.2f} times as long beside one as beside seven")
+    print(f"  {waits.beside_one / waits.alone:.2f} times as long beside one as alone")
+
+
+async def say_redis(floor: Floor, scale: float) -> None:
+    """Print the share of the speed that is left while Redis is dead."""
+    alive, dead = await measure_outage(floor, round(speed.NOTHINGS * scale))
+    print(f"  without Redis {dead:8.0f} /s, {dead / alive:.0%} of {alive:.0f} /s")
+
+
 MEASURES: dict[str, Callable[[Floor, float], Awaitable[None]]] = {
     "speed": say_speed,
     "claims": say_claims,
     "latency": say_latency,
     "bulk": say_bulk,
     "old": say_old,
+    "fairness": say_fairness,
+    "redis": say_redis,
 }
 
 

@@ -114,7 +114,12 @@ class Floor:
         await self.admin.execute("VACUUM ANALYZE ai_jobs, processing_events, visit_streams")
 
 
+def quantile(seconds: Sequence[float], share: float) -> float:
+    """Return what so large a share of the times does not exceed, in milliseconds."""
+    ordered = sorted(seconds)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+
 def quantiles(seconds: Sequence[float]) -> tuple[float, float]:
     """Return the median and the 99th percentile, in milliseconds."""
-    ordered = sorted(seconds)
-    return ordered[len(ordered) // 2] * 1000, ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1000
+    return quantile(seconds, 0.5), quantile(seconds, 0.99)

@@ -217,6 +217,41 @@ async def backends_terminated(run: Run, random: Random, _scale: Scale) -> str:
     return f"{ended} sessions"
 
 
+async def postgres_silent(run: Run, random: Random, scale: Scale) -> str:
+    """Let PostgreSQL answer nothing to one worker, or to all, past their leases; what they did meanwhile is fenced."""
+    await some_jobs(run, random, at_least=random.choice(("estimate", "long")))
+    await asyncio.sleep(random.uniform(0, 0.15))
+    members = random.choice((run.rig.staff.members, run.rig.staff.members[:1]))
+    for member in members:
+        member.gate.black_hole()
+    try:
+        await asyncio.sleep(max(scale.away_s, TIMING.lease_s * 2))
+    finally:
+        for member in members:
+            member.gate.mend()
+    return f"{len(members)} workers"
+
+
+async def frozen_under_the_cap(run: Run, random: Random, _scale: Scale) -> str:
+    """Freeze a claimer that holds the lock of capped claims, before its COMMIT: the others get on without it."""
+    trap = Trap("claim_ai_jobs", Moment.COMMITTING)
+    async with run.rig.capped(2):
+        run.rig.staff.set_trap(trap)
+        try:
+            await some_jobs(run, random)
+            async with asyncio.timeout(REACH_SECONDS):
+                caught = run.rig.staff.members[await asyncio.shield(trap.caught)]
+            caught.signal(signal.SIGSTOP)
+            try:
+                await run.settled()
+            finally:
+                caught.signal(signal.SIGCONT)
+        finally:
+            trap.decide(passes=True)
+            run.rig.staff.set_trap(None)
+    return ""
+
+
 async def poison_job(run: Run, random: Random, _scale: Scale) -> str:
     """Queue a job that kills its worker every time; it must end as a dead letter."""
     await some_jobs(run, random)
@@ -251,7 +286,7 @@ async def redriven_twice(run: Run, random: Random, _scale: Scale) -> str:
 OTHERS: tuple[Fault, ...] = (
     *(kill_anywhere, freeze_anywhere, rolling_restart),
     *(redis_flushed, redis_killed, redis_down, redis_silent),
-    *(postgres_crashed, backends_terminated),
+    *(postgres_crashed, postgres_silent, backends_terminated, frozen_under_the_cap),
     *(poison_job, cancel_races_finish, redriven_twice),
 )
 KINDS: Mapping[str, Fault] = {
@@ -259,7 +294,7 @@ KINDS: Mapping[str, Fault] = {
     **{fault.__name__.replace("_", " "): fault for fault in OTHERS},
 }
 # A point has nine variants; the ones that take seconds are drawn less.
-_SLOW = frozenset({"rolling restart", "redis down", "redis silent"})
+_SLOW = frozenset({"rolling restart", "redis down", "redis silent", "postgres silent", "frozen under the cap"})
 WEIGHTS: Mapping[str, int] = {kind: 6 if kind.startswith("at ") else 1 if kind in _SLOW else 3 for kind in KINDS}
 
 

@@ -1,4 +1,4 @@
-"""One worker's way to PostgreSQL: stops it at a named point, or takes the connection from it there."""
+"""One worker's way to PostgreSQL: stops it at a named point, takes the connection from it there, or goes silent."""
 
 import asyncio
 import contextlib
@@ -60,6 +60,8 @@ class Gate:
         self.url = ""
         self._target = urlsplit(url)
         self._worker = worker
+        self._passable = asyncio.Event()
+        self._passable.set()
         self._lines: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -79,12 +81,21 @@ class Gate:
                 line.cancel()
             await asyncio.gather(*gate._lines, return_exceptions=True)
 
+    def black_hole(self) -> None:
+        """Take everything and pass nothing on, as a network does that loses its packets: no connection ends."""
+        self._passable.clear()
+
+    def mend(self) -> None:
+        """Pass on again what was said meanwhile, as TCP then does."""
+        self._passable.set()
+
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = asyncio.create_task(self._connect(reader, writer))
         self._lines.add(line)
         line.add_done_callback(self._lines.discard)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._passable.wait()
         try:
             there = await asyncio.open_connection(self._target.hostname, self._target.port)
         except OSError:
@@ -111,6 +122,7 @@ class Gate:
             said = conversation.hear(head[:1], body)
             if said is not None and not await self._may_pass(line, conversation, said):
                 return
+            await self._passable.wait()
             server.write(head + body)
             await server.drain()
 
@@ -120,6 +132,7 @@ class Gate:
             trap, line.withheld = line.withheld, None
             if trap is not None and not await trap.hold(self._worker):
                 return
+            await self._passable.wait()
             client.write(piece)
             await client.drain()
 

@@ -83,6 +83,21 @@ class Rig:
         finally:
             connection.terminate()
 
+    @contextlib.asynccontextmanager
+    async def capped(self, most: int) -> AsyncIterator[None]:
+        """Let no more jobs of the tenant run at once, as long as the block lasts."""
+        await self._cap(most)
+        try:
+            yield
+        finally:
+            await self._cap(None)
+
+    async def _cap(self, most: int | None) -> None:
+        async with self.eyes() as conn:
+            await conn.execute(
+                "UPDATE tenant_settings SET max_running_jobs = $2 WHERE tenant_id = $1", self.tenant.id, most
+            )
+
 
 async def _database(postgres: Postgres, valkey: Valkey) -> Services:
     endpoints = Endpoints(postgres.admin_url, valkey.url, NO_S3, "none", "none", "none")

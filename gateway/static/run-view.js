@@ -2,7 +2,7 @@
 
 import { serverNow } from "./api.js";
 import { announce, byId, el, icon } from "./dom.js";
-import { clock, count, quantity, timeOfDay, took } from "./format.js";
+import { clock, count, moment, quantity, timeOfDay, took } from "./format.js";
 import { STEPS, isActive } from "./run.js";
 
 const TICK_MS = 500;
@@ -79,6 +79,7 @@ function headline(run) {
   if (run.cancelling && isActive(run)) return ["Stopping…", "It stops at the next safe point."];
   switch (run.status) {
     case "queued":
+      if (Date.parse(run.runAt) > serverNow()) return ["Planned for later", `It begins ${moment(run.runAt)}.`];
       return run.position > 1
         ? ["In line", `${count(run.position - 1, "estimate")} ahead of yours.`]
         : ["In line", "A worker takes it up in a moment."];

@@ -42,7 +42,7 @@ export function advance(run, event) {
 }
 
 const MOVES = {
-  "job.queued": (run, _payload, event) => ({ ...run, status: "queued", since: event.created_at }),
+  "job.queued": (run, { run_at }, event) => ({ ...run, status: "queued", since: event.created_at, runAt: run_at ?? null }),
   "job.started": (run, { attempt }) => ({ ...run, status: "running", attempt: attempt ?? run.attempt, error: "", position: null }),
   "step.started": (run, { step, count }) => {
     const lines = step === "draft" ? [] : run.lines; // a second attempt drafts afresh

@@ -1,10 +1,15 @@
 """What an operator pauses stays paused; an engine that cannot work rests, and is tried again by one job."""
 
+import asyncio
 from datetime import timedelta
 
+from jobs.context import JobContext
+from jobs.estimate.errors import QuotaExhausted
+from jobs.timing import Timing
 from store import jobs, queue_control
 from store.pool import Record
-from tests.jobs.conftest import MINUTE, Bench
+from tests.jobs.conftest import MINUTE, Bench, Working
+from tests.jobs.test_worker import echo
 
 ENGINE = "openai"
 BASE = timedelta(minutes=5)
@@ -86,3 +91,33 @@ async def test_a_completion_while_it_is_open_does_not_close_it(bench: Bench) -> 
     async with bench.service.as_system() as conn:
         assert not await queue_control.close_breaker(conn, ENGINE)
     assert await _states(bench) == {"engine:openai": "open"}
+
+
+async def test_a_worker_whose_engine_has_no_credit_rests_it_until_a_probe_succeeds(
+    bench: Bench, working: Working
+) -> None:
+    """The first refusal opens the breaker and costs no attempt; others wait, and go on when one has completed."""
+    credit = asyncio.Event()
+
+    async def estimate(context: JobContext) -> None:
+        if not credit.is_set():
+            raise QuotaExhausted("No credit is left.")
+        await echo(context)
+
+    refused = await bench.enqueue()
+    tasks = {"estimate": estimate, "echo": echo}
+    async with working(tasks, timing=Timing(poll_s=(0.1, 0.2)), worker_concurrency=1, estimate_engine=ENGINE):
+        await bench.until(refused, "job.retrying")
+        waiting = await bench.enqueue()
+        await bench.until(await bench.enqueue("echo"), "job.completed")  # claimed after the estimate that waits
+        assert await _states(bench) == {"engine:openai": "open"}
+        assert await bench.events(waiting) == ["job.queued"]
+        row = await bench.row(refused)
+        assert row is not None
+        assert (row["attempts"], row["error_code"]) == (0, "engine_quota_exhausted")
+        credit.set()
+        await _rested(bench)
+        await bench.until(waiting, "job.completed")
+        await bench.due(refused)
+        await bench.until(refused, "job.completed")
+    assert await _states(bench) == {}

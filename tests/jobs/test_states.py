@@ -61,7 +61,5 @@ async def test_every_move_that_writes_a_state_is_written_by_the_database(admin: 
         "SELECT prosrc FROM pg_proc WHERE pronamespace IN ('scopekit'::regnamespace, 'public'::regnamespace) "
         "AND prosrc LIKE '%ai_jobs%'"
     )
-    written = {
-        state for row in sources for state in re.findall(r"(?:SET status =|p_job.status :=) '(\w+)'", row["prosrc"])
-    }
+    written = {state for row in sources for state in re.findall(r"(?:SET status =|'status',) '(\w+)'", row["prosrc"])}
     assert written == set(State)
