@@ -31,8 +31,11 @@ class Chunk:
 async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole: bool) -> tuple[Record, bool]:
     """Give a stored chunk its row; returns the row and whether it is new.
 
-    The same place with the same bytes is the first row again. Raises `Conflict` when it holds others.
+    The same place with the same bytes is the first row again. Raises `Conflict` when it holds others, and as
+    `require_type` does: also of two first chunks at once, of which neither saw the other when it began.
     """
+    await conn.execute(SQL.hold_recording, chunk.recording_id)
+    await require_type(conn, chunk)
     row = await conn.fetchrow(
         SQL.insert_chunk,
         *(chunk.tenant_id, chunk.visit_id, chunk.recording_id, chunk.sequence, chunk.storage_path, chunk.kind.name),

@@ -1,3 +1,7 @@
+-- name: hold_recording
+-- One transaction of a recording at a time, from here to its end: what it is made of is asked before it is added to.
+SELECT pg_advisory_xact_lock(hashtextextended('recording ' || current_tenant_id() || $1::uuid, 0));
+
 -- name: insert_chunk
 -- A chunk that is safely stored; no row when its place is taken.
 INSERT INTO recording_chunks (tenant_id, visit_id, recording_id, sequence, storage_path, content_type, file_size,
