@@ -56,8 +56,8 @@ async def upload(request: Request) -> Response:
     async with aclosing(receive(request, draft.kind)) as chunks:
         if known is not None:
             return json_response(media.public(media.require_same(known, visit_id, await _sha256(chunks))))
-        stored = await context.objects.put_stream(draft.storage_path, chunks, content_type=draft.kind.name)
-    return _answer(*await keep(context, principal, draft, stored))
+        async with context.objects.taking_in(draft.storage_path, chunks, content_type=draft.kind.name) as stored:
+            return _answer(*await keep(context, principal, draft, stored))
 
 
 async def presign(request: Request) -> Response:
@@ -91,7 +91,7 @@ async def complete(request: Request) -> Response:
     draft = Draft.of_row(media_id, promise).at_new_key()
     try:
         await context.objects.copy(promise["storage_path"], draft.storage_path, content_type=draft.kind.name)
-        stored = await measure(context, draft)
+        stored, findings = await measure(context, draft)
         require_as_announced(stored, promise)
     except NotFound:
         raise Conflict("The file has not arrived in the store; send it, or ask for a new upload.") from None
@@ -102,7 +102,7 @@ async def complete(request: Request) -> Response:
         await context.objects.discard(draft.storage_path)
         raise
     forget = partial(media.forget, promise=promise)
-    row, created = await keep(context, principal, draft, stored, along=forget)
+    row, created = await keep(context, principal, draft, stored, findings, along=forget)
     await context.objects.discard(promise["storage_path"])
     return _answer(row, created)
 
