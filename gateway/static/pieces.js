@@ -2,6 +2,7 @@
 
 export class Pieces {
   #loose = new Map();
+  #gone = new Set(); // a shelf that fails to let one go would have it sent again and again
   #made = 0;
 
   constructor(shelf, mediaId) {
@@ -22,10 +23,12 @@ export class Pieces {
   async all() {
     const shelved = await this.shelf.pieces(this.mediaId).catch(() => []);
     const loose = [...this.#loose].map(([number, blob]) => ({ number, blob }));
-    return [...shelved, ...loose].sort((one, other) => one.number - other.number);
+    const here = [...shelved, ...loose].filter(({ number }) => !this.#gone.has(number));
+    return here.sort((one, other) => one.number - other.number);
   }
 
   async remove(number) {
+    this.#gone.add(number);
     this.#loose.delete(number);
     await this.shelf.removePiece(this.mediaId, number).catch(() => {});
   }

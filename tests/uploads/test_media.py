@@ -12,10 +12,12 @@ from PIL import Image
 
 from config.settings import Settings
 from jobs.darkroom import Darkroom
+from jobs.worker import Worker
 from store import derivatives, media
 from store.media import EDGES, derivative_key
 from store.objects import ObjectStore
 from store.pool import Database
+from tests.stack import Services
 from tests.tenants import Tenant
 from tests.uploads import files
 from tests.uploads.conftest import Upload
@@ -83,6 +85,21 @@ async def test_a_worker_makes_the_derivatives_before_anybody_asks(
     assert await admin.fetchval("SELECT count(*) FROM derivatives_wanted") == 0
     told = await admin.fetch("SELECT type FROM processing_events WHERE visit_id = $1", row["visit_id"])
     assert [event["type"] for event in told] == ["media.stored"]
+
+
+async def test_a_running_worker_does_so_by_itself(
+    upload: Upload, service: Database, services: Services, admin: Any
+) -> None:
+    """It looks at the list every few seconds, beside the queue, and stops when the worker does."""
+    await admin.execute("DELETE FROM derivatives_wanted")
+    await upload(files.png(), "image/png")
+    stop = asyncio.Event()
+    working = asyncio.create_task(Worker(service, {}, services.settings(derivatives_ahead=True)).run(stop))
+    async with asyncio.timeout(40):
+        while await admin.fetchval("SELECT count(*) FROM derivatives_wanted"):  # noqa: ASYNC110 - no table rings
+            await asyncio.sleep(0.1)
+        stop.set()
+        await working
 
 
 async def test_a_photo_that_a_dead_worker_took_is_taken_again_but_not_for_ever(
