@@ -3,9 +3,11 @@
 from gateway.auth import Principal
 from gateway.buckets import Buckets
 from gateway.context import Context
+from gateway.incoming import too_large
 from store import media, quota, recordings, visits
 from store.errors import Conflict, TooMany
 from store.media import Draft
+from store.objects import MEDIA_BYTES
 from store.pool import Record
 from store.recordings import Chunk
 
@@ -38,13 +40,18 @@ async def admit_file(context: Context, principal: Principal, draft: Draft, size:
 
 
 async def admit_chunk(context: Context, principal: Principal, chunk: Chunk, size: int) -> None:
-    """Pass when a chunk of a recording may come. Raises as `admit_file` does; a finished recording is `Conflict`."""
+    """Pass when a chunk of a recording may come.
+
+    Raises as `admit_file` does, `Conflict` for a finished recording, `TooLarge` when its chunks would make no medium.
+    """
     _count(context, principal, OF_A_CHUNK)
     async with context.db.as_user(principal.claims) as conn:
         await visits.get(conn, chunk.visit_id)
         if await media.find(conn, chunk.recording_id) is not None:
             raise Conflict("This recording is finished; begin another one.")
         await recordings.require_type(conn, chunk)
+        if await recordings.size_beside(conn, chunk) + size > MEDIA_BYTES:
+            raise too_large()
         await quota.require_room(conn, chunk.recording_id, size, default=context.settings.tenant_media_bytes)
 
 

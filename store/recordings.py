@@ -56,6 +56,12 @@ async def require_type(conn: Connection, chunk: Chunk) -> None:
         raise Conflict(f"This recording is made of {other}; begin another one for {chunk.kind.name}.")
 
 
+async def size_beside(conn: Connection, chunk: Chunk) -> int:
+    """Return how many bytes the recording has in its other chunks."""
+    size: int = await conn.fetchval(SQL.size_beside, chunk.recording_id, chunk.sequence)
+    return size
+
+
 async def chunks_of(conn: Connection, recording_id: UUID, visit_id: UUID) -> list[Record]:
     """Return a recording's chunks in order."""
     return await conn.fetch(SQL.chunks_of_recording, recording_id, visit_id)

@@ -16,6 +16,10 @@ SELECT * FROM recording_chunks WHERE recording_id = $1 AND sequence = $2;
 -- The type of a recording's chunks, when it is another than $2.
 SELECT content_type FROM recording_chunks WHERE recording_id = $1 AND content_type <> $2 LIMIT 1;
 
+-- name: size_beside
+-- How much has come of a recording, apart from the chunk at one place.
+SELECT coalesce(sum(file_size), 0)::bigint FROM recording_chunks WHERE recording_id = $1 AND sequence <> $2;
+
 -- name: chunks_of_recording
 -- All chunks of a recording, in order.
 SELECT * FROM recording_chunks WHERE recording_id = $1 AND visit_id = $2 ORDER BY sequence;

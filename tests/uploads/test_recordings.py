@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from gateway import upload_limits
 from jobs.estimate.gather import gather
 from store.content import HEAD_BYTES
 from store.objects import ObjectStore
@@ -204,6 +205,15 @@ async def test_a_recording_is_of_one_type(recording: Recording) -> None:
     assert (answer.status_code, "made of audio/webm" in answer.json()["detail"]) == (409, True)
     medium = (await recording.finalize()).json()
     assert (medium["status"], medium["sha256"]) == ("stored", hashlib.sha256(body).hexdigest())
+
+
+async def test_a_recording_is_no_larger_than_a_file(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks that could never become a medium are refused as they come; one that is sent again is not counted twice."""
+    body = files.recording()
+    monkeypatch.setattr(upload_limits, "MEDIA_BYTES", len(body) + 10)
+    assert [(await recording.chunk(1, body)).status_code for _ in range(2)] == [201, 200]
+    assert (await recording.chunk(2, body[:11])).status_code == 413
+    assert (await recording.chunk(2, body[:10])).status_code == 201
 
 
 async def test_two_first_chunks_of_different_types_are_not_both_taken(recording: Recording) -> None:
