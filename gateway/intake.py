@@ -1,6 +1,7 @@
 """The last step of every upload, whichever way it came: look at the stored object and give it its row."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from config.logging import get_logger
@@ -21,7 +22,7 @@ _log = get_logger(__name__)
 _LOOK_TTL = 300
 
 
-async def measure(context: Context, draft: Draft) -> tuple[StoredObject, Findings]:
+async def measure(context: Context, draft: Draft) -> StoredObject:
     """Look at what lies at the draft's key: its first bytes, its size, its hash, and what opening it tells.
 
     The file is read once, by whoever opens it. Raises `UnsupportedType`, `NotFound`.
@@ -30,8 +31,8 @@ async def measure(context: Context, draft: Draft) -> tuple[StoredObject, Finding
     content.require_agreement(draft.kind, head)
     findings = await _look(context, draft)
     if findings.size is None or findings.sha256 is None:
-        return await context.objects.digest(draft.storage_path), findings
-    return StoredObject(findings.size, findings.sha256), findings
+        return replace(await context.objects.digest(draft.storage_path), findings=findings)
+    return StoredObject(findings.size, findings.sha256, findings=findings)
 
 
 def require_as_announced(stored: StoredObject, announced: Record) -> None:
@@ -42,31 +43,19 @@ def require_as_announced(stored: StoredObject, announced: Record) -> None:
         raise Unprocessable("The bytes that arrived are not those whose hash was announced.")
 
 
-async def keep(  # noqa: PLR0913 - as `enter`
-    context: Context,
-    principal: Principal,
-    draft: Draft,
-    stored: StoredObject,
-    findings: Findings | None = None,
-    *,
-    along: Along | None = None,
+async def keep(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
 ) -> tuple[Record, bool]:
     """Enter what is stored as a medium; without a row, the object goes again."""
     try:
-        return await enter(context, principal, draft, stored, findings, along=along)
+        return await enter(context, principal, draft, stored, along=along)
     except BaseException:
         await _drop_unless_kept(context, principal, draft)
         raise
 
 
-async def enter(  # noqa: PLR0913 - the file, what is known of it, and for whom
-    context: Context,
-    principal: Principal,
-    draft: Draft,
-    stored: StoredObject,
-    findings: Findings | None = None,
-    *,
-    along: Along | None = None,
+async def enter(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
 ) -> tuple[Record, bool]:
     """Make a medium of what is stored at the draft's key; returns its row and whether it is new.
 
@@ -74,7 +63,7 @@ async def enter(  # noqa: PLR0913 - the file, what is known of it, and for whom
     `along` is written in its transaction. Raises `TooLarge` when the tenant has no room for it, and as `media.insert`
     does.
     """
-    findings = findings or await _look(context, draft, stored.spool)
+    findings = stored.findings or await _look(context, draft, stored.spool)
     async with context.tenant_turns.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
         await tenants.hold_tenant(conn)
         if await media.find(conn, draft.id) is None:

@@ -91,7 +91,7 @@ async def complete(request: Request) -> Response:
     draft = Draft.of_row(media_id, promise).at_new_key()
     try:
         await context.objects.copy(promise["storage_path"], draft.storage_path, content_type=draft.kind.name)
-        stored, findings = await measure(context, draft)
+        stored = await measure(context, draft)
         require_as_announced(stored, promise)
     except NotFound:
         raise Conflict("The file has not arrived in the store; send it, or ask for a new upload.") from None
@@ -102,7 +102,7 @@ async def complete(request: Request) -> Response:
         await context.objects.discard(draft.storage_path)
         raise
     forget = partial(media.forget, promise=promise)
-    row, created = await keep(context, principal, draft, stored, findings, along=forget)
+    row, created = await keep(context, principal, draft, stored, along=forget)
     await context.objects.discard(promise["storage_path"])
     return _answer(row, created)
 

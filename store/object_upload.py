@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from store.spool import Spool
 
 if TYPE_CHECKING:
+    from store.content import Findings
     from store.multipart import Multipart
 
 
@@ -21,12 +22,14 @@ PART_BYTES = 8 * 1024 * 1024
 class StoredObject:
     """What was stored: bytes counted and hashed by us as they passed.
 
-    `spool` has them all, when one part was enough, for as long as whoever took them in holds it.
+    `spool` has them all, when one part was enough, for as long as whoever took them in holds it; `findings` is what
+    opening them told, once somebody has.
     """
 
     size: int
     sha256: str
     spool: Spool | None = field(default=None, compare=False, repr=False)
+    findings: Findings | None = None
 
 
 @dataclass
