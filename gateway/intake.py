@@ -22,14 +22,15 @@ _log = get_logger(__name__)
 _LOOK_TTL = 300
 
 
-async def measure(context: Context, draft: Draft) -> StoredObject:
+async def measure(context: Context, draft: Draft, spool: Spool | None = None) -> StoredObject:
     """Look at what lies at the draft's key: its first bytes, its size, its hash, and what opening it tells.
 
-    The file is read once, by whoever opens it. Raises `UnsupportedType`, `NotFound`.
+    The file is read once, by whoever opens it, and not at all when all that was stored is in `spool` still. Raises
+    `UnsupportedType`, `NotFound`.
     """
     head = await context.objects.get_range(draft.storage_path, 0, content.HEAD_BYTES)
     content.require_agreement(draft.kind, head)
-    findings = await _look(context, draft)
+    findings = await _look(context, draft, spool)
     if findings.size is None or findings.sha256 is None:
         return replace(await context.objects.digest(draft.storage_path), findings=findings)
     return StoredObject(findings.size, findings.sha256, findings=findings)
