@@ -95,6 +95,10 @@ class Settings(BaseSettings):
         ge=1,
         description="What one tenant's media may take in all, unless `tenant_settings.limits` says `media_bytes`.",
     )
+    derivatives_ahead: bool = Field(
+        default=True,
+        description="False: photos' JPEGs are made when somebody first looks, not by workers as the photos come.",
+    )
     ai_fetch_ttl: int = Field(600, ge=300, le=600, description="Seconds a URL signed for a model stays valid.")
     share_link_ttl: int = Field(300, ge=30, le=300, description="Seconds a customer's media URL stays valid.")
     share_media_proxy: bool = Field(

@@ -24,6 +24,7 @@ from gateway import (
     recordings,
     share_page,
     shares,
+    shell,
     tus,
     uploads,
     visits,
@@ -52,6 +53,7 @@ _MODULES = (
     branding,
     shares,
     share_page,
+    shell,
     pages,
 )
 

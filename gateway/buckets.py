@@ -21,13 +21,13 @@ class Buckets:
         self._clock = clock
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, key: str) -> float:
+    def wait(self, key: str, tries: float = 1) -> float:
         """Return the seconds until this key may try again; 0 when it may now."""
-        return max(0.0, (1 - self._level(key)) / self._per_second)
+        return max(0.0, (tries - self._level(key)) / self._per_second)
 
-    def take(self, key: str) -> None:
-        """Spend one try of this key."""
-        self._levels[key] = (self._level(key) - 1, self._clock())
+    def take(self, key: str, tries: float = 1) -> None:
+        """Spend one try of this key, or a part of one."""
+        self._levels[key] = (self._level(key) - tries, self._clock())
         self._levels.move_to_end(key)
         if len(self._levels) > self._keys:
             self._levels.popitem(last=False)

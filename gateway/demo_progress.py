@@ -12,7 +12,7 @@ from gateway import demo
 from gateway.auth import Principal, authenticate
 from gateway.body import json_response, read_json
 from gateway.context import context_of
-from gateway.pages import modules_of
+from gateway.shell import modules_of
 from store import events, visits
 from store.errors import NotFound
 

@@ -1,6 +1,7 @@
 """The last step of every upload, whichever way it came: look at the stored object and give it its row."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from config.logging import get_logger
@@ -12,6 +13,7 @@ from store.errors import SpineError, Unavailable, Unprocessable
 from store.media import Draft
 from store.object_upload import StoredObject
 from store.pool import Connection, Record
+from store.spool import Spool
 
 Along: TypeAlias = Callable[[Connection], Awaitable[None]]
 
@@ -20,11 +22,18 @@ _log = get_logger(__name__)
 _LOOK_TTL = 300
 
 
-async def measure(context: Context, draft: Draft) -> StoredObject:
-    """Read what lies at the draft's key: its first bytes, its size, its hash. Raises `UnsupportedType`, `NotFound`."""
+async def measure(context: Context, draft: Draft, spool: Spool | None = None) -> StoredObject:
+    """Look at what lies at the draft's key: its first bytes, its size, its hash, and what opening it tells.
+
+    The file is read once, by whoever opens it, and not at all when all that was stored is in `spool` still. Raises
+    `UnsupportedType`, `NotFound`.
+    """
     head = await context.objects.get_range(draft.storage_path, 0, content.HEAD_BYTES)
     content.require_agreement(draft.kind, head)
-    return await context.objects.digest(draft.storage_path)
+    findings = await _look(context, draft, spool)
+    if findings.size is None or findings.sha256 is None:
+        return replace(await context.objects.digest(draft.storage_path), findings=findings)
+    return StoredObject(findings.size, findings.sha256, findings=findings)
 
 
 def require_as_announced(stored: StoredObject, announced: Record) -> None:
@@ -51,10 +60,11 @@ async def enter(
 ) -> tuple[Record, bool]:
     """Make a medium of what is stored at the draft's key; returns its row and whether it is new.
 
-    A file that cannot be opened is entered too, as one that needs attention. `along` is written in its transaction.
-    Raises `TooLarge` when the tenant has no room for it, and as `media.insert` does.
+    It is opened now unless it has been; a file that cannot be opened is entered too, as one that needs attention.
+    `along` is written in its transaction. Raises `TooLarge` when the tenant has no room for it, and as `media.insert`
+    does.
     """
-    findings = await _look(context, draft)
+    findings = stored.findings or await _look(context, draft, stored.spool)
     async with context.tenant_turns.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
         await tenants.hold_tenant(conn)
         if await media.find(conn, draft.id) is None:
@@ -68,10 +78,10 @@ async def enter(
     return row, created
 
 
-async def _look(context: Context, draft: Draft) -> Findings:
-    url = await context.objects.presign_get(draft.storage_path, ttl=_LOOK_TTL, internal=True)
+async def _look(context: Context, draft: Draft, spool: Spool | None = None) -> Findings:
     try:
-        return await context.decoder.check(url, draft.kind.name)
+        file = spool or await context.objects.presign_get(draft.storage_path, ttl=_LOOK_TTL, internal=True)
+        return await context.decoder.check(file, draft.kind.name)
     except Unavailable:
         # The file is whole and its first bytes are right: better kept unseen than sent again from a roof.
         _log.warning("A file was kept without being opened", media_id=str(draft.id))

@@ -12,9 +12,9 @@ from starlette.routing import Route
 from gateway.auth import admit
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import Context, context_of
-from gateway.derivatives import ensure_derivative
 from gateway.incoming import LABEL_LENGTH, label
 from store import media, visits
+from store.derivatives import ensure_derivative
 from store.errors import InvalidInput
 from store.media import Size
 from store.pool import Record
@@ -115,7 +115,7 @@ async def content(request: Request) -> Response:
     if size is None:
         key, kind, name = row["storage_path"], row["content_type"], row["original_name"] or None
     else:
-        key, kind, name = await ensure_derivative(context, row, size), "image/jpeg", None
+        key, kind, name = await ensure_derivative(context.objects, context.decoder, row, size), "image/jpeg", None
     url = await context.objects.presign_get(key, ttl=context.settings.ai_fetch_ttl, content_type=kind, filename=name)
     return RedirectResponse(url, 302, {"cache-control": "private, no-store"})
 

@@ -1,7 +1,5 @@
 """The contractor's console at `/`, and the files its pages are made of."""
 
-import functools
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,12 @@ from gateway import demo
 from gateway.auth import Unauthenticated, authenticate
 from gateway.colours import STANDARD_ACCENT
 from gateway.context import context_of
+from gateway.shell import modules_of, shell
 
 if TYPE_CHECKING:
     from starlette.types import Scope
 
 _STATIC = Path(__file__).parent / "static"
-_IMPORT = re.compile(r'^import .* from "\./([a-z-]+\.js)";$', re.MULTILINE)
 
 
 class Static(StaticFiles):
@@ -39,22 +37,10 @@ async def console(request: Request) -> Response:
         request, "console.html", {"modules": modules_of("console.js"), "standard_accent": STANDARD_ACCENT}
     )
     page.headers["cache-control"] = "no-store"
+    page.headers["etag"] = f'"{shell().version}"'  # by this a browser that keeps the console knows a newer one
     if demo.may_log_in(request) and not await _is_signed_in(request):
         demo.log_in(page, context.settings)
     return page
-
-
-@functools.cache
-def modules_of(entry: str) -> tuple[str, ...]:
-    """Name every module that `entry` loads, so that the browser can fetch them at once and not one after another."""
-    found: dict[str, None] = {}
-    waiting = [entry]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = None
-            waiting.extend(_IMPORT.findall((_STATIC / name).read_text(encoding="utf-8")))
-    return tuple(found)
 
 
 async def _is_signed_in(request: Request) -> bool:

@@ -15,8 +15,9 @@ from gateway.body import arriving, declared_length, int_param, json_response, re
 from gateway.context import Context, context_of
 from gateway.incoming import LABEL_LENGTH, counted, file_name, label, refuse_by_length, too_large
 from gateway.intake import keep
+from gateway.upload_limits import admit_chunk
 from gateway.uploads import Number
-from store import content, media, quota, recordings, visits
+from store import content, media, recordings, visits
 from store.content import ContentType
 from store.errors import Conflict, InvalidInput, NotFound, UnsupportedType
 from store.media import Draft
@@ -51,7 +52,7 @@ async def add_chunk(request: Request) -> Response:
     principal, context = await admit(request), context_of(request)
     chunk = _chunk(request, principal)
     refuse_by_length(request)
-    await _require_open(context, principal, chunk, declared_length(request) or 1)
+    await admit_chunk(context, principal, chunk, declared_length(request) or 1)
     first = bytearray()
     async with aclosing(_noting_head(counted(arriving(request)), first)) as chunks:
         stored = await context.objects.put_stream(chunk.storage_path, chunks, content_type=chunk.kind.name)
@@ -87,13 +88,15 @@ async def finalize(request: Request) -> Response:
     return json_response(media.public(row), 201 if created else 200, {"location": f"/v1/media/{row['id']}/content"})
 
 
-async def _require_open(context: Context, principal: Principal, chunk: Chunk, size: int) -> None:
+async def drop(request: Request) -> Response:
+    """Drop what has come of a recording that was discarded; a medium that it has become stays."""
+    principal, visit_id, recording_id = await _named(request)
+    context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
-        await visits.get(conn, chunk.visit_id)
-        if await media.find(conn, chunk.recording_id) is not None:
-            raise Conflict("This recording is finished; begin another one.")
-        await recordings.require_type(conn, chunk)
-        await quota.require_room(conn, chunk.recording_id, size, default=context.settings.tenant_media_bytes)
+        chunks = await recordings.chunks_of(conn, recording_id, visit_id)
+        await recordings.forget(conn, chunks)
+    await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
+    return Response(status_code=204)
 
 
 def _require_complete(chunks: Sequence[Record], wish: Finalize) -> None:
@@ -191,4 +194,5 @@ _PATH = "/v1/visits/{visit_id}/recordings/{recording_id}"
 routes = [
     Route(f"{_PATH}/chunks", add_chunk, methods=["POST"]),
     Route(f"{_PATH}/finalize", finalize, methods=["POST"]),
+    Route(_PATH, drop, methods=["DELETE"]),
 ]

@@ -10,11 +10,11 @@ from starlette.routing import BaseRoute
 from gateway.body import uuid_param
 from gateway.colours import STANDARD_ACCENT, pressed
 from gateway.context import Context, context_of
-from gateway.derivatives import ensure_derivative
 from gateway.share_access import key_of, of_session
 from gateway.share_frame import framed_route
 from gateway.visitor import visitor_of
 from store import shares
+from store.derivatives import ensure_derivative
 
 if TYPE_CHECKING:
     from store.media import Size
@@ -35,7 +35,7 @@ class SharedPhoto(HTTPEndpoint):
         size: Size = "thumb" if request.query_params.get("size") == "thumb" else "view"
         photo = await of_session(request, lambda conn, key: shares.photo(conn, key, media_id))
         context = context_of(request)
-        copy = await ensure_derivative(context, photo, size)
+        copy = await ensure_derivative(context.objects, context.decoder, photo, size)
         if size == "view":
             async with context.db.as_system() as conn:
                 await shares.note(conn, key_of(request), "photo", visitor_of(request), media_id)

@@ -10,13 +10,13 @@ from starlette.routing import BaseRoute
 
 from gateway.body import json_response
 from gateway.context import context_of
-from gateway.derivatives import ensure_derivative
 from gateway.share_access import key_of, limits_of, of_session, spend
 from gateway.share_document import Document, Photo
 from gateway.share_frame import framed_route
 from gateway.share_paper import LOGO, paper, photo_file
 from gateway.visitor import visitor_of
 from store import shares
+from store.derivatives import ensure_derivative
 from store.errors import NotFound, Unprocessable
 
 # Some 30 KB each; more would make the file larger than mail likes.
@@ -75,7 +75,7 @@ async def _pictures(request: Request, document: Document) -> dict[str, bytes]:
 async def _photo(request: Request, wanted: Photo) -> bytes:
     context = context_of(request)
     row = await of_session(request, lambda conn, key: shares.photo(conn, key, wanted.uuid))
-    copy = await ensure_derivative(context, row, "thumb")
+    copy = await ensure_derivative(context.objects, context.decoder, row, "thumb")
     return await context.objects.get(copy, limit=_PICTURE_BYTES)
 
 

@@ -25,7 +25,7 @@ async def finish(context: Context, principal: Principal, writer: ResumableWriter
     try:
         async with writer.keeping():
             await _put_together(context, row)
-            stored = await measure(context, draft)
+            stored = await measure(context, draft, writer.whole)
             require_as_announced(stored, row)
             await enter(context, principal, draft, stored, along=mark)
     except (Locked, OverQuota):  # whoever has taken over finishes it, or whoever asks once there is room

@@ -3,14 +3,19 @@
 from gateway.auth import Principal
 from gateway.buckets import Buckets
 from gateway.context import Context
-from store import media, quota, visits
+from gateway.incoming import too_large
+from store import media, quota, recordings, visits
 from store.errors import Conflict, TooMany
 from store.media import Draft
+from store.objects import MEDIA_BYTES
 from store.pool import Record
+from store.recordings import Chunk
 
 # A visit's hundred photos at once, twice; then faster than anybody takes them.
 BURST = 300
 PER_SECOND = 5
+# A recorder sends one every few seconds, and after an hour without signal all of them at once.
+OF_A_CHUNK = 0.1
 
 
 def upload_starts() -> Buckets:
@@ -23,7 +28,7 @@ async def admit_file(context: Context, principal: Principal, draft: Draft, size:
 
     Raises `TooMany`, `NotFound` without the visit, `Conflict` for an id of another visit, `TooLarge` without room.
     """
-    count_start(context, principal)
+    _count(context, principal, 1)
     async with context.db.as_user(principal.claims) as conn:
         await visits.get(conn, draft.visit_id)
         row = await media.find(conn, draft.id)
@@ -34,9 +39,24 @@ async def admit_file(context: Context, principal: Principal, draft: Draft, size:
     return row
 
 
-def count_start(context: Context, principal: Principal) -> None:
-    """Count one upload of this tenant. Raises `TooMany` when there were too many lately."""
+async def admit_chunk(context: Context, principal: Principal, chunk: Chunk, size: int) -> None:
+    """Pass when a chunk of a recording may come.
+
+    Raises as `admit_file` does, `Conflict` for a finished recording, `TooLarge` when its chunks would make no medium.
+    """
+    _count(context, principal, OF_A_CHUNK)
+    async with context.db.as_user(principal.claims) as conn:
+        await visits.get(conn, chunk.visit_id)
+        if await media.find(conn, chunk.recording_id) is not None:
+            raise Conflict("This recording is finished; begin another one.")
+        await recordings.require_type(conn, chunk)
+        if await recordings.size_beside(conn, chunk) + size > MEDIA_BYTES:
+            raise too_large()
+        await quota.require_room(conn, chunk.recording_id, size, default=context.settings.tenant_media_bytes)
+
+
+def _count(context: Context, principal: Principal, uploads: float) -> None:
     tenant = str(principal.tenant_id)
-    if wait := context.upload_starts.wait(tenant):
+    if wait := context.upload_starts.wait(tenant, uploads):
         raise TooMany("Too many uploads were begun; wait a moment.", retry_after=wait)
-    context.upload_starts.take(tenant)
+    context.upload_starts.take(tenant, uploads)

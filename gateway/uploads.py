@@ -56,8 +56,8 @@ async def upload(request: Request) -> Response:
     async with aclosing(receive(request, draft.kind)) as chunks:
         if known is not None:
             return json_response(media.public(media.require_same(known, visit_id, await _sha256(chunks))))
-        stored = await context.objects.put_stream(draft.storage_path, chunks, content_type=draft.kind.name)
-    return _answer(*await keep(context, principal, draft, stored))
+        async with context.objects.taking_in(draft.storage_path, chunks, content_type=draft.kind.name) as stored:
+            return _answer(*await keep(context, principal, draft, stored))
 
 
 async def presign(request: Request) -> Response:

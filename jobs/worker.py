@@ -18,6 +18,7 @@ from jobs.bell import Bell, open_redis
 from jobs.claimer import Claimer
 from jobs.control import Control
 from jobs.crew import Crew, Task
+from jobs.darkroom import Darkroom
 from jobs.doorman import Doorman
 from jobs.lease import LeaseKeeper
 from jobs.sweeper import Sweeper
@@ -32,8 +33,8 @@ log = get_logger(__name__)
 
 # Work may hold one while it reads and take others to tell its progress.
 CONNECTIONS_PER_JOB = 3
-# The claim, the renewal, the sweep and an outcome being recorded.
-SPARE_CONNECTIONS = 4
+# The claim, the renewal, the sweep, a photo taken and an outcome being recorded.
+SPARE_CONNECTIONS = 5
 END_SECONDS = 5.0
 
 
@@ -64,6 +65,7 @@ class Worker:
         self._keeper = LeaseKeeper(db, self._crew, self._timing)
         self._sweeper = Sweeper(db, self._crew, self._bell, self._timing)
         self._upkeep = Upkeep(db)
+        self._darkroom = Darkroom(db, settings) if settings.derivatives_ahead else None
         self._control = Control(
             control_url, on_queued=self._crew.wake, on_cancel=self._crew.cancel, on_connect=self._keeper.renew
         )
@@ -81,6 +83,8 @@ class Worker:
             asyncio.create_task(self._control.listen_forever(), name="cancels"),
             asyncio.create_task(self._doorman.listen_forever(), name="doorbell"),
         ]
+        if self._darkroom is not None:
+            loops.append(asyncio.create_task(self._darkroom.develop_forever(), name="darkroom"))
         claiming = asyncio.create_task(self._claimer.claim_forever(), name="claims")
         asked = asyncio.create_task(stop.wait(), name="stop")
         log.info("Worker started", slots=self._crew.free)

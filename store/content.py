@@ -35,12 +35,17 @@ class ContentType:
 
 @dataclass(frozen=True)
 class Findings:
-    """What opening a file told: upright size in pixels, length in ms; `problem` when it cannot be used."""
+    """What opening a file told: upright size in pixels, length in ms; `problem` when it cannot be used.
+
+    `size` and `sha256` are of the bytes that were opened, None when nobody got so far.
+    """
 
     width: int | None = None
     height: int | None = None
     duration_ms: int | None = None
     problem: str | None = None
+    size: int | None = None
+    sha256: str | None = None
 
 
 def parse(header: str | None, allowed: Collection[str] = ()) -> ContentType:

@@ -1,8 +1,10 @@
 """The helper process of `store.decoder`: reads requests as JSON lines, fetches the file, opens it, answers.
 
-It holds no credential: files reach it by signed URL. It ends when its input does, so it never outlives its parent.
+It holds no credential: files reach it behind their request, or by signed URL. It ends when its input does, so it never
+outlives its parent.
 """
 
+import hashlib
 import json
 import signal
 import sys
@@ -31,12 +33,14 @@ def main() -> None:
         answers.write(READY)
         answers.flush()
         for line in requests:
-            write_answer(answers, *_serve(client, json.loads(line)))
+            request = json.loads(line)
+            sent = [requests.read(request["following"])] if request["following"] else []
+            write_answer(answers, *_serve(client, request, sent))
 
 
-def _serve(client: httpx.Client, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def _serve(client: httpx.Client, request: dict[str, Any], sent: list[bytes]) -> tuple[dict[str, Any], bytes]:
     try:
-        files = [b"".join(_fetch(client, url) for url in urls) for urls in request["files"]]
+        files = sent or [b"".join(_fetch(client, url) for url in urls) for urls in request["files"]]
     except httpx.HTTPError:
         return {"outcome": "unreachable"}, b""
     # Past its processor time the kernel ends us, in the middle of a decoder's C code too.
@@ -48,7 +52,9 @@ def _serve(client: httpx.Client, request: dict[str, Any]) -> tuple[dict[str, Any
 
 
 def _check(files: list[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    return {"outcome": "checked", "findings": asdict(check(files[0], request["content_type"]))}, b""
+    (file,) = files
+    bytes_found = {"size": len(file), "sha256": hashlib.sha256(file).hexdigest()}
+    return {"outcome": "checked", "findings": asdict(check(file, request["content_type"])) | bytes_found}, b""
 
 
 def _render(files: list[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -17,6 +17,7 @@ from config.logging import get_logger
 from store.confined import READY, bare_environment
 from store.content import Findings
 from store.errors import Unavailable, Unprocessable
+from store.spool import Spool, SpoolCopy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,12 +69,15 @@ class Decoder:
             helper.retire()
         self._threads.shutdown(wait=True)
 
-    async def check(self, url: str, content_type: str) -> Findings:
-        """Open the file behind a signed URL and tell what it is; what cannot be opened has a `problem`.
+    async def check(self, file: str | Spool, content_type: str) -> Findings:
+        """Open a file, spooled or behind a signed URL, and tell what it is; what cannot be opened has a `problem`.
 
         Raises `Unavailable` when the file could not be looked at, through no fault of its own.
         """
-        answer, _ = await self._ask("check", [[url]], content_type)
+        if isinstance(file, Spool):
+            answer, _ = await self._ask("check", [], content_type, spool=file)
+        else:
+            answer, _ = await self._ask("check", [[file]], content_type)
         match answer["outcome"]:
             case "checked":
                 return Findings(**answer["findings"])
@@ -104,21 +108,28 @@ class Decoder:
         raise Unavailable("The file could not be looked at just now.")
 
     async def _ask(
-        self, task: str, files: Sequence[Sequence[str]], content_type: str, **more: Any
+        self,
+        task: str,
+        files: Sequence[Sequence[str]],
+        content_type: str,
+        *,
+        spool: Spool | None = None,
+        **more: Any,
     ) -> tuple[dict[str, Any], bytes]:
         if self._under_way >= WAITING:
             raise Unavailable("Too many files are being opened at once.", retry_after=5)
         request = {"task": task, "files": files, "content_type": content_type, "cpu_seconds": self._cpu_seconds, **more}
+        copy = None if spool is None else spool.copy()
         self._under_way += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_helper, request)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_helper, request, copy)
         finally:
             self._under_way -= 1
 
-    def _ask_helper(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _ask_helper(self, request: dict[str, Any], spool: SpoolCopy | None) -> tuple[dict[str, Any], bytes]:
         helper = self._idle.get()  # never waits: there are as many threads as helpers
         try:
-            return helper.ask(request, self._file_seconds)
+            return helper.ask(request, spool, self._file_seconds)
         except _NotStarted:
             _log.error("A decoder's helper does not start")
             return {"outcome": "unreachable"}, b""
@@ -127,6 +138,8 @@ class Decoder:
             _log.warning("A helper ended over a file", content_type=request["content_type"], outcome=outcome)
             return {"outcome": outcome}, b""
         finally:
+            if spool is not None:
+                spool.close()
             self._idle.put(helper)
 
 
@@ -148,8 +161,8 @@ class _Helper:
         """Whether the last file was given up for reasons not its own."""
         return self.retired or self._out_of_time
 
-    def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
-        """Send one request and wait for its answer; past `seconds` the process is killed.
+    def ask(self, request: dict[str, Any], spool: SpoolCopy | None, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Send one request, with its file if that is here, and wait for its answer; past `seconds` it is killed.
 
         Raises `_NotStarted`, or OSError, ValueError or EOFError when it is gone before its answer is complete.
         """
@@ -158,7 +171,7 @@ class _Helper:
         deadline = threading.Timer(seconds, self._give_up, [process])
         deadline.start()
         try:
-            return _exchange(process, request)
+            return _exchange(process, request, spool)
         except BaseException:
             self._drop(process)
             raise
@@ -221,11 +234,16 @@ def _spawn() -> subprocess.Popen[bytes]:
     )
 
 
-def _exchange(process: subprocess.Popen[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def _exchange(
+    process: subprocess.Popen[bytes], request: dict[str, Any], spool: SpoolCopy | None
+) -> tuple[dict[str, Any], bytes]:
     assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
     assert process.stdout is not None  # noqa: S101
-    process.stdin.write(json.dumps(request).encode() + b"\n")
+    following = 0 if spool is None else spool.size
+    process.stdin.write(json.dumps({**request, "following": following}).encode() + b"\n")
     process.stdin.flush()
+    if spool is not None:
+        spool.pour(process.stdin)
     answer: dict[str, Any] = json.loads(process.stdout.readline())
     body = process.stdout.read(answer["bytes"])
     if len(body) != answer["bytes"]:

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from store.spool import Spool
 
 if TYPE_CHECKING:
+    from store.content import Findings
     from store.multipart import Multipart
+
+
+# A phone's photo fits one part: it is then stored in one request, and opened without being fetched again.
+PART_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What was stored: bytes counted and hashed by us as they passed."""
+    """What was stored: bytes counted and hashed by us as they passed.
+
+    `spool` has them all, when one part was enough, for as long as whoever took them in holds it; `findings` is what
+    opening them told, once somebody has.
+    """
 
     size: int
     sha256: str
+    spool: Spool | None = field(default=None, compare=False, repr=False)
+    findings: Findings | None = None
 
 
 @dataclass
@@ -29,7 +41,7 @@ class ObjectUpload:
     content_type: str
     size: int = 0
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
-    part: Spool = field(default_factory=Spool)
+    part: Spool = field(default_factory=partial(Spool, PART_BYTES))
     upload_id: str | None = None
     etags: list[str] = field(default_factory=list)
 
@@ -50,7 +62,7 @@ class ObjectUpload:
         else:
             await self._send_part()
             await self.multipart.complete(self.key, self.upload_id, self.etags)
-        return StoredObject(self.size, self.sha256.hexdigest())
+        return StoredObject(self.size, self.sha256.hexdigest(), self.part if self.upload_id is None else None)
 
     async def abort(self) -> None:
         """Drop the parts sent so far."""

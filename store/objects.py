@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -98,18 +98,22 @@ class ObjectStore:
                 await self._create_bucket()
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, content_type: str) -> StoredObject:
-        """Store what `chunks` yields, holding one part in memory.
+        """Store what `chunks` yields. Raises, and undoes, as `taking_in` does."""
+        async with self.taking_in(key, chunks, content_type=content_type) as stored:
+            return replace(stored, spool=None)
 
-        On any error, a cancellation too, nothing stays behind: so `key` must be new, never one already in use.
+    @asynccontextmanager
+    async def taking_in(
+        self, key: str, chunks: AsyncIterable[bytes], *, content_type: str
+    ) -> AsyncIterator[StoredObject]:
+        """Store what `chunks` yields, with little of it in memory; in the block its `spool` may have the bytes too.
+
+        On any error while it is stored, a cancellation too, nothing stays behind: so `key` must be new, never one
+        already in use.
         """
         upload = ObjectUpload(self.multipart, key, content_type)
         try:
-            async for chunk in chunks:
-                await upload.add(chunk)
-            return await upload.finish()
-        except BaseException:
-            await self.finish_in_any_case(self._undo(upload))
-            raise
+            yield await self._take_in(upload, chunks)
         finally:
             upload.part.close()
 
@@ -248,6 +252,15 @@ class ObjectStore:
         except ClientError as error:
             if error_code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                 raise
+
+    async def _take_in(self, upload: ObjectUpload, chunks: AsyncIterable[bytes]) -> StoredObject:
+        try:
+            async for chunk in chunks:
+                await upload.add(chunk)
+            return await upload.finish()
+        except BaseException:
+            await self.finish_in_any_case(self._undo(upload))
+            raise
 
     async def _undo(self, upload: ObjectUpload) -> None:
         # The answer to the last request may have been lost on its way, so the object is deleted too.

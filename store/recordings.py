@@ -31,8 +31,11 @@ class Chunk:
 async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole: bool) -> tuple[Record, bool]:
     """Give a stored chunk its row; returns the row and whether it is new.
 
-    The same place with the same bytes is the first row again. Raises `Conflict` when it holds others.
+    The same place with the same bytes is the first row again. Raises `Conflict` when it holds others, and as
+    `require_type` does: also of two first chunks at once, of which neither saw the other when it began.
     """
+    await conn.execute(SQL.hold_recording, chunk.recording_id)
+    await require_type(conn, chunk)
     row = await conn.fetchrow(
         SQL.insert_chunk,
         *(chunk.tenant_id, chunk.visit_id, chunk.recording_id, chunk.sequence, chunk.storage_path, chunk.kind.name),
@@ -51,6 +54,12 @@ async def require_type(conn: Connection, chunk: Chunk) -> None:
     other = await conn.fetchval(SQL.other_type, chunk.recording_id, chunk.kind.name)
     if other is not None:
         raise Conflict(f"This recording is made of {other}; begin another one for {chunk.kind.name}.")
+
+
+async def size_beside(conn: Connection, chunk: Chunk) -> int:
+    """Return how many bytes the recording has in its other chunks."""
+    size: int = await conn.fetchval(SQL.size_beside, chunk.recording_id, chunk.sequence)
+    return size
 
 
 async def chunks_of(conn: Connection, recording_id: UUID, visit_id: UUID) -> list[Record]:

@@ -51,6 +51,8 @@ class ResumableWriter:
         self._etags: list[str] = list(row["etags"])
         self._sent: int = min(PART_BYTES * len(self._etags), row["file_size"])
         self._part = Spool()
+        # The file itself, when one part was enough for it: whoever opens it need not fetch it.
+        self.whole: Spool | None = None
         self._renewed = time.monotonic()
         self.row = row
 
@@ -75,7 +77,8 @@ class ResumableWriter:
             await writer._take_up_tail()
             yield writer
         finally:
-            writer._part.close()
+            for spool in filter(None, (writer._part, writer.whole)):
+                spool.close()
             await objects.finish_in_any_case(writer._quietly(writer._release()))
 
     @property
@@ -137,6 +140,8 @@ class ResumableWriter:
             self._multipart_id = await multipart.begin(key, content_type=self.row["content_type"])
         self._etags.append(await multipart.send(key, self._multipart_id, len(self._etags) + 1, self._part))
         self._sent += self._part.size
+        if self._part.size == self.row["file_size"]:
+            self.whole, self._part = self._part, Spool()
         self._part.clear()
 
     async def _store_rest(self) -> str | None:

@@ -43,6 +43,7 @@ class Services:
             "S3_BUCKET": self.bucket,
             "JWT_SECRETS": JWT_SECRET,
             "INTERNAL_QUEUE_KEY": QUEUE_KEY,
+            "DERIVATIVES_AHEAD": "false",  # tests count the objects they leave
             "ALLOWED_ORIGINS": "https://app.example.test,https://share.example.test",
             **more,
         }

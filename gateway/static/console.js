@@ -2,6 +2,7 @@
 
 import { Problem, call } from "./api.js";
 import { Branding } from "./branding.js";
+import { DeadSpot, signalAgain } from "./dead-spot.js";
 import { Desk } from "./desk.js";
 import { byId } from "./dom.js";
 import { setUpEvidence } from "./evidence.js";
@@ -9,6 +10,7 @@ import { PriceBook } from "./price-book.js";
 import { LeaveNote } from "./leave-note.js";
 import { clearProblems, showProblem } from "./problems.js";
 import { Recorder } from "./recorder.js";
+import { remember, remembered } from "./remembered.js";
 import { pressTwice } from "./twice.js";
 import { Uploads } from "./uploads.js";
 import { VisitForm, VisitList } from "./visits.js";
@@ -18,9 +20,13 @@ const uploads = new Uploads();
 new LeaveNote(uploads);
 const list = new VisitList();
 const form = new VisitForm();
-const recorder = new Recorder((file, durationMs) => desk?.addRecording(file, durationMs));
+const recorder = new Recorder((contentType, name) => {
+  const note = uploads.record(desk.visit.id, contentType, name);
+  rememberVisit();
+  return note;
+});
 
-let desk = null;
+let desk = null; // the open visit: a Desk, or a DeadSpot as long as it cannot be read
 let flags = {};
 let opening = new AbortController();
 
@@ -44,22 +50,57 @@ async function openNamed() {
   if (id === null) return;
   byId("main").setAttribute("aria-busy", "true");
   try {
-    const visit = await Visit.open(id, signal);
-    if (signal.aborted) return;
-    byId("visit").hidden = false;
-    byId("connection").hidden = false;
-    desk = new Desk(visit, { uploads, flags, onStatus: refreshList });
-    scrollTo(0, 0);
+    await openDesk(id, signal);
   } catch (error) {
     if (signal.aborted) return;
-    byId("welcome").hidden = false;
-    showProblem(error, "Visit not opened");
+    if (error.status === 0) {
+      openDeadSpot(id, signal);
+    } else {
+      byId("welcome").hidden = false;
+      showProblem(error, "Visit not opened");
+    }
   } finally {
     if (!signal.aborted) byId("main").removeAttribute("aria-busy");
   }
 }
 
-const refreshList = () => list.refresh().catch(showProblem);
+async function openDesk(id, signal) {
+  const visit = await Visit.open(id, signal);
+  if (signal.aborted) return;
+  desk?.close();
+  byId("visit").hidden = false;
+  byId("connection").hidden = false;
+  desk = new Desk(visit, { uploads, flags, onStatus: refreshList });
+  rememberVisit();
+  scrollTo(0, 0);
+}
+
+/** What is here of a visit is shown at once, and the rest as soon as there is signal; a recording is not cut off. */
+async function openDeadSpot(id, signal) {
+  desk = new DeadSpot(id, uploads);
+  byId("visit").hidden = false;
+  while (!signal.aborted) {
+    await signalAgain(signal);
+    if (signal.aborted || recorder.recording) continue;
+    try {
+      await openDesk(id, signal);
+      clearProblems();
+      uploads.wake();
+      return refreshList();
+    } catch (error) {
+      if (error.status !== 0 && !signal.aborted) return showProblem(error, "Visit not opened");
+    }
+  }
+}
+
+/** For a page that opens without signal. */
+function rememberVisit() {
+  const { id, name } = desk.visit;
+  remember({ visit: { id, name, lastSequence: uploads.lastSequence(id) } });
+}
+
+/** Beside an open visit the list is not worth a word about the signal. */
+const refreshList = () => list.refresh().catch((error) => (error.status === 0 && named() ? undefined : showProblem(error)));
 
 function newVisit() {
   form.open("New visit", {}, async (fields) => {
@@ -78,7 +119,10 @@ function editVisit() {
 }
 
 function addFiles(files) {
-  if (desk) return desk.addFiles(files);
+  if (desk) {
+    for (const file of files) uploads.add(desk.visit.id, file);
+    return rememberVisit();
+  }
   return showProblem(new Problem({ title: "No visit is open", detail: "Start or open a visit, then add the files again." }));
 }
 
@@ -118,19 +162,33 @@ function setUpButtons() {
   addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
 }
 
+/** Without an answer it is whoever was here last: what they left on this device is theirs to see and to add to. */
+async function whoIsHere() {
+  try {
+    const me = await call("GET", "/v1/me");
+    remember({ me, visit: null }); // somebody else's visit is not theirs to see
+    return me;
+  } catch (error) {
+    const { me } = remembered();
+    if (error.status !== 0 || !me) throw error;
+    return me;
+  }
+}
+
 async function start() {
   setUpEvidence();
   setUpFiles();
   setUpButtons();
+  navigator.serviceWorker?.register("/service-worker.js").catch(() => {}); // a private window
   try {
-    const me = await call("GET", "/v1/me");
+    const me = await whoIsHere();
     byId("tenant-name").textContent = me.tenant.name;
     new PriceBook(me.tenant.currency);
     new Branding(me.role);
     await uploads.restore(`${me.tenant.id}/${me.user_id}`);
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
     addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
-    await Promise.all([list.refresh(), openNamed()]);
+    await Promise.all([refreshList(), openNamed()]);
   } catch (error) {
     showProblem(error, "Not started");
   }

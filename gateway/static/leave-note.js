@@ -8,22 +8,24 @@ export class LeaveNote {
   #sent = false;
 
   constructor(uploads) {
+    this.uploads = uploads;
     uploads.addEventListener("change", ({ detail }) => {
       this.#sent ||= detail.item.state === "stored";
-      this.#show(uploads.underWay);
+      this.#show();
     });
-    for (const type of ["online", "offline"]) addEventListener(type, () => this.#show(uploads.underWay));
+    for (const type of ["online", "offline"]) addEventListener(type, () => this.#show());
   }
 
-  #show(items) {
+  #show() {
     const note = byId("leave-note");
-    const [state, words] = this.#words(items);
+    const [state, words] = this.#words(this.uploads.underWay);
     note.hidden = words === "";
     note.dataset.state = state;
     if (note.textContent !== words) note.textContent = words; // it is read aloud when it changes
   }
 
   #words(items) {
+    if (this.uploads.recording) return ["saved", "Keep this page open. What you have said so far is safe."];
     const loose = items.filter((item) => !item.kept).length;
     if (loose > 0) return ["stay", `Keep this page open: ${count(loose, "file is", "files are")} not saved yet.`];
     if (items.length > 0) return ["saved", `You can close this page: ${count(items.length, "file is", "files are")} saved on this device. ${this.#next()}`];

@@ -1,4 +1,4 @@
-// A voice note: start, watch the level move, stop and keep it, or discard it.
+// A voice note: start, watch the level move, stop and keep it, or discard it. It is handed on piece by piece.
 
 import { Problem } from "./api.js";
 import { announce, byId } from "./dom.js";
@@ -7,19 +7,20 @@ import { showProblem } from "./problems.js";
 
 const FORMATS = ["audio/webm;codecs=opus", "audio/mp4"]; // the second is what an iPhone records
 const TICK_MS = 200;
+const PIECE_MS = 3000; // what a dead battery costs
 
-/** Wires the recording panel; `keep(file, durationMs)` gets each finished note. */
+/** Wires the recording panel; `begin(contentType, name)` gives who takes the pieces: {add, end, discard}. */
 export class Recorder {
   #recorder = null;
   #stream = null;
   #audio = null;
-  #chunks = [];
+  #note = null;
   #startedAt = 0;
   #ticker = 0;
   #discarded = false;
 
-  constructor(keep) {
-    this.keep = keep;
+  constructor(begin) {
+    this.begin = begin;
     this.panel = byId("recording");
     byId("record").addEventListener("click", () => this.start().catch((error) => this.#refuse(error)));
     byId("record-stop").addEventListener("click", () => this.stop());
@@ -35,12 +36,13 @@ export class Recorder {
     if (!navigator.mediaDevices?.getUserMedia || !globalThis.MediaRecorder) throw new DOMException("", "NotSupportedError");
     this.#stream = await navigator.mediaDevices.getUserMedia({ audio: { noiseSuppression: true, echoCancellation: true } });
     const mimeType = FORMATS.find((format) => MediaRecorder.isTypeSupported(format));
-    this.#chunks = [];
     this.#discarded = false;
     this.#recorder = new MediaRecorder(this.#stream, mimeType ? { mimeType } : {});
-    this.#recorder.addEventListener("dataavailable", ({ data }) => this.#chunks.push(data));
+    const type = this.#recorder.mimeType || FORMATS[0];
+    this.#note = this.begin(type, nameAt(new Date(), type));
+    this.#recorder.addEventListener("dataavailable", ({ data }) => data.size > 0 && this.#note.add(data));
     this.#recorder.addEventListener("stop", () => this.#finish());
-    this.#recorder.start(1000);
+    this.#recorder.start(PIECE_MS);
     this.#startedAt = performance.now();
     this.#watchLevel();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
@@ -59,15 +61,14 @@ export class Recorder {
 
   #finish() {
     const durationMs = Math.round(performance.now() - this.#startedAt);
-    const type = this.#recorder.mimeType || FORMATS[0];
     clearInterval(this.#ticker);
     for (const track of this.#stream.getTracks()) track.stop();
     this.#audio?.close();
     this.#recorder = this.#stream = this.#audio = null;
     this.#show(false);
     announce(this.#discarded ? "Recording discarded" : "Recording kept");
-    if (!this.#discarded) this.keep(new File(this.#chunks, nameAt(new Date(), type), { type }), durationMs);
-    this.#chunks = [];
+    if (this.#discarded) this.#note.discard();
+    else this.#note.end(durationMs);
   }
 
   #watchLevel() {

@@ -1,7 +1,10 @@
-// The files that are on their way, kept on this device (IndexedDB) until the server has them.
+// The files that are on their way, and recordings piece by piece, kept on this device (IndexedDB) until the server has
+// them.
 
 const NAME = "scopekit";
+const VERSION = 2;
 const STORE = "uploads";
+const PIECES = "pieces";
 const ALONE = "scopekit-upload-";
 
 /** One person's shelf. A browser that cannot keep anything has one all the same: `put` then throws. */
@@ -26,14 +29,28 @@ export class Shelf {
     return this.#ask("readwrite", (store) => store.put({ ...record, owner: this.owner }));
   }
 
-  remove(mediaId) {
-    return this.#ask("readwrite", (store) => store.delete(mediaId));
+  async remove(mediaId) {
+    await this.#ask("readwrite", (store) => store.delete(mediaId));
+    await this.#ask("readwrite", (pieces) => pieces.delete(piecesOf(mediaId)), PIECES);
   }
 
-  async #ask(mode, request) {
+  /** The pieces of a recording that are here, in their order: {number, blob}. */
+  pieces(mediaId) {
+    return this.#ask("readonly", (pieces) => pieces.getAll(piecesOf(mediaId)), PIECES);
+  }
+
+  putPiece(mediaId, number, blob) {
+    return this.#ask("readwrite", (pieces) => pieces.put({ mediaId, number, blob }), PIECES);
+  }
+
+  removePiece(mediaId, number) {
+    return this.#ask("readwrite", (pieces) => pieces.delete([mediaId, number]), PIECES);
+  }
+
+  async #ask(mode, request, name = STORE) {
     const database = await (this.#opened ??= open());
-    const transaction = database.transaction(STORE, mode, { durability: "strict" });
-    const asked = request(transaction.objectStore(STORE));
+    const transaction = database.transaction(name, mode, { durability: "strict" });
+    const asked = request(transaction.objectStore(name));
     await new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
       transaction.onabort = transaction.onerror = () => reject(transaction.error ?? asked.error);
@@ -41,6 +58,8 @@ export class Shelf {
     return asked.result;
   }
 }
+
+const piecesOf = (mediaId) => IDBKeyRange.bound([mediaId], [mediaId, []]); // an array is more than any number
 
 /** Do `work` while no other tab does anything with this file. */
 export function alone(mediaId, work) {
@@ -50,8 +69,13 @@ export function alone(mediaId, work) {
 
 function open() {
   return new Promise((resolve, reject) => {
-    const asked = indexedDB.open(NAME, 1);
-    asked.onupgradeneeded = () => asked.result.createObjectStore(STORE, { keyPath: "mediaId" });
+    const asked = indexedDB.open(NAME, VERSION);
+    asked.onupgradeneeded = () => {
+      const { result: database } = asked;
+      const missing = (name) => !database.objectStoreNames.contains(name);
+      if (missing(STORE)) database.createObjectStore(STORE, { keyPath: "mediaId" });
+      if (missing(PIECES)) database.createObjectStore(PIECES, { keyPath: ["mediaId", "number"] });
+    };
     asked.onsuccess = () => resolve(asked.result);
     asked.onerror = () => reject(asked.error);
   });

@@ -1,14 +1,15 @@
-// Files on their way to the server: kept on this device first, then sent three at a time until the server has them,
-// through dead spots, reloads and restarts of the browser.
+// Files and recordings on their way to the server: kept on this device first, then sent three at a time until the
+// server has them, through dead spots, reloads and restarts of the browser.
 
 import { Problem, call } from "./api.js";
 import { contentTypeOf, kindOf, notWhatItSays, refusal } from "./file-kinds.js";
-import { sendResumably } from "./resumable.js";
+import { Pieces } from "./pieces.js";
+import { readMedium, sendFile } from "./send-file.js";
+import { dropRecording, sendPieces, sendRecording } from "./send-recording.js";
 import { Shelf, alone } from "./shelf.js";
 
 const AT_ONCE = 3;
 const NAME_LENGTH = 255;
-const HASHED = 32 * 1024 * 1024; // a hash needs the file in memory
 const REPORTED_EVERY = 5; // what the alert on upload failures counts
 const LONGEST_PAUSE_MS = 60_000;
 const ON_THE_WAY = ["saving", "saved", "waiting", "uploading", "paused"];
@@ -19,8 +20,9 @@ const KEPT = ["mediaId", "visitId", "file", "contentType", "name", "kind", "sequ
 /**
  * Emits "change" with `detail.item` whenever an item moves on. An item:
  * {mediaId, visitId, file, name, kind, contentType, sequence, durationMs, kept, state, progress, problem, medium},
- * state: saving, saved (no signal), waiting, uploading, paused (goes on by itself), stored, failed (try again) or
- * refused (it would never pass). `kept` says whether it outlives this page.
+ * state: recording (nobody's business yet), saving, saved (no signal), waiting, uploading, paused (goes on by itself),
+ * stored, failed (try again) or refused (it would never pass). `kept` says whether it outlives this page. A recording
+ * has no file but pieces, which go up while it is made.
  */
 export class Uploads extends EventTarget {
   #items = new Map();
@@ -30,7 +32,7 @@ export class Uploads extends EventTarget {
 
   constructor() {
     super();
-    addEventListener("online", () => this.#wake());
+    addEventListener("online", () => this.wake());
     addEventListener("offline", () => this.#sleep());
   }
 
@@ -52,8 +54,12 @@ export class Uploads extends EventTarget {
     this.#sequences.set(visitId, Math.max(sequence, this.#sequences.get(visitId) ?? 0));
   }
 
+  lastSequence(visitId) {
+    return this.#sequences.get(visitId) ?? 0;
+  }
+
   of(visitId) {
-    return [...this.#items.values()].filter((item) => item.visitId === visitId);
+    return [...this.#items.values()].filter((item) => item.visitId === visitId && item.state !== "recording");
   }
 
   /** How many of a visit's files are still under way. */
@@ -67,7 +73,11 @@ export class Uploads extends EventTarget {
 
   /** The files that are not with the server yet. */
   get underWay() {
-    return [...this.#items.values()].filter((item) => item.state !== "refused");
+    return [...this.#items.values()].filter((item) => !["recording", "refused"].includes(item.state));
+  }
+
+  get recording() {
+    return [...this.#items.values()].some((item) => item.state === "recording");
   }
 
   /** Whether closing the page now would lose a file. */
@@ -75,16 +85,35 @@ export class Uploads extends EventTarget {
     return this.underWay.some((item) => !item.kept);
   }
 
-  add(visitId, file, { durationMs = null } = {}) {
+  add(visitId, file) {
     const contentType = contentTypeOf(file);
-    const item = this.#take({
-      mediaId: newId(), visitId, file, contentType, durationMs, addedAt: Date.now(), url: null, attempts: 0,
-      name: (file.name || "").slice(-NAME_LENGTH), kind: kindOf(contentType), sequence: this.#nextSequence(visitId),
-      problem: refusal(file, contentType), refused: false, kept: false, state: "saving",
-    });
+    const problem = refusal(file, contentType);
+    const item = this.#take({ ...this.#newRecord(visitId, contentType, file.name || ""), file, problem, state: "saving" });
     if (item.problem) this.#move(item, "refused");
     else this.#keep(item).then(() => this.#ready(item));
     return item;
+  }
+
+  /** Take a recording as it is made: `add(blob)` each piece, then `end(durationMs)`, or `discard()`. */
+  record(visitId, contentType, name) {
+    const item = this.#take({ ...this.#newRecord(visitId, contentType, name), file: null, state: "recording" });
+    // Until it ends no other tab takes it up; after a crash the next one does.
+    const ended = Promise.withResolvers();
+    alone(item.mediaId, () => ended.promise);
+    let added = this.#keep(item);
+    return {
+      add: (blob) => (added = added.then(() => this.#addPiece(item, blob))),
+      end: (durationMs) => added.then(() => this.#keep(Object.assign(item, { durationMs }))).then(() => {
+        ended.resolve();
+        this.#ready(item);
+      }),
+      discard: () => added.then(() => this.remove(item)).then(ended.resolve),
+    };
+  }
+
+  /** There is signal again: nobody waits for the rest of a pause. */
+  wake() {
+    for (const item of this.#items.values()) if (["saved", "paused"].includes(item.state)) this.#ready(item);
   }
 
   retry(item) {
@@ -96,12 +125,20 @@ export class Uploads extends EventTarget {
     item.abort.abort();
     this.#let(item);
     if (item.url) call("DELETE", item.url, undefined, { headers: { "tus-resumable": "1.0.0" } }).catch(() => {});
+    if (!item.file) dropRecording(item).catch(() => {});
     this.#changed(item);
+  }
+
+  #newRecord(visitId, contentType, name) {
+    return { mediaId: newId(), visitId, contentType, durationMs: null, addedAt: Date.now(), url: null, attempts: 0,
+      name: name.slice(-NAME_LENGTH), kind: kindOf(contentType), sequence: this.#nextSequence(visitId), problem: null,
+      refused: false, kept: false };
   }
 
   #take(record) {
     const state = record.refused ? "refused" : navigator.onLine ? "waiting" : "saved";
     const item = { progress: 0, medium: null, kept: true, state, abort: new AbortController(), ...record };
+    if (!item.file) item.pieces = new Pieces(this.#shelf, item.mediaId);
     this.#items.set(item.mediaId, item);
     this.continueAfter(item.visitId, item.sequence);
     this.#changed(item);
@@ -109,7 +146,7 @@ export class Uploads extends EventTarget {
   }
 
   #nextSequence(visitId) {
-    const next = (this.#sequences.get(visitId) ?? 0) + 1;
+    const next = this.lastSequence(visitId) + 1;
     this.#sequences.set(visitId, next);
     return next;
   }
@@ -118,10 +155,19 @@ export class Uploads extends EventTarget {
     const record = Object.fromEntries(KEPT.map((name) => [name, item[name]]));
     try {
       await this.#shelf.put({ ...record, problem: item.problem && { ...item.problem } });
-      item.kept = true;
+      item.kept = item.pieces?.kept ?? true;
     } catch {
       item.kept = false; // no room, or a private window: it is sent all the same, while the page is open
     }
+  }
+
+  /** Keep a piece, and send what is here; without signal that is done later. */
+  async #addPiece(item, blob) {
+    await item.pieces.add(blob);
+    if (!this.#items.has(item.mediaId)) return;
+    if (!navigator.onLine || item.trickle) return;
+    const { signal } = item.abort;
+    item.trickle = sendPieces(item, item.pieces, { signal }).catch(() => {}).finally(() => (item.trickle = null));
   }
 
   #let(item) {
@@ -134,11 +180,6 @@ export class Uploads extends EventTarget {
     clearTimeout(item.timer);
     this.#move(item, navigator.onLine ? "waiting" : "saved");
     this.#fill();
-  }
-
-  /** There is signal again: nobody waits for the rest of a pause. */
-  #wake() {
-    for (const item of this.#items.values()) if (["saved", "paused"].includes(item.state)) this.#ready(item);
   }
 
   #sleep() {
@@ -167,29 +208,19 @@ export class Uploads extends EventTarget {
     }
   }
 
-  /** Returns the medium that the file has become. */
+  /** Returns the medium that it has become; null for a recording of nothing. */
   async #send(item) {
-    const { signal } = item.abort;
     if (item.kept && !(await this.#shelf.has(item.mediaId))) return readMedium(item); // another tab has sent it
-    const sha256 = await hashOf(item.file);
-    const same = sha256 && (await heldAlready(item, sha256, signal));
-    if (same) return readMedium({ mediaId: same });
-    try {
-      await sendResumably(item.file, metadataOf(item, sha256), item.url, {
-        signal,
-        onUrl: (url) => this.#keep(Object.assign(item, { url })),
-        onProgress: (share) => this.#move(Object.assign(item, { progress: share }), "uploading"),
-      });
-    } catch (error) {
-      // The answer to an earlier attempt was lost on its way, and the file was not.
-      if (error.status !== 409) throw error;
-      return readMedium(item).catch(() => { throw error; });
-    }
-    return readMedium(item);
+    const { signal } = item.abort;
+    const onProgress = (share) => this.#move(Object.assign(item, { progress: share }), "uploading");
+    if (item.file) return sendFile(item, { onUrl: (url) => this.#keep(Object.assign(item, { url })), onProgress, signal });
+    await item.trickle;
+    return sendRecording(item, item.pieces, { onProgress, signal });
   }
 
   async #stored(item) {
     await this.#let(item); // the visit holds it now; hundreds of photos must not stay on the phone
+    if (item.medium === null) return this.#changed(item);
     this.#move(item, "stored");
     if (item.attempts > 0) report(item, "stored");
   }
@@ -219,26 +250,6 @@ export class Uploads extends EventTarget {
 
 /** 1, 2, 4 ... 60 s, each +/-30 %: it never gives up, and a van full of phones does not knock at once. */
 const pause = (attempt) => Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** (attempt - 1)) * (0.7 + 0.6 * Math.random());
-
-const readMedium = ({ mediaId }) => call("GET", `/v1/media/${mediaId}`);
-
-function metadataOf(item, sha256) {
-  const said = { visit_id: item.visitId, media_id: item.mediaId, filetype: item.contentType, filename: item.name,
-    sequence: item.sequence, duration_ms: item.durationMs, sha256 };
-  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== null && value !== ""));
-}
-
-async function hashOf(file) {
-  if (!crypto.subtle || file.size > HASHED) return null;
-  const hash = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
-  return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** The id under which the visit already holds these bytes: whoever adds a photo twice on a bad line pays once. */
-async function heldAlready({ visitId }, sha256, signal) {
-  const { present } = await call("POST", `/v1/visits/${visitId}/media/check`, { sha256: [sha256] }, { signal });
-  return present[0]?.media_id ?? null;
-}
 
 /** Tell the office that an upload had trouble. It must not make more trouble itself. */
 function report({ visitId, mediaId, attempts, problem }, outcome) {

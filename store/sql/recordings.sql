@@ -1,3 +1,7 @@
+-- name: hold_recording
+-- One transaction of a recording at a time, from here to its end: what it is made of is asked before it is added to.
+SELECT pg_advisory_xact_lock(hashtextextended('recording ' || current_tenant_id() || $1::uuid, 0));
+
 -- name: insert_chunk
 -- A chunk that is safely stored; no row when its place is taken.
 INSERT INTO recording_chunks (tenant_id, visit_id, recording_id, sequence, storage_path, content_type, file_size,
@@ -11,6 +15,10 @@ SELECT * FROM recording_chunks WHERE recording_id = $1 AND sequence = $2;
 -- name: other_type
 -- The type of a recording's chunks, when it is another than $2.
 SELECT content_type FROM recording_chunks WHERE recording_id = $1 AND content_type <> $2 LIMIT 1;
+
+-- name: size_beside
+-- How much has come of a recording, apart from the chunk at one place.
+SELECT coalesce(sum(file_size), 0)::bigint FROM recording_chunks WHERE recording_id = $1 AND sequence <> $2;
 
 -- name: chunks_of_recording
 -- All chunks of a recording, in order.

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Chromium logs each answer of 400 and above as an error of the page; a test that provokes one says so.
 _FAILED_LOAD = "Failed to load resource"
+# Playwright's own word where a browser is told to keep no console.
+_KEEPS_NOTHING = "Service Worker registration blocked"
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Person:
 
     def saw_console(self, message: ConsoleMessage) -> None:
         """Errors and warnings in the console are faults of the page."""
-        if message.type not in ("error", "warning"):
+        if message.type not in ("error", "warning") or message.text.startswith(_KEEPS_NOTHING):
             return
         if not (self.expects_refusals and message.text.startswith(_FAILED_LOAD)):
             self.complaints.append(f"console {message.type}: {message.text}")

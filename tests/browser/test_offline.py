@@ -5,15 +5,17 @@ import hashlib
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from playwright.async_api import Route, async_playwright, expect
 
+from gateway.shell import shell
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
 from tests.browser.console import Console
 from tests.browser.person import Person
@@ -27,6 +29,33 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 NAME = "Hallway wall.jpg"
+
+# As `static/recorder.js` has it.
+PIECE_MS = 3000
+_SENT = "SELECT count(*) FROM recording_chunks WHERE visit_id = $1"
+# Whether a piece after the first one waits on the device.
+_WAITS = """
+() => new Promise((done) => {
+  const asked = indexedDB.open("scopekit");
+  asked.onsuccess = () => {
+    const keys = asked.result.transaction("pieces").objectStore("pieces").getAllKeys();
+    keys.onsuccess = () => { asked.result.close(); done(keys.result.some(([, number]) => number > 1)); };
+  };
+})
+"""
+_KEPT = """
+async () => {
+  const found = {};
+  for (const name of await caches.keys()) {
+    const cache = await caches.open(name);
+    for (const request of await cache.keys()) {
+      const answer = await cache.match(request, { ignoreVary: true });
+      (found[name] ??= {})[new URL(request.url).pathname] = JSON.stringify([...answer.headers]);
+    }
+  }
+  return found;
+}
+"""
 
 
 @pytest.fixture
@@ -168,6 +197,106 @@ async def test_the_same_photo_added_twice_is_sent_once(
     await expect(console.card(NAME)).to_have_count(1)
     await console.see_stored(NAME)
     assert len(await _held(api, console)) == 1
+
+
+async def _keeps_the_console(person: Person) -> None:
+    await person.page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
+
+
+async def test_a_page_that_is_loaded_without_signal_is_there_with_its_files(
+    open_person: OpenPerson, server: Product, tenant: Tenant, api: httpx.AsyncClient, captured: dict[str, Path]
+) -> None:
+    """The phone threw the page away in the cellar: it comes back, takes more, and sends it all once there is signal."""
+    person = await sign_in(await open_person(**PHONE, service_workers="allow"), server, tenant)
+    person.expects_refusals = True
+    console, page = Console(person), person.page
+    await console.new_visit("Cellar")
+    await console.write_notes("Damp wall, 12 ft")
+    await _keeps_the_console(person)
+    await page.context.set_offline(True)
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("Saved on this device")
+    await page.reload()
+    await expect(page.get_by_role("heading", level=1, name="Cellar")).to_be_visible()
+    await expect(console.card(NAME)).to_be_visible()
+    await expect(page.get_by_text("No signal.")).to_be_visible()
+    await expect(page.get_by_role("textbox", name="Notes")).to_be_hidden()
+    await console.add_files(captured["voice"])
+    await expect(page.locator("#leave-note")).to_contain_text("You can close this page: 2 files are saved")
+    await person.shoot("phone-loaded-offline", full=True)
+    await page.context.set_offline(False)
+    await console.see_stored(NAME, "Walkthrough.webm")
+    await expect(page.get_by_role("textbox", name="Notes")).to_have_value("Damp wall, 12 ft")
+    await expect(page.get_by_text("No signal.")).to_be_hidden()
+    held = {medium["original_name"]: medium["sequence"] for medium in await _held(api, console)}
+    assert held == {NAME: 1, "Walkthrough.webm": 2}
+
+
+async def test_only_the_console_itself_is_kept(
+    open_person: OpenPerson, server: Product, tenant: Tenant, captured: dict[str, Path]
+) -> None:
+    """The page with its policy, its scripts and styles: no answer of the API, no photo, no token."""
+    person = await sign_in(await open_person(service_workers="allow"), server, tenant)
+    console = Console(person)
+    await _keeps_the_console(person)
+    await person.page.reload()
+    await console.new_visit("Kept")
+    await console.add_files(captured["jpeg"])
+    await console.see_stored(NAME)
+    kept: dict[str, dict[str, str]] = await person.page.evaluate(_KEPT)
+    assert list(kept) == [f"shell-{shell().version}"]
+    (answers,) = kept.values()
+    assert set(answers) == {"/", *shell().files}
+    assert "default-src 'self'" in answers["/"]
+    assert tenant.token() not in str(kept)
+
+
+async def test_a_deploy_shows_at_the_next_load(open_person: OpenPerson, server: Product, tenant: Tenant) -> None:
+    """A kept console hides no newer one: the server's page comes, and none of its files is an older one."""
+    person = await sign_in(await open_person(service_workers="allow"), server, tenant)
+    await _keeps_the_console(person)
+    old = await person.page.evaluate("() => fetch('/static/console.js').then((answer) => answer.text())")
+
+    async def newer_page(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, headers=answer.headers | {"etag": '"newer"'})
+
+    async def newer_file(route: Route) -> None:
+        await route.fulfill(body=f"document.body.dataset.version = 'newer';{old}", content_type="text/javascript")
+
+    await person.page.context.route(lambda url: urlsplit(url).path == "/", newer_page)
+    await person.page.context.route("**/static/console.js", newer_file)
+    await person.page.reload()
+    await expect(person.page.locator("body")).to_have_attribute("data-version", "newer")
+
+
+async def test_a_recording_survives_the_page_it_is_made_on(
+    contractor: Person, api: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Cut off in mid-sentence, it is there up to its last piece: what had gone up, and what only the phone had."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Spoken on the roof")
+    address = page.url
+    await page.get_by_role("button", name="Voice note").click()
+    await _until(lambda: admin.fetchval(_SENT, console.visit_id))
+    await page.context.route("**/chunks", _refuse)
+    await _until(lambda: page.evaluate(_WAITS))
+    await page.close()
+    await page.context.unroute("**/chunks")
+    contractor.page = await page.context.new_page()
+    await contractor.page.goto(address)
+    note = contractor.page.get_by_role("list", name="Recordings").get_by_role("listitem")
+    await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
+    (medium,) = await _held(api, Console(contractor))
+    assert medium["status"] == "stored"
+    assert medium["duration_ms"] > PIECE_MS * 1.5
+
+
+async def _until(true: Callable[[], Awaitable[Any]]) -> None:
+    async with asyncio.timeout(40):
+        while not await true():  # noqa: ASYNC110 - neither a database nor a page rings
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

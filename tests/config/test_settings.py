@@ -119,5 +119,9 @@ def _row(field: Any) -> tuple[str, str]:
     if field.is_required():
         return "required", field.description
     default = field.default
-    shown = "" if default is None or default == () else f"`{str(default).lower() if default is False else default}`"
+    shown = (
+        ""
+        if default is None or default == ()
+        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    )
     return shown, field.description

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.auth import SESSION_COOKIE
-from gateway.pages import modules_of
+from gateway.shell import modules_of, shell
 from tests.product import ROOT
 from tests.stack import Services
 
@@ -61,6 +61,20 @@ async def test_files_are_kept_but_asked_about(client: httpx.AsyncClient) -> None
     assert again.status_code == 304
     missing = await client.get("/static/../pages.py")
     assert missing.status_code == 404
+
+
+async def test_the_worker_that_keeps_the_page_knows_its_version_and_its_files(client: httpx.AsyncClient) -> None:
+    """It is asked about at each load, stands where it may keep the page, and names what the page loads."""
+    page, worker = await client.get("/"), await client.get("/service-worker.js")
+    assert (worker.headers["content-type"], worker.headers["cache-control"]) == (
+        "text/javascript; charset=utf-8",
+        "no-cache",
+    )
+    assert page.headers["etag"] == f'"{shell().version}"'
+    assert shell().version in worker.text
+    loaded = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text))
+    assert loaded == set(shell().files)
+    assert all(file in worker.text for file in loaded)
 
 
 async def test_the_page_has_nothing_inline(client: httpx.AsyncClient) -> None:

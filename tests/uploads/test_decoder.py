@@ -1,5 +1,6 @@
 import asyncio
 import fcntl
+import hashlib
 import io
 import os
 import signal
@@ -15,6 +16,7 @@ from store.decode import MAX_PIXELS, check, render
 from store.decoder import TOO_HARD, Decoder
 from store.errors import Unavailable
 from store.objects import ObjectStore
+from store.spool import Spool
 from tests.tenants import Tenant
 from tests.uploads import files
 
@@ -61,8 +63,19 @@ async def test_one_helper_looks_at_many_files(decoder: Decoder, url: str) -> Non
     first = await decoder.check(url, "image/jpeg")
     pid = _helper(decoder)
     assert (first.width, first.height, first.problem) == (600, 800, None)
+    assert (first.size, first.sha256) == (len(files.jpeg()), hashlib.sha256(files.jpeg()).hexdigest())
     assert Image.open(io.BytesIO(await decoder.render(url, "image/jpeg", 100))).size == (75, 100)
     assert _helper(decoder) == pid
+
+
+async def test_a_spooled_file_is_opened_where_it_lies(decoder: Decoder, url: str) -> None:
+    """It tells the same as the one in the store, even when the spool is let go meanwhile."""
+    spool = Spool(len(files.jpeg()))
+    spool.fill(memoryview(files.jpeg()))
+    looking = asyncio.create_task(decoder.check(spool, "image/jpeg"))
+    await asyncio.sleep(0)  # lets the task hand its file over
+    spool.close()
+    assert await looking == await decoder.check(url, "image/jpeg")
 
 
 async def test_a_file_that_takes_too_much_work_costs_its_helper_only(

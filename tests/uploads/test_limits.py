@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from gateway.upload_limits import BURST
 from tests.tenants import Tenant
 from tests.uploads import files
 from tests.uploads.conftest import Upload
@@ -86,12 +87,14 @@ async def test_too_many_at_once_are_told_when_to_come_back(
 ) -> None:
     """429 with Retry-After once the burst is spent, and nobody else pays for it."""
     starts = app.state.context.upload_starts
-    while not starts.wait(str(tenant.id)):
-        starts.take(str(tenant.id))
+    starts.take(str(tenant.id), BURST + 100)
     refused = await upload(files.png(), "image/png")
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
     assert (await Tus(client, tenant.headers, visit).create(100)).status_code == 429
+    chunks = f"/v1/visits/{visit}/recordings/{files.new_id()}/chunks"
+    headers = tenant.headers | {"content-type": "audio/webm", "x-sequence": "1"}
+    assert (await client.post(chunks, content=files.recording(), headers=headers)).status_code == 429
     assert not starts.wait(str(other_tenant.id))
 
 

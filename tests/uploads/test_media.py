@@ -3,14 +3,21 @@ import hashlib
 import io
 import time
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pillow_heif
 import pytest
 from PIL import Image
 
+from config.settings import Settings
+from jobs.darkroom import Darkroom
+from jobs.worker import Worker
+from store import derivatives, media
+from store.media import EDGES, derivative_key
 from store.objects import ObjectStore
 from store.pool import Database
+from tests.stack import Services
 from tests.tenants import Tenant
 from tests.uploads import files
 from tests.uploads.conftest import Upload
@@ -61,6 +68,56 @@ async def test_people_see_a_photo_upright_and_without_its_place(
     assert _is_near(image.getpixel((image.width // 2, 5)), files.RED)
     assert _is_near(image.getpixel((image.width // 2, image.height - 5)), files.BLUE)
     assert (await see(medium["id"])).content == original
+
+
+@pytest.mark.parametrize(("make", "sent_as"), [(files.jpeg, "image/jpeg"), (files.heic, "image/heic")])
+async def test_a_worker_makes_the_derivatives_before_anybody_asks(
+    upload: Upload, make: Any, sent_as: str, service: Database, settings: Settings, objects: ObjectStore, admin: Any
+) -> None:
+    """Thumbnail and view of what came last; then it is off the list, and the visit's stream has heard nothing of it."""
+    await admin.execute("DELETE FROM derivatives_wanted")
+    medium = (await upload(make(), sent_as)).json()
+    await Darkroom(service, settings).develop()
+    async with service.as_system() as conn:
+        row = await media.get(conn, UUID(medium["id"]))
+    sizes = [Image.open(io.BytesIO(await objects.get(derivative_key(row, size)))).size for size in EDGES]
+    assert sizes == [(300, 400), (600, 800)]
+    assert await admin.fetchval("SELECT count(*) FROM derivatives_wanted") == 0
+    told = await admin.fetch("SELECT type FROM processing_events WHERE visit_id = $1", row["visit_id"])
+    assert [event["type"] for event in told] == ["media.stored"]
+
+
+async def test_a_running_worker_does_so_by_itself(
+    upload: Upload, service: Database, services: Services, admin: Any
+) -> None:
+    """It looks at the list every few seconds, beside the queue, and stops when the worker does."""
+    await admin.execute("DELETE FROM derivatives_wanted")
+    await upload(files.png(), "image/png")
+    stop = asyncio.Event()
+    working = asyncio.create_task(Worker(service, {}, services.settings(derivatives_ahead=True)).run(stop))
+    async with asyncio.timeout(40):
+        while await admin.fetchval("SELECT count(*) FROM derivatives_wanted"):  # noqa: ASYNC110 - no table rings
+            await asyncio.sleep(0.1)
+        stop.set()
+        await working
+
+
+async def test_a_photo_that_a_dead_worker_took_is_taken_again_but_not_for_ever(
+    upload: Upload, service: Database, admin: Any
+) -> None:
+    """One at a time has it; three times at most, so that what kills its worker ends; what is broken is never on it."""
+    await admin.execute("DELETE FROM derivatives_wanted")
+    await upload(files.jpeg()[:3000], "image/jpeg")
+    medium = (await upload(files.png(), "image/png")).json()
+    for _ in range(3):
+        async with service.as_system() as conn:
+            taken = await derivatives.take_wanted(conn)
+            assert taken is not None
+            assert str(taken["id"]) == medium["id"]
+            assert await derivatives.take_wanted(conn) is None
+        await admin.execute("UPDATE derivatives_wanted SET due_at = now()")
+    async with service.as_system() as conn:
+        assert await derivatives.take_wanted(conn) is None
 
 
 async def test_a_derivative_is_made_once(

@@ -54,7 +54,7 @@ async def test_too_long_is_refused_before_the_client_sends(server: Product, tena
 async def test_a_cut_connection_leaves_nothing(
     server: Product, tenant: Tenant, path: str, objects: ObjectStore
 ) -> None:
-    """Cut in the middle of its third part, an upload's object and parts are gone soon after."""
+    """Cut in the middle of its second part, an upload's object and parts are gone soon after."""
     _, writer = await _connect(server, path, tenant, "Content-Length: 50000000")
     writer.write(files.jpeg() + os.urandom(12 * 1024 * 1024))
     async with asyncio.timeout(20):

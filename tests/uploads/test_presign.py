@@ -74,6 +74,19 @@ async def test_the_store_itself_refuses_more_than_was_announced(ask: Any) -> Non
     assert await _send(form, bytes(1001)) == 400
 
 
+async def test_a_form_is_good_for_what_was_signed_and_for_a_while(
+    ask: Any, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Under another key, as another type or after its time, the store takes nothing."""
+    body = files.png()
+    form = (await ask(content_type="image/png", file_size=len(body))).json()
+    for change in ({"key": f"{tenant.id}/elsewhere"}, {"Content-Type": "text/html"}):
+        assert await _send(form | {"fields": form["fields"] | change}, body) == 403
+    late = await objects.presign_post(f"{tenant.id}/late", content_type="image/png", max_bytes=len(body), ttl=-60)
+    assert await _send({"url": late.url, "fields": late.fields}, body) == 403
+    assert not await objects.keys(f"{tenant.id}/")
+
+
 @pytest.mark.parametrize(
     ("announced", "sent", "status"),
     [

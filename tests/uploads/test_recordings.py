@@ -1,18 +1,22 @@
 """Recordings that arrive chunk by chunk: both kinds, gaps, and what comes out of it."""
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from gateway import upload_limits
 from jobs.estimate.gather import gather
 from store.content import HEAD_BYTES
 from store.objects import ObjectStore
 from store.pool import Database
 from tests.tenants import Tenant
 from tests.uploads import files
+from tests.uploads.conftest import nothing_of
 
 
 @pytest.fixture
@@ -28,7 +32,9 @@ class Recording:
         self.client, self.tenant, self.id = client, tenant, files.new_id()
         self.path = f"/v1/visits/{visit}/recordings/{self.id}"
 
-    async def chunk(self, sequence: object, body: bytes, kind: str = "audio/webm;codecs=opus") -> httpx.Response:
+    async def chunk(
+        self, sequence: object, body: bytes | AsyncIterator[bytes], kind: str = "audio/webm;codecs=opus"
+    ) -> httpx.Response:
         """Send one chunk."""
         headers = self.tenant.headers | {"content-type": kind, "x-sequence": str(sequence)}
         return await self.client.post(f"{self.path}/chunks", content=body, headers=headers)
@@ -36,6 +42,10 @@ class Recording:
     async def finalize(self, **wish: Any) -> httpx.Response:
         """Say that it is complete."""
         return await self.client.post(f"{self.path}/finalize", json=wish, headers=self.tenant.headers)
+
+    async def discard(self) -> httpx.Response:
+        """Say that nobody wants it."""
+        return await self.client.delete(self.path, headers=self.tenant.headers)
 
     async def content(self, **headers: str) -> httpx.Response:
         """Fetch the medium's bytes, as a browser's player does."""
@@ -197,9 +207,51 @@ async def test_a_recording_is_of_one_type(recording: Recording) -> None:
     assert (medium["status"], medium["sha256"]) == ("stored", hashlib.sha256(body).hexdigest())
 
 
-async def test_it_is_its_tenants_alone(recording: Recording, client: httpx.AsyncClient, other_tenant: Tenant) -> None:
-    """Nobody adds to, finalizes or learns of another tenant's recording."""
+async def test_a_recording_is_no_larger_than_a_file(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks that could never become a medium are refused as they come; one that is sent again is not counted twice."""
+    body = files.recording()
+    monkeypatch.setattr(upload_limits, "MEDIA_BYTES", len(body) + 10)
+    assert [(await recording.chunk(1, body)).status_code for _ in range(2)] == [201, 200]
+    assert (await recording.chunk(2, body[:11])).status_code == 413
+    assert (await recording.chunk(2, body[:10])).status_code == 201
+
+
+async def test_two_first_chunks_of_different_types_are_not_both_taken(recording: Recording) -> None:
+    """Both began before either was there; whoever is first says what the recording is made of."""
+    both_under_way = asyncio.Barrier(2)
+
+    async def slowly(body: bytes) -> AsyncIterator[bytes]:
+        yield body[:-1]
+        await both_under_way.wait()
+        yield body[-1:]
+
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(
+            recording.chunk(1, slowly(files.recording()), "audio/webm"),
+            recording.chunk(2, slowly(files.recording("mp3")), "audio/mpeg"),
+        )
+    assert sorted(answer.status_code for answer in answers) == [201, 409]
+
+
+async def test_a_discarded_recording_leaves_nothing(recording: Recording, objects: ObjectStore, tenant: Tenant) -> None:
+    """Its chunks go, rows and objects; once more is fine, and what became a medium stays."""
+    body = files.recording()
+    await recording.chunk(1, body)
+    assert [(await recording.discard()).status_code for _ in range(2)] == [204, 204]
+    assert await nothing_of(objects, tenant)
+    assert (await recording.finalize()).status_code == 404
+    await recording.chunk(1, body)
+    await recording.finalize()
+    assert (await recording.discard()).status_code == 204
+    assert (await recording.finalize()).status_code == 200
+
+
+async def test_it_is_its_tenants_alone(recording: Recording, tenant: Tenant, other_tenant: Tenant) -> None:
+    """Nobody adds to, finalizes, discards or learns of another tenant's recording."""
     assert (await recording.chunk(1, files.recording()[: HEAD_BYTES * 2])).status_code == 201
     recording.tenant = other_tenant
     assert (await recording.chunk(2, b"x")).status_code == 404
     assert (await recording.finalize()).status_code == 404
+    await recording.discard()
+    recording.tenant = tenant
+    assert (await recording.finalize()).status_code == 201

@@ -126,7 +126,7 @@ async def test_a_polyglot_stays_what_its_head_says(upload: Upload, client: httpx
 
 
 async def test_exactly_the_limit_passes_with_flat_memory(upload: Upload) -> None:
-    """104,857,600 bytes are taken, with little more than one part of 5 MiB in memory."""
+    """104,857,600 bytes are taken, with little of it in memory."""
     before = _reset_peak_kb()
     answer = await upload(files.padded(files.jpeg(), MEDIA_BYTES), "image/jpeg")
     grown = _peak_kb() - before
@@ -340,7 +340,7 @@ async def _then_nothing() -> AsyncIterator[dict[str, Any]]:
 async def test_a_client_that_vanishes_leaves_nothing(
     app: Any, tenant: Tenant, visit: str, service: Database, objects: ObjectStore
 ) -> None:
-    """After two parts and a disconnect there is no row, no object and no unfinished multipart upload."""
+    """After a part, more and a disconnect there is no row, no object and no unfinished multipart upload."""
     await _post(app, tenant, visit, _then_vanish())
     assert await _rows(service, visit) == []
     assert await nothing_of(objects, tenant)
