@@ -79,7 +79,7 @@ class MediaWork:
             findings.calls += heard.calls
 
     async def _look(self, medium: Medium, findings: Findings) -> None:
-        if medium.problem or not self.engine.looks:
+        if medium.problem:
             return
         seen = await self._once(Step.LOOK, medium, Seen, findings, self._see)
         if seen is not None:

@@ -44,15 +44,11 @@ class Engine(Protocol):
     def speech_model(self) -> str:
         """The model that transcribes; a transcript by the same engine and model is not made twice."""
 
-    @property
-    def looks(self) -> bool:
-        """Whether photos are analysed; when False the pipeline does not fetch their bytes."""
-
     async def transcribe(self, clip: Clip) -> Heard:
         """Turn speech into words with times. No speech gives an empty transcript (`heard` is False)."""
 
     async def look(self, photo: Photo) -> Seen:
-        """Say what is in a photo."""
+        """Say what is in a photo, or at least what is printed there; `analysed` tells which."""
 
     async def draft(
         self,

@@ -55,7 +55,6 @@ class OpenAIEngine:
     """Implements `Engine`."""
 
     name = "openai"
-    looks = True
     audio_bytes = _AUDIO_BYTES
 
     def __init__(

@@ -13,6 +13,7 @@ from jobs.estimate.model import (
     DraftLine,
     Evidence,
     Observations,
+    Print,
     Region,
     Segment,
     Sight,
@@ -80,7 +81,12 @@ def observations_of(answer: LookAnswer, medium: Medium) -> Observations:
         Sight(what=sight.what, region=_region(sight.region), confidence=_share(sight.confidence))
         for sight in answer.sights
     )
-    return Observations(media_id=medium.media_id, analysed=True, sights=sights, text_read=tuple(answer.text_read))
+    return Observations(
+        media_id=medium.media_id,
+        analysed=True,
+        sights=sights,
+        text_read=tuple(Print(text=text) for text in answer.text_read),
+    )
 
 
 def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
