@@ -118,9 +118,8 @@ def queries(count: int) -> list[str]:
     for number in range(count):
         made, kind, thing = (chance.choice(words) for words in (_MADE, _KINDS, _THINGS))
         slip = thing[:-2] + thing[-1] + thing[-2]
-        drawn.append(
-            [f"{made} {thing}", f"{made} {kind} {thing}", thing, f"{kind} {slip}", f"SUP-0{number:03d}", kind[:2]][number % 6]
-        )
+        words = (f"{made} {thing}", f"{made} {kind} {thing}", thing, f"{kind} {slip}", f"SUP-0{number:03d}", kind[:2])
+        drawn.append(words[number % len(words)])
     return drawn
 
 

@@ -184,10 +184,14 @@ class Draft(Value):
 
 
 class Heard(Value):
-    """A transcript and the calls that made it."""
+    """A transcript and the calls that made it.
+
+    `pieces` are the offsets of the pieces it was heard in, in ms, where those are kept with their calls one by one.
+    """
 
     transcript: Transcript
     calls: tuple[ModelCall, ...] = ()
+    pieces: tuple[Millis, ...] = ()
 
 
 class Seen(Value):

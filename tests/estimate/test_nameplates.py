@@ -188,6 +188,6 @@ def test_print_that_could_not_be_read_is_told() -> None:
     unread = [Observations(media_id=photo.media_id, analysed=False, note="it took too long") for photo in photos[:2]]
     findings = Findings(observations={seen.media_id: seen for seen in (*unread, read_as(photos[2]))})
     assert list(coverage.media_notes(material("", photos), findings)) == [
-        "3 photos were not analysed; only typed labels and print on them were read.",
+        "3 photos were not analysed; only typed labels and print were read.",
         "Text on 2 of 3 photos could not be read: it took too long.",
     ]

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jobs.estimate.coverage import count, name_of
+from jobs.estimate.engines.base import every_time, show_nobody
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
 from jobs.estimate.errors import Misconfigured, Transient, UnusableMedium
 from jobs.estimate.model import Draft, Drafted, Heard, ModelCall, Observations, Seen, Transcript
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from uuid import UUID
 
-    from jobs.estimate.engines.base import Clip, Photo
+    from jobs.estimate.engines.base import Clip, Once, Photo, Show
     from jobs.estimate.material import Material
 
 _SPEECH = "whisper-tiny.en"
@@ -49,7 +50,7 @@ class LocalEngine:
         """Kill the helper process."""
         await self._helper.aclose()
 
-    async def transcribe(self, clip: Clip) -> Heard:
+    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:  # noqa: ARG002 - it hears all at once
         """Hear one recording in the helper process."""
         medium, started = clip.medium, time.perf_counter()
         try:
@@ -120,6 +121,7 @@ class LocalEngine:
         material: Material,
         transcripts: Sequence[Transcript],
         observations: Mapping[UUID, Observations],
+        show: Show = show_nobody,  # noqa: ARG002 - the rules have all lines at once
     ) -> Drafted:
         """Read notes, labels and transcripts by rules; name plates only back what those ask for."""
         # In a thread: an hour of talk takes a second, in which leases must be renewed.

@@ -44,7 +44,7 @@ def read(content: bytes, content_type: str) -> list[dict[str, Any]]:
     import numpy as np  # noqa: PLC0415 - only a helper that reads needs it
 
     image = Image.open(io.BytesIO(render(content, content_type, _EDGE))).convert("RGB")
-    found = _reader()(np.asarray(image)[:, :, ::-1])  # it wants blue, green, red
+    found: Any = _reader()(np.asarray(image)[:, :, ::-1])  # it wants blue, green, red
     if found.boxes is None or found.txts is None or found.scores is None:
         return []
     boxes = [_box(*one) for one in zip(found.boxes, found.txts, found.scores, strict=True) if one[2] >= _SURE]

@@ -93,7 +93,7 @@ def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
     """Read a draft. Raises `MalformedAnswer` for a line without words or without an amount."""
     names = names_of(material.media)
     return Draft(
-        lines=tuple(_line(line, names) for line in answer.lines),
+        lines=tuple(line_of(line, names) for line in answer.lines),
         summary=answer.summary.strip(),
         engine=_ENGINE,
         model=model,
@@ -101,11 +101,8 @@ def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
     )
 
 
-def _later(one: Timed, by_ms: int) -> Timed:
-    return one.model_copy(update={"start_ms": one.start_ms + by_ms, "end_ms": one.end_ms + by_ms})
-
-
-def _line(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
+def line_of(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
+    """Read one line. Raises `MalformedAnswer` for one without words or without an amount."""
     description = " ".join(asked.description.split())[:_LONGEST]
     quantity = _quantity(asked.quantity)
     if not description or quantity is None:
@@ -121,6 +118,10 @@ def _line(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
     )
     reasons = asked.review_reasons or (["the model asks for a review"] if asked.needs_review else [])
     return line.flagged(*reasons)
+
+
+def _later(one: Timed, by_ms: int) -> Timed:
+    return one.model_copy(update={"start_ms": one.start_ms + by_ms, "end_ms": one.end_ms + by_ms})
 
 
 def _evidence(asked: AskedEvidence, names: Mapping[str, Medium]) -> Evidence:
