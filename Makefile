@@ -33,7 +33,7 @@ install: ## Build .venv from requirements.lock, when either changed
 		echo "$(PYTHON) comes without venv or ensurepip. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@want="$$($(PYTHON) -c 'import hashlib, sys; print(hashlib.sha256(open("requirements.lock", "rb").read()).hexdigest(), *sys.version_info[:2])')"; \
 	if [ "$$want" != "$$(cat $(STAMP) 2>/dev/null)" ] || ! $(BIN)/python -c '' 2>/dev/null; then \
-		echo "Installing the pinned packages into .venv; the first time this downloads about 400 MB ..."; \
+		echo "Installing the pinned packages into .venv; the first time this downloads about 500 MB ..."; \
 		rm -f $(STAMP) && \
 		$(PYTHON) -m venv $$($(BIN)/python -c "import sys; sys.exit('$${want#* }' != '%d %d' % sys.version_info[:2])" 2>/dev/null || echo --clear) .venv && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.lock && \

@@ -112,15 +112,14 @@ async def fill(conn: Connection, tenant: Tenant, items: int) -> None:
 
 
 def queries(count: int) -> list[str]:
-    """Draw what is typed: two or three words, one word, a slip of the finger, the beginning of a code."""
+    """Draw what is typed: two or three words, one word, a slip of the finger, the beginning of a code or of a word."""
     chance = random.Random(8)
     drawn = []
     for number in range(count):
         made, kind, thing = (chance.choice(words) for words in (_MADE, _KINDS, _THINGS))
         slip = thing[:-2] + thing[-1] + thing[-2]
-        drawn.append(
-            [f"{made} {thing}", f"{made} {kind} {thing}", thing, f"{kind} {slip}", f"SUP-0{number:03d}"][number % 5]
-        )
+        words = (f"{made} {thing}", f"{made} {kind} {thing}", thing, f"{kind} {slip}", f"SUP-0{number:03d}", kind[:2])
+        drawn.append(words[number % len(words)])
     return drawn
 
 
@@ -156,7 +155,7 @@ async def run(items: int, searches: int, directory: Path) -> None:
                     return await price_book.find(conn, word, 50, unit=unit)
 
             async def line(word: str) -> object:
-                return await price_items.candidates(admin, tenant.id, [Wanted(word, compatible("each"))])
+                return await price_items.candidates(admin, tenant.id, [Wanted(word, compatible("each"))], covers=0.7)
 
             await timed("owner's search, with its transaction", words, owner)
             await timed("owner's search by a unit", words, lambda word: owner(word, "lf"))

@@ -36,9 +36,9 @@ class Candidate:
 
 
 async def candidates(
-    conn: Connection, tenant_id: UUID, wanted: Sequence[Wanted], *, most: int = _MOST
+    conn: Connection, tenant_id: UUID, wanted: Sequence[Wanted], *, covers: float
 ) -> list[list[Candidate]]:
-    """Return for each wanted phrase its candidates, best first; one round trip for all."""
+    """Return for each wanted phrase the items that cover at least so much of it, best first; one round trip for all."""
     keys = list(range(len(wanted)))
     units = [(unit, key) for key, one in enumerate(wanted) for unit in one.units]
     rows = await conn.fetch(
@@ -48,7 +48,8 @@ async def candidates(
         [one.phrase for one in wanted],
         [unit for unit, _ in units],
         [key for _, key in units],
-        most,
+        covers,
+        _MOST,
     )
     found: dict[int, list[Candidate]] = defaultdict(list)
     for row in rows:

@@ -20,7 +20,7 @@ class Spent:
 
 
 async def spent(conn: Connection, tenant_id: UUID, job_id: UUID) -> Spent:
-    """Add up what the tenant's jobs have paid for since the month began, failed ones too."""
+    """Add up what the tenant's jobs have paid for since the month began, failed and cancelled ones too."""
     row = await conn.fetchrow(SQL.spent_on_models, tenant_id, job_id)
     assert row is not None  # noqa: S101 - an aggregate always has a row
     return Spent(row["job"], row["month"], row["month_limit"])

@@ -29,7 +29,11 @@ def media_notes(material: Material, findings: Findings) -> Iterator[str]:
     unseen = _unseen(material, findings)
     if unseen:
         verb = "was" if len(unseen) == 1 else "were"
-        yield f"{count(len(unseen), 'photo')} {verb} not analysed; only labels typed on them were read."
+        yield f"{count(len(unseen), 'photo')} {verb} not analysed; only typed labels and print were read."
+    unread = [seen for seen in findings.observations.values() if seen.note]
+    if unread:
+        reasons = " and ".join(dict.fromkeys(seen.note for seen in unread if seen.note))
+        yield f"Text on {len(unread)} of {count(len(material.photos), 'photo')} could not be read: {reasons}."
 
 
 def name_of(medium: Medium, material: Material) -> str:

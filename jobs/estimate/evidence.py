@@ -60,7 +60,7 @@ def _proven(evidence: Evidence, sources: Sources) -> Evidence | None:
     if evidence.source == "label":
         return evidence if _quotes(evidence, medium.label or "") else None
     if evidence.source == "photo":
-        return evidence if _is_seen(evidence, medium, sources) else None
+        return _seen(evidence, medium, sources.observations.get(medium.media_id))
     return _heard(evidence, medium, sources.transcripts.get(medium.media_id))
 
 
@@ -69,10 +69,13 @@ def _quotes(evidence: Evidence, text: str) -> bool:
     return bool(said) and f" {said} " in f" {normal(text)} "
 
 
-def _is_seen(evidence: Evidence, medium: Medium, sources: Sources) -> bool:
-    seen = sources.observations.get(medium.media_id)
-    looked = medium.kind == "photo" and seen is not None and seen.analysed
-    return looked and (evidence.region is None or _fits(evidence.region))
+def _seen(evidence: Evidence, medium: Medium, seen: Observations | None) -> Evidence | None:
+    """Words count when they were read there, a place when somebody looked; words nobody read leave the place alone."""
+    if medium.kind != "photo" or seen is None or (evidence.region is not None and not _fits(evidence.region)):
+        return None
+    if any(_quotes(evidence, row.text) for row in seen.text_read):
+        return evidence
+    return evidence.model_copy(update={"quote": None}) if seen.analysed else None
 
 
 def _fits(region: Region) -> bool:

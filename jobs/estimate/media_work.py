@@ -77,9 +77,12 @@ class MediaWork:
         if heard is not None:
             findings.transcripts[medium.media_id] = heard.transcript
             findings.calls += heard.calls
+            for offset_ms in heard.pieces:
+                kept = await self.ctx.checkpoint_get(Step.TRANSCRIBE, _piece_key(medium, offset_ms))
+                findings.calls += Heard.model_validate(kept).calls
 
     async def _look(self, medium: Medium, findings: Findings) -> None:
-        if medium.problem or not self.engine.looks:
+        if medium.problem:
             return
         seen = await self._once(Step.LOOK, medium, Seen, findings, self._see)
         if seen is not None:
@@ -119,7 +122,26 @@ class MediaWork:
             return {"problem": _GONE}
 
     async def _transcribe(self, medium: Medium) -> Heard:
-        return await self.engine.transcribe(Clip(medium, await self.fetch(medium)))
+        async def once(offset_ms: int, hear: Callable[[], Awaitable[Heard]]) -> Heard:
+            return await self._piece(_piece_key(medium, offset_ms), hear)
+
+        return await self.engine.transcribe(Clip(medium, await self.fetch(medium)), once)
+
+    async def _piece(self, key: str, hear: Callable[[], Awaitable[Heard]]) -> Heard:
+        """Hear one piece of a long recording unless an earlier attempt did; it may be minutes and cents of its own."""
+        kept = await self.ctx.checkpoint_get(Step.TRANSCRIBE, key)
+        if kept is not None:
+            return Heard.model_validate(kept)
+        self.ctx.raise_if_cancelled()
+        self.budget.require()
+        heard = await hear()
+        self.budget.spend(heard.calls)
+        await self.ctx.checkpoint_put(Step.TRANSCRIBE, key, heard.as_json())
+        return heard
 
     async def _see(self, medium: Medium) -> Seen:
         return await self.engine.look(Photo(medium, await self.fetch(medium)))
+
+
+def _piece_key(medium: Medium, offset_ms: int) -> str:
+    return f"{medium.media_id}/{offset_ms}"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Millis = Annotated[int, Field(ge=0)]
@@ -135,14 +135,28 @@ class Sight(Value):
     confidence: Share = 0.5
 
 
+class Print(Value):
+    """A row of print in a photo; where it stands is always approximate, and not every engine says."""
+
+    text: str
+    region: Region | None = None
+    confidence: Share = 1.0
+
+
 class Observations(Value):
-    """What was seen in one photo. `analysed` is False when the engine did not look."""
+    """What was seen in one photo. `analysed` is False when the engine only reads; `note` is why it could not even."""
 
     media_id: UUID
     analysed: bool
     sights: tuple[Sight, ...] = ()
-    text_read: tuple[str, ...] = ()
+    text_read: tuple[Print, ...] = ()
     note: str | None = None
+
+    @field_validator("text_read", mode="before")
+    @classmethod
+    def _as_prints(cls, read: Any) -> Any:
+        """Take bare words, too: a job that began before rows had a place kept them so."""
+        return [{"text": one} if isinstance(one, str) else one for one in read]
 
 
 class ModelCall(Value):
@@ -170,10 +184,14 @@ class Draft(Value):
 
 
 class Heard(Value):
-    """A transcript and the calls that made it."""
+    """A transcript and the calls that made it.
+
+    `pieces` are the offsets of the pieces it was heard in, in ms, where those are kept with their calls one by one.
+    """
 
     transcript: Transcript
     calls: tuple[ModelCall, ...] = ()
+    pieces: tuple[Millis, ...] = ()
 
 
 class Seen(Value):

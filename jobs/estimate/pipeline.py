@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from jobs.context import JobContext
-    from jobs.estimate.engines.base import Engine
+    from jobs.estimate.engines.base import Engine, Show
     from jobs.estimate.material import FetchBytes, Medium
     from store.pool import Database
 
@@ -94,19 +94,27 @@ class Pipeline:
         """Draft once per job, check the evidence, and show each line as it stands."""
         material = gathered.material
         async with step(ctx, Step.DRAFT) as progress:
-            drafted = await self._drafted(ctx, gathered, findings, budget)
+            shown: list[DraftLine] = []
+
+            async def show(line: DraftLine) -> None:
+                await ctx.event("line.drafted", _shown(line))
+                shown.append(line)
+
+            drafted = await self._drafted(ctx, gathered, findings, budget, show)
             findings.calls += drafted.calls
             sources = Sources(material, findings.transcripts, findings.observations)
             lines = tuple(checked(line, sources) for line in drafted.draft.lines)
             if not lines:
                 notes = (*coverage.media_notes(material, findings), *drafted.draft.notes_on_coverage)
                 raise NothingToEstimate(_nothing(notes))
-            for line in lines:
-                await ctx.event("line.drafted", _shown(line))
+            for line in lines[len(shown) :]:
+                await show(line)
             await progress.advance()
         return drafted.draft.model_copy(update={"lines": lines})
 
-    async def _drafted(self, ctx: JobContext, gathered: Gathered, findings: Findings, budget: Budget) -> Drafted:
+    async def _drafted(
+        self, ctx: JobContext, gathered: Gathered, findings: Findings, budget: Budget, show: Show
+    ) -> Drafted:
         kept = await ctx.checkpoint_get(Step.DRAFT, "")
         if kept is not None:
             return Drafted.model_validate(kept)
@@ -116,7 +124,7 @@ class Pipeline:
             for medium in gathered.material.recordings
             if medium.media_id in findings.transcripts
         ]
-        drafted = await self.engine.draft(gathered.material, transcripts, findings.observations)
+        drafted = await self.engine.draft(gathered.material, transcripts, findings.observations, show)
         await ctx.checkpoint_put(Step.DRAFT, "", drafted.as_json())
         return drafted
 

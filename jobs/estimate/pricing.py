@@ -56,7 +56,7 @@ async def price(conn: Connection, tenant_id: UUID, lines: Sequence[DraftLine]) -
     """Return the lines with price and match, or unpriced with the reason; one query for all of them."""
     asked = [(i, phrase) for i, line in enumerate(lines) for phrase in phrases_of(line.description)]
     wanted = [Wanted(phrase, compatible(lines[i].unit)) for i, phrase in asked]
-    found = await price_items.candidates(conn, tenant_id, wanted)
+    found = await price_items.candidates(conn, tenant_id, wanted, covers=_COVERS_AT_LEAST)
     fits: list[list[_Fit]] = [[] for _ in lines]
     for (i, phrase), candidates in zip(asked, found, strict=True):
         fits[i] += _fitting(lines[i], phrase, candidates)

@@ -1,6 +1,6 @@
 -- name: spent_on_models
 -- The cost of a tenant's model calls since the month began (UTC), the part of one job ($2), and the tenant's limit.
--- A job's calls stand in its checkpoints, and once it has completed, when those are dropped, in its estimate.
+-- A job's calls stand in its checkpoints, and when those are dropped in its estimate, or on their own if it was cancelled.
 SELECT coalesce(sum(cost) FILTER (WHERE job_id = $2), 0) AS job,
        coalesce(sum(cost) FILTER (WHERE created_at >= date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'),
                 0) AS month,
@@ -12,4 +12,6 @@ FROM (SELECT s.job_id, s.created_at, (c ->> 'cost')::numeric AS cost
       SELECT e.job_id, e.created_at, (e.usage ->> 'cost')::numeric
       FROM estimates e
       WHERE e.tenant_id = $1 AND e.job_id IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM job_steps s WHERE s.job_id = e.job_id)) AS paid;
+        AND NOT EXISTS (SELECT 1 FROM job_steps s WHERE s.job_id = e.job_id)
+      UNION ALL
+      SELECT x.job_id, x.spent_at, x.cost FROM cancelled_spending x WHERE x.tenant_id = $1) AS paid;

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 START_SECONDS = 10.0
+ERROR = {"type": "error", "code": "server_error", "message": "sk-secret", "param": None, "sequence_number": 9}
 USAGE = {"input_tokens": 1200, "output_tokens": 340, "total_tokens": 1540}
 
 
@@ -34,6 +35,9 @@ class ApiDouble:
     hangs_at: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
     drips: bool = False
+    # What goes wrong with a streamed answer, and after how many of its parts.
+    breaks: Literal["", "cut", "end", "error", "junk"] = ""
+    breaks_after: int = 4
     # Set when the server may let go of a hanging request, so that it can stop.
     released: threading.Event = field(default_factory=threading.Event)
     # Set when the caller of a hanging request has gone away, and when that was by the monotonic clock.
@@ -64,7 +68,9 @@ class ApiDouble:
         """Serve POST /v1/responses."""
         body = await request.json()
         self.asked.append({"path": request.url.path, "headers": request.headers, "json": body})
-        return await self._reply(request, self.answers_by_schema.get(body["text"]["format"]["name"]))
+        return await self._reply(
+            request, self.answers_by_schema.get(body["text"]["format"]["name"]), stream=body.get("stream", False)
+        )
 
     async def transcriptions(self, request: Request) -> Response:
         """Serve POST /v1/audio/transcriptions."""
@@ -76,16 +82,19 @@ class ApiDouble:
         self.asked.append({"path": request.url.path, "headers": request.headers, "form": plain, "file": file})
         return await self._reply(request)
 
-    async def _reply(self, request: Request, first: dict[str, Any] | None = None) -> Response:
+    async def _reply(self, request: Request, first: dict[str, Any] | None = None, *, stream: bool = False) -> Response:
         if len(self.asked) == self.hangs_at:
             self.reached.set()
         if self.hangs or len(self.asked) == self.hangs_at:
             await self._hang(request)
         if self.drips:
-            return StreamingResponse(self._drip(), media_type="application/json")
+            return StreamingResponse(self._drip(), media_type="text/event-stream" if stream else "application/json")
         if isinstance(self.reply, Response):
             return self.reply
-        return JSONResponse(first or self.reply, headers={"x-request-id": f"req_{len(self.asked)}"})
+        headers, answer = {"x-request-id": f"req_{len(self.asked)}"}, first or self.reply
+        if stream and answer is not None and answer.get("object") == "response":
+            return StreamingResponse(self._stream(answer), media_type="text/event-stream", headers=headers)
+        return JSONResponse(answer, headers=headers)
 
     async def _hang(self, request: Request) -> None:
         """Say nothing until released, or until the caller has had enough."""
@@ -96,6 +105,16 @@ class ApiDouble:
             self.left_at = time.monotonic()
             self.left.set()
         gone.cancel()
+
+    async def _stream(self, answer: dict[str, Any]) -> AsyncIterator[bytes]:
+        """Tell an answer event by event, as the provider does, until it `breaks`."""
+        for number, event in enumerate(stream_of(answer)):
+            if self.breaks and number == self.breaks_after:
+                if self.breaks == "cut":
+                    raise ConnectionResetError  # the server closes in the middle of a chunked body
+                yield {"error": _event(ERROR), "junk": b"data: {broken\n\n", "end": b""}[self.breaks]
+                return
+            yield _event({"sequence_number": number, **event})
 
     async def _drip(self) -> AsyncIterator[bytes]:
         """Send a space now and then: never silent, never done."""
@@ -125,6 +144,29 @@ def completed(answer: Any, **more: Any) -> dict[str, Any]:
     }
 
 
+def stream_of(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Take a response apart into the events of the Responses API, a few characters of its text at a time."""
+    begun = {**answer, "status": "in_progress", "output": [], "usage": None, "error": None, "incomplete_details": None}
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    for index, item in enumerate(answer["output"]):
+        yield {"type": "response.output_item.added", "output_index": index, "item": {**item, "content": []}}
+        for part in item.get("content") or ():
+            place = {"item_id": item.get("id", "m"), "output_index": index, "content_index": 0}
+            noun, text = ("output_text", "text") if part["type"] == "output_text" else ("refusal", "refusal")
+            for start in range(0, len(part[text]), 7):
+                delta = part[text][start : start + 7]
+                yield {"type": f"response.{noun}.delta", **place, "delta": delta, "logprobs": []}
+            yield {"type": f"response.{noun}.done", **place, text: part[text], "logprobs": []}
+        yield {"type": "response.output_item.done", "output_index": index, "item": item}
+    end = answer["status"] if answer["status"] in {"incomplete", "failed"} else "completed"
+    yield {"type": f"response.{end}", "response": answer}
+
+
+def _event(event: dict[str, Any]) -> bytes:
+    return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
+
+
 @contextmanager
 def api_double() -> Iterator[ApiDouble]:
     """Run the server in a thread on a free port."""
@@ -137,7 +179,7 @@ def api_double() -> Iterator[ApiDouble]:
         ]
     )
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+        app, host="127.0.0.1", port=0, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
     )
     server = _Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -9,7 +9,7 @@ from jobs.estimate.engines.base import Photo
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.errors import MalformedAnswer
 from jobs.estimate.evidence import Sources, checked
-from jobs.estimate.model import Draft, Observations, Sight
+from jobs.estimate.model import Draft, Observations, Print, Sight
 from jobs.estimate.pricing import price
 from store.pool import Database
 from tests.estimate.api_double import api_double, completed
@@ -81,7 +81,9 @@ async def test_a_model_that_answers_with_a_price_is_not_read() -> None:
 def test_what_was_read_off_a_photo_is_handed_on_as_data(order: str) -> None:
     """Text on a name plate stands inside JSON between markers it cannot know, so it cannot end the data early."""
     photo = medium("photo", label=order)
-    seen = Observations(media_id=photo.media_id, analysed=True, text_read=(order,), sights=(Sight(what=order),))
+    seen = Observations(
+        media_id=photo.media_id, analysed=True, text_read=(Print(text=order),), sights=(Sight(what=order),)
+    )
     data = prompts.draft_data(material(order, [photo]), [], {photo.media_id: seen})
     first, _, last = data.splitlines()
     assert first.split()[0] == "DATA"
@@ -97,4 +99,4 @@ async def test_a_photos_words_go_beside_it_as_data() -> None:
         seen = await engine.look(Photo(medium("photo", label=ORDERS[0]), jpeg()))
         await engine.aclose()
         assert ORDERS[0] not in api.last["json"]["instructions"]
-    assert seen.observations.text_read == (ORDERS[0],)
+    assert [row.text for row in seen.observations.text_read] == [ORDERS[0]]

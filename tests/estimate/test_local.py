@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.estimate.engines.base import Clip, Photo
+from jobs.estimate.engines.base import Clip
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.errors import UnusableMedium
@@ -118,12 +118,6 @@ async def test_a_recording_that_breaks_off_is_worth_what_can_be_heard(engine: Lo
     """Half a file gives half the words."""
     heard = await engine.transcribe(Clip(medium("audio"), spoken_note[: len(spoken_note) // 3]))
     assert "drywall" in heard.transcript.text.lower()
-
-
-async def test_nobody_looked_at_the_photos(engine: LocalEngine) -> None:
-    """The local engine has no eyes and says so."""
-    seen = await engine.look(Photo(medium("photo"), b""))
-    assert (engine.looks, seen.observations.analysed, seen.calls) == (False, False, ())
 
 
 async def test_notes_and_labels_are_read(engine: LocalEngine) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,8 +12,9 @@ import pytest
 
 from jobs.errors import JobCancelled, LeaseLost
 from jobs.estimate.budget import NO_LIMITS, Limits
-from jobs.estimate.engines.base import Clip, Engine, Photo
+from jobs.estimate.engines.base import Clip, Engine, Once, Photo, Show, every_time, show_nobody
 from jobs.estimate.engines.local import LocalEngine
+from jobs.estimate.engines.remote_answers import joined
 from jobs.estimate.errors import NothingToEstimate, OverBudget, Transient
 from jobs.estimate.material import Material, Medium
 from jobs.estimate.model import (
@@ -30,7 +32,7 @@ from jobs.estimate.model import (
 from jobs.estimate.pipeline import Pipeline
 from jobs.estimate.steps import Step
 from jobs.run import JobRun, StopReason
-from store import estimates, transcripts
+from store import estimates, jobs, spending, transcripts
 from store.objects import ObjectStore
 from store.pool import Connection, Database
 from store.transcripts import TranscriptRow
@@ -49,16 +51,23 @@ class ScriptedEngine:
     name: str = "openai"
     model: str = "scripted"
     speech_model: str = "scripted-ear"
-    looks: bool = True
     calls: list[str] = field(default_factory=list)
     fail_on: set[str] = field(default_factory=set)
     nothing: bool = False
     cost: Decimal | None = None
 
-    async def transcribe(self, clip: Clip) -> Heard:
-        """Hear the bytes as text."""
-        self._call(clip.content.decode())
-        heard = transcript(clip.content.decode(), clip.medium.media_id)
+    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
+        """Hear the bytes as text, piece by piece where a "|" parts them."""
+        texts = clip.content.decode().split("|")
+        if len(texts) == 1:
+            return await self._hear(texts[0], clip.medium)
+        heard = [(n, await once(n, partial(self._hear, text, clip.medium))) for n, text in enumerate(texts)]
+        whole = joined([(n, piece.transcript) for n, piece in heard])
+        return Heard(transcript=whole, pieces=tuple(n for n, _ in heard))
+
+    async def _hear(self, text: str, medium: Medium) -> Heard:
+        self._call(text)
+        heard = transcript(text, medium.media_id)
         heard = heard.model_copy(update={"engine": self.name, "model": self.speech_model})
         return Heard(transcript=heard, calls=(self._paid("transcribe"),))
 
@@ -74,8 +83,9 @@ class ScriptedEngine:
         material: Material,  # noqa: ARG002 - the protocol's
         transcripts: Sequence[Transcript],  # noqa: ARG002
         observations: Mapping[UUID, Observations],
+        show: Show = show_nobody,
     ) -> Drafted:
-        """Draft one line a photo."""
+        """Draft one line a photo, and show the first at once."""
         self._call("draft")
         lines = tuple(
             DraftLine(
@@ -86,6 +96,8 @@ class ScriptedEngine:
             )
             for media_id, seen in observations.items()
         )
+        for line in lines[:1]:
+            await show(line)
         draft = Draft(lines=() if self.nothing else lines, summary="", engine=self.name, model=self.model)
         return Drafted(draft=draft, calls=(self._paid("draft"),))
 
@@ -187,7 +199,7 @@ async def bare(site: Site) -> Site:
 
 async def test_notes_and_labels_become_a_priced_estimate(site: Site) -> None:
     """The local engine reads, prices what the book has, leaves the rest unpriced, and says what it did not see."""
-    photo = await site.add("photo", b"not looked at", label="install 2 GFCI outlets in the garage")
+    photo = await site.add("photo", jpeg(), label="install 2 GFCI outlets in the garage")
     engine = LocalEngine()
     await site.run(engine)
     await engine.aclose()
@@ -204,7 +216,7 @@ async def test_notes_and_labels_become_a_priced_estimate(site: Site) -> None:
         Decimal("59.81"),
         Decimal("784.81"),
     )
-    assert estimate["coverage"] == ["1 photo was not analysed; only labels typed on them were read."]
+    assert estimate["coverage"] == ["1 photo was not analysed; only typed labels and print were read."]
     assert estimate["lines"][2]["evidence"][0]["media_id"] == str(photo)
     assert [line["needs_review"] for line in estimate["lines"]] == [False, True, False]
 
@@ -296,6 +308,52 @@ async def test_a_rescued_job_repeats_only_the_call_that_failed(site: Site, faili
     assert len(estimate["usage"]["calls"]) == 4
 
 
+async def test_a_long_recording_repeats_only_the_piece_that_failed(site: Site) -> None:
+    """Each piece is kept as it is heard; every call is in the usage once, and paid for once."""
+    await site.add("photo", b"outlet")
+    media_id = await site.add("audio", b"one|two|three")
+    engine = ScriptedEngine(fail_on={"two"}, cost=Decimal("0.01"))
+    with pytest.raises(Transient):
+        await site.run(engine)
+    await site.run(engine, Limits(per_job=Decimal("0.05")))
+    assert [engine.calls.count(what) for what in ("one", "two", "three")] == [1, 2, 1]
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert (len(estimate["usage"]["calls"]), estimate["usage"]["cost"]) == (5, "0.05")
+    (kept,) = await transcripts.of_visit(site.admin, site.visit_id)
+    assert (kept["media_id"], kept["text"]) == (media_id, "one two three")
+
+
+async def test_a_long_recording_that_was_heard_is_accounted_for_after_a_rescue(site: Site) -> None:
+    """When the draft fails behind it, the next attempt still knows what its pieces cost."""
+    await site.add("photo", b"outlet")
+    await site.add("audio", b"one|two")
+    engine = ScriptedEngine(fail_on={"draft"}, cost=Decimal("0.01"))
+    with pytest.raises(Transient):
+        await site.run(engine)
+    async with site.service.connection() as conn:
+        assert (await spending.spent(conn, site.tenant.id, site.job_id)).job == Decimal("0.03")
+    await site.run(engine)
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert estimate["usage"]["cost"] == "0.04"
+
+
+async def test_what_a_cancelled_job_paid_for_counts_in_the_month(site: Site) -> None:
+    """Its checkpoints are gone with it, the money is not."""
+    await site.add("photo", b"one")
+    await site.add("audio", b"two|three")
+    run = await site.attempt()
+    with pytest.raises(Transient):
+        await site.pipeline(ScriptedEngine(fail_on={"draft"}, cost=Decimal("0.02"))).run(run)
+    await run.close()
+    await site.admin.execute("UPDATE ai_jobs SET cancel_requested_at = now() WHERE id = $1", site.job_id)
+    async with site.service.connection() as conn:
+        assert await jobs.finish_cancelled(conn, run.lease) is not None
+        assert (await spending.spent(conn, site.tenant.id, site.job_id)).month == Decimal("0.06")
+    assert await site.admin.fetchval("SELECT count(*) FROM job_steps WHERE job_id = $1", site.job_id) == 0
+
+
 @pytest.mark.parametrize(("limits", "said"), [
     (Limits(per_job=Decimal("0.03")), "This estimate has used 0.04 USD"),
     (Limits(per_month=Decimal("0.03")), "Your company has used 0.04 USD"),
@@ -369,7 +427,7 @@ async def test_one_unusable_medium_does_not_stop_the_visit(site: Site) -> None:
 
 async def test_nothing_to_price_is_said_plainly(bare: Site) -> None:
     """No empty estimate is saved; the sentence tells what was missing and what to do."""
-    await bare.add("photo", b"x")
+    await bare.add("photo", jpeg())
     engine = LocalEngine()
     with pytest.raises(NothingToEstimate, match="Nothing to price was found") as caught:
         await bare.run(engine)

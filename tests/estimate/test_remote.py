@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
@@ -9,6 +10,8 @@ from typing import Any
 
 import openai
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from starlette.responses import JSONResponse, Response
 
@@ -16,6 +19,7 @@ from jobs.estimate.engines.base import Clip, Photo
 from jobs.estimate.engines.cost import read_prices
 from jobs.estimate.engines.remote import OpenAIEngine
 from jobs.estimate.engines.remote_errors import retry_after
+from jobs.estimate.engines.remote_responses import ReadyLines
 from jobs.estimate.errors import (
     EngineError,
     EstimateError,
@@ -29,8 +33,8 @@ from jobs.estimate.errors import (
 )
 from jobs.estimate.evidence import Sources, checked
 from jobs.estimate.material import Material
-from jobs.estimate.model import Draft, Observations, Sight
-from tests.estimate.api_double import ApiDouble, api_double, completed
+from jobs.estimate.model import Draft, DraftLine, Observations, Sight
+from tests.estimate.api_double import ApiDouble, api_double, completed, stream_of
 from tests.estimate.material import material, medium, transcript
 
 RECORDING = medium("audio", content_type="audio/webm")
@@ -48,7 +52,7 @@ def server() -> Iterator[ApiDouble]:
 @pytest.fixture
 def api(server: ApiDouble) -> ApiDouble:
     """Start each test with a server that behaves."""
-    server.reply, server.hangs, server.drips, server.models = None, False, False, None
+    server.reply, server.hangs, server.drips, server.models, server.breaks = None, False, False, None, ""
     server.asked.clear()
     server.released.clear()
     return server
@@ -191,7 +195,7 @@ async def test_a_photo_is_sent_upright_as_jpeg_bytes(engine: OpenAIEngine, api: 
     red, _, blue = image.convert("RGB").getpixel((250, 100))  # type: ignore[misc]
     assert red > blue
     assert [sight.confidence for sight in seen.observations.sights] == [1, 0.5]
-    assert seen.observations.text_read == ("RHEEM 50 GAL",)
+    assert [row.text for row in seen.observations.text_read] == ["RHEEM 50 GAL"]
 
 
 async def test_a_damaged_photo_is_that_photos_problem(engine: OpenAIEngine, api: ApiDouble) -> None:
@@ -364,6 +368,75 @@ async def test_a_bad_answer_is_a_typed_outcome(
     with pytest.raises(EngineError) as caught:
         await draft(engine)
     assert type(caught.value) is kind
+
+
+async def test_lines_are_shown_as_they_are_written(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """Each is shown once, in its order and before the last one is there; the draft is the same as without showing."""
+    api.answers(draft_answer(*(asked_line(description=f"Replace outlet {number}") for number in range(3))))
+    shown: list[DraftLine] = []
+
+    async def show(line: DraftLine) -> None:
+        shown.append(line)
+
+    drafted = (await engine.draft(material("", [RECORDING]), [HEARD], {}, show)).draft
+    assert api.last["json"]["stream"] is True
+    assert tuple(shown) == drafted.lines[:2]  # the last is whole only when the answer is
+    assert len(drafted.lines) == 3
+
+
+async def test_a_line_is_shown_while_the_next_is_still_written(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """What came before a stream breaks off was shown, and the call ends as a fault that passes."""
+    answer = draft_answer(*(asked_line(description=f"Replace outlet {number}") for number in range(3)))
+    api.breaks, api.breaks_after = "cut", len(list(stream_of(answer))) - 10
+    api.answers(answer)
+    shown: list[str] = []
+
+    async def show(line: DraftLine) -> None:
+        shown.append(line.description)
+
+    with pytest.raises(Transient):
+        await engine.draft(material("", [RECORDING]), [HEARD], {}, show)
+    assert shown == ["Replace outlet 0", "Replace outlet 1"]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "kind"), [("cut", Transient), ("end", Transient), ("error", Transient), ("junk", MalformedAnswer)]
+)
+@pytest.mark.parametrize("after", [0, 4, 20])
+async def test_a_stream_that_breaks_is_a_typed_outcome_to_try_again(
+    engine: OpenAIEngine, api: ApiDouble, breaks: Any, after: int, kind: type[EstimateError]
+) -> None:
+    """Cut, ended early, an error told in the middle or nonsense: each is retried, and no key leaks into its words."""
+    api.breaks, api.breaks_after = breaks, after
+    api.answers(draft_answer())
+    with pytest.raises(EngineError) as caught:
+        await draft(engine)
+    assert type(caught.value) is kind
+    assert caught.value.retryable
+    assert "sk-secret" not in str(caught.value)
+
+
+async def test_an_endpoint_that_does_not_stream_is_read_at_once(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """A compatible endpoint that answers plain JSON gives the same draft, with the call accounted for."""
+    api.answers(JSONResponse(draft_answer(), headers={"x-request-id": "req_plain"}))
+    drafted = await engine.draft(material("", [RECORDING]), [HEARD], {})
+    assert len(drafted.draft.lines) == 1
+    assert drafted.calls[0].request_id == "req_plain"
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(0, 6))
+def test_lines_come_whole_and_once_however_the_answer_is_cut(sizes: list[int], count: int) -> None:
+    """Whatever the pieces, every line but the last comes, in order, never twice and never half."""
+    lines = [
+        asked_line(description=f"Replace “{number}” {{}}[]", assumptions=["a } b", "{"]) for number in range(count)
+    ]
+    text = json.dumps({"lines": lines, "summary": "]}", "coverage": ["{"]})
+    ready, given, sizes_again = ReadyLines(), [], itertools.cycle(sizes)
+    while text:
+        size = next(sizes_again)
+        given += ready.add(text[:size])
+        text = text[size:]
+    assert [line.description for line in given] == [line["description"] for line in lines[:-1]]
 
 
 async def test_an_image_the_provider_cannot_open_is_that_photos_problem(engine: OpenAIEngine, api: ApiDouble) -> None:

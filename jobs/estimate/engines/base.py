@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from uuid import UUID
 
     from jobs.estimate.material import Material, Medium
-    from jobs.estimate.model import Drafted, Heard, Observations, Seen, Transcript
+    from jobs.estimate.model import Drafted, DraftLine, Heard, Observations, Seen, Transcript
+
+    Once = Callable[[int, Callable[[], Awaitable[Heard]]], Awaitable[Heard]]
+    Show = Callable[[DraftLine], Awaitable[None]]
 
 
 class Clip(NamedTuple):
@@ -24,6 +27,15 @@ class Photo(NamedTuple):
 
     medium: Medium
     content: bytes
+
+
+async def every_time(_offset_ms: int, hear: Callable[[], Awaitable[Heard]]) -> Heard:
+    """Hear a piece, whatever was heard before."""
+    return await hear()
+
+
+async def show_nobody(_line: DraftLine) -> None:
+    """Draft unseen."""
 
 
 class Engine(Protocol):
@@ -44,23 +56,26 @@ class Engine(Protocol):
     def speech_model(self) -> str:
         """The model that transcribes; a transcript by the same engine and model is not made twice."""
 
-    @property
-    def looks(self) -> bool:
-        """Whether photos are analysed; when False the pipeline does not fetch their bytes."""
+    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
+        """Turn speech into words with times. No speech gives an empty transcript (`heard` is False).
 
-    async def transcribe(self, clip: Clip) -> Heard:
-        """Turn speech into words with times. No speech gives an empty transcript (`heard` is False)."""
+        An engine that hears a recording piece by piece hears each by `once`, which knows what was heard before.
+        """
 
     async def look(self, photo: Photo) -> Seen:
-        """Say what is in a photo."""
+        """Say what is in a photo, or at least what is printed there; `analysed` tells which."""
 
     async def draft(
         self,
         material: Material,
         transcripts: Sequence[Transcript],
         observations: Mapping[UUID, Observations],
+        show: Show = show_nobody,
     ) -> Drafted:
-        """Propose lines with evidence. No lines is an answer; the pipeline decides what it means."""
+        """Propose lines with evidence. No lines is an answer; the pipeline decides what it means.
+
+        An engine whose lines come one by one may `show` them, in their order, before it has the last one.
+        """
 
     async def aclose(self) -> None:
         """Free processes and connections."""

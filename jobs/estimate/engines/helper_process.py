@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
-from jobs.estimate.engines import hearing
+from jobs.estimate.engines import hearing, reading
 from jobs.estimate.engines.sound import Unhearable
 from jobs.estimate.engines.splitting import split
 from store.confined import READY, confine, write_answer
@@ -41,6 +41,8 @@ def work(head: dict[str, Any], body: bytes) -> _Request:
     try:
         if head["work"] == "transcribe":
             return {"transcript": hearing.transcribe(body, head["content_type"])}, b""
+        if head["work"] == "read":
+            return {"rows": reading.read(body, head["content_type"])}, b""
         if head["work"] == "split":
             pieces = split(body, head["content_type"])
             offsets = [{"offset_ms": piece.offset_ms, "bytes": len(piece.content)} for piece in pieces]

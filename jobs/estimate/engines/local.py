@@ -1,6 +1,6 @@
-"""The engine that needs no key and no network: speech by faster-whisper on this CPU, lines by rules.
+"""The engine that needs no key and no network: faster-whisper hears and rapidocr reads on this CPU, rules draft.
 
-It says what it is: photos are not analysed, only the labels typed on them are read.
+It says what it is: photos are not analysed, only the labels typed on them and what is printed in them are read.
 """
 
 from __future__ import annotations
@@ -9,34 +9,39 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from jobs.estimate.coverage import count
+from jobs.estimate.coverage import count, name_of
+from jobs.estimate.engines.base import every_time, show_nobody
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
 from jobs.estimate.errors import Misconfigured, Transient, UnusableMedium
 from jobs.estimate.model import Draft, Drafted, Heard, ModelCall, Observations, Seen, Transcript
 from jobs.estimate.rules.lines import Reading, read_lines
+from jobs.estimate.rules.nameplates import Plate, backed, untied
 from jobs.estimate.rules.passages import Passage, of_transcript
+from store.events import storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from uuid import UUID
 
-    from jobs.estimate.engines.base import Clip, Photo
+    from jobs.estimate.engines.base import Clip, Once, Photo, Show
     from jobs.estimate.material import Material
 
 _SPEECH = "whisper-tiny.en"
-_RULES = "rules-2"
+_PRINT = "pp-ocrv6-small"
+_RULES = "rules-3"
 # A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
 _SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
+# A name plate takes 2 s of an idle core.
+_READ_SECONDS = 60.0
 _UNREAD_SHOWN = 5
 
 
 class LocalEngine:
-    """Implements `Engine`. Its helper process starts with the first recording."""
+    """Implements `Engine`. Its helper process starts with the first recording or photo."""
 
     name = "local"
-    model = f"{_SPEECH} + {_RULES}"
+    model = f"{_SPEECH} + {_PRINT} + {_RULES}"
     speech_model = _SPEECH
-    looks = False
 
     def __init__(self) -> None:
         self._helper = Helper()
@@ -45,7 +50,7 @@ class LocalEngine:
         """Kill the helper process."""
         await self._helper.aclose()
 
-    async def transcribe(self, clip: Clip) -> Heard:
+    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:  # noqa: ARG002 - it hears all at once
         """Hear one recording in the helper process."""
         medium, started = clip.medium, time.perf_counter()
         try:
@@ -79,25 +84,55 @@ class LocalEngine:
         return answer
 
     async def look(self, photo: Photo) -> Seen:
-        """Say that nobody looked; there is no eye here yet."""
-        seen = Observations(media_id=photo.medium.media_id, analysed=False, note="not analysed")
-        return Seen(observations=seen)
+        """Read what is printed in a photo, in the helper process; nobody looks at anything else in it.
+
+        Print that cannot be read is a note and fails nobody: the photo itself is as good as it was.
+        """
+        started = time.perf_counter()
+        answer = await self._read(photo)
+        if "problem" in answer:
+            raise UnusableMedium(answer["problem"])
+        seen = Observations(
+            media_id=photo.medium.media_id,
+            analysed=False,
+            text_read=storable(answer.get("rows", [])),
+            note=answer.get("unread"),
+        )
+        seconds = round(time.perf_counter() - started, 3)
+        return Seen(
+            observations=seen, calls=(ModelCall(purpose="look", engine=self.name, model=_PRINT, seconds=seconds),)
+        )
+
+    async def _read(self, photo: Photo) -> dict[str, Any]:
+        """Ask the helper for the rows of print, or say why they are `unread`."""
+        head = {"work": "read", "content_type": photo.medium.content_type}
+        try:
+            answer, _ = await self._helper.ask(head, photo.content, seconds=_READ_SECONDS)
+        except HelperTooSlow:
+            return {"unread": "it took too long"}
+        except HelperBroke:
+            return {"unread": "it broke the reader"}
+        if "missing" in answer:
+            return {"unread": "the packages of the extra `local` are not installed"}
+        return answer
 
     async def draft(
         self,
         material: Material,
         transcripts: Sequence[Transcript],
-        observations: Mapping[UUID, Observations],  # noqa: ARG002 - the protocol's; nothing was seen
+        observations: Mapping[UUID, Observations],
+        show: Show = show_nobody,  # noqa: ARG002 - the rules have all lines at once
     ) -> Drafted:
-        """Read notes, labels and transcripts by rules."""
+        """Read notes, labels and transcripts by rules; name plates only back what those ask for."""
         # In a thread: an hour of talk takes a second, in which leases must be renewed.
         reading = await asyncio.to_thread(read_lines, list(_passages(material, transcripts)))
+        plates = list(_plates(material, observations))
         draft = Draft(
-            lines=reading.lines,
+            lines=backed(reading.lines, plates),
             summary=_summary(material, transcripts, reading),
             engine=self.name,
             model=self.model,
-            notes_on_coverage=tuple(_coverage(reading)),
+            notes_on_coverage=tuple(_coverage(reading, plates)),
         )
         return Drafted(draft=draft)
 
@@ -125,6 +160,15 @@ def _summary(material: Material, transcripts: Sequence[Transcript], reading: Rea
     return f"{count(len(reading.lines), 'line')} read from {read_from}."
 
 
-def _coverage(reading: Reading) -> Iterator[str]:
+def _plates(material: Material, observations: Mapping[UUID, Observations]) -> Iterator[Plate]:
+    for photo in material.photos:
+        seen = observations.get(photo.media_id)
+        if seen is not None and seen.text_read:
+            yield Plate(photo.media_id, name_of(photo, material), photo.label or "", seen.text_read)
+
+
+def _coverage(reading: Reading, plates: Sequence[Plate]) -> Iterator[str]:
+    for plate in untied(reading.lines, plates):
+        yield f"{plate.told()}; no line names its thing."
     for words in reading.unread[:_UNREAD_SHOWN]:
         yield f"Asked for, but it could not be told what is meant: “{words}”."

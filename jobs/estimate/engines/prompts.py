@@ -71,7 +71,7 @@ def _medium(name: str, medium: Medium, heard: Transcript | None, seen: Observati
         data["segments"] = heard.as_json()["segments"] or [{"text": heard.text}]
     if seen is not None:
         data["seen"] = [sight.as_json() for sight in seen.sights]
-        data["text_read"] = list(seen.text_read)
+        data["text_read"] = [row.text for row in seen.text_read]
     return data
 
 

@@ -8,36 +8,34 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
 import openai
-from pydantic import BaseModel, ValidationError
 
 from jobs.estimate.engines import prompts
-from jobs.estimate.engines.base import Clip
+from jobs.estimate.engines.base import Clip, every_time, show_nobody
 from jobs.estimate.engines.cost import priced, read_prices
 from jobs.estimate.engines.glossary import GLOSSARY
 from jobs.estimate.engines.helper import Helper, HelperBroke, HelperTooSlow
-from jobs.estimate.engines.remote_answers import draft_of, joined, observations_of, transcript_of
-from jobs.estimate.engines.remote_errors import as_ours, require_complete
+from jobs.estimate.engines.remote_answers import draft_of, joined, line_of, observations_of, transcript_of
+from jobs.estimate.engines.remote_errors import as_ours
 from jobs.estimate.engines.remote_probe import Probe
-from jobs.estimate.engines.remote_schema import DraftAnswer, Envelope, LookAnswer, Spoken, text_format
-from jobs.estimate.errors import MalformedAnswer, Misconfigured, Refused, UnusableMedium
+from jobs.estimate.engines.remote_responses import Question, Responses, read
+from jobs.estimate.engines.remote_schema import DraftAnswer, LookAnswer, Spoken
+from jobs.estimate.errors import Misconfigured, UnusableMedium
 from jobs.estimate.model import Drafted, Heard, ModelCall, Seen
-from store.events import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Literal
     from uuid import UUID
 
     from config.settings import Settings
-    from jobs.estimate.engines.base import Photo
+    from jobs.estimate.engines.base import Once, Photo, Show
     from jobs.estimate.engines.cost import ModelPrice
+    from jobs.estimate.engines.remote_schema import AskedLine
     from jobs.estimate.material import Material
     from jobs.estimate.model import Observations, Transcript
-
-Answer = TypeVar("Answer", bound=BaseModel)
 
 _CONNECT_SECONDS = 10.0
 _PHOTO_EDGE = 2000
@@ -55,7 +53,6 @@ class OpenAIEngine:
     """Implements `Engine`."""
 
     name = "openai"
-    looks = True
     audio_bytes = _AUDIO_BYTES
 
     def __init__(
@@ -71,6 +68,7 @@ class OpenAIEngine:
         self._prices = prices or {}
         self.speech_model = speech_model
         self._client = client
+        self._responses = Responses(client, self.name, model, timeout_s, self._prices)
         self._probe = Probe(client, {"OPENAI_MODEL": model, "OPENAI_TRANSCRIBE_MODEL": speech_model})
         self._timeout_s = timeout_s
         self._helper = Helper()
@@ -99,14 +97,13 @@ class OpenAIEngine:
         await self._helper.aclose()
         await self._client.close()
 
-    async def transcribe(self, clip: Clip) -> Heard:
+    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
         """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses."""
-        if clip.medium.content_type not in _FILE_NAMES or len(clip.content) > self.audio_bytes:
-            heard = [(offset, await self._hear(piece)) for offset, piece in await self._pieces(clip)]
-        else:
-            heard = [(0, await self._hear(clip))]
+        if clip.medium.content_type in _FILE_NAMES and len(clip.content) <= self.audio_bytes:
+            return await self._hear(clip)
+        heard = [(offset, await once(offset, partial(self._hear, piece))) for offset, piece in await self._pieces(clip)]
         transcript = joined([(offset, one.transcript) for offset, one in heard])
-        return Heard(transcript=transcript, calls=tuple(call for _, one in heard for call in one.calls))
+        return Heard(transcript=transcript, pieces=tuple(offset for offset, _ in heard))
 
     async def look(self, photo: Photo) -> Seen:
         """Look at one photo, sent as an upright JPEG."""
@@ -116,7 +113,8 @@ class OpenAIEngine:
             {"type": "input_text", "text": prompts.look_data(photo.medium)},
             {"type": "input_image", "image_url": image, "detail": "high"},
         ]
-        answer, call = await self._respond("look", prompts.LOOK, content, LookAnswer, _LOOK_TOKENS)
+        await self._probe.require()
+        answer, call = await self._responses.ask(Question("look", prompts.LOOK, content, _LOOK_TOKENS), LookAnswer)
         return Seen(observations=observations_of(answer, photo.medium), calls=(call,))
 
     async def draft(
@@ -124,54 +122,26 @@ class OpenAIEngine:
         material: Material,
         transcripts: Sequence[Transcript],
         observations: Mapping[UUID, Observations],
+        show: Show = show_nobody,
     ) -> Drafted:
         """Draft from the words of all sources; the photos were looked at before."""
+        names = prompts.names_of(material.media)
+
+        async def ready(line: AskedLine) -> None:
+            await show(line_of(line, names))
+
         data = prompts.draft_data(material, transcripts, observations)
         content = [{"type": "input_text", "text": data}]
-        answer, call = await self._respond("draft", prompts.DRAFT, content, DraftAnswer, _DRAFT_TOKENS)
-        return Drafted(draft=draft_of(answer, material, model=self.model), calls=(call,))
-
-    async def _respond(
-        self,
-        purpose: Literal["look", "draft"],
-        instructions: str,
-        content: list[dict[str, str]],
-        kind: type[Answer],
-        max_tokens: int,
-    ) -> tuple[Answer, ModelCall]:
-        """Ask for a strict `kind` and return it with what it cost."""
         await self._probe.require()
-        started = time.perf_counter()
-        request: dict[str, Any] = {
-            "model": self.model,
-            "instructions": instructions,
-            "input": [{"role": "user", "content": content}],
-            "text": {"format": text_format(kind)},
-            "max_output_tokens": max_tokens,
-            "store": False,
-        }
-        with as_ours("Responses API"):
-            async with asyncio.timeout(self._timeout_s):
-                raw = await self._client.responses.with_raw_response.create(**request)
-        envelope = _read(Envelope, raw.content)
-        require_complete(envelope)
-        usage = envelope.usage
-        call = ModelCall(
-            purpose=purpose,
-            engine=self.name,
-            model=envelope.model or self.model,
-            request_id=raw.request_id,
-            input_tokens=usage.input_tokens if usage else 0,
-            output_tokens=usage.output_tokens if usage else 0,
-            seconds=_since(started),
-        )
-        return _read(kind, _said(envelope)), priced(call, self.model, self._prices)
+        question = Question("draft", prompts.DRAFT, content, _DRAFT_TOKENS)
+        answer, call = await self._responses.stream(question, DraftAnswer, ready)
+        return Drafted(draft=draft_of(answer, material, model=self.model), calls=(call,))
 
     async def _hear(self, clip: Clip) -> Heard:
         await self._probe.require()
         started = time.perf_counter()
         raw = await self._send_audio(clip)
-        spoken = _read(Spoken, raw.content)
+        spoken = read(Spoken, raw.content)
         transcript = transcript_of(spoken, clip.medium, model=self.speech_model)
         call = ModelCall(
             purpose="transcribe",
@@ -229,27 +199,6 @@ class OpenAIEngine:
         if "problem" in answer:
             raise UnusableMedium(answer["problem"])
         return answer, body
-
-
-def _said(envelope: Envelope) -> str:
-    """Return the text of the answer. Raises `Refused`, and `MalformedAnswer` when there is none."""
-    parts = [part for item in envelope.output if item.type == "message" for part in item.content or ()]
-    refusal = next((part.refusal for part in parts if part.type == "refusal"), None)
-    if refusal is not None:
-        raise Refused("The model declined to answer.")
-    text = "".join(part.text for part in parts if part.type == "output_text")
-    if not text:
-        raise MalformedAnswer("The model's answer was empty.")
-    return text
-
-
-def _read(kind: type[Answer], text: str | bytes) -> Answer:
-    try:
-        answer = kind.model_validate_json(text)
-    except ValidationError as error:
-        raise MalformedAnswer(f"The model's answer does not fit what was asked ({kind.__name__}).") from error
-    # A model may say U+0000, which no text column takes: the draft must not be lost for it.
-    return kind.model_validate(storable(answer.model_dump()))
 
 
 def _since(started: float) -> float:

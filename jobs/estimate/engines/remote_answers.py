@@ -13,6 +13,7 @@ from jobs.estimate.model import (
     DraftLine,
     Evidence,
     Observations,
+    Print,
     Region,
     Segment,
     Sight,
@@ -80,14 +81,19 @@ def observations_of(answer: LookAnswer, medium: Medium) -> Observations:
         Sight(what=sight.what, region=_region(sight.region), confidence=_share(sight.confidence))
         for sight in answer.sights
     )
-    return Observations(media_id=medium.media_id, analysed=True, sights=sights, text_read=tuple(answer.text_read))
+    return Observations(
+        media_id=medium.media_id,
+        analysed=True,
+        sights=sights,
+        text_read=tuple(Print(text=text) for text in answer.text_read),
+    )
 
 
 def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
     """Read a draft. Raises `MalformedAnswer` for a line without words or without an amount."""
     names = names_of(material.media)
     return Draft(
-        lines=tuple(_line(line, names) for line in answer.lines),
+        lines=tuple(line_of(line, names) for line in answer.lines),
         summary=answer.summary.strip(),
         engine=_ENGINE,
         model=model,
@@ -95,11 +101,8 @@ def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
     )
 
 
-def _later(one: Timed, by_ms: int) -> Timed:
-    return one.model_copy(update={"start_ms": one.start_ms + by_ms, "end_ms": one.end_ms + by_ms})
-
-
-def _line(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
+def line_of(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
+    """Read one line. Raises `MalformedAnswer` for one without words or without an amount."""
     description = " ".join(asked.description.split())[:_LONGEST]
     quantity = _quantity(asked.quantity)
     if not description or quantity is None:
@@ -115,6 +118,10 @@ def _line(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
     )
     reasons = asked.review_reasons or (["the model asks for a review"] if asked.needs_review else [])
     return line.flagged(*reasons)
+
+
+def _later(one: Timed, by_ms: int) -> Timed:
+    return one.model_copy(update={"start_ms": one.start_ms + by_ms, "end_ms": one.end_ms + by_ms})
 
 
 def _evidence(asked: AskedEvidence, names: Mapping[str, Medium]) -> Evidence:

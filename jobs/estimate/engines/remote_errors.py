@@ -48,6 +48,10 @@ def as_ours(capability: str) -> Iterator[None]:
         raise Transient("The model's provider could not be reached.") from error
     except openai.APIStatusError as error:
         raise _of_status(error, capability) from error
+    except openai.APIResponseValidationError as error:
+        raise MalformedAnswer("The model's answer is not one of its provider's API.") from error
+    except openai.APIError as error:  # told in the middle of a stream, where there is no status any more
+        raise of_code(error.code) from error
     except openai.OpenAIError as error:
         raise EngineError(f"The model's provider failed ({type(error).__name__}).") from error
 
@@ -55,7 +59,7 @@ def as_ours(capability: str) -> Iterator[None]:
 def require_complete(answer: Envelope) -> None:
     """Raise for a response that failed, was cut off or was filtered."""
     if answer.status == "failed" or answer.error is not None:
-        raise _of_code(answer.error.code if answer.error else None)
+        raise of_code(answer.error.code if answer.error else None)
     if answer.status == "incomplete":
         reason = answer.incomplete_details.reason if answer.incomplete_details else None
         if reason == "content_filter":
@@ -63,6 +67,17 @@ def require_complete(answer: Envelope) -> None:
         raise MalformedAnswer("The model's answer was cut off before its end.")
     if answer.status != "completed":
         raise MalformedAnswer(f"The model answered with the state “{answer.status[:40]}”.")
+
+
+def of_code(code: str | None, *, default: EngineError | None = None) -> EngineError | UnusableMedium:
+    """Return the error of a code that a response or an event of a stream carries."""
+    if code in _REFUSALS:
+        return Refused("The model's provider declined this request.")
+    if code == "rate_limit_exceeded":
+        return RateLimited("The model's provider asked us to slow down.")
+    if code and code.startswith(_IMAGE_FAULTS):
+        return UnusableMedium("The model's provider could not open this photo.")
+    return default or Transient("The model's provider failed while answering.")
 
 
 def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | UnusableMedium:
@@ -75,7 +90,7 @@ def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | U
         return Transient(f"The model's provider had a fault (HTTP {status}).", retry_after_s=wait)
     if (setting := _wrong_setting(error, capability)) is not None:
         return Misconfigured(setting)
-    return _of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
+    return of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
 
 
 def _wrong_setting(error: openai.APIStatusError, capability: str) -> str | None:
@@ -94,16 +109,6 @@ def _too_many(error: openai.APIStatusError, wait: float | None) -> EngineError:
     if (error.code or error.type) in _NO_CREDIT or error.status_code == HTTPStatus.PAYMENT_REQUIRED:
         return QuotaExhausted("The account at the model's provider has no credit left.")
     return RateLimited("The model's provider asked us to slow down.", retry_after_s=wait)
-
-
-def _of_code(code: str | None, *, default: EngineError | None = None) -> EngineError | UnusableMedium:
-    if code in _REFUSALS:
-        return Refused("The model's provider declined this request.")
-    if code == "rate_limit_exceeded":
-        return RateLimited("The model's provider asked us to slow down.")
-    if code and code.startswith(_IMAGE_FAULTS):
-        return UnusableMedium("The model's provider could not open this photo.")
-    return default or Transient("The model's provider failed while answering.")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

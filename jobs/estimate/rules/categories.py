@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from jobs.estimate.rules.lexicon import PLACES, singular
@@ -45,6 +46,11 @@ def category_of(words: Iterable[str]) -> str:
         if word in _BY_WORD:
             return _BY_WORD[word]
     return GENERAL
+
+
+def trade_words(text: str) -> frozenset[str]:
+    """Return the words of a text that name a thing of some trade, each in the singular."""
+    return frozenset(word for word in map(singular, re.findall(r"[a-z]+", text.lower())) if word in _BY_WORD)
 
 
 def is_trade_item(words: Iterable[str]) -> bool:

@@ -11,7 +11,7 @@ from jobs.estimate.model import DraftLine
 from jobs.estimate.rules.categories import GENERAL, category_of
 from jobs.estimate.rules.conversation import Item, same_thing, understand
 from jobs.estimate.rules.lexicon import singular
-from jobs.estimate.rules.quantities import NOT_STATED
+from jobs.estimate.rules.quantities import NOT_STATED, is_stated
 from store.units import EACH
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _joined(known: _Found, new: _Found) -> _Found:
 
 
 def _stated(item: Item) -> bool:
-    return item.ask.quantity is not None and item.ask.quantity.stated
+    return is_stated(item.ask.quantity)
 
 
 def _line(item: Item, passage: Passage) -> DraftLine:

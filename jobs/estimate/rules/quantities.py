@@ -41,6 +41,11 @@ class Quantity:
     doubts: tuple[str, ...] = ()
 
 
+def is_stated(quantity: Quantity | None) -> bool:
+    """Whether somebody gave the amount, rather than leaving it to be told from the words."""
+    return quantity is not None and quantity.stated
+
+
 def read_quantity(tokens: Sequence[Token], i: int) -> Quantity | None:
     """Read an amount, an article or a determiner at `i`."""
     if _text(tokens, i) == "(":
