@@ -10,12 +10,11 @@ import jwt
 import structlog
 from starlette.requests import HTTPConnection
 
-from config.flags import Flag, is_on
+from config.flags import Flag
 from config.settings import Settings
 from gateway.context import context_of
 from gateway.keys import KeySet
 from gateway.token_cache import TokenCache
-from store import tenants
 from store.errors import Forbidden, NotFound, RequestError
 
 SESSION_COOKIE = "scopekit_session"
@@ -171,9 +170,7 @@ async def require_flag(connection: HTTPConnection, principal: Principal, flag: F
 
     Raises `NotFound` for a part the tenant does not have, `Forbidden` for estimation, whose visits it can see.
     """
-    async with context_of(connection).db.as_user(principal.claims) as conn:
-        flags = await tenants.feature_flags(conn)
-    if not is_on(flags, flag):
+    if not await context_of(connection).flags.is_on(principal.tenant_id, flag):
         detail = f"`{flag}` is not enabled for this tenant; ask an administrator to turn it on."
         raise Forbidden(detail) if flag is Flag.ESTIMATION else NotFound(detail)
 

@@ -14,6 +14,7 @@ from config.logging import bind, get_logger
 from jobs.completer import Completer
 from jobs.context import JobContext
 from jobs.errors import DATABASE_TROUBLE, UnknownJobType
+from jobs.gate import Gate
 from jobs.run import JobRun, StopReason
 from jobs.settle import settle
 from jobs.timing import Timing
@@ -43,8 +44,10 @@ class Crew:
         timing: Timing,
         tenant_cap: int | None = None,
         engine: str | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._db = db
+        self._gate = gate
         self._tasks = tasks
         self._name = name
         self._size = size
@@ -68,6 +71,11 @@ class Crew:
     def runs(self) -> list[JobRun]:
         """The attempts under way."""
         return list(self._runs.values())
+
+    @property
+    def size(self) -> int:
+        """How many jobs may run at once."""
+        return self._size
 
     @property
     def free(self) -> int:
@@ -188,6 +196,8 @@ class Crew:
         task = self._tasks.get(run.row["job_type"])
         if task is None:
             raise UnknownJobType(run.row["job_type"])
+        if self._gate is not None:
+            await self._gate.require(run.row["job_type"], run.tenant_id)
         await task(run)
 
     def _note(self, *, away: bool, **details: str) -> None:

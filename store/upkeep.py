@@ -19,6 +19,11 @@ async def prune(conn: Connection, keep: timedelta) -> int:
     return gone
 
 
+async def sample(conn: Connection) -> None:
+    """Note how many jobs wait, run and are dead; what is older than a day goes."""
+    await conn.execute(SQL.sample)
+
+
 async def slo(conn: Connection) -> Record:
     """Return (slow: jobs take too long, failing_uploads: how many gave up five times) of the last hour."""
     row = await conn.fetchrow(SQL.slo)
