@@ -40,6 +40,11 @@ class Secret:
     is_list: bool = False
 
     @property
+    def all_variables(self) -> tuple[str, ...]:
+        """Its variables, and the one of its old value."""
+        return (*self.variables, *([self.previous] if self.previous else []))
+
+    @property
     def is_made_here(self) -> bool:
         """Whether a new value is ours to make; else its provider issues it, and there both work until one is revoked."""
         return self.is_list or self.previous is not None
@@ -62,9 +67,7 @@ SECRETS: Mapping[str, Secret] = MappingProxyType(
     }
 )
 # What a secrets file may hold.
-VARIABLES = frozenset(
-    name for secret in SECRETS.values() for name in (*secret.variables, *([secret.previous] if secret.previous else []))
-)
+VARIABLES = frozenset(name for secret in SECRETS.values() for name in secret.all_variables)
 
 
 def secret_named(name: str) -> Secret:
@@ -152,4 +155,8 @@ def _current(values: Variables, secret: Secret) -> tuple[str, ...]:
 
 
 def _is_fit(text: str) -> bool:
-    return bool(text) and text.isprintable() and not any(character.isspace() or character == SEPARATOR for character in text)
+    return (
+        bool(text)
+        and text.isprintable()
+        and not any(character.isspace() or character == SEPARATOR for character in text)
+    )

@@ -1,6 +1,6 @@
 """Hears at once, by LISTEN, that a job was queued, a running one cancelled, or a tenant's flags changed.
 
-What it misses is found anyway: queued jobs by the bell and by looking, cancels by the lease renewal, flags by their age.
+What it misses is found anyway: queued jobs by the bell and by looking, cancels by the lease renewal, flags by age.
 """
 
 import asyncio

@@ -108,7 +108,6 @@ class Worker:
             if task.done() and not task.cancelled():
                 task.result()
 
-
     def _load(self) -> dict[str, int]:
         return {"slots": self._crew.size, "running": len(self._crew.runs)}
 

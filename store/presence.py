@@ -31,7 +31,9 @@ Kind = Literal["gateway", "worker"]
 class Presence:
     """The sign of life of one process. `load` tells how busy it is, `keys` which secrets it uses, by fingerprint."""
 
-    def __init__(self, db: Database, kind: Kind, load: Callable[[], Mapping[str, Any]], keys: Mapping[str, Any]) -> None:
+    def __init__(
+        self, db: Database, kind: Kind, load: Callable[[], Mapping[str, Any]], keys: Mapping[str, Any]
+    ) -> None:
         self._db = db
         self._kind = kind
         self._load = load

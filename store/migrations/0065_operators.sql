@@ -102,6 +102,16 @@ BEGIN
                  FROM public.ai_jobs_dlq d WHERE d.retried_at IS NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC;
 END $$;
 
+CREATE FUNCTION scopekit.letters_of_cause(p_job_type text, p_error_code text, p_cause text, p_limit integer)
+    RETURNS TABLE (id uuid) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+BEGIN
+    PERFORM scopekit.require_operator();
+    RETURN QUERY SELECT d.id FROM public.ai_jobs_dlq d
+                 WHERE d.retried_at IS NULL AND d.job_type = p_job_type AND coalesce(d.error_code, '') = p_error_code
+                   AND scopekit.dead_cause(d.last_error) = p_cause
+                 ORDER BY d.moved_at LIMIT p_limit;
+END $$;
+
 -- The job's id, null for a letter that is not there or was discarded; unique_violation as scopekit.redrive.
 CREATE FUNCTION scopekit.retry_letter(p_id uuid, p_reason text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
@@ -231,6 +241,7 @@ BEGIN
             ('scopekit.dead_cause(text)',                                 'service_role'),
             ('scopekit.dead_letters(integer)',                            'scopekit_gateway, service_role'),
             ('scopekit.dead_causes()',                                    'scopekit_gateway, service_role'),
+            ('scopekit.letters_of_cause(text, text, text, integer)',      'scopekit_gateway, service_role'),
             ('scopekit.retry_letter(uuid, text)',                         'scopekit_gateway, service_role'),
             ('scopekit.discard_letter(uuid, text)',                       'scopekit_gateway, service_role'),
             ('scopekit.operator_pause(text, text, timestamptz)',          'scopekit_gateway, service_role'),
