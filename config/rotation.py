@@ -11,12 +11,12 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from config.settings import Settings
 
-# Runbook: the old key is revoked after 24 h. Tokens, links and other systems that hold it have gone or were told by then.
+# Runbook: the old key is revoked after 24 h; tokens signed by it have expired and its holders were told by then.
 OVERLAP = timedelta(hours=24)
 # In one variable, newest first.
 SEPARATOR = ","
@@ -31,7 +31,7 @@ class RotationError(ValueError):
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret by its variables. `previous` holds the old value during the overlap, where it is not in the same list."""
+    """A secret by its variables. `previous` holds the old value during the overlap, unless both are in one list."""
 
     name: str
     variables: tuple[str, ...]
@@ -46,7 +46,7 @@ class Secret:
 
     @property
     def is_made_here(self) -> bool:
-        """Whether a new value is ours to make; else its provider issues it, and there both work until one is revoked."""
+        """Whether a new value is ours to make; else its provider issues it, where both work until one is revoked."""
         return self.is_list or self.previous is not None
 
 
@@ -136,7 +136,7 @@ def values_of(settings: "Settings") -> dict[str, str]:
     """Return the variables as a process has them in force."""
     values = {}
     for name in VARIABLES:
-        value: SecretStr | tuple[SecretStr, ...] | None = getattr(settings, name.lower())
+        value: "SecretStr | tuple[SecretStr, ...] | None" = getattr(settings, name.lower())
         parts = value if isinstance(value, tuple) else (value,) if value is not None else ()
         values[name] = SEPARATOR.join(part.get_secret_value() for part in parts)
     return {name: value for name, value in values.items() if value}

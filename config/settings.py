@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     allowed_origins: Names = Field((), description="Comma list of origins that browsers may call from (CORS).")
     secrets_file: Path | None = Field(
         None,
-        description="File of the secrets that rotate (`scopekit secrets rotate`); what it holds wins over the environment.",
+        description="File of the secrets that rotate; what it holds wins over the environment.",
     )
     drain_seconds: float = Field(5.0, ge=0, le=60, description="Window over which open streams are closed on SIGTERM.")
 

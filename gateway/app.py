@@ -16,6 +16,7 @@ from gateway import (
     me,
     media,
     metrics,
+    ops,
     pages,
     price_items,
     progress,
@@ -52,6 +53,7 @@ _MODULES = (
     branding,
     shares,
     share_page,
+    ops,
     pages,
 )
 

@@ -81,14 +81,14 @@ def _wanted(letter: UUID | None, code: str | None, *, every: bool) -> list[UUID]
     return [row["id"] for row in rows if code is None or row["error_code"] == code]
 
 
-def _do(  # noqa: PLR0913, PLR0917 - what a person may say
+def _do(
     word: str,
     deed: Deed,
     letters: list[UUID],
     reason: str,
     dry_run: bool,
     yes: bool,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> None:
     """Do it to each, one that cannot be done keeping no other back."""
     if dry_run:

@@ -24,6 +24,11 @@ async def sample(conn: Connection) -> None:
     await conn.execute(SQL.sample)
 
 
+async def samples(conn: Connection, back: timedelta) -> list[Record]:
+    """Return (at, queued, running, dead) as noted since then, in order."""
+    return await conn.fetch(SQL.samples, back)
+
+
 async def slo(conn: Connection) -> Record:
     """Return (slow: jobs take too long, failing_uploads: how many gave up five times) of the last hour."""
     row = await conn.fetchrow(SQL.slo)
