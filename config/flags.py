@@ -1,12 +1,15 @@
-"""The names of the tenant flags, and how one is read from `tenant_settings.feature_flags`.
+"""The tenant flags: what each is, who may change it, how its value is read and written. Pure.
 
-Flags are nested objects; the dotted name is a path. The runbook wrote some flat (`"visits.enabled"`) and some
-nested, so its rollback silently did nothing: nested is the only form we write or read.
+Flags are nested objects in `tenant_settings.feature_flags`; the dotted name is a path. The runbook wrote some flat
+(`"visits.enabled"`) and some nested, so its rollback silently did nothing: nested is the only form that is stored or
+read, and the database turns the other into it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 
 class Flag(StrEnum):
@@ -17,11 +20,58 @@ class Flag(StrEnum):
     PROGRESS = "visits.ws_progress_enabled"
 
 
-def is_on(flags: Mapping[str, Any], flag: Flag) -> bool:
-    """Tell whether `flag` is exactly `true` in a tenant's nested flags; anything else is off."""
+class FlagError(ValueError):
+    """There is no such flag, or this is no value of it; the message says what would be."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a flag is. Off until somebody turns it on: only so does a kill switch have one meaning."""
+
+    description: str
+    kind: type[bool] = bool
+    default: bool = False
+    changed_by: Literal["operator"] = "operator"
+
+
+REGISTRY: Mapping[Flag, Definition] = MappingProxyType(
+    {
+        Flag.VISITS: Definition("The tenant may use ScopeKit at all: visits, uploads, estimates, shares."),
+        Flag.ESTIMATION: Definition("Estimates are made; those that wait are kept until it is on again."),
+        Flag.PROGRESS: Definition("Browsers may watch the work live; open streams end within a second of its end."),
+    }
+)
+
+_WORDS = MappingProxyType({"true": True, "on": True, "false": False, "off": False})
+
+
+def flag_named(name: str) -> Flag:
+    """Return the flag of a dotted name. Raises `FlagError`, naming those there are."""
+    try:
+        return Flag(name)
+    except ValueError:
+        raise FlagError(f"There is no flag `{name}`. There are: {', '.join(Flag)}.") from None
+
+
+def parse_value(flag: Flag, text: str) -> bool:
+    """Read a value as a person writes it. Raises `FlagError` for anything but a plain on or off."""
+    value = _WORDS.get(text.strip().lower())
+    if value is None:
+        raise FlagError(f"`{flag}` is {' or '.join(_WORDS)}, not `{text[:40]}`.")
+    return value
+
+
+def value_of(flags: Mapping[str, Any], flag: Flag) -> Any:
+    """Return what is stored under the flag's path, None when nothing is."""
     value: Any = flags
     for key in flag.value.split("."):
         if not isinstance(value, Mapping):
-            return False
+            return None
         value = value.get(key)
-    return value is True
+    return value
+
+
+def is_on(flags: Mapping[str, Any], flag: Flag) -> bool:
+    """Tell whether `flag` is exactly `true` in a tenant's nested flags; anything else is its default, off."""
+    value = value_of(flags, flag)
+    return value if isinstance(value, REGISTRY[flag].kind) else REGISTRY[flag].default

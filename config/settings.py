@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.secrets_file import read_secrets
+
 
 class SettingsError(Exception):
     """The environment is not fit to start with; the message names variables and never a value."""
@@ -64,6 +66,10 @@ class Settings(BaseSettings):
         description="Origin in share links, such as `https://share.example.com`; else the request's own.",
     )
     allowed_origins: Names = Field((), description="Comma list of origins that browsers may call from (CORS).")
+    secrets_file: Path | None = Field(
+        None,
+        description="File of the secrets that rotate; what it holds wins over the environment.",
+    )
     drain_seconds: float = Field(5.0, ge=0, le=60, description="Window over which open streams are closed on SIGTERM.")
 
     database_url: PostgresDsn = Field(description="PostgreSQL as the gateway's login, which cannot bypass RLS.")
@@ -142,6 +148,14 @@ class Settings(BaseSettings):
     )
 
     sentry_dsn: SecretStr | None = Field(None, description="Sentry project; unset sends nothing.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_secrets(cls, values: dict[str, Any]) -> dict[str, Any]:
+        path = values.get("secrets_file")
+        if not path:
+            return values
+        return values | {name.lower(): value for name, value in read_secrets(Path(path)).items()}
 
     _lists = field_validator("allowed_origins", "jwt_secrets", "openai_prices", mode="before")(_comma_list)
     _urls = field_validator("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", mode="before")(

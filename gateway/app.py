@@ -16,6 +16,7 @@ from gateway import (
     me,
     media,
     metrics,
+    ops,
     pages,
     price_items,
     progress,
@@ -53,6 +54,7 @@ _MODULES = (
     branding,
     shares,
     share_page,
+    ops,
     shell,
     pages,
 )

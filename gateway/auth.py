@@ -11,15 +11,17 @@ import jwt
 import structlog
 from starlette.requests import HTTPConnection
 
-from config.flags import Flag, is_on
+from config.flags import Flag
 from config.settings import Settings
 from gateway.context import context_of
 from gateway.keys import KeySet
 from gateway.token_cache import TokenCache
-from store import tenants
 from store.errors import Forbidden, NotFound, RequestError
 
 SESSION_COOKIE = "scopekit_session"
+# `app_metadata.platform_role` of operators. Not the tenant's own role: an administrator of one company must see nothing
+# of another.
+OPERATOR = "admin"
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
 _LEEWAY_SECONDS = 5
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -50,6 +52,11 @@ class Principal:
         """The tenant and the user as text, which log lines and streams want; written once for a token."""
         return str(self.tenant_id), str(self.user_id)
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether this is an operator of the whole product, as the database sees it too (0065_operators.sql)."""
+        return bool(self.claims["app_metadata"].get("platform_role") == OPERATOR)
+
     def require_unexpired(self) -> None:
         """Pass while the token lives, without the leeway of a single request: a stream ends with it, within a second.
 
@@ -74,12 +81,10 @@ class Principal:
         role = metadata.get("role") if isinstance(metadata, Mapping) else None
         known: Role = role if role in ("admin", "owner") else "member"
         expires_at = float(claims["exp"])
-        seen = {
-            "sub": str(user_id),
-            "role": "authenticated",
-            "exp": expires_at,
-            "app_metadata": {"tenant_id": str(tenant_id), "role": known},
-        }
+        seen_metadata = {"tenant_id": str(tenant_id), "role": known}
+        if isinstance(metadata, Mapping) and metadata.get("platform_role") == OPERATOR:
+            seen_metadata["platform_role"] = OPERATOR
+        seen = {"sub": str(user_id), "role": "authenticated", "exp": expires_at, "app_metadata": seen_metadata}
         return cls(user_id, tenant_id, known, expires_at, seen)
 
 
@@ -178,9 +183,7 @@ async def require_flag(connection: HTTPConnection, principal: Principal, flag: F
 
     Raises `NotFound` for a part the tenant does not have, `Forbidden` for estimation, whose visits it can see.
     """
-    async with context_of(connection).db.as_user(principal.claims) as conn:
-        flags = await tenants.feature_flags(conn)
-    if not is_on(flags, flag):
+    if not await context_of(connection).flags.is_on(principal.tenant_id, flag):
         detail = f"`{flag}` is not enabled for this tenant; ask an administrator to turn it on."
         raise Forbidden(detail) if flag is Flag.ESTIMATION else NotFound(detail)
 
@@ -202,10 +205,12 @@ def _require_same_origin(connection: HTTPConnection) -> None:
         raise Forbidden("A change by session cookie must come from this site's own pages.")
 
 
-def mint(settings: Settings, *, user_id: UUID, tenant_id: UUID, role: Role, seconds: int) -> str:
+def mint(  # noqa: PLR0913 - the claims, by name
+    settings: Settings, *, user_id: UUID, tenant_id: UUID, role: Role, seconds: int, operator: bool = False
+) -> str:
     """Sign a token with the newest HS256 secret: for development and for the demo login."""
     now = int(time.time())
-    claims = {
+    claims: dict[str, Any] = {
         "sub": str(user_id),
         "aud": settings.jwt_audience,
         "iat": now,
@@ -213,6 +218,8 @@ def mint(settings: Settings, *, user_id: UUID, tenant_id: UUID, role: Role, seco
         "role": "authenticated",
         "app_metadata": {"tenant_id": str(tenant_id), "role": role},
     }
+    if operator:
+        claims["app_metadata"] |= {"platform_role": OPERATOR}
     if settings.issuer:
         claims["iss"] = settings.issuer
     return jwt.encode(claims, settings.jwt_secrets[0].get_secret_value(), algorithm="HS256")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.queue import JobQueue
     from realtime.hub import Hub
     from store.decoder import Decoder
+    from store.flag_cache import FlagCache
     from store.objects import ObjectStore
     from store.pool import Database
 
@@ -30,6 +31,7 @@ class Context:
     typesetter: "Typesetter"
     queue: "JobQueue"
     hub: "Hub"
+    flags: "FlagCache"
     auth: "Authenticator"
     upload_starts: "Buckets"
     tenant_turns: "Turns"

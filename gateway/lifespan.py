@@ -1,5 +1,6 @@
 """Opens what the gateway needs, in order, and closes it in reverse."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.templating import Jinja2Templates
 
+from config.rotation import keys_in_use
 from config.settings import Settings
 from gateway.auth import Authenticator
 from gateway.context import Context
@@ -17,8 +19,10 @@ from gateway.upload_limits import upload_starts
 from jobs.queue import JobQueue
 from realtime.hub import Hub
 from store.decoder import Decoder
+from store.flag_cache import FlagCache
 from store.objects import ObjectStore
 from store.pool import Database
+from store.presence import Presence
 
 HERE = Path(__file__).parent
 
@@ -53,6 +57,10 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
     decoder = opened.enter_context(Decoder())
     queue = await opened.enter_async_context(JobQueue.open(settings))
     hub = await opened.enter_async_context(Hub.open(settings, db))
+    flags = FlagCache(db, lambda: hub.hearing)
+    hub.on_flags = flags.forget
+    presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
+    opened.push_async_callback(_end, asyncio.create_task(presence.keep_forever(), name="presence"))
     return Context(
         settings=settings,
         db=db,
@@ -61,8 +69,14 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
         typesetter=Typesetter(),
         queue=queue,
         hub=hub,
+        flags=flags,
         auth=Authenticator(settings),
         upload_starts=upload_starts(),
         tenant_turns=Turns(),
         templates=Jinja2Templates(HERE / "templates"),
     )
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

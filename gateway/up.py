@@ -42,7 +42,7 @@ LOCAL = (
         "ALLOWED_ORIGINS",
     ),
     *("S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_REGION", "S3_BUCKET"),
-    *("JWT_SECRETS", "INTERNAL_QUEUE_KEY"),
+    *("JWT_SECRETS", "INTERNAL_QUEUE_KEY", "SECRETS_FILE"),
 )
 BOOTSTRAP_S = 120.0
 READY_S = 90.0
@@ -190,6 +190,9 @@ def child_environment(plan: Plan) -> dict[str, str]:
 def local_environment(plan: Plan, endpoints: Endpoints) -> dict[str, str]:
     """Return the environment that points ScopeKit to the embedded servers."""
     secrets = Kept(plan.directory / "secrets.json")
+    rotated = plan.directory / "secrets.env"
+    if not rotated.exists():
+        write_private(rotated, "")
     database = endpoints.admin_url.partition("@")[2]
     made_up = {
         "ENVIRONMENT": "local",
@@ -204,6 +207,7 @@ def local_environment(plan: Plan, endpoints: Endpoints) -> dict[str, str]:
         "S3_BUCKET": "site-visits",
         "JWT_SECRETS": secrets.secret("jwt_secret", 48),
         "INTERNAL_QUEUE_KEY": secrets.secret("internal_queue_key"),
+        "SECRETS_FILE": str(rotated),
         "ALLOWED_ORIGINS": f"http://{LOOPBACK}:{plan.port},http://localhost:{plan.port}",
     }
     theirs = {name: value for name, value in child_environment(plan).items() if value}

@@ -1,6 +1,6 @@
-"""Hears at once, by LISTEN, that a job was queued, or that somebody cancelled a running one.
+"""Hears at once, by LISTEN, that a job was queued, a running one cancelled, or a tenant's flags changed.
 
-What it misses is found anyway: queued jobs by the bell and by looking, cancels by the lease renewal.
+What it misses is found anyway: queued jobs by the bell and by looking, cancels by the lease renewal, flags by age.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ CONNECT_SECONDS = 5.0
 
 
 class Control:
-    """Calls `on_queued()` and `on_cancel(job_id)`, and `on_connect` after every (re)connect."""
+    """Calls `on_queued()`, `on_cancel(job_id)`, `on_flags(tenant_id)`, and `on_connect` after every (re)connect."""
 
     def __init__(
         self,
@@ -34,12 +34,21 @@ class Control:
         *,
         on_queued: Callable[[], None],
         on_cancel: Callable[[UUID], None],
+        on_flags: Callable[[str], None],
         on_connect: Callable[[], Awaitable[None]],
     ) -> None:
         self._url = url
         self._on_queued = on_queued
         self._on_cancel = on_cancel
+        self._on_flags = on_flags
         self._on_connect = on_connect
+        self._connects = 0
+        self._listens = False
+
+    @property
+    def hearing(self) -> int | None:
+        """Which of its connections brings word, counted; None while none does."""
+        return self._connects if self._listens else None
 
     async def listen_forever(self) -> None:
         """Listen, and connect again whenever that breaks."""
@@ -54,9 +63,12 @@ class Control:
                     await connection.add_listener(CHANNEL, self._hear)
                     await connection.add_listener(QUEUED_CHANNEL, lambda *_: self._on_queued())
                     failures = 0
+                    self._connects += 1
+                    self._listens = True
                     await self._on_connect()
                     await _until_broken(connection)
                 finally:
+                    self._listens = False
                     connection.terminate()
             except DATABASE_TROUBLE as error:
                 failures += 1
@@ -69,8 +81,11 @@ class Control:
     def _hear(self, _connection: Any, _pid: int, _channel: str, text: object) -> None:
         try:
             message = orjson.loads(str(text))
-            if message["kind"] == "cancel":
-                self._on_cancel(UUID(message["job_id"]))
+            match message["kind"]:
+                case "cancel":
+                    self._on_cancel(UUID(message["job_id"]))
+                case "flags":
+                    self._on_flags(str(message["tenant_id"]))
         except (ValueError, KeyError, TypeError):  # The channel is open to others; what we do not know is not ours.
             log.debug("A control message was not understood")
 

@@ -11,6 +11,7 @@ from config.logging import bind, get_logger
 from jobs.completer import Completer
 from jobs.context import JobContext
 from jobs.errors import UnknownJobType
+from jobs.gate import Gate
 from jobs.reserve import Reserve
 from jobs.run import JobRun, StopReason
 from jobs.settle import settle
@@ -28,10 +29,18 @@ PATIENCE_SECONDS = 5.0
 class Crew:
     """Up to `size` jobs at once; `tasks` says which function does which job type."""
 
-    def __init__(
-        self, db: Database, tasks: Mapping[str, Task], *, size: int, timing: Timing, engine: str | None = None
+    def __init__(  # noqa: PLR0913 - what a worker is told at its start, by name
+        self,
+        db: Database,
+        tasks: Mapping[str, Task],
+        *,
+        size: int,
+        timing: Timing,
+        engine: str | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._db = db
+        self._gate = gate
         self._tasks = tasks
         self._size = size
         self._timing = timing
@@ -52,6 +61,11 @@ class Crew:
     def runs(self) -> list[JobRun]:
         """All jobs that are ours at the moment."""
         return list(self._runs.values())
+
+    @property
+    def size(self) -> int:
+        """How many jobs may run at once."""
+        return self._size
 
     @property
     def free(self) -> int:
@@ -168,6 +182,8 @@ class Crew:
         task = self._tasks.get(run.row["job_type"])
         if task is None:
             raise UnknownJobType(run.row["job_type"])
+        if self._gate is not None:
+            await self._gate.require(run.row["job_type"], run.tenant_id)
         await task(run)
 
 

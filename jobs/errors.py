@@ -4,6 +4,7 @@ JobError
 +-- LeaseLost        the row is no longer ours: stop, write nothing
 +-- JobCancelled     somebody asked for the job to stop
 +-- UnknownJobType   nobody here knows how to do this
++-- TurnedOff        its tenant may not have it done at the moment
 +-- OutOfTime        an attempt took longer than any may
 +-- NoResult         the work ended without completing the job
 
@@ -14,6 +15,7 @@ from typing import ClassVar
 
 import asyncpg
 
+from config.flags import Flag
 from store.errors import Unavailable
 
 # The database is away, restarting, too slow or at odds with somebody else: nothing was changed, ask again.
@@ -52,6 +54,16 @@ class UnknownJobType(JobError):
 
     def __init__(self, job_type: str) -> None:
         super().__init__(f"Unknown job type: {job_type}")
+
+
+class TurnedOff(JobError):
+    """Its tenant may not have it done at the moment: the job waits, and is rung for when the flag is on again."""
+
+    code = "turned_off"
+    retry_after_s = 600.0  # should nobody ring
+
+    def __init__(self, flag: Flag) -> None:
+        super().__init__(f"`{flag}` is off for this tenant; this waits until it is on again.")
 
 
 class OutOfTime(JobError):

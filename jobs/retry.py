@@ -46,6 +46,7 @@ POLICY: Mapping[str, Action] = MappingProxyType(
         "medium_unusable": Action.DEAD_LETTER,
         "nothing_to_estimate": Action.DEAD_LETTER,
         "unknown_job_type": Action.DEAD_LETTER,
+        "turned_off": Action.SNOOZE,
         "cancelled": Action.DEAD_LETTER,
         "out_of_time": Action.RETRY,
         "no_result": Action.RETRY,

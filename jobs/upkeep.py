@@ -43,7 +43,11 @@ async def check_slo(conn: Connection) -> None:
         log.error("Alert: uploads fail again and again", uploads=found["failing_uploads"])
 
 
-CHORES = (Chore("prune", timedelta(minutes=5), prune), Chore("slo", timedelta(minutes=5), check_slo))
+CHORES = (
+    Chore("prune", timedelta(minutes=5), prune),
+    Chore("slo", timedelta(minutes=5), check_slo),
+    Chore("sample", timedelta(seconds=30), upkeep.sample),
+)
 
 
 class Upkeep:

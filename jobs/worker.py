@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +10,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from config.logging import configure_logging, get_logger
+from config.rotation import keys_in_use
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from jobs.bell import Bell, open_redis
@@ -20,14 +19,17 @@ from jobs.control import Control
 from jobs.crew import Crew, Task
 from jobs.darkroom import Darkroom
 from jobs.doorman import Doorman
+from jobs.gate import Gate
 from jobs.lease import LeaseKeeper
 from jobs.sweeper import Sweeper
 from jobs.tasks import open_tasks
 from jobs.timing import Timing
 from jobs.upkeep import Upkeep
 from store.cleanup import Cleanup
+from store.flag_cache import FlagCache
 from store.objects import ObjectStore
 from store.pool import Database
+from store.presence import Presence, process_name
 
 log = get_logger(__name__)
 
@@ -49,14 +51,19 @@ class Worker:
         timing: Timing | None = None,
     ) -> None:
         self._timing = timing or Timing()
+        # Behind a transaction pooler LISTEN is taken and forgotten.
+        may_hear = settings.database_listen_url is not None or not settings.database_pooled
+        flags = FlagCache(db, lambda: self._control.hearing if may_hear else None)
         redis_url = str(settings.redis_url)
         control_url = str(settings.database_listen_url or settings.worker_url)
         engine = settings.estimate_engine
-        self._crew = Crew(db, tasks, size=settings.worker_concurrency, timing=self._timing, engine=engine)
+        self._crew = Crew(
+            db, tasks, size=settings.worker_concurrency, timing=self._timing, engine=engine, gate=Gate(flags)
+        )
         self._claimer = Claimer(
             db,
             self._crew,
-            name=_name(),
+            name=process_name(),
             timing=self._timing,
             tenant_cap=settings.tenant_concurrency,
             engine=engine,
@@ -66,8 +73,13 @@ class Worker:
         self._sweeper = Sweeper(db, self._crew, self._bell, self._timing)
         self._upkeep = Upkeep(db)
         self._darkroom = Darkroom(db, settings) if settings.derivatives_ahead else None
+        self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
         self._control = Control(
-            control_url, on_queued=self._crew.wake, on_cancel=self._crew.cancel, on_connect=self._keeper.renew
+            control_url,
+            on_queued=self._crew.wake,
+            on_cancel=self._crew.cancel,
+            on_flags=flags.forget,
+            on_connect=self._keeper.renew,
         )
         self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep, partial(clean_media, settings, db))
 
@@ -80,6 +92,7 @@ class Worker:
             asyncio.create_task(self._keeper.keep_forever(), name="leases"),
             asyncio.create_task(self._sweeper.sweep_forever(), name="sweep"),
             asyncio.create_task(self._upkeep.keep_forever(), name="upkeep"),
+            asyncio.create_task(self._presence.keep_forever(), name="presence"),
             asyncio.create_task(self._control.listen_forever(), name="cancels"),
             asyncio.create_task(self._doorman.listen_forever(), name="doorbell"),
         ]
@@ -101,6 +114,9 @@ class Worker:
         for task in (claiming, *loops):
             if task.done() and not task.cancelled():
                 task.result()
+
+    def _load(self) -> dict[str, int]:
+        return {"slots": self._crew.size, "running": len(self._crew.runs)}
 
 
 OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]
@@ -153,11 +169,6 @@ async def _end(*tasks: "asyncio.Task[Any]") -> None:
         if not left:
             return
     log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
-
-
-def _name() -> str:
-    """Say in `ai_jobs.worker` and on `job.started` which process it was."""
-    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 if __name__ == "__main__":

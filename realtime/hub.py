@@ -22,7 +22,7 @@ Invariants, each of which a test in tests/realtime holds:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, Self
@@ -81,6 +81,7 @@ class Hub:
     ) -> None:
         tick_s = min(TICK_SECONDS, heartbeat_s / 4)
         self.channels = Channels()
+        self.on_flags: Callable[[str], None] = lambda _tenant_id: None
         self.heartbeat_s = heartbeat_s
         self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._history = History(db)
@@ -116,6 +117,11 @@ class Hub:
             yield hub
         finally:
             await hub.stop()
+
+    @property
+    def hearing(self) -> int | None:
+        """Which of its connections brings word of changes, counted; None while none does."""
+        return self._feed.reconnects if self._feed.live else None
 
     async def start(self) -> None:
         """Begin to listen. Raises when the first connect fails."""
@@ -250,6 +256,7 @@ class Hub:
     def _told(self, word: dict[str, str]) -> None:
         match word:
             case {"kind": "flags", "tenant_id": tenant_id}:
+                self.on_flags(tenant_id)
                 self._openings.flags_changed()
                 self._lookout.flags_changed(tenant_id)
                 for channel in self.channels.values():

@@ -6,6 +6,7 @@ days: a database that is restored from last month's backup still finds its files
 a bucket.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,14 +59,16 @@ class Cleanup:
     objects: ObjectStore
     retention: timedelta = RETENTION
     dry_run: bool = False
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None
 
     async def run(self) -> Report:
         """Go through all tenants. What is wrong with one object or store call ends the run; the next one goes on."""
         report = Report(self.dry_run)
         async with self.db.as_system() as conn:
             tenants = [row["id"] for row in await conn.fetch(SQL.tenants_with_media)]
-        for tenant_id in tenants:
+        for done, tenant_id in enumerate(tenants, 1):
             await self._tenant(tenant_id, report)
+            self.on_progress(done, len(tenants))
         _log.info(
             "Media cleaned up",
             dry_run=self.dry_run,

@@ -64,6 +64,14 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def as_operator(self, claims: Mapping[str, Any]) -> AsyncIterator[Connection]:
+        """Lend a transaction with the login's own rights, in which functions for operators see who asks."""
+        async with self.as_system() as connection:
+            text = orjson.dumps(claims).decode()
+            await connection.execute("SELECT set_config('request.jwt.claims', $1, true)", text)
+            yield connection
+
+    @asynccontextmanager
     async def as_system(self) -> AsyncIterator[Connection]:
         """Lend a transaction with the login's own rights: the functions of schema scopekit, and no table."""
         async with self.connection() as connection, connection.transaction():

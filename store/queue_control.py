@@ -13,13 +13,13 @@ EVERYTHING = "all"
 
 
 async def pause(conn: Connection, name: str, reason: str, until: datetime | None) -> None:
-    """Claim no jobs of this type any more, or none at all for `all`; what runs goes on. As service_role."""
+    """Claim no jobs of this type any more, or none at all for `all`; what runs goes on. For operators."""
     await conn.execute(SQL.pause, name, reason, until)
 
 
-async def resume(conn: Connection, name: str) -> bool:
-    """Claim them again; False when they were not paused. An engine's breaker is closed the same way."""
-    return bool(await conn.fetchval(SQL.resume, name))
+async def resume(conn: Connection, name: str, reason: str = "") -> bool:
+    """Claim them again; False when they were not paused. An engine's breaker is closed the same way. For operators."""
+    return bool(await conn.fetchval(SQL.resume, name, reason))
 
 
 async def switches(conn: Connection) -> list[dict[str, Any]]:

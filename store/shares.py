@@ -108,6 +108,11 @@ async def revoke(conn: Connection, share_id: UUID) -> Record:
     return await get(conn, share_id)
 
 
+async def revoke_as_operator(conn: Connection, share_id: UUID, reason: str) -> bool:
+    """End a share of whatever tenant; False when there is none. For operators."""
+    return bool(await conn.fetchval(SQL.revoke_share_as_operator, share_id, reason))
+
+
 async def rotate(conn: Connection, share_id: UUID, token_hash: bytes, *, expires_in: int | None) -> Record:
     """Give a share another token, and with `expires_in` seconds another end; the old token and its sessions are dead.
 

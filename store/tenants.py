@@ -1,8 +1,5 @@
 """Tenants and what is set for them."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from store.errors import NotFound
 from store.pool import Connection, Record
 from store.queries import Queries
@@ -16,11 +13,6 @@ async def current(conn: Connection) -> Record:
     if row is None:
         raise NotFound("This tenant does not exist any more.")
     return row
-
-
-async def feature_flags(conn: Connection) -> Mapping[str, Any]:
-    """Return the request's tenant's flags as nested objects; empty when it has none."""
-    return await conn.fetchval(SQL.feature_flags) or {}
 
 
 async def hold_tenant(conn: Connection) -> None:

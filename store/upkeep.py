@@ -19,6 +19,16 @@ async def prune(conn: Connection, keep: timedelta) -> int:
     return gone
 
 
+async def sample(conn: Connection) -> None:
+    """Note how many jobs wait, run and are dead; what is older than a day goes."""
+    await conn.execute(SQL.sample)
+
+
+async def samples(conn: Connection, back: timedelta) -> list[Record]:
+    """Return (at, queued, running, dead) as noted since then, in order."""
+    return await conn.fetch(SQL.samples, back)
+
+
 async def slo(conn: Connection) -> Record:
     """Return (slow: jobs take too long, failing_uploads: how many gave up five times) of the last hour."""
     row = await conn.fetchrow(SQL.slo)

@@ -1,10 +1,10 @@
 -- name: pause
 -- Switch a name off, for good or until a time.
-SELECT scopekit.pause_queue($1, $2, $3);
+SELECT scopekit.operator_pause($1, $2, $3);
 
 -- name: resume
 -- Switch it on; whether it was off.
-SELECT scopekit.resume_queue($1);
+SELECT scopekit.operator_resume($1, $2);
 
 -- name: switches
 -- What is off, and until when.

@@ -28,6 +28,10 @@ ORDER BY s.created_at DESC, s.id DESC;
 -- Ends a share and its sessions; a second time changes nothing.
 UPDATE shares SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING id;
 
+-- name: revoke_share_as_operator
+-- Ends a share of whatever tenant; whether there is one.
+SELECT scopekit.operator_revoke_share($1, $2);
+
 -- name: rotate_share
 -- Gives a share another token: rotated, unknown or revoked.
 SELECT rotate_share($1, $2, $3);

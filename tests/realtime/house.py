@@ -25,6 +25,7 @@ from gateway.server import Server
 from jobs.queue import JobQueue
 from realtime.hub import Hub
 from store import events, visits
+from store.flag_cache import FlagCache
 from store.pool import Database
 from tests.realtime.watcher import eventually
 from tests.tenants import Tenant
@@ -109,6 +110,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         typesetter=nothing,
         queue=queue,
         hub=hub,
+        flags=FlagCache(db, lambda: hub.hearing),
         auth=Authenticator(settings),
         upload_starts=nothing,
         tenant_turns=nothing,

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from gateway import share_document
-from gateway.pages import modules_of
 from gateway.share_document import Document
+from gateway.shell import modules_of
 from tests.shares.documents import SECRET_REASON, Visit, customer_of, make_share, offer_options, open_share
 from tests.tenants import Tenant
 

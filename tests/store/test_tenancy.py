@@ -13,7 +13,10 @@ from tests.store.rows import Admin, fill_every_table
 from tests.tenants import Tenant
 
 # Tables that hold no tenant's data; nobody but service_role may touch them at all.
-_OPERATORS = {"queue_chores", "queue_control", "service_keys", "schema_migrations"}
+_OPERATORS = {
+    *("queue_chores", "queue_control", "queue_samples", "service_keys", "schema_migrations"),
+    *("flag_kills", "flag_kept", "ops_audit", "processes", "secret_rotations"),
+}
 ROLES = ("authenticated", "anon", "gateway login")
 Denied = asyncpg.InsufficientPrivilegeError
 

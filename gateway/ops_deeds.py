@@ -1,0 +1,172 @@
+"""What operators do on their page: each deed is one transaction, in which the database writes it down."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from config.flags import Flag
+from gateway.body import json_response, read_json, uuid_param
+from gateway.context import context_of
+from gateway.ops_access import operator_of
+from gateway.ops_board import board_of
+from store import dead_letters, flags, queue_control
+from store.errors import Conflict, NotFound
+from store.pool import Connection
+
+# At once: a click must not hold a connection for minutes; another click goes on.
+MOST_AT_ONCE = 500
+
+Reason = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9_:.-]+$")]
+
+
+class Why(BaseModel):
+    """Why it is done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Reason = ""
+
+
+class OfCause(Why):
+    """All dead letters of one cause, as the page groups them."""
+
+    job_type: str
+    error_code: str
+    cause: str
+
+
+class Switch(Why):
+    """A job type, `all`, or an engine's breaker."""
+
+    name: Name
+
+
+class FlagOf(Why):
+    """A flag of one tenant."""
+
+    tenant_id: UUID
+    flag: Flag
+    on: bool
+
+
+class KillOf(Why):
+    """A flag of everybody."""
+
+    flag: Flag
+
+
+@asynccontextmanager
+async def acting(request: Request) -> AsyncIterator[Connection]:
+    """Lend a transaction in which the caller acts as an operator; then the page is drawn anew. Raises `Forbidden`."""
+    principal = await operator_of(request)
+    async with context_of(request).db.as_operator(principal.claims) as conn:
+        yield conn
+    board_of(request).changed()
+
+
+async def retry(request: Request) -> Response:
+    """Queue one dead job again."""
+    letter = uuid_param(request.path_params["letter_id"], "letter_id")
+    why = await read_json(request, Why)
+    async with acting(request) as conn:
+        job_id = await dead_letters.retry(conn, letter, why.reason)
+    await context_of(request).queue.ring()
+    return json_response({"job_id": job_id})
+
+
+async def discard(request: Request) -> Response:
+    """Let one dead job go."""
+    letter = uuid_param(request.path_params["letter_id"], "letter_id")
+    why = await read_json(request, Why)
+    async with acting(request) as conn:
+        job_id = await dead_letters.discard(conn, letter, why.reason)
+    return json_response({"job_id": job_id})
+
+
+async def retry_cause(request: Request) -> Response:
+    """Queue all again that died of this; answers {done, kept}."""
+    answer = await _each_of_cause(request, dead_letters.retry)
+    await context_of(request).queue.ring()
+    return json_response(answer)
+
+
+async def discard_cause(request: Request) -> Response:
+    """Let all go that died of this; answers {done, kept}."""
+    return json_response(await _each_of_cause(request, dead_letters.discard))
+
+
+async def pause(request: Request) -> Response:
+    """Start no more jobs of a type."""
+    wanted = await read_json(request, Switch)
+    async with acting(request) as conn:
+        await queue_control.pause(conn, wanted.name, wanted.reason, None)
+    return json_response({"paused": wanted.name})
+
+
+async def resume(request: Request) -> Response:
+    """Start them again, or close an engine's breaker."""
+    wanted = await read_json(request, Switch)
+    async with acting(request) as conn:
+        was_paused = await queue_control.resume(conn, wanted.name, wanted.reason)
+    return json_response({"resumed": wanted.name, "was_paused": was_paused})
+
+
+async def set_flag(request: Request) -> Response:
+    """Turn a tenant's flag on or off; answers {now}."""
+    wanted = await read_json(request, FlagOf)
+    async with acting(request) as conn:
+        now = await flags.set_flag(conn, wanted.tenant_id, wanted.flag, wanted.reason, on=wanted.on)
+    context_of(request).flags.forget(str(wanted.tenant_id))
+    return json_response({"now": now})
+
+
+async def kill(request: Request) -> Response:
+    """Turn a flag off for everybody, and remember for whom it was on."""
+    wanted = await read_json(request, KillOf)
+    async with acting(request) as conn:
+        kept = await flags.kill(conn, wanted.flag, wanted.reason)
+    return json_response({"tenants": kept})
+
+
+async def restore(request: Request) -> Response:
+    """Turn a killed flag on again for those it was on for."""
+    wanted = await read_json(request, KillOf)
+    async with acting(request) as conn:
+        kept = await flags.restore(conn, wanted.flag, wanted.reason)
+    return json_response({"tenants": kept})
+
+
+async def _each_of_cause(request: Request, deed: Any) -> dict[str, int]:
+    """Do it to each; one that cannot be done keeps no other back."""
+    wanted = await read_json(request, OfCause)
+    done = kept = 0
+    async with acting(request) as conn:
+        of_cause = (wanted.job_type, wanted.error_code, wanted.cause)
+        for letter in await dead_letters.of_cause(conn, *of_cause, MOST_AT_ONCE):
+            try:
+                async with conn.transaction():
+                    await deed(conn, letter, wanted.reason)
+                done += 1
+            except (Conflict, NotFound):
+                kept += 1
+    return {"done": done, "kept": kept}
+
+
+routes = [
+    Route("/ops/dead/retry", retry_cause, methods=["POST"]),
+    Route("/ops/dead/discard", discard_cause, methods=["POST"]),
+    Route("/ops/dead/{letter_id}/retry", retry, methods=["POST"]),
+    Route("/ops/dead/{letter_id}/discard", discard, methods=["POST"]),
+    Route("/ops/queue/pause", pause, methods=["POST"]),
+    Route("/ops/queue/resume", resume, methods=["POST"]),
+    Route("/ops/flags/set", set_flag, methods=["POST"]),
+    Route("/ops/flags/kill", kill, methods=["POST"]),
+    Route("/ops/flags/restore", restore, methods=["POST"]),
+]
