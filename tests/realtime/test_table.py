@@ -282,7 +282,7 @@ async def test_the_snapshot_tells_the_latest_jobs_steps(
         "gather": {"status": "completed", "done": None, "total": None, "ms": 12},
         "look": {"status": "running", "done": 2, "total": 3, "ms": None},
     }
-    assert tuple(unknown)[1:] == (True, False, 0, None, None, None, {}, None)
+    assert tuple(unknown)[1:] == (True, False, 0, [], None, None, {}, None)
 
 
 async def test_an_opening_tells_a_foreign_tenant_nothing(
