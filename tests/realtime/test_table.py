@@ -297,7 +297,7 @@ async def test_an_opening_tells_a_foreign_tenant_nothing(
         [nobody] = await events.openings(conn, uuid4(), tenant.user_id, [visit], snapshot=True)
     assert (own["enabled"], own["visible"], own["last_seq"], own["job_event"]) == (False, True, 1, "job.queued")
     assert own["members"] == [tenant.user_id]
-    assert tuple(foreign) == (visit, True, False, 0, None, None, None, {}, [other_tenant.user_id])
+    assert tuple(foreign) == (visit, True, False, 0, [], None, None, {}, [other_tenant.user_id])
     assert tuple(nobody) == (visit, False, False, 0, None, None, None, {}, [])
 
 
