@@ -298,7 +298,7 @@ async def test_an_opening_tells_a_foreign_tenant_nothing(
     assert (own["enabled"], own["visible"], own["last_seq"], own["job_event"]) == (False, True, 1, "job.queued")
     assert own["members"] == [tenant.user_id]
     assert tuple(foreign) == (visit, True, False, 0, [], None, None, {}, [other_tenant.user_id])
-    assert tuple(nobody) == (visit, False, False, 0, None, None, None, {}, [])
+    assert tuple(nobody) == (visit, False, False, 0, [], None, None, {}, [])
 
 
 async def test_tenants_who_ask_together_are_answered_each_for_itself(
