@@ -134,7 +134,7 @@ async def test_a_finished_job_cannot_be_cancelled(bench: Bench) -> None:
 
 
 async def test_what_a_cancelled_job_had_paid_for_is_kept_however_it_ended(bench: Bench) -> None:
-    """Its checkpoints go, the costs in them stay: cancelled by its worker, and found by the sweep with its worker gone."""
+    """Its checkpoints go, the costs in them stay: ended by its worker, or swept because its worker is gone."""
     ended, swept = await bench.running(), await bench.running()
     for lease in (ended, swept):
         async with bench.service.as_system() as conn:
