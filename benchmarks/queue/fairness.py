@@ -28,6 +28,7 @@ class Waits(NamedTuple):
 async def measure_fairness(floor: Floor, *, crowd: int = CROWD, count: int = TRICKLE) -> Waits:
     """Let jobs of the first tenant trickle in: with nobody else there, beside seven tenants, and beside one."""
     others = floor.tenants[1:]
+    await floor.forget()
     alone = await _trickle(floor, count)
     await floor.forget()
     await floor.enqueue("steady", crowd, others)

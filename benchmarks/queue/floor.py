@@ -30,9 +30,7 @@ SELECT t.id FROM unnest($1::uuid[]) AS t(id), generate_series(1, $2 / cardinalit
 """
 ENQUEUE = """
 INSERT INTO ai_jobs (tenant_id, visit_id, job_type)
-SELECT tenant_id, id, $1 FROM site_visits AS v
-WHERE tenant_id = ANY ($3) AND NOT EXISTS (SELECT FROM ai_jobs WHERE visit_id = v.id AND job_type = $1)
-LIMIT $2
+SELECT tenant_id, id, $1 FROM site_visits WHERE tenant_id = ANY ($3) LIMIT $2
 """
 FORGET = "TRUNCATE ai_jobs, ai_jobs_dlq, job_steps, processing_events, visit_streams, analytics_events"
 

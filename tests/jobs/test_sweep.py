@@ -131,3 +131,23 @@ async def test_a_finished_job_cannot_be_cancelled(bench: Bench) -> None:
         await jobs.complete(conn, lease, {"total": "1.00"}, None)
     status = await bench.cancel(lease.job_id)
     assert (status["status"], status["result"], status["message"]) == ("completed", {"total": "1.00"}, "Done.")
+
+
+async def test_what_a_cancelled_job_had_paid_for_is_kept_however_it_ended(bench: Bench) -> None:
+    """Its checkpoints go, the costs in them stay: ended by its worker, or swept because its worker is gone."""
+    ended, swept = await bench.running(), await bench.running()
+    for lease in (ended, swept):
+        async with bench.service.as_system() as conn:
+            assert await jobs.put_checkpoint(conn, lease, "draft", "", {"calls": [{"cost": "0.25"}, {"cost": "0.5"}]})
+        await bench.cancel(lease.job_id)
+    async with bench.service.as_system() as conn:
+        await jobs.finish_cancelled(conn, ended)
+    await bench.expire(swept)
+    assert (await bench.sweep())["cancelled"] == 1
+    spent = await bench.admin.fetch(
+        "SELECT job_id, cost::text FROM cancelled_spending WHERE tenant_id = $1", bench.tenant.id
+    )
+    assert {row["job_id"]: row["cost"] for row in spent} == {
+        ended.job_id: "0.750000",
+        swept.job_id: "0.750000",
+    }
