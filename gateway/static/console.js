@@ -165,8 +165,11 @@ function setUpButtons() {
 /** Without an answer it is whoever was here last: what they left on this device is theirs to see and to add to. */
 async function whoIsHere() {
   try {
-    const me = await call("GET", "/v1/me");
-    remember({ me, visit: null }); // somebody else's visit is not theirs to see
+    const { user_id, role, flags, tenant: { id, name, currency } } = await call("GET", "/v1/me");
+    const me = { user_id, role, flags, tenant: { id, name, currency } }; // no more than opening needs
+    const before = remembered();
+    const same = before.me?.user_id === user_id && before.me.tenant.id === id;
+    remember({ me, visit: same ? before.visit : null }); // somebody else's visit is not theirs to see
     return me;
   } catch (error) {
     const { me } = remembered();
