@@ -61,9 +61,9 @@ class Plate:
         return f"{self.name}'s name plate says {', '.join(self.facts())}"
 
     def is_on(self, line: DraftLine) -> bool:
-        """Whether the thing of a line is the one that the label names, or, without a label, the plate itself."""
-        names = [self.label] if self.label else [row.text for row in self.prints if _is_a_name(row.text)]
-        return bool(trade_words(line.description) & {word for name in names for word in trade_words(name)})
+        """Whether the thing of a line is the one that the label names, or, where it names none, the plate itself."""
+        printed = " ".join(row.text for row in self.prints if _is_a_name(row.text))
+        return bool(trade_words(line.description) & (trade_words(self.label) or trade_words(printed)))
 
 
 def backed(lines: Iterable[DraftLine], plates: Sequence[Plate]) -> tuple[DraftLine, ...]:
