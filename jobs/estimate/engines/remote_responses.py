@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -18,7 +19,7 @@ from jobs.estimate.model import ModelCall
 from store.events import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     import openai
 
@@ -134,18 +135,30 @@ async def _followed(stream: openai.AsyncStream[Any], ready: Callable[[AskedLine]
     if not stream.response.headers.get("content-type", "").startswith("text/event-stream"):
         return read(Envelope, await stream.response.aread())  # an endpoint that does not stream answers at once
     lines = ReadyLines()
-    try:
-        async for event in stream:
-            if event.type == "response.output_text.delta":
-                for line in lines.add(event.delta):
+    async with aclosing(_events(stream)) as events:
+        async for event in events:
+            if event["type"] == "response.output_text.delta":
+                for line in lines.add(str(event.get("delta", ""))):
                     await ready(line)
-            elif event.type in _ENDS:
-                return _fitting(Envelope, event.response.to_dict(warnings=False))
-            elif event.type == "error":
-                raise of_code(event.code)
-    except (ValueError, AttributeError) as error:
-        raise MalformedAnswer("The model's answer is not one of the Responses API.") from error
+            elif event["type"] in _ENDS:
+                return _fitting(Envelope, event.get("response"))
+            elif event["type"] == "error":
+                raise of_code(event.get("code"))
     raise Transient("The model's answer broke off.")
+
+
+async def _events(stream: openai.AsyncStream[Any]) -> AsyncGenerator[dict[str, Any], None]:
+    """Yield the events as plain values; the SDK does not check what an endpoint puts into them."""
+    events = aiter(stream)
+    while True:
+        try:
+            event = await anext(events)
+            plain: dict[str, Any] = {"type": "", **event.to_dict(warnings=False)}
+        except StopAsyncIteration:
+            return
+        except (ValueError, AttributeError) as error:  # not JSON, or JSON that is no object
+            raise MalformedAnswer("The model's answer is not one of the Responses API.") from error
+        yield plain
 
 
 def _answer(envelope: Envelope, kind: type[Answer]) -> Answer:
