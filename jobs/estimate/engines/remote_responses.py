@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from jobs.estimate.engines.cost import priced
 from jobs.estimate.engines.remote_errors import as_ours, of_code, require_complete
 from jobs.estimate.engines.remote_schema import AskedLine, Envelope, text_format
-from jobs.estimate.errors import MalformedAnswer, Refused, Transient
+from jobs.estimate.errors import EstimateError, MalformedAnswer, Refused, Transient
 from jobs.estimate.model import ModelCall
 from store.events import storable
 
@@ -56,7 +56,7 @@ class Responses:
             async with asyncio.timeout(self.timeout_s):
                 raw = await self.client.responses.with_raw_response.create(**self._request(question, kind))
         envelope = read(Envelope, raw.content)
-        return _answer(envelope, kind), self._call(question, envelope, raw.request_id, started)
+        return _answered(envelope, kind, self._call(question, envelope, raw.request_id, started))
 
     async def stream(
         self, question: Question, kind: type[Answer], ready: Callable[[AskedLine], Awaitable[None]]
@@ -69,7 +69,7 @@ class Responses:
                 async with stream:
                     envelope = await _followed(stream, ready)
         request_id = stream.response.headers.get("x-request-id")
-        return _answer(envelope, kind), self._call(question, envelope, request_id, started)
+        return _answered(envelope, kind, self._call(question, envelope, request_id, started))
 
     def _request(self, question: Question, kind: type[BaseModel]) -> dict[str, Any]:
         return {
@@ -161,9 +161,14 @@ async def _events(stream: openai.AsyncStream[Any]) -> AsyncGenerator[dict[str, A
         yield plain
 
 
-def _answer(envelope: Envelope, kind: type[Answer]) -> Answer:
-    require_complete(envelope)
-    return read(kind, _said(envelope))
+def _answered(envelope: Envelope, kind: type[Answer], call: ModelCall) -> tuple[Answer, ModelCall]:
+    """Return the answer with its call; where it is none to use, the error carries the call, which is to be paid."""
+    try:
+        require_complete(envelope)
+        return read(kind, _said(envelope)), call
+    except EstimateError as error:
+        error.calls = (call,)
+        raise
 
 
 def _said(envelope: Envelope) -> str:
