@@ -28,8 +28,9 @@ _UNITS = {
     "BTU/h": "BTU/HR|BTU/H|BTUH|BTU",
 }
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split("|")}
-_LETTERS, _WORDS = ([word for word in _UNIT_OF if (len(word) == 1) is lone] for lone in (True, False))
-_UNIT = rf"(?<![A-Z])(?:(?:{'|'.join(_WORDS)})(?![A-Z])|[{''.join(_LETTERS)}](?![A-Z0-9]))"
+_WORDS = [word for word in _UNIT_OF if len(word) > 1]
+_LETTERS = "".join(word for word in _UNIT_OF if len(word) == 1)
+_UNIT = rf"(?<![A-Z])(?:(?:{'|'.join(_WORDS)})(?![A-Z])|[{_LETTERS}](?![A-Z0-9]))"
 # A number in the middle of a code is no amount; behind the word of a unit it is one, as print is read without spaces.
 _FREE = "|".join(("(?<![A-Z0-9./-])", *(rf"(?<={word})" for word in _WORDS)))
 _MEASURE = re.compile(rf"(?P<amount>(?:{_FREE}){_AMOUNT})|(?P<unit>{_UNIT})", re.IGNORECASE)
