@@ -29,6 +29,7 @@ export class EditedLine {
 
   #priceBefore;
   #amount;
+  #elsewhere = el("span", { class: "hint", hidden: true }, "Not in this total");
   #option;
   #learn;
 
@@ -46,6 +47,11 @@ export class EditedLine {
     const amount = amountOf(this.values);
     this.#amount.textContent = amount === null ? "No price" : money(plain(amount, 2), this.editor.currency);
     this.#learn.hidden = this.values.unit_price === this.#priceBefore || this.values.unit_price.trim() === "";
+  }
+
+  /** A line of an option that is not the chosen one is offered, and not in the total. */
+  drawCounted(counted) {
+    this.#elsewhere.hidden = counted;
   }
 
   drawOptions() {
@@ -67,7 +73,7 @@ export class EditedLine {
       this.#field("Unit", "edit-unit", this.#input("input", "unit", { maxlength: "32", list: "units", required: true })),
       this.#field("Price each", "edit-price", this.#input("input", "unit_price", { inputmode: "decimal", placeholder: "None yet" })),
       this.#field("Offered", "edit-option", this.#option),
-      el("div", { class: "edit-foot" }, this.#amount, this.#learn, this.#buttons()));
+      el("div", { class: "edit-foot" }, this.#amount, this.#elsewhere, this.#learn, this.#buttons()));
   }
 
   #field(label, kind, input) {

@@ -93,6 +93,7 @@ export class Editor {
   #drawSums() {
     const option = this.#terms.chosen;
     const sums = reckon(this.#lines.map((line) => line.values), this.#terms.asSent, option);
+    for (const line of this.#lines) line.drawCounted(line.values.option === "" || line.values.option === option);
     const row = (name, value, kind = "") => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, money(value, this.currency)));
     this.#sums.replaceChildren(...[
       row("Subtotal", sums.subtotal),

@@ -12,7 +12,7 @@ export function drawEstimate(visit, onEdit) {
   byId("estimate").hidden = estimate === null;
   if (estimate === null) return byId("estimate-body").replaceChildren();
   return byId("estimate-body").replaceChildren(
-    ...[head(estimate, onEdit), coverage(estimate), ...groups(estimate, visit), totals(estimate), ...others(estimate), versionList(visit)].filter(Boolean));
+    ...[head(estimate, onEdit), coverage(estimate), ...groups(estimate, visit), totals(estimate), ...others(estimate, visit), versionList(visit)].filter(Boolean));
 }
 
 function head(estimate, onEdit) {
@@ -97,11 +97,8 @@ function totals(estimate) {
 }
 
 /** What the other options hold; an edit chooses which one is counted. */
-function others(estimate) {
+function others(estimate, visit) {
   return estimate.options.filter((name) => name !== estimate.chosen_option).map((name) =>
     el("section", { class: "category other-option" }, el("h3", {}, `Instead: “${name}”`),
-      el("ul", { class: "lines" }, estimate.lines.filter(({ option }) => option === name).map((line) =>
-        el("li", { class: "line" }, el("p", { class: "line-name" }, line.description),
-          el("p", { class: "line-amount" }, line.amount === null ? "No price" : money(line.amount, estimate.currency)),
-          el("p", { class: "line-sum" }, `${quantity(line.quantity)} ${line.unit}`))))));
+      el("ul", { class: "lines" }, estimate.lines.filter(({ option }) => option === name).map((line) => lineRow(line, estimate, visit)))));
 }

@@ -15,7 +15,7 @@ export function evidenceChip(evidence, visit) {
 
 function chipFace({ source, media_id, quote, start_ms }, visit) {
   const medium = visit.media.get(media_id);
-  if (source === "photo") return ["image", medium?.label || photoName(media_id, visit)];
+  if (source === "photo") return ["image", [medium?.label || photoName(media_id, visit), quote && `“${shorten(quote)}”`].filter(Boolean).join(" ")];
   if (source === "audio") return ["play", quote ? `${clock(start_ms ?? 0)} “${shorten(quote)}”` : `Voice note at ${clock(start_ms ?? 0)}`];
   if (source === "label") return ["tag", `Label “${shorten(quote ?? "")}”`];
   return ["note", quote ? `Notes “${shorten(quote)}”` : "Notes"];
@@ -37,7 +37,7 @@ export function openEvidence(evidence, visit) {
 }
 
 /** The photo, with its region when the evidence names one. A region is a model's guess and is called one. */
-export function openPhoto(medium, { region = null, quote = null } = {}) {
+export function openPhoto(medium, { source = "photo", region = null, quote = null } = {}) {
   const frame = el("div", { class: "photo-frame" });
   const image = el("img", { src: contentUrl(medium.id, "view"), alt: medium.label || medium.original_name || "Photo of the visit" });
   image.addEventListener("load", () => (frame.dataset.loaded = "yes"));
@@ -48,7 +48,8 @@ export function openPhoto(medium, { region = null, quote = null } = {}) {
     frame.append(regionBox(region));
     notes.push(el("p", { class: "hint" }, "The frame shows about where; it is approximate."));
   }
-  if (quote && medium.label) notes.push(el("p", {}, "Your label: ", marked(medium.label, quote)));
+  if (quote && source === "photo") notes.push(el("p", {}, "Printed there, as it was read: ", el("strong", {}, quote)));
+  if (quote && source === "label" && medium.label) notes.push(el("p", {}, "Your label: ", marked(medium.label, quote)));
   open(medium.label || medium.original_name || "Photo", [frame, ...notes], "photo");
 }
 

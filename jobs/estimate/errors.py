@@ -18,11 +18,17 @@ The queue reads only the attributes `retryable`, `retry_after_s` and `code`, so 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from jobs.estimate.model import ModelCall
 
 
 class EstimateError(Exception):
-    """Base of the tree. `str(error)` is a plain sentence that may be shown to the contractor."""
+    """Base of the tree. `str(error)` is a plain sentence that may be shown to the contractor.
+
+    `calls` are the model calls that were paid for all the same.
+    """
 
     code: ClassVar[str] = "estimate_failed"
     retryable: ClassVar[bool] = False
@@ -31,6 +37,7 @@ class EstimateError(Exception):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.calls: tuple[ModelCall, ...] = ()
 
 
 class EngineError(EstimateError):

@@ -108,6 +108,7 @@ class MediaWork:
             await self.ctx.checkpoint_put(which, key, kept)
         if "problem" in kept:
             findings.problems[medium.media_id] = kept["problem"]
+            findings.calls += (ModelCall.model_validate(call) for call in kept.get("calls", ()))
             return None
         return kind.model_validate(kept)
 
@@ -115,9 +116,9 @@ class MediaWork:
         try:
             return (await work(medium)).as_json()
         except UnusableMedium as error:
-            return {"problem": str(error)}
-        except Refused:
-            return {"problem": _REFUSED}
+            return {"problem": str(error), "calls": [call.as_json() for call in error.calls]}
+        except Refused as error:
+            return {"problem": _REFUSED, "calls": [call.as_json() for call in error.calls]}
         except (NotFound, TooLarge):
             return {"problem": _GONE}
 

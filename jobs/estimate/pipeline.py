@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from jobs.estimate import coverage
 from jobs.estimate.budget import NO_LIMITS, Budget, Limits
 from jobs.estimate.engines.choice import open_engine
-from jobs.estimate.errors import NothingToEstimate
+from jobs.estimate.errors import EngineError, NothingToEstimate
 from jobs.estimate.evidence import Sources, checked
 from jobs.estimate.gather import Gathered, gather
 from jobs.estimate.media_work import Findings, MediaWork
-from jobs.estimate.model import Draft, Drafted, DraftLine, PricedLine
+from jobs.estimate.model import Draft, Drafted, DraftLine, ModelCall, PricedLine
 from jobs.estimate.pricing import price
 from jobs.estimate.saving import Finished
 from jobs.estimate.steps import Step, step
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from jobs.estimate.material import FetchBytes, Medium
     from store.pool import Database
 
+# The step under which the calls of answers that could not be used are kept, by attempt.
+_IN_VAIN = "in_vain"
 _HINT = "Say what is to be done and how much of it, such as “replace three GFCI outlets”."
 
 
@@ -56,6 +58,16 @@ class Pipeline:
 
     async def run(self, ctx: JobContext) -> None:
         """Make one estimate. Raises the errors of `jobs.estimate.errors`, and what `ctx` raises."""
+        try:
+            await self._make(ctx)
+        except EngineError as error:
+            if error.calls:
+                await ctx.checkpoint_put(
+                    _IN_VAIN, str(ctx.attempt), {"calls": [call.as_json() for call in error.calls]}
+                )
+            raise
+
+    async def _make(self, ctx: JobContext) -> None:
         started = time.monotonic()
         gathered = await self._gather(ctx)
         budget = Budget.of(self.limits, gathered.spent)
@@ -74,7 +86,7 @@ class Pipeline:
             totals=totals,
             terms=gathered.terms,
             coverage=coverage.describe(gathered.material, findings, draft),
-            calls=findings.calls,
+            calls=[*findings.calls, *await _paid_in_vain(ctx)],
             findings=findings,
         )
         async with step(ctx, Step.SAVE) as progress:
@@ -135,6 +147,12 @@ class Pipeline:
             for line in priced:
                 await progress.advance(line.description)
         return priced
+
+
+async def _paid_in_vain(ctx: JobContext) -> list[ModelCall]:
+    """Return what earlier attempts paid for answers that could not be used; it is part of what the estimate cost."""
+    kept = [await ctx.checkpoint_get(_IN_VAIN, str(attempt)) for attempt in range(1, ctx.attempt)]
+    return [ModelCall.model_validate(call) for one in kept if one for call in one["calls"]]
 
 
 def _shown(line: DraftLine) -> dict[str, str]:

@@ -137,7 +137,7 @@ async def test_a_cancelled_reading_ends_the_process(engine: LocalEngine) -> None
     assert engine._helper.pid is None
 
 
-@pytest.mark.parametrize("label", ["water heater", None])
+@pytest.mark.parametrize("label", ["water heater", "garage", None])
 async def test_a_plate_backs_the_line_about_its_thing(label: str | None) -> None:
     """By the label or by the plate's own name; each fact's row is evidence with its place, and it stands the check."""
     photo = medium("photo", label=label)
@@ -155,7 +155,7 @@ async def test_a_plate_makes_no_line(engine: LocalEngine) -> None:
     draft = await drafted("Install two toilets.", medium("photo"), *PLATE)
     assert [line.description for line in draft.lines] == ["Install toilets"]
     assert draft.notes_on_coverage == (
-        "Photo 1's name plate says model XE50T10H45U0, serial Q341812345, 240 V, 18.75 A; no line names its thing.",
+        "Photo 1's name plate says model XE50T10H45U0, serial Q341812345, 240 V, 18.75 A.",
     )
 
 

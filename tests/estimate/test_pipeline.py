@@ -13,9 +13,10 @@ import pytest
 from jobs.errors import JobCancelled, LeaseLost
 from jobs.estimate.budget import NO_LIMITS, Limits
 from jobs.estimate.engines.base import Clip, Engine, Once, Photo, Show, every_time, show_nobody
+from jobs.estimate.engines.cost import read_prices
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.engines.remote_answers import joined
-from jobs.estimate.errors import NothingToEstimate, OverBudget, Transient
+from jobs.estimate.errors import MalformedAnswer, NothingToEstimate, OverBudget, Transient
 from jobs.estimate.material import Material, Medium
 from jobs.estimate.model import (
     Draft,
@@ -38,9 +39,11 @@ from store.pool import Connection, Database
 from store.transcripts import TranscriptRow
 from tests.estimate.api_double import api_double, completed
 from tests.estimate.material import transcript
-from tests.estimate.test_remote import asked_line, jpeg, open_engine
+from tests.estimate.test_remote import asked_line, draft_answer, jpeg, open_engine
 from tests.tenants import Tenant
 
+# Of one call of the API double, at the prices these tests give.
+COST = Decimal("0.006860")
 NOTES = "Replace three GFCI outlets in the kitchen. Install two trapezes."
 
 
@@ -352,6 +355,40 @@ async def test_what_a_cancelled_job_paid_for_counts_in_the_month(site: Site) -> 
         assert await jobs.finish_cancelled(conn, run.lease) is not None
         assert (await spending.spent(conn, site.tenant.id, site.job_id)).month == Decimal("0.06")
     assert await site.admin.fetchval("SELECT count(*) FROM job_steps WHERE job_id = $1", site.job_id) == 0
+
+
+async def test_an_answer_that_could_not_be_used_is_paid_for_all_the_same(site: Site) -> None:
+    """It counts in the budget at once, and in the cost of the estimate that a later attempt makes."""
+    await site.add("photo", jpeg())
+    look = completed({"sights": [], "text_read": []})
+    with api_double() as api:
+        engine = open_engine(api, prices=read_prices(["gpt-test=1.75/14"]))
+        api.answers_by_schema = {"LookAnswer": look, "DraftAnswer": completed({"lines": "none"})}
+        with pytest.raises(MalformedAnswer):
+            await site.run(engine)
+        async with site.service.connection() as conn:
+            assert (await spending.spent(conn, site.tenant.id, site.job_id)).job == 2 * COST
+        api.answers_by_schema["DraftAnswer"] = draft_answer()
+        await site.run(engine)
+        await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert estimate["usage"]["cost"] == f"{3 * COST:f}"
+
+
+async def test_a_photo_the_model_declines_is_paid_for_and_named(site: Site) -> None:
+    """A refusal costs tokens; the visit goes on without the photo."""
+    await site.add("photo", jpeg())
+    refusal = [{"type": "message", "content": [{"type": "refusal", "refusal": "no"}]}]
+    with api_double() as api:
+        engine = open_engine(api, prices=read_prices(["gpt-test=1.75/14"]))
+        api.answers_by_schema = {"LookAnswer": completed("", output=refusal), "DraftAnswer": draft_answer()}
+        await site.run(engine)
+        await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert "The model declined" in estimate["coverage"][0]
+    assert estimate["usage"]["cost"] == f"{2 * COST:f}"
 
 
 @pytest.mark.parametrize(("limits", "said"), [

@@ -232,14 +232,14 @@ async def test_a_model_without_times_is_asked_for_text_alone(api: ApiDouble) -> 
 
 
 async def test_a_recording_past_the_providers_limit_is_sent_coded_anew(api: ApiDouble, spoken_note: bytes) -> None:
-    """What is too large for one file goes in pieces of WebM/Opus, each call accounted for."""
+    """What is too large for one file goes in pieces of WebM/Opus, each of which is kept with its own calls."""
     engine = open_engine(api)
     engine.audio_bytes = 1000
     api.answers({"text": "Replace three outlets.", "duration": 9.0, "usage": None})
     heard = await engine.transcribe(Clip(RECORDING, spoken_note))
     await engine.aclose()
     assert api.last["file"]["type"] == "audio/webm"
-    assert (len(heard.calls), heard.transcript.text) == (1, "Replace three outlets.")
+    assert (heard.pieces, heard.transcript.text) == ((0,), "Replace three outlets.")
 
 
 async def test_what_a_call_costs_is_recorded(api: ApiDouble) -> None:

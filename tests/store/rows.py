@@ -1,5 +1,6 @@
 """One row of one tenant in every table, so that a test can walk them all."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -37,6 +38,8 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
         await _insert(admin, "ai_jobs", id=job, job_type="estimate", **of_visit)
         await _insert(admin, "ai_jobs_dlq", original_job_id=uuid4(), job_type="estimate", attempts=3, **of_visit)
         await _insert(admin, "job_steps", job_id=job, step="gather", value={"a": 1}, **of_visit)
+        spent = {"cost": Decimal("0.01"), "spent_at": await admin.fetchval("SELECT now()")}
+        await _insert(admin, "cancelled_spending", job_id=uuid4(), step="look", item="", tenant_id=tenant.id, **spent)
         await _insert(admin, "processing_events", job_id=job, type="job.queued", **of_visit)
         await _insert(admin, "visit_sync_events", event="upload_failed", payload={"attempts": 5}, **of_visit)
         await _insert(admin, "analytics_events", event="estimate_generated", tenant_id=tenant.id)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from jobs.estimate.material import Material, Medium
     from jobs.estimate.model import Drafted, DraftLine, Heard, Observations, Seen, Transcript
 
-    Once = Callable[[int, Callable[[], Awaitable[Heard]]], Awaitable[Heard]]
-    Show = Callable[[DraftLine], Awaitable[None]]
+# Hears the piece that begins at so many ms, unless it was heard before.
+Once: TypeAlias = Callable[[int, Callable[[], Awaitable["Heard"]]], Awaitable["Heard"]]
+# Shows a line before the draft is whole.
+Show: TypeAlias = Callable[["DraftLine"], Awaitable[None]]
 
 
 class Clip(NamedTuple):

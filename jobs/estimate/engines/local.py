@@ -169,6 +169,6 @@ def _plates(material: Material, observations: Mapping[UUID, Observations]) -> It
 
 def _coverage(reading: Reading, plates: Sequence[Plate]) -> Iterator[str]:
     for plate in untied(reading.lines, plates):
-        yield f"{plate.told()}; no line names its thing."
+        yield f"{plate.told()}."
     for words in reading.unread[:_UNREAD_SHOWN]:
         yield f"Asked for, but it could not be told what is meant: “{words}”."

@@ -26,6 +26,7 @@ _CPU_THREADS = 2
 # Below this rapidocr guesses at stains and leaves.
 _SURE = 0.6
 _MOST_ROWS, _LONGEST_ROW = 60, 200
+_ROOM = 8  # pixels around a row, so that a frame does not stand on its letters
 
 
 class _Box(NamedTuple):
@@ -70,8 +71,9 @@ def _box(corners: Any, text: str, score: float) -> _Box:
 
 def _plain(row: Sequence[_Box], size: tuple[int, int]) -> dict[str, Any]:
     width, height = size
-    left, top = max(min(box.left for box in row), 0), max(min(box.top for box in row), 0)
-    right, bottom = min(max(box.right for box in row), width), min(max(box.bottom for box in row), height)
+    left, top = (max(min(sides) - _ROOM, 0) for sides in ([box.left for box in row], [box.top for box in row]))
+    right = min(max(box.right for box in row) + _ROOM, width)
+    bottom = min(max(box.bottom for box in row) + _ROOM, height)
     return {
         "text": " ".join(box.text.strip() for box in row)[:_LONGEST_ROW],
         "confidence": round(min(box.score for box in row), 3),

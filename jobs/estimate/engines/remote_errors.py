@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import httpx2
 import openai
 
 from jobs.estimate.errors import (
@@ -42,9 +43,9 @@ def as_ours(capability: str) -> Iterator[None]:
     """
     try:
         yield
-    except (openai.APITimeoutError, TimeoutError) as error:
+    except (openai.APITimeoutError, httpx2.TimeoutException, TimeoutError) as error:
         raise Transient("The model did not answer in time.") from error
-    except openai.APIConnectionError as error:
+    except (openai.APIConnectionError, httpx2.RequestError) as error:
         raise Transient("The model's provider could not be reached.") from error
     except openai.APIStatusError as error:
         raise _of_status(error, capability) from error

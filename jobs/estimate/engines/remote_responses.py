@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -13,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 from jobs.estimate.engines.cost import priced
 from jobs.estimate.engines.remote_errors import as_ours, of_code, require_complete
 from jobs.estimate.engines.remote_schema import AskedLine, Envelope, text_format
-from jobs.estimate.errors import MalformedAnswer, Refused, Transient
+from jobs.estimate.errors import EstimateError, MalformedAnswer, Refused, Transient
 from jobs.estimate.model import ModelCall
 from store.events import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     import openai
 
@@ -55,7 +56,7 @@ class Responses:
             async with asyncio.timeout(self.timeout_s):
                 raw = await self.client.responses.with_raw_response.create(**self._request(question, kind))
         envelope = read(Envelope, raw.content)
-        return _answer(envelope, kind), self._call(question, envelope, raw.request_id, started)
+        return _answered(envelope, kind, self._call(question, envelope, raw.request_id, started))
 
     async def stream(
         self, question: Question, kind: type[Answer], ready: Callable[[AskedLine], Awaitable[None]]
@@ -68,7 +69,7 @@ class Responses:
                 async with stream:
                     envelope = await _followed(stream, ready)
         request_id = stream.response.headers.get("x-request-id")
-        return _answer(envelope, kind), self._call(question, envelope, request_id, started)
+        return _answered(envelope, kind, self._call(question, envelope, request_id, started))
 
     def _request(self, question: Question, kind: type[BaseModel]) -> dict[str, Any]:
         return {
@@ -134,23 +135,40 @@ async def _followed(stream: openai.AsyncStream[Any], ready: Callable[[AskedLine]
     if not stream.response.headers.get("content-type", "").startswith("text/event-stream"):
         return read(Envelope, await stream.response.aread())  # an endpoint that does not stream answers at once
     lines = ReadyLines()
-    try:
-        async for event in stream:
-            if event.type == "response.output_text.delta":
-                for line in lines.add(event.delta):
+    async with aclosing(_events(stream)) as events:
+        async for event in events:
+            if event["type"] == "response.output_text.delta":
+                for line in lines.add(str(event.get("delta", ""))):
                     await ready(line)
-            elif event.type in _ENDS:
-                return _fitting(Envelope, event.response.to_dict(warnings=False))
-            elif event.type == "error":
-                raise of_code(event.code)
-    except (ValueError, AttributeError) as error:
-        raise MalformedAnswer("The model's answer is not one of the Responses API.") from error
+            elif event["type"] in _ENDS:
+                return _fitting(Envelope, event.get("response"))
+            elif event["type"] == "error":
+                raise of_code(event.get("code"))
     raise Transient("The model's answer broke off.")
 
 
-def _answer(envelope: Envelope, kind: type[Answer]) -> Answer:
-    require_complete(envelope)
-    return read(kind, _said(envelope))
+async def _events(stream: openai.AsyncStream[Any]) -> AsyncGenerator[dict[str, Any], None]:
+    """Yield the events as plain values; the SDK does not check what an endpoint puts into them."""
+    events = aiter(stream)
+    while True:
+        try:
+            event = await anext(events)
+            plain: dict[str, Any] = {"type": "", **event.to_dict(warnings=False)}
+        except StopAsyncIteration:
+            return
+        except (ValueError, AttributeError) as error:  # not JSON, or JSON that is no object
+            raise MalformedAnswer("The model's answer is not one of the Responses API.") from error
+        yield plain
+
+
+def _answered(envelope: Envelope, kind: type[Answer], call: ModelCall) -> tuple[Answer, ModelCall]:
+    """Return the answer with its call; where it is none to use, the error carries the call, which is to be paid."""
+    try:
+        require_complete(envelope)
+        return read(kind, _said(envelope)), call
+    except EstimateError as error:
+        error.calls = (call,)
+        raise
 
 
 def _said(envelope: Envelope) -> str:

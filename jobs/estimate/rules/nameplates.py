@@ -28,8 +28,12 @@ _UNITS = {
     "BTU/h": "BTU/HR|BTU/H|BTUH|BTU",
 }
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words.split("|")}
-_WORD = rf"(?<![A-Z])(?:{'|'.join(_UNITS.values())})(?![A-Z])"
-_MEASURE = re.compile(rf"(?P<amount>{_AMOUNT})|(?P<unit>{_WORD})", re.IGNORECASE)
+_WORDS = [word for word in _UNIT_OF if len(word) > 1]
+_LETTERS = "".join(word for word in _UNIT_OF if len(word) == 1)
+_UNIT = rf"(?<![A-Z])(?:(?:{'|'.join(_WORDS)})(?![A-Z])|[{_LETTERS}](?![A-Z0-9]))"
+# A number in the middle of a code is no amount; behind the word of a unit it is one, as print is read without spaces.
+_FREE = "|".join(("(?<![A-Z0-9./-])", *(rf"(?<={word})" for word in _WORDS)))
+_MEASURE = re.compile(rf"(?P<amount>(?:{_FREE}){_AMOUNT})|(?P<unit>{_UNIT})", re.IGNORECASE)
 _CODE = r"(?=[A-Z0-9/.-]*\d)([A-Z0-9][A-Z0-9/.-]{2,30})"
 _NUMBERED = {
     name: re.compile(rf"\b(?:{words})\s*(?:N[O0]\.?|NUMBER|#)?\s*[:.]?\s*{_CODE}", re.IGNORECASE)
@@ -61,9 +65,9 @@ class Plate:
         return f"{self.name}'s name plate says {', '.join(self.facts())}"
 
     def is_on(self, line: DraftLine) -> bool:
-        """Whether the thing of a line is the one that the label names, or, without a label, the plate itself."""
-        names = [self.label] if self.label else [row.text for row in self.prints if _is_a_name(row.text)]
-        return bool(trade_words(line.description) & {word for name in names for word in trade_words(name)})
+        """Whether the thing of a line is the one that the label names, or, where it names none, the plate itself."""
+        printed = " ".join(row.text for row in self.prints if _is_a_name(row.text))
+        return bool(trade_words(line.description) & (trade_words(self.label) or trade_words(printed)))
 
 
 def backed(lines: Iterable[DraftLine], plates: Sequence[Plate]) -> tuple[DraftLine, ...]:
