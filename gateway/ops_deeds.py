@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -16,7 +16,6 @@ from gateway.context import context_of
 from gateway.ops_access import operator_of
 from gateway.ops_board import board_of
 from store import dead_letters, flags, queue_control
-from store.errors import Conflict, NotFound
 from store.pool import Connection
 
 # At once: a click must not hold a connection for minutes; another click goes on.
@@ -143,20 +142,15 @@ async def restore(request: Request) -> Response:
     return json_response({"tenants": kept})
 
 
-async def _each_of_cause(request: Request, deed: Any) -> dict[str, int]:
+async def _each_of_cause(request: Request, deed: dead_letters.Deed) -> dict[str, int]:
     """Do it to each; one that cannot be done keeps no other back."""
     wanted = await read_json(request, OfCause)
-    done = kept = 0
+    of_cause = (wanted.job_type, wanted.error_code, wanted.cause)
     async with acting(request) as conn:
-        of_cause = (wanted.job_type, wanted.error_code, wanted.cause)
-        for letter in await dead_letters.of_cause(conn, *of_cause, MOST_AT_ONCE):
-            try:
-                async with conn.transaction():
-                    await deed(conn, letter, wanted.reason)
-                done += 1
-            except (Conflict, NotFound):
-                kept += 1
-    return {"done": done, "kept": kept}
+        letters = await dead_letters.of_cause(conn, *of_cause, MOST_AT_ONCE)
+        refusals = [await dead_letters.attempt(conn, deed, letter, wanted.reason) for letter in letters]
+    done = refusals.count(None)
+    return {"done": done, "kept": len(refusals) - done}
 
 
 routes = [

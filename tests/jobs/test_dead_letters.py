@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from store import jobs
+from store import dead_letters, jobs
 from store.errors import Conflict, NotFound
 from store.jobs import Failure, Settled
 from tests.jobs.conftest import Bench
@@ -31,7 +31,7 @@ async def _dead(bench: Bench, **more: object) -> UUID:
 
 async def _redrive(bench: Bench, dead_letter: UUID) -> dict[str, object]:
     async with bench.service.as_system() as conn:
-        return await bench.queue.redrive(conn, dead_letter)
+        return await bench.queue.status(conn, await dead_letters.retry(conn, dead_letter, ""))
 
 
 async def test_a_failed_first_attempt_is_queued_again_for_later(bench: Bench) -> None:
