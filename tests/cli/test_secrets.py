@@ -1,8 +1,10 @@
 """`scopekit secrets rotate`: through a gateway that runs, old and new both hold in between, and the old fails after."""
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,16 @@ from dotenv import dotenv_values
 
 from tests.command import answer, scopekit
 from tests.product import free_port, process, wait_until_ready
-from tests.stack import JWT_SECRET, QUEUE_KEY, Services
+from tests.stack import JWT_SECRET, QUEUE_KEY, Services, make_services
 from tests.tenants import Tenant
+
+
+@pytest.fixture(scope="session")
+def services(services: Services, request: pytest.FixtureRequest) -> Services:
+    """Give these tests a database of their own: the product the other suites run there has its own keys."""
+    worker = getattr(request.config, "workerinput", {"workerid": "main"})["workerid"]
+    own = asyncio.run(make_services(services.endpoints, f"rotation_{worker}"))
+    return replace(own, redis_url=services.redis_url, bucket=services.bucket)
 
 
 @pytest.fixture
@@ -89,11 +99,11 @@ async def test_old_and_new_hold_in_between_and_the_old_fails_after(
 
 
 async def test_a_process_that_was_not_restarted_holds_the_end_back(services: Services, admin: Any, file: Path) -> None:
-    """It is named, in the status too; `--force` says that one knows."""
-    keys = {"jwt": ["0" * 12]}
-    await admin.execute("INSERT INTO processes (name, kind, keys) VALUES ('old-one', 'gateway', $1)", keys)
+    """It is named, in the status too; `--force` says that one knows. The next one does not begin beside it either."""
     environment = {"SECRETS_FILE": str(file)}
     begun = answer(services, "secrets", "rotate", "begin", "jwt", "--yes", **environment)
+    keys = {"jwt": ["0" * 12]}
+    await admin.execute("INSERT INTO processes (name, kind, keys) VALUES ('old-one', 'gateway', $1)", keys)
     await admin.execute("UPDATE secret_rotations SET begun_at = begun_at - interval '24 hours'")
     status = answer(services, "secrets", "rotate", "status", **environment)
     assert "old-one" in next(row for row in status if row["name"] == "jwt")["behind"]
@@ -102,6 +112,9 @@ async def test_a_process_that_was_not_restarted_holds_the_end_back(services: Ser
     assert (refused.returncode, "old-one" in refused.stderr) == (4, True)
     finished = answer(services, "secrets", "rotate", "finish", "jwt", "--yes", "--force", **environment)
     assert finished["finished"] == begun["begun"]
+    await admin.execute("UPDATE processes SET seen_at = now()")
+    elsewhere = scopekit(services, "secrets", "rotate", "begin", "jwt", "--yes", **environment)
+    assert (elsewhere.returncode, "run this where they get theirs" in elsewhere.stderr) == (4, True)
     await admin.execute("DELETE FROM processes WHERE name = 'old-one'")
 
 
