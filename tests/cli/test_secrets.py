@@ -29,7 +29,7 @@ def services(services: Services, request: pytest.FixtureRequest) -> Services:
 @pytest.fixture
 async def file(tmp_path: Path, admin: Any) -> AsyncIterator[Path]:
     """Give an empty secrets file; no rotation is open before and after."""
-    await admin.execute("DELETE FROM secret_rotations")
+    await admin.execute("DELETE FROM secret_rotations; DELETE FROM processes")
     path = tmp_path / "secrets.env"
     path.touch()
     yield path
