@@ -42,7 +42,6 @@ async def test_a_flag_is_turned_off_for_one_tenant(services: Services, tenant: T
         (("set", "visits.enable", "on", "--all-tenants"), 2, "There is no flag `visits.enable`. There are:"),
         (("set", "visits.enabled", "maybe", "--all-tenants"), 2, "true or on or false or off, not `maybe`"),
         (("set", "visits.enabled", "off"), 2, "Say --tenant ID for one tenant, or --all-tenants"),
-        (("set", "visits.enabled", "off", "--all-tenants"), 4, "Nothing was changed: add --yes"),
         (("kill", "visits.enabled"), 4, "Nothing was changed: add --yes"),
         (("restore", "visits.enabled"), 4, "is not killed"),
     ],
