@@ -100,7 +100,7 @@ async def test_old_and_new_hold_in_between_and_the_old_fails_after(
 
 async def test_a_process_that_was_not_restarted_holds_the_end_back(services: Services, admin: Any, file: Path) -> None:
     """It is named, in the status too; `--force` says that one knows. The next one does not begin beside it either."""
-    environment = {"SECRETS_FILE": str(file)}
+    environment: dict[str, Any] = {"SECRETS_FILE": str(file)}
     begun = answer(services, "secrets", "rotate", "begin", "jwt", "--yes", **environment)
     keys = {"jwt": ["0" * 12]}
     await admin.execute("INSERT INTO processes (name, kind, keys) VALUES ('old-one', 'gateway', $1)", keys)

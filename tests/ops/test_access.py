@@ -26,7 +26,7 @@ async def test_an_owner_of_a_tenant_is_no_operator(
     """403 at every address, and 401 without a token: a company's administrator must see nothing of another."""
     address = path.replace("{letter_id}", str(tenant.id))
     for headers, status in ((tenant.headers, 403), ({}, 401)):
-        body = None if method == "GET" else {}
+        body: dict[str, str] | None = None if method == "GET" else {}
         answer = await client.request(method, address, headers=headers, json=body)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
