@@ -12,8 +12,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
     from config.settings import Settings
 
 # Runbook: the old key is revoked after 24 h; tokens signed by it have expired and its holders were told by then.
@@ -136,7 +134,7 @@ def values_of(settings: "Settings") -> dict[str, str]:
     """Return the variables as a process has them in force."""
     values = {}
     for name in VARIABLES:
-        value: SecretStr | tuple[SecretStr, ...] | None = getattr(settings, name.lower())
+        value = getattr(settings, name.lower())
         parts = value if isinstance(value, tuple) else (value,) if value is not None else ()
         values[name] = SEPARATOR.join(part.get_secret_value() for part in parts)
     return {name: value for name, value in values.items() if value}

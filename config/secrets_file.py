@@ -16,7 +16,8 @@ class SecretsFileError(ValueError):
 def read_secrets(path: Path) -> dict[str, str]:
     """Return its variables. Raises `SecretsFileError`."""
     try:
-        found = dotenv_values(stream=path.open(encoding="utf-8"), interpolate=False)
+        with path.open(encoding="utf-8") as file:
+            found = dotenv_values(stream=file, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
         raise SecretsFileError(f"{path} cannot be read ({type(error).__name__})") from None
     if unknown := sorted(set(found) - VARIABLES):

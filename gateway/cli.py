@@ -7,7 +7,6 @@ from uuid import UUID
 import typer
 
 from config.logging import configure_logging
-from config.telemetry import start_sentry
 from gateway import cli_dlq, cli_flags, cli_queue, cli_secrets, cli_share, demo
 from gateway.auth import Role, mint
 from gateway.cli_cleanup import cleanup
@@ -44,6 +43,7 @@ def up() -> None:
 @app.command()
 def serve() -> None:
     """Run the gateway."""
+    from config.telemetry import start_sentry  # noqa: PLC0415
     from gateway.app import create_app  # noqa: PLC0415 - the other commands start in a tenth of the time without it
     from gateway.server import serve as run  # noqa: PLC0415
 

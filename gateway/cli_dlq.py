@@ -1,14 +1,12 @@
 """`scopekit dlq`: the dead jobs; queue them again, or let them go."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from gateway.cli_frame import DryRun, Exit, Json, Reason, Yes, as_operator, confirmed, fail, say, table, with_bar
 from store import dead_letters
-from store.errors import Conflict, NotFound
 from store.pool import Connection
 
 app = typer.Typer(no_args_is_help=True, help="Look at dead jobs, queue them again, let them go.")
@@ -19,7 +17,6 @@ _NOT_REACHED = "The dead letters were not reached"
 Letter = Annotated[UUID | None, typer.Argument(help="The dead letter's id, as `dlq list` shows it.")]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter that waits.")]
 Code = Annotated[str | None, typer.Option("--code", help="Of all, only those with this error code.")]
-Deed: TypeAlias = Callable[[Connection, UUID, str], Awaitable[UUID]]
 
 
 @app.command("list")
@@ -83,7 +80,7 @@ def _wanted(letter: UUID | None, code: str | None, *, every: bool) -> list[UUID]
 
 def _do(
     word: str,
-    deed: Deed,
+    deed: dead_letters.Deed,
     letters: list[UUID],
     reason: str,
     dry_run: bool,
@@ -104,14 +101,13 @@ def _do(
 
 
 async def _each(
-    conn: Connection, deed: Deed, letters: list[UUID], reason: str, word: str
+    conn: Connection, deed: dead_letters.Deed, letters: list[UUID], reason: str, word: str
 ) -> tuple[list[UUID], list[dict[str, Any]]]:
     done, kept = [], []
     for letter in with_bar(letters, len(letters), word):
-        try:
-            async with conn.transaction():
-                await deed(conn, letter, reason)
+        why = await dead_letters.attempt(conn, deed, letter, reason)
+        if why is None:
             done.append(letter)
-        except (Conflict, NotFound) as error:
-            kept.append({"id": letter, "why": error.detail})
+        else:
+            kept.append({"id": letter, "why": why})
     return done, kept

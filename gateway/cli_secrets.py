@@ -16,7 +16,6 @@ from config.rotation import OVERLAP, SECRETS, Secret, secret_named
 from config.secrets_file import read_secrets, write_secrets
 from gateway.cli_frame import DryRun, Exit, Json, Reason, Yes, as_operator, confirmed, environment, fail, failures_said
 from gateway.cli_frame import say as answer
-from gateway.issued_keys import require_working
 from store import presence, secret_rotations
 from store.errors import Conflict, NotFound
 from store.pool import Connection
@@ -43,6 +42,8 @@ def begin(
     as_json: Json = False,
 ) -> None:
     """Put a new value in force and keep the old one accepted; made here, or for a provider's key asked for or read."""
+    from gateway.issued_keys import require_working  # noqa: PLC0415 - the other commands start in a third less time
+
     secret, path = _secret(name), _file()
     with failures_said(_NOT_DONE):
         values = rotation.values_of(environment())
@@ -55,10 +56,13 @@ def begin(
     with failures_said(_NOT_DONE):
         require_working(environment(), secret, new)
     own = {variable: changed[variable] for variable in secret.all_variables if variable in changed}
-    old_print, new_print = rotation.fingerprints(values, secret)[:1], rotation.fingerprints(changed, secret)[0]
+    old_print = "".join(rotation.fingerprints(values, secret)[:1])
+    new_print = rotation.fingerprints(changed, secret)[0]
 
     async def note(conn: Connection) -> None:
-        await secret_rotations.begin(conn, name, old="".join(old_print), new=new_print, reason=reason)
+        if others := _behind(secret, old_print, await presence.live(conn)):
+            raise Conflict(f"{others} have another value than this environment: run this where they get theirs.")
+        await secret_rotations.begin(conn, name, old=old_print, new=new_print, reason=reason)
         write_secrets(path, read_secrets(path) | own)  # last: a failure here takes the note back
 
     as_operator(note, what=_NOT_DONE)
@@ -104,7 +108,8 @@ def finish(
             raise Conflict(f"{path} does not hold the value that was begun with; mend it, or begin again.")
         if not force:
             _require_time(row["age"])
-            _require_level(secret, row["new_print"], await presence.live(conn))
+            if behind := _behind(secret, row["new_print"], await presence.live(conn)):
+                raise Conflict(f"{behind} still use the old value: restart them first, or say --force.")
         if not dry_run:
             await secret_rotations.finish(conn, row, reason)
             write_secrets(path, rotation.finished(values, secret))
@@ -150,10 +155,10 @@ def _require_time(age: Any) -> None:
         raise Conflict(f"Too early: whoever holds the old value has {left:.1f} h left. Come back then, or say --force.")
 
 
-def _require_level(secret: Secret, new_print: str, processes: list[Any]) -> None:
-    behind = [each["name"] for each in processes if each["keys"].get(secret.name, [new_print])[:1] != [new_print]]
-    if behind:
-        raise Conflict(f"These still use the old value: {', '.join(behind)}. Restart them first, or say --force.")
+def _behind(secret: Secret, wanted: str, processes: list[Any]) -> str:
+    """Name the processes that use another value than the one of this fingerprint."""
+    behind = [each["name"] for each in processes if "".join(each["keys"].get(secret.name, [wanted])[:1]) != wanted]
+    return ", ".join(behind)
 
 
 def _secret(name: str) -> Secret:

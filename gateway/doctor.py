@@ -16,7 +16,7 @@ import httpx
 from redis.asyncio import Redis
 
 from config.settings import Settings
-from gateway.issued_keys import lists_models
+from gateway.issued_keys import takes_key
 from store import health, presence, queue_control
 from store.migrate import pending
 from store.objects import ObjectStore
@@ -165,7 +165,7 @@ async def _engine(settings: Settings) -> Finding:
             return Finding("engine", "fail", "the local engine's speech model is not installed", do)
         return Finding("engine", "ok", "local: no key needed")
     assert settings.openai_api_key is not None  # noqa: S101 - the settings hold that
-    if not await asyncio.to_thread(lists_models, settings, settings.openai_api_key.get_secret_value()):
+    if not await asyncio.to_thread(takes_key, settings, settings.openai_api_key.get_secret_value()):
         do = "Check OPENAI_API_KEY and OPENAI_BASE_URL; `scopekit secrets rotate begin openai` puts a new key in force."
         return Finding("engine", "fail", "the provider does not take the key, or does not answer", do)
     return Finding("engine", "ok", f"openai takes the key; {settings.openai_model} drafts")

@@ -21,7 +21,7 @@ def require_working(settings: Settings, secret: Secret, new: tuple[str, ...]) ->
         case "s3":
             works = asyncio.run(_opens_bucket(settings, *new))
         case "openai":
-            works = lists_models(settings, *new)
+            works = takes_key(settings, *new)
         case _:
             works = True
     if not works:
@@ -38,11 +38,12 @@ async def _opens_bucket(settings: Settings, key_id: str, key: str) -> bool:
     return True
 
 
-def lists_models(settings: Settings, key: str) -> bool:
-    """Tell whether the models' provider takes this key."""
+def takes_key(settings: Settings, key: str) -> bool:
+    """Tell whether the models' provider takes this key; not every compatible endpoint lists its models (404)."""
     url = f"{(settings.openai_base_url or OPENAI_URL).rstrip('/')}/models"
     try:
         answer = httpx.get(url, headers={"authorization": f"Bearer {key}"}, timeout=ASK_SECONDS)
     except httpx.HTTPError:
         return False
-    return answer.status_code == HTTPStatus.OK
+    refused = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    return answer.status_code not in refused and answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -63,7 +63,7 @@ async def sign_in(request: Request) -> Response:
 
 
 async def live(request: Request) -> Response:
-    """Stream the sections that change, each as {id: html}; all of them at first."""
+    """Stream the names of the sections that change, as lists; all of them at first. The page itself has the rest."""
     principal = await operator_of(request)
     headers = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
     return StreamingResponse(_changes(request, principal), headers=headers, media_type="text/event-stream")
@@ -80,7 +80,7 @@ async def _changes(request: Request, principal: Principal) -> AsyncIterator[byte
         except Unavailable:
             yield ServerSentEvent(data="{}", event="away").encode()
         else:
-            fresh = {name: html for name, html in sections.items() if shown.get(name) != html}
+            fresh = [name for name, html in sections.items() if shown.get(name) != html]
             if fresh or time.monotonic() - said_at > BEAT_SECONDS:
                 said_at = time.monotonic()
                 yield ServerSentEvent(data=orjson.dumps(fresh).decode()).encode()

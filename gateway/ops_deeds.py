@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -11,17 +11,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from config.flags import Flag
+from gateway.auth import Principal
 from gateway.body import json_response, read_json, uuid_param
 from gateway.context import context_of
 from gateway.ops_access import operator_of
 from gateway.ops_board import board_of
 from store import dead_letters, flags, queue_control
-from store.errors import Conflict, NotFound
 from store.pool import Connection
 
 # At once: a click must not hold a connection for minutes; another click goes on.
 MOST_AT_ONCE = 500
 
+Asked = TypeVar("Asked", bound=BaseModel)
 Reason = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9_:.-]+$")]
 
@@ -63,9 +64,8 @@ class KillOf(Why):
 
 
 @asynccontextmanager
-async def acting(request: Request) -> AsyncIterator[Connection]:
-    """Lend a transaction in which the caller acts as an operator; then the page is drawn anew. Raises `Forbidden`."""
-    principal = await operator_of(request)
+async def acting(request: Request, principal: Principal) -> AsyncIterator[Connection]:
+    """Lend a transaction in which this operator acts; then the page is drawn anew."""
     async with context_of(request).db.as_operator(principal.claims) as conn:
         yield conn
     board_of(request).changed()
@@ -73,9 +73,9 @@ async def acting(request: Request) -> AsyncIterator[Connection]:
 
 async def retry(request: Request) -> Response:
     """Queue one dead job again."""
+    principal, why = await _asked(request, Why)
     letter = uuid_param(request.path_params["letter_id"], "letter_id")
-    why = await read_json(request, Why)
-    async with acting(request) as conn:
+    async with acting(request, principal) as conn:
         job_id = await dead_letters.retry(conn, letter, why.reason)
     await context_of(request).queue.ring()
     return json_response({"job_id": job_id})
@@ -83,9 +83,9 @@ async def retry(request: Request) -> Response:
 
 async def discard(request: Request) -> Response:
     """Let one dead job go."""
+    principal, why = await _asked(request, Why)
     letter = uuid_param(request.path_params["letter_id"], "letter_id")
-    why = await read_json(request, Why)
-    async with acting(request) as conn:
+    async with acting(request, principal) as conn:
         job_id = await dead_letters.discard(conn, letter, why.reason)
     return json_response({"job_id": job_id})
 
@@ -104,24 +104,24 @@ async def discard_cause(request: Request) -> Response:
 
 async def pause(request: Request) -> Response:
     """Start no more jobs of a type."""
-    wanted = await read_json(request, Switch)
-    async with acting(request) as conn:
+    principal, wanted = await _asked(request, Switch)
+    async with acting(request, principal) as conn:
         await queue_control.pause(conn, wanted.name, wanted.reason, None)
     return json_response({"paused": wanted.name})
 
 
 async def resume(request: Request) -> Response:
     """Start them again, or close an engine's breaker."""
-    wanted = await read_json(request, Switch)
-    async with acting(request) as conn:
+    principal, wanted = await _asked(request, Switch)
+    async with acting(request, principal) as conn:
         was_paused = await queue_control.resume(conn, wanted.name, wanted.reason)
     return json_response({"resumed": wanted.name, "was_paused": was_paused})
 
 
 async def set_flag(request: Request) -> Response:
     """Turn a tenant's flag on or off; answers {now}."""
-    wanted = await read_json(request, FlagOf)
-    async with acting(request) as conn:
+    principal, wanted = await _asked(request, FlagOf)
+    async with acting(request, principal) as conn:
         now = await flags.set_flag(conn, wanted.tenant_id, wanted.flag, wanted.reason, on=wanted.on)
     context_of(request).flags.forget(str(wanted.tenant_id))
     return json_response({"now": now})
@@ -129,34 +129,35 @@ async def set_flag(request: Request) -> Response:
 
 async def kill(request: Request) -> Response:
     """Turn a flag off for everybody, and remember for whom it was on."""
-    wanted = await read_json(request, KillOf)
-    async with acting(request) as conn:
+    principal, wanted = await _asked(request, KillOf)
+    async with acting(request, principal) as conn:
         kept = await flags.kill(conn, wanted.flag, wanted.reason)
     return json_response({"tenants": kept})
 
 
 async def restore(request: Request) -> Response:
     """Turn a killed flag on again for those it was on for."""
-    wanted = await read_json(request, KillOf)
-    async with acting(request) as conn:
+    principal, wanted = await _asked(request, KillOf)
+    async with acting(request, principal) as conn:
         kept = await flags.restore(conn, wanted.flag, wanted.reason)
     return json_response({"tenants": kept})
 
 
-async def _each_of_cause(request: Request, deed: Any) -> dict[str, int]:
+async def _asked(request: Request, model: type[Asked]) -> tuple[Principal, Asked]:
+    """Return the operator who asks, and what for; who is none is refused before anything is read. As `operator_of`."""
+    principal = await operator_of(request)
+    return principal, await read_json(request, model)
+
+
+async def _each_of_cause(request: Request, deed: dead_letters.Deed) -> dict[str, int]:
     """Do it to each; one that cannot be done keeps no other back."""
-    wanted = await read_json(request, OfCause)
-    done = kept = 0
-    async with acting(request) as conn:
-        of_cause = (wanted.job_type, wanted.error_code, wanted.cause)
-        for letter in await dead_letters.of_cause(conn, *of_cause, MOST_AT_ONCE):
-            try:
-                async with conn.transaction():
-                    await deed(conn, letter, wanted.reason)
-                done += 1
-            except (Conflict, NotFound):
-                kept += 1
-    return {"done": done, "kept": kept}
+    principal, wanted = await _asked(request, OfCause)
+    of_cause = (wanted.job_type, wanted.error_code, wanted.cause)
+    async with acting(request, principal) as conn:
+        letters = await dead_letters.of_cause(conn, *of_cause, MOST_AT_ONCE)
+        refusals = [await dead_letters.attempt(conn, deed, letter, wanted.reason) for letter in letters]
+    done = refusals.count(None)
+    return {"done": done, "kept": len(refusals) - done}
 
 
 routes = [

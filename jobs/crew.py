@@ -68,6 +68,11 @@ class Crew:
         return self._size
 
     @property
+    def working(self) -> int:
+        """How many run, their result not there yet."""
+        return self._working
+
+    @property
     def free(self) -> int:
         """How many more jobs may start: who only stores a result needs no slot, as long as there are not many."""
         return min(self._size - self._working, 2 * self._size - len(self._attempts))

@@ -66,7 +66,3 @@ class JobQueue:
     async def cancel(self, conn: Connection, job_id: UUID) -> dict[str, Any]:
         """Cancel a queued job, ask a running one to stop; a finished one stays. Raises `NotFound`."""
         return await jobs.cancel(conn, job_id)
-
-    async def redrive(self, conn: Connection, dead_letter_id: UUID) -> dict[str, Any]:
-        """Queue a dead job again, once, as service_role; returns its status. Raises `NotFound`, `Conflict`."""
-        return await jobs.status(conn, await jobs.redrive(conn, dead_letter_id))

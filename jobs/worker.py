@@ -116,7 +116,7 @@ class Worker:
                 task.result()
 
     def _load(self) -> dict[str, int]:
-        return {"slots": self._crew.size, "running": len(self._crew.runs)}
+        return {"slots": self._crew.size, "running": self._crew.working}
 
 
 OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]

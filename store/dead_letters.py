@@ -1,5 +1,7 @@
 """Dead letters: jobs that nobody tries any more, until an operator queues them again or lets them go. For operators."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -9,6 +11,9 @@ from store.pool import Connection, Record
 from store.queries import Queries
 
 SQL = Queries("dead_letters")
+
+# What may be done to one: `retry` and `discard`.
+Deed: TypeAlias = Callable[[Connection, UUID, str], Awaitable[UUID]]
 
 _UNKNOWN = "There is no such dead letter waiting."
 
@@ -51,3 +56,13 @@ async def discard(conn: Connection, letter_id: UUID, reason: str) -> UUID:
     if job_id is None:
         raise NotFound(_UNKNOWN)
     return job_id
+
+
+async def attempt(conn: Connection, deed: Deed, letter_id: UUID, reason: str) -> str | None:
+    """Do it to one of many, so that one that cannot be keeps no other back; returns why it could not, or None."""
+    try:
+        async with conn.transaction():
+            await deed(conn, letter_id, reason)
+    except (Conflict, NotFound) as refusal:
+        return refusal.detail
+    return None

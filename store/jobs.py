@@ -1,4 +1,4 @@
-"""Jobs of the queue: what a tenant asks of them, what a worker does with them, what an operator mends.
+"""Jobs of the queue: what a tenant asks of them, what a worker does with them, what the trigger asks.
 
 A worker's functions take a `Lease`; what they return says whether it still held. The moves themselves are functions
 of the database (`migrations/0005_queue.sql`), each one transaction.
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
-
-import asyncpg
 
 from store.errors import Conflict, NotFound, Unavailable
 from store.job_status import job_status
@@ -229,21 +227,7 @@ async def sweep(conn: Connection, limit: int) -> Record:
     return row
 
 
-# What an operator and the trigger do ---------------------------------------------------------------------------------
-
-
-async def redrive(conn: Connection, dead_letter_id: UUID) -> UUID:
-    """Queue a dead job again under its own id; a second call changes nothing.
-
-    Raises `NotFound`, and `Conflict` when its visit has another active job by now.
-    """
-    try:
-        job_id: UUID | None = await conn.fetchval(SQL.redrive, dead_letter_id)
-    except asyncpg.UniqueViolationError:
-        raise Conflict("The visit has another job by now; nothing was changed.") from None
-    if job_id is None:
-        raise NotFound("There is no such dead letter.")
-    return job_id
+# What the trigger asks --------------------------------------------------------------------------------------------
 
 
 async def due_jobs(conn: Connection, limit: int) -> list[UUID]:

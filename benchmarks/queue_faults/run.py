@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from benchmarks.queue_faults.rig import Rig
 from jobs.errors import DATABASE_TROUBLE
+from store import dead_letters
 from store.errors import Conflict
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ class Run:
 
         async def ask() -> UUID:
             async with self.rig.system.as_system() as conn:
-                job = await self.rig.queue.redrive(conn, dead_letter)
-            return UUID(str(job["id"]))
+                return await dead_letters.retry(conn, dead_letter, "a fault")
 
         try:
             return await _answered(ask)

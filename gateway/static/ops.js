@@ -1,9 +1,11 @@
-// The operators' page: sections come drawn from the server whenever they change; a click asks why, and is done there.
+// The operators' page: the stream names what has changed, and that is taken from the page as the server draws it now;
+// a click asks why, and is done there.
 
 import { call } from "./api.js";
 import { byId } from "./dom.js";
 
 const NEWS_MS = 8000;
+const LOAD_MS = 10_000;
 
 /** What each button does: the words of its question, and the request. */
 const DEEDS = {
@@ -116,13 +118,47 @@ function say(text, state = "done") {
   silence = setTimeout(() => (news.textContent = ""), NEWS_MS);
 }
 
+/** The page as it is drawn now: a document of its own, in which nothing runs. Null when it cannot be had. */
+function load() {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", "/ops");
+    request.responseType = "document";
+    request.timeout = LOAD_MS;
+    request.onload = () => resolve(request.status === 200 ? request.response : null);
+    request.onerror = request.ontimeout = () => resolve(null);
+    request.send();
+  });
+}
+
+const due = new Set();
+let loading = false;
+
+/** Bring these sections up to date; what comes meanwhile is brought after them, what fails with the next word. */
+async function refresh(names) {
+  for (const name of names) due.add(name);
+  if (loading) return;
+  loading = true;
+  while (due.size) {
+    const wanted = [...due];
+    due.clear();
+    const page = await load();
+    if (!page) {
+      for (const name of wanted) due.add(name);
+      break;
+    }
+    for (const name of wanted) show(name, page.getElementById(name));
+  }
+  loading = false;
+}
+
 /** Put a section's new drawing in place; what was open stays open, what had the focus keeps it, what was scrolled too. */
-function show(name, html) {
+function show(name, drawn) {
   const section = byId(name);
   const open = keysOf(section, "details[open][data-key]");
   const focused = document.activeElement?.closest(`#${name} [data-key]`)?.dataset.key;
   const scrolled = [...section.querySelectorAll(".scroll")].map(({ scrollTop, scrollLeft }) => [scrollLeft, scrollTop]);
-  section.innerHTML = html; // our own templates, which escape what they show
+  section.replaceChildren(...drawn.childNodes);
   for (const details of section.querySelectorAll("details[data-key]")) details.open = open.includes(details.dataset.key);
   section.querySelectorAll(".scroll").forEach((region, at) => region.scrollTo(...(scrolled[at] ?? [0, 0])));
   if (focused) section.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -141,5 +177,5 @@ source.onerror = () => mark("away", source.readyState === EventSource.CLOSED ? "
 source.addEventListener("away", () => mark("away", "The database does not answer"));
 source.onmessage = ({ data }) => {
   mark("live", "Live");
-  for (const [name, html] of Object.entries(JSON.parse(data))) show(name, html);
+  refresh(JSON.parse(data));
 };

@@ -26,10 +26,6 @@ SELECT * FROM scopekit.job_statuses WHERE visit_id = $1 ORDER BY created_at DESC
 -- Cancel, or ask the worker to; null when it is not the caller's.
 SELECT scopekit.cancel_job($1);
 
--- name: redrive
--- Queue a dead job again; its id, null when the dead letter is unknown.
-SELECT scopekit.redrive($1);
-
 -- name: has_material
 -- Whether a visit holds anything an estimate could be made from; no row when the visit is not the caller's.
 SELECT notes <> '' OR EXISTS (SELECT FROM public.site_visit_media WHERE visit_id = $1)

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from jobs.states import State
-from store import jobs
+from store import dead_letters, jobs
 from store.errors import Conflict
 from store.jobs import Failure, Lease, NewJob
 from store.pool import Database, use_json
@@ -241,10 +241,10 @@ class QueueMachine(RuleBasedStateMachine):
         letter = letters[-1 if newest else 0]
         for _ in range(times):
             if letter["retried_at"] is not None or self.model.redrive(job_id):
-                assert self.system(jobs.redrive, letter["id"]) == job_id
+                assert self.system(dead_letters.retry, letter["id"], "") == job_id
             else:
                 with pytest.raises(Conflict):
-                    self.system(jobs.redrive, letter["id"])
+                    self.system(dead_letters.retry, letter["id"], "")
 
     # What time and operators do -----------------------------------------------------------------------------------
 

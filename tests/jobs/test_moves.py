@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from jobs.states import TABLE, Move, State
-from store import jobs
+from store import dead_letters, jobs
 from store.errors import NotFound
 from store.jobs import Failure, Lease
 from tests.jobs.conftest import Bench
@@ -64,7 +64,7 @@ async def _redrive(bench: Bench, lease: Lease) -> None:
     letters = await bench.dead(lease.job_id)
     async with bench.service.as_system() as conn:
         try:
-            await jobs.redrive(conn, letters[0]["id"] if letters else uuid4())
+            await dead_letters.retry(conn, letters[0]["id"] if letters else uuid4(), "")
         except NotFound:
             assert not letters
 

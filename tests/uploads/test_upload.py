@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from gateway import body
 from store.objects import MEDIA_BYTES, ObjectStore
 from store.pool import Database
+from tests.flags import set_flags
 from tests.tenants import Tenant
 from tests.uploads import files
 from tests.uploads.conftest import Upload, nothing_of
@@ -284,10 +286,10 @@ async def test_another_tenants_visit_is_404(
 
 
 async def test_without_the_flag_visits_are_not_there(
-    client: httpx.AsyncClient, tenant: Tenant, visit: str, admin: Any
+    client: httpx.AsyncClient, app: Starlette, tenant: Tenant, visit: str, admin: Any
 ) -> None:
     """`visits.enabled` off answers 404 and says why."""
-    await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
+    await set_flags(admin, app, tenant, {})
     headers = tenant.headers | {"content-type": "image/png"}
     answer = await client.post(f"/v1/visits/{visit}/media", content=files.png(), headers=headers)
     assert answer.status_code == 404

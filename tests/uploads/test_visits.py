@@ -3,8 +3,10 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from store.pool import Database
+from tests.flags import set_flags
 from tests.tenants import Tenant
 from tests.uploads import files
 from tests.uploads.conftest import Upload
@@ -137,11 +139,11 @@ async def test_an_event_has_a_name(client: httpx.AsyncClient, tenant: Tenant, vi
         assert answer.status_code == 422
 
 
-async def test_visits_need_their_flag(client: httpx.AsyncClient, tenant: Tenant, visit: str, admin: Any) -> None:
-    """With `visits.enabled` off nothing is opened or read."""
-    await admin.execute(
-        'UPDATE tenant_settings SET feature_flags = \'{"visits": {"enabled": false}}\' WHERE tenant_id = $1', tenant.id
-    )
+async def test_visits_need_their_flag(
+    client: httpx.AsyncClient, app: Starlette, tenant: Tenant, visit: str, admin: Any
+) -> None:
+    """With `visits.enabled` off nothing is opened or read, by a gateway that knew it as on too."""
+    await set_flags(admin, app, tenant, {"visits": {"enabled": False}})
     assert (await client.post("/v1/visits", json={}, headers=tenant.headers)).status_code == 404
     answer = await client.get(f"/v1/visits/{visit}", headers=tenant.headers)
     assert answer.status_code == 404

@@ -1,0 +1,154 @@
+"""`scopekit secrets rotate`: through a gateway that runs, old and new both hold in between, and the old fails after."""
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from dotenv import dotenv_values
+
+from tests.command import answer, scopekit
+from tests.product import free_port, process, wait_until_ready
+from tests.stack import JWT_SECRET, QUEUE_KEY, Services, make_services
+from tests.tenants import Tenant
+
+
+@pytest.fixture(scope="session")
+def services(services: Services, request: pytest.FixtureRequest) -> Services:
+    """Give these tests a database of their own: the product the other suites run there has its own keys."""
+    worker = getattr(request.config, "workerinput", {"workerid": "main"})["workerid"]
+    own = asyncio.run(make_services(services.endpoints, f"rotation_{worker}"))
+    return replace(own, redis_url=services.redis_url, bucket=services.bucket)
+
+
+@pytest.fixture
+async def file(tmp_path: Path, admin: Any) -> AsyncIterator[Path]:
+    """Give an empty secrets file; no rotation is open before and after."""
+    await admin.execute("DELETE FROM secret_rotations; DELETE FROM processes")
+    path = tmp_path / "secrets.env"
+    path.touch()
+    yield path
+    await admin.execute("DELETE FROM secret_rotations")
+
+
+@contextmanager
+def gateway(services: Services, file: Path, logs: Path) -> Iterator[httpx.Client]:
+    """Start a gateway with what the file holds now."""
+    port = free_port()
+    environment = services.environment(PORT=str(port), SECRETS_FILE=str(file))
+    with process("gateway", ["gateway", "serve"], environment, logs) as running:
+        wait_until_ready(f"http://127.0.0.1:{port}", running, logs / "gateway.log")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client
+
+
+def opens(client: httpx.Client, tenant: Tenant, *, jwt: str, queue: str) -> tuple[bool, bool]:
+    """Tell whether a token of this key, and this queue key, are let in."""
+    token = {"authorization": f"Bearer {tenant.token(secret=jwt)}"}
+    me, metrics = client.get("/v1/me", headers=token), client.get("/metrics", headers={"x-internal-key": queue})
+    return me.status_code == httpx.codes.OK, metrics.status_code == httpx.codes.OK
+
+
+def mode_of(path: Path) -> int:
+    """Return who may read a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def text_of(path: Path) -> str:
+    """Return what a file holds."""
+    return path.read_text()
+
+
+async def test_old_and_new_hold_in_between_and_the_old_fails_after(
+    services: Services, admin: Any, tenant: Tenant, file: Path, tmp_path: Path
+) -> None:
+    """Both kinds that are ours to make: a list of keys, and a key with its predecessor."""
+
+    def ask(*arguments: str, **more: Any) -> Any:
+        return answer(services, "secrets", "rotate", *arguments, SECRETS_FILE=str(file), **more)
+
+    for name in ("jwt", "internal-queue-key"):
+        ask("begin", name, "--yes", "--reason", "yearly")
+    held = dotenv_values(file)
+    new_jwt, new_queue = (held["JWT_SECRETS"] or "").split(",")[0], held["INTERNAL_QUEUE_KEY"] or ""
+    assert {new_jwt, new_queue}.isdisjoint({JWT_SECRET, QUEUE_KEY})
+    assert mode_of(file) == 0o600
+    with gateway(services, file, tmp_path) as client:
+        assert opens(client, tenant, jwt=JWT_SECRET, queue=QUEUE_KEY) == (True, True)
+        assert opens(client, tenant, jwt=new_jwt, queue=new_queue) == (True, True)
+        early = scopekit(services, "secrets", "rotate", "finish", "jwt", "--yes", SECRETS_FILE=str(file))
+        assert (early.returncode, early.stdout) == (4, "")
+        assert "Too early" in early.stderr
+        await admin.execute("UPDATE secret_rotations SET begun_at = begun_at - interval '24 hours'")
+        for name in ("jwt", "internal-queue-key"):
+            ask("finish", name, "--yes")
+    with gateway(services, file, tmp_path) as client:
+        assert opens(client, tenant, jwt=JWT_SECRET, queue=QUEUE_KEY) == (False, False)
+        assert opens(client, tenant, jwt=new_jwt, queue=new_queue) == (True, True)
+    assert {row["name"]: row["state"] for row in ask("status")}["jwt"] == "steady"
+    log = text_of(tmp_path / "gateway.log")
+    told = await admin.fetch("SELECT to_jsonb(a)::text AS row FROM ops_audit a WHERE action LIKE 'secret.%'")
+    assert len(told) >= 4
+    for value in (new_jwt, new_queue, JWT_SECRET):
+        assert value not in log + "".join(row["row"] for row in told)
+
+
+async def test_a_process_that_was_not_restarted_holds_the_end_back(services: Services, admin: Any, file: Path) -> None:
+    """It is named, in the status too; `--force` says that one knows. The next one does not begin beside it either."""
+    environment: dict[str, Any] = {"SECRETS_FILE": str(file)}
+    begun = answer(services, "secrets", "rotate", "begin", "jwt", "--yes", **environment)
+    keys = {"jwt": ["0" * 12]}
+    await admin.execute("INSERT INTO processes (name, kind, keys) VALUES ('old-one', 'gateway', $1)", keys)
+    await admin.execute("UPDATE secret_rotations SET begun_at = begun_at - interval '24 hours'")
+    status = answer(services, "secrets", "rotate", "status", **environment)
+    assert "old-one" in next(row for row in status if row["name"] == "jwt")["behind"]
+    await admin.execute("UPDATE processes SET seen_at = now()")
+    refused = scopekit(services, "secrets", "rotate", "finish", "jwt", "--yes", **environment)
+    assert (refused.returncode, "old-one" in refused.stderr) == (4, True)
+    finished = answer(services, "secrets", "rotate", "finish", "jwt", "--yes", "--force", **environment)
+    assert finished["finished"] == begun["begun"]
+    await admin.execute("UPDATE processes SET seen_at = now()")
+    elsewhere = scopekit(services, "secrets", "rotate", "begin", "jwt", "--yes", **environment)
+    assert (elsewhere.returncode, "run this where they get theirs" in elsewhere.stderr) == (4, True)
+    await admin.execute("DELETE FROM processes WHERE name = 'old-one'")
+
+
+async def test_a_key_its_provider_does_not_take_is_not_put_in_force(services: Services, file: Path) -> None:
+    """Asked before anything is written; the value is not said back."""
+    done = scopekit(
+        services,
+        "secrets",
+        "rotate",
+        "begin",
+        "s3",
+        "--stdin",
+        "--yes",
+        stdin="AKIAWRONG\nhush-hush\n",
+        SECRETS_FILE=str(file),
+    )
+    assert done.returncode == 4
+    assert "does not take the new value" in done.stderr
+    assert "hush-hush" not in done.stdout + done.stderr
+    assert text_of(file) == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("begin", "share-links"), 2, "There is no secret `share-links` to rotate. There are: jwt,"),
+        (("finish", "jwt", "--yes"), 3, "No rotation of `jwt` is open."),
+    ],
+)
+async def test_what_cannot_be_rotated_is_said(
+    services: Services, file: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """Each with its exit code, and nothing is written."""
+    done = scopekit(services, "secrets", "rotate", *arguments, SECRETS_FILE=str(file))
+    assert done.returncode == code
+    assert said in done.stderr
+    assert text_of(file) == ""

@@ -1,0 +1,44 @@
+"""The page's stream: everything at first, then what changes, until the token ends."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+from httpx_sse import aconnect_sse
+
+from gateway.ops_board import SECTIONS
+from tests.ops.letters import bury
+from tests.product import Product
+from tests.tenants import Tenant
+
+WAIT_SECONDS = 30
+
+
+async def test_a_dead_job_shows_without_asking(server: Product, admin: Any, tenant: Tenant, operator: Tenant) -> None:
+    """First every section is named; then the one that changed, which has the error's words, its markup harmless."""
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        httpx.AsyncClient(base_url=server.url, headers=operator.headers, timeout=WAIT_SECONDS) as client,
+        aconnect_sse(client, "GET", "/ops/live") as events,
+    ):
+        told = events.aiter_sse()
+        assert json.loads((await anext(told)).data) == list(SECTIONS)
+        letter, _ = await bury(admin, tenant, code="test_live", error="<script>alert(1)</script>")
+        async for event in told:
+            if "dead" in json.loads(event.data) and "test_live" in (html := (await client.get("/ops")).text):
+                break
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;" in html
+    await admin.execute("DELETE FROM ai_jobs_dlq WHERE id = $1", letter)
+
+
+async def test_the_stream_ends_with_its_token(server: Product, operator: Tenant) -> None:
+    """Nobody watches on after that."""
+    token = operator.token(seconds=4)
+    async with (
+        asyncio.timeout(WAIT_SECONDS),
+        httpx.AsyncClient(base_url=server.url, timeout=WAIT_SECONDS) as client,
+        aconnect_sse(client, "GET", "/ops/live", headers={"authorization": f"Bearer {token}"}) as events,
+    ):
+        assert [event.event async for event in events.aiter_sse()].count("message") >= 1
