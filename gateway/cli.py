@@ -8,6 +8,7 @@ import typer
 
 from config.logging import configure_logging
 from config.telemetry import start_sentry
+from config.tracing import start_tracing
 from gateway import cli_dlq, cli_flags, cli_queue, cli_secrets, cli_share, demo
 from gateway.auth import Role, mint
 from gateway.cli_cleanup import cleanup
@@ -50,6 +51,7 @@ def serve() -> None:
     settings = environment()
     configure_logging(level=settings.log_level, function=settings.function_name)
     start_sentry(settings)
+    start_tracing(settings)
     run(create_app(settings), settings)
 
 

@@ -6,13 +6,15 @@ import re
 import httpx
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.app import _middleware
+from gateway.app import middleware
 from gateway.errors import HANDLERS
+from gateway.traffic import Traffic
 from store import errors
 from tests.stack import Services
 from tests.tenants import Tenant
@@ -83,7 +85,9 @@ async def _raise(services: Services, error: Exception) -> httpx.Response:
         raise error
 
     app = Starlette(
-        routes=[Route("/", route)], middleware=_middleware(services.settings()), exception_handlers=HANDLERS
+        routes=[Route("/", route)],
+        middleware=middleware(services.settings(), Traffic(CollectorRegistry())),
+        exception_handlers=HANDLERS,
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as caller:

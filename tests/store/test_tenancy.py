@@ -14,8 +14,8 @@ from tests.tenants import Tenant
 
 # Tables that hold no tenant's data; nobody but service_role may touch them at all.
 _OPERATORS = {
-    *("queue_chores", "queue_control", "queue_samples", "service_keys", "schema_migrations"),
-    *("flag_kills", "flag_kept", "ops_audit", "processes", "secret_rotations"),
+    *("alerts", "analytics_outbox", "queue_chores", "queue_control", "queue_samples", "service_keys"),
+    *("schema_migrations", "flag_kills", "flag_kept", "ops_audit", "processes", "secret_rotations"),
 }
 ROLES = ("authenticated", "anon", "gateway login")
 Denied = asyncpg.InsufficientPrivilegeError
