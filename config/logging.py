@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -59,6 +60,7 @@ def configure_logging(*, level: str, function: str) -> None:
         logging.getLogger(name).propagate = True
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
+    threading.excepthook = lambda lost: _log_crash(lost.exc_type, lost.exc_value, lost.exc_traceback)
     # Its lines at `info` name every request with its address, signed URLs and tokens included.
     for name in ("httpx", "httpcore", "botocore", "aiobotocore", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -92,10 +94,10 @@ def bound_correlation_id() -> str | None:
     return bound
 
 
-def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Log what ends the process, as one line like any other; Ctrl-C is no crash."""
+def _log_crash(kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None) -> None:
+    """Log what ends the process, or one of its threads, as one line like any other; Ctrl-C is no crash."""
     if not issubclass(kind, KeyboardInterrupt):
-        logging.getLogger("crash").critical("The process ends by an error", exc_info=(kind, error, trace))
+        logging.getLogger("crash").critical("Nobody caught an error", exc_info=error)
 
 
 def _shape(event: Event) -> Event:

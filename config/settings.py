@@ -3,6 +3,7 @@
 import os
 import re
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -191,6 +192,13 @@ class Settings(BaseSettings):
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if text is not None and not _is_web_address(text):
             raise ValueError("it must be an address such as https://host.example")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _needs_extra(cls, value: str | None) -> str | None:
+        if value is not None and find_spec("opentelemetry") is None:
+            raise ValueError("it needs the `otel` extra, which is not installed")
         return value
 
     @field_validator("allowed_origins")

@@ -5,7 +5,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 # Of a request, streams aside: those are handed over at once, and counted by the hub.
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS = (0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 
 
 class Traffic:

@@ -47,5 +47,5 @@ def test_every_line_has_the_same_shape() -> None:
     assert "ZeroDivisionError" in failed["metadata"]["exception"]
     assert (warned["level"], "something is old" in warned["message"]) == ("warning", True)
     assert (library["level"], library["message"]) == ("error", "a library's own trouble")
-    assert (crashed["level"], crashed["message"]) == ("critical", "The process ends by an error")
+    assert (crashed["level"], crashed["message"]) == ("critical", "Nobody caught an error")
     assert "nobody caught this" in crashed["metadata"]["exception"]
