@@ -103,11 +103,13 @@ async def test_every_event_takes_effect_once_whatever_happens_on_the_way(
     wanted = await _happen(bench, 12)
     async with proxy_to(receiver.url) as way:
         courier = Courier(bench.service, way.url)
-        for number in range(ROUNDS):
-            if not await _owed(bench):
-                break
-            way.cut() if number % 5 == 3 else way.mend()
-            await _deliver(bench, courier)
+        async with courier.open_client() as client:
+            for number in range(ROUNDS):
+                if not await _owed(bench):
+                    break
+                way.cut() if number % 5 == 3 else way.mend()
+                await _due(bench)
+                await courier.deliver(client)
     assert await _owed(bench) == 0
     assert set(receiver.effects) == wanted
     assert {body["id"] for body in receiver.effects.values()} == wanted

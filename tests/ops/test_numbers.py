@@ -38,7 +38,7 @@ def promtool() -> str:
 
 def _names(expression: str) -> set[str]:
     """Return the metrics an expression asks for."""
-    return set(re.findall(r"\b(?:scopekit|process)[a-z0-9_]*(?::[a-z0-9_]+)*", expression))
+    return set(re.findall(r"\b(?:scopekit[_:]|process_)[a-z0-9_:]+", expression))
 
 
 def _panels() -> list[str]:
@@ -125,9 +125,12 @@ async def test_a_killed_neighbour_is_forgotten(services: Services) -> None:
         left = directory / "worker-1.sock"
         (await asyncio.start_unix_server(lambda _reader, _writer: None, left)).close()
         async with meter.shared():
-            silent = await asyncio.start_unix_server(lambda _reader, _writer: None, directory / "worker-2.sock")
+            held: list[asyncio.StreamWriter] = []
+            silent = await asyncio.start_unix_server(lambda _, writer: held.append(writer), directory / "worker-2.sock")
             text = (await meter.tell()).decode()
             silent.close()
+            for writer in held:
+                writer.close()
         assert "process_open_fds{process=" in text
         assert not left.exists()
 

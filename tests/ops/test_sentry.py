@@ -55,7 +55,7 @@ async def test_a_request_that_fails_is_reported_without_its_secrets(
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with inbox() as sentry:
-        environment = services.environment(PORT=str(port), SENTRY_DSN=sentry.url.replace("//", "//hush-key@") + "/7")
+        environment = services.environment(PORT=str(port), SENTRY_DSN=sentry.url.replace("//", "//public@") + "/7")
         with process("gateway", ["tests.ops.crashing", "gateway"], environment, tmp_path) as gateway:
             wait_until_ready(url, gateway, tmp_path / "gateway.log")
             async with httpx.AsyncClient(base_url=url) as client:
@@ -83,7 +83,7 @@ async def test_a_job_that_fails_is_reported_under_the_requests_id(
 ) -> None:
     """The worker's report carries what the phone sent with the request, and the worker's own name."""
     with inbox() as sentry:
-        dsn = sentry.url.replace("//", "//hush-key@") + "/7"
+        dsn = sentry.url.replace("//", "//public@") + "/7"
         environment = services.environment(FUNCTION_NAME="worker", SENTRY_DSN=dsn)
         await admin.execute(
             "WITH visit AS (INSERT INTO site_visits (tenant_id) VALUES ($1) RETURNING id) "

@@ -31,8 +31,9 @@ def _trace(watched: Watched, trace_id: int) -> list[tuple[str, Any]]:
 
     def whole(arrived: list[tuple[str, bytes]]) -> list[tuple[str, Any]] | None:
         spans = [(service, span) for service, span in _spans(arrived) if span.trace_id == wanted]
-        names = {span.name for _, span in spans}
-        return spans if {"job estimate", "keep a medium"} <= names else None
+        names = [span.name for _, span in spans]
+        # A request's span ends, and leaves, after those below it: the upload's and the one that asked for the job.
+        return spans if {"job estimate", "keep a medium"} <= set(names) and names.count("HTTP POST") > 1 else None
 
     return watched.traces.until(whole)
 
