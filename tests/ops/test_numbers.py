@@ -91,7 +91,8 @@ async def test_what_rules_and_dashboard_name_is_told(
 
 def test_the_rules_are_sound_and_fire_when_they_should(promtool: str) -> None:
     """`promtool` reads them, and plays hours of made-up numbers: burns page, a handful of failures does not."""
-    for command in (["check", "rules", "--lint-fatal", str(RULES)], ["test", "rules", str(RULE_TESTS)]):
+    config = ["check", "config", "--syntax-only", str(RULES.with_name("prometheus.yml"))]
+    for command in (config, ["check", "rules", "--lint-fatal", str(RULES)], ["test", "rules", str(RULE_TESTS)]):
         run = subprocess.run([promtool, *command], capture_output=True, text=True, check=False, timeout=60)
         assert run.returncode == 0, run.stdout + run.stderr
 
