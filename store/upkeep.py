@@ -29,6 +29,13 @@ async def samples(conn: Connection, back: timedelta) -> list[Record]:
     return await conn.fetch(SQL.samples, back)
 
 
+async def slo(conn: Connection) -> Record:
+    """Return (slow: jobs take too long, failing_uploads: how many gave up five times) of the last hour."""
+    row = await conn.fetchrow(SQL.slo)
+    assert row is not None  # noqa: S101 - an aggregate always gives one row
+    return row
+
+
 async def check_alerts(conn: Connection, remind: timedelta) -> list[Record]:
     """Ask every alert and keep what they said; returns (name, firing, value, since, tell, over) of each."""
     return await conn.fetch(SQL.check_alerts, remind)

@@ -69,22 +69,15 @@ BEGIN
     RETURN v_dead.original_job_id;
 END $$;
 
-CREATE OR REPLACE VIEW scopekit.job_statuses WITH (security_invoker = true) AS
-SELECT id, tenant_id, visit_id, job_type, status, attempts, coalesce(max_attempts, 3) AS max_attempts,
-       CASE status WHEN 'queued' THEN scopekit.queue_position(id) END AS position,
-       run_at, created_at, started_at, finished_at, last_error, error_code, result,
-       cancel_requested_at IS NOT NULL AS cancel_requested, idempotency_key,
-       extract(epoch FROM run_at - now())::double precision AS due_in_s,
-       coalesce(correlation_id, id::text) AS correlation_id
-FROM public.ai_jobs
-UNION ALL
-SELECT original_job_id, tenant_id, visit_id, job_type, 'failed', attempts,
-       coalesce((job ->> 'max_attempts')::integer, 3), NULL,
-       coalesce((job ->> 'run_at')::timestamptz, moved_at), coalesce((job ->> 'created_at')::timestamptz, moved_at),
-       (job ->> 'started_at')::timestamptz, moved_at, last_error, error_code, NULL,
-       job ->> 'cancel_requested_at' IS NOT NULL, job ->> 'idempotency_key', NULL,
-       coalesce(job ->> 'correlation_id', original_job_id::text)
-FROM public.ai_jobs_dlq WHERE retried_at IS NULL;
+-- The id under which everything about a job is found, wherever its row is; each reader sees what RLS lets him see.
+CREATE FUNCTION scopekit.job_correlation(p_job_id uuid) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT correlation_id FROM public.ai_jobs WHERE id = p_job_id),
+                    (SELECT job ->> 'correlation_id' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id
+                     ORDER BY moved_at DESC LIMIT 1),
+                    p_job_id::text)
+$$;
 
+REVOKE ALL ON FUNCTION scopekit.job_correlation(uuid) FROM PUBLIC, anon;
+GRANT EXECUTE ON FUNCTION scopekit.job_correlation(uuid) TO authenticated, service_role;
 REVOKE ALL ON FUNCTION scopekit.correlation(public.ai_jobs) FROM PUBLIC, anon, authenticated;
 GRANT EXECUTE ON FUNCTION scopekit.correlation(public.ai_jobs) TO service_role;
