@@ -136,7 +136,7 @@ async def _while_silent(caller: httpx.AsyncClient, path: str, status: int) -> An
 
 async def test_who_drains_is_alive_and_not_ready(app: Starlette, client: httpx.AsyncClient) -> None:
     """The load balancer sends the next request elsewhere while this process lets its streams go."""
-    app.state.context.hub.draining = True
+    app.state.context.hub.admission.draining = True
     report = await client.get("/readyz")
     assert (report.status_code, report.json()["accepting"]) == (503, False)
     assert (await client.get("/livez")).status_code == 200

@@ -24,7 +24,7 @@ WAIT_SECONDS = 60.0
 def services(stack: Any, request: pytest.FixtureRequest) -> Services:
     """Give these suites a database of their own: what they count must not be another suite's."""
     workerinput = getattr(request.config, "workerinput", None)
-    services = asyncio.run(make_services(stack, f"ops_{workerinput['workerid'] if workerinput else 'main'}"))
+    services = asyncio.run(make_services(stack, f"ops{workerinput['workerid'] if workerinput else 'main'}"))
     asyncio.run(_make_bucket(services))
     return services
 

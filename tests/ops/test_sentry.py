@@ -25,7 +25,7 @@ PHONE = "from-the-phone-77"
 def services(stack: Any, request: pytest.FixtureRequest) -> Services:
     """Give the failing worker a queue to itself: another suite's worker would do its job, and do it well."""
     workerinput = getattr(request.config, "workerinput", None)
-    return asyncio.run(make_services(stack, f"crash_{workerinput['workerid'] if workerinput else 'main'}"))
+    return asyncio.run(make_services(stack, f"crash{workerinput['workerid'] if workerinput else 'main'}"))
 
 
 def _event_of(correlation_id: str) -> Callable[[list[tuple[str, bytes]]], dict[str, Any] | None]:
