@@ -53,7 +53,8 @@ def start_tracing(settings: "Settings") -> None:
     provider = TracerProvider(
         resource=Resource.create(names), sampler=ParentBasedTraceIdRatio(settings.trace_ratio), id_generator=Ids()
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{settings.otlp_endpoint}/v1/traces", timeout=5)))
+    exporter = OTLPSpanExporter(f"{settings.otlp_endpoint}/v1/traces", timeout=5)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
     _On.provider, _On.tracer = provider, provider.get_tracer("scopekit")
 
 

@@ -44,9 +44,13 @@ async def test_all_is_well(client: httpx.AsyncClient, admin: "asyncpg.Connection
 async def test_a_hundred_queued_jobs_degrade_it_but_stay_ready(
     client: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
 ) -> None:
-    """Degraded and 503 at a depth of 100 for the monitor; a load balancer still sends traffic."""
-    await _queue_hundred(admin, tenant)
+    """Degraded and 503 at a depth of 100 for the monitor, and not at 99; a load balancer still sends traffic."""
+    await admin.execute("DELETE FROM ai_jobs WHERE status = 'queued'")
+    await _queue_jobs(admin, tenant, 99)
     try:
+        healthy = await _answer(client, "/health", 200)
+        assert healthy.json()["queue"]["depth"] == 99
+        await _queue_jobs(admin, tenant, 1)
         report = await _answer(client, "/health", 503)
         assert report.json()["status"] == "degraded"
         assert report.json()["queue"]["healthy"] is False
@@ -55,12 +59,13 @@ async def test_a_hundred_queued_jobs_degrade_it_but_stay_ready(
         await admin.execute("DELETE FROM ai_jobs WHERE tenant_id = $1", tenant.id)
 
 
-async def _queue_hundred(admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant) -> None:
+async def _queue_jobs(admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, count: int) -> None:
     await admin.execute(
-        "WITH visits AS (INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, 100) RETURNING id) "
+        "WITH visits AS (INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, $2) RETURNING id) "
         "INSERT INTO ai_jobs (tenant_id, visit_id, job_type, run_at) "
         "SELECT $1, id, 'estimate', now() + interval '1 day' FROM visits",
         tenant.id,
+        count,
     )
 
 
