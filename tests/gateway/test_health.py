@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 
-# Far below what a silent server would be waited for without a check's deadline: 10 s for the store, 35 s for a statement.
+# Less than a silent server would be waited for without a check's deadline: 10 s for the store, 35 s for a statement.
 SILENT_SECONDS = 8.0
 
 
