@@ -48,7 +48,7 @@ async def check_alerts(conn: Connection) -> None:
     for alert in await upkeep.check_alerts(conn, REMIND):
         known = {"alert": alert["name"], "value": alert["value"]}
         if alert["tell"]:
-            log.error(ALERTS[alert["name"]], **known, since=alert["since"])
+            log.error(ALERTS.get(alert["name"], "Alert: a check of the database fires"), **known, since=alert["since"])
         elif alert["over"]:
             log.info("An alert is over", **known)
 
