@@ -55,5 +55,5 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 
 lock: ## Resolve requirements.lock anew; needs uv
-	uv pip compile --universal --python-version 3.11 pyproject.toml --extra local --group dev --group bench \
+	uv pip compile --universal --python-version 3.11 pyproject.toml --extra local --extra otel --group dev --group bench \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock

@@ -2,8 +2,10 @@
 
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +27,6 @@ def configure_logging(*, level: str, function: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
     ]
 
     def shape(_logger: Any, _method: str, event: Event) -> Event:
@@ -45,6 +46,7 @@ def configure_logging(*, level: str, function: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,  # last: an error report wants the exception itself
                 shape,
                 structlog.processors.JSONRenderer(serializer=_dumps),
             ],
@@ -56,6 +58,9 @@ def configure_logging(*, level: str, function: str) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_crash
+    threading.excepthook = lambda lost: _log_crash(lost.exc_type, lost.exc_value, lost.exc_traceback)
     # Its lines at `info` name every request with its address, signed URLs and tokens included.
     for name in ("httpx", "httpcore", "botocore", "aiobotocore", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -73,9 +78,26 @@ def bind(**ids: object) -> AbstractContextManager[None]:
     return structlog.contextvars.bound_contextvars(**texts)
 
 
+def note(**ids: object) -> None:
+    """Put ids on every later line of the request at hand; names that no line has on top are passed over."""
+    structlog.contextvars.bind_contextvars(**{name: str(value) for name, value in ids.items() if name in _IDS})
+
+
 def correlation_id() -> str:
     """Return the id of the request or job at hand, else this process's own."""
-    return str(structlog.contextvars.get_contextvars().get("correlation_id", _PROCESS_ID))
+    return bound_correlation_id() or _PROCESS_ID
+
+
+def bound_correlation_id() -> str | None:
+    """Return the id of the request or job at hand, None outside of one."""
+    bound: str | None = structlog.contextvars.get_contextvars().get("correlation_id")
+    return bound
+
+
+def _log_crash(kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None) -> None:
+    """Log what ends the process, or one of its threads, as one line like any other; Ctrl-C is no crash."""
+    if not issubclass(kind, KeyboardInterrupt):
+        logging.getLogger("crash").critical("Nobody caught an error", exc_info=error)
 
 
 def _shape(event: Event) -> Event:

@@ -3,6 +3,7 @@
 import os
 import re
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -147,6 +148,18 @@ class Settings(BaseSettings):
         None, ge=1, description="Jobs of one tenant that may run at once, where its settings say nothing else."
     )
 
+    analytics_url: str | None = Field(None, description="Where analytics events are POSTed; unset keeps them here.")
+    analytics_key: SecretStr | None = Field(None, description="Bearer token for ANALYTICS_URL.")
+    metrics_dir: str | None = Field(
+        None, max_length=70, description="Directory in which this machine's processes tell each other their metrics."
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of HOST on which a worker tells its own metrics, to whoever asks."
+    )
+    otlp_endpoint: str | None = Field(
+        None, description="OTLP/HTTP collector for traces, such as `http://localhost:4318`; needs the `otel` extra."
+    )
+    trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of visits whose work is traced.")
     sentry_dsn: SecretStr | None = Field(None, description="Sentry project; unset sends nothing.")
 
     @model_validator(mode="before")
@@ -158,9 +171,9 @@ class Settings(BaseSettings):
         return values | {name.lower(): value for name, value in read_secrets(Path(path)).items()}
 
     _lists = field_validator("allowed_origins", "jwt_secrets", "openai_prices", mode="before")(_comma_list)
-    _urls = field_validator("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", mode="before")(
-        _without_trailing_slash
-    )
+    _urls = field_validator(
+        *("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", "otlp_endpoint"), mode="before"
+    )(_without_trailing_slash)
 
     @field_validator("jwt_secrets")
     @classmethod
@@ -171,13 +184,21 @@ class Settings(BaseSettings):
         return secrets
 
     @field_validator(
-        *("s3_endpoint_url", "s3_public_endpoint_url", "supabase_url", "jwt_jwks_url", "openai_base_url", "sentry_dsn")
+        *("s3_endpoint_url", "s3_public_endpoint_url", "supabase_url", "jwt_jwks_url", "openai_base_url", "sentry_dsn"),
+        *("analytics_url", "otlp_endpoint"),
     )
     @classmethod
     def _web_address(cls, value: str | SecretStr | None) -> str | SecretStr | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
         if text is not None and not _is_web_address(text):
             raise ValueError("it must be an address such as https://host.example")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _needs_extra(cls, value: str | None) -> str | None:
+        if value is not None and find_spec("opentelemetry") is None:
+            raise ValueError("it needs the `otel` extra, which is not installed")
         return value
 
     @field_validator("allowed_origins")

@@ -1,10 +1,12 @@
 """Error reports to Sentry, scrubbed of everything that opens a door: cookies, tokens, keys, signed URLs."""
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
 import structlog
+from sentry_sdk.utils import event_from_exception
 
 from config.logging import correlation_id
 
@@ -39,8 +41,9 @@ def start_sentry(settings: "Settings") -> None:
     sentry_sdk.set_tag("function", settings.function_name)
 
 
-def scrub(event: "Event", _hint: "Hint") -> "Event":
+def scrub(event: "Event", hint: "Hint") -> "Event":
     """Return the event without secrets, and with the correlation id and the tenant, where there is one, as tags."""
+    _say_what_was_logged(event, hint)
     request = event.get("request")
     if request:
         request.pop("cookies", None)
@@ -50,6 +53,30 @@ def scrub(event: "Event", _hint: "Hint") -> "Event":
     event.setdefault("tags", {}).update({"correlation_id": correlation_id(), **tenant})
     clean: Event = scrub_value(event)
     return clean
+
+
+def _say_what_was_logged(event: "Event", hint: "Hint") -> None:
+    """Make a log line of ours an event of its own kind: its message as title, its exception, the rest beside it.
+
+    Left alone, the title is the whole line with its time, and no two events are ever the same.
+    """
+    line = getattr(hint.get("log_record"), "msg", None)
+    if not isinstance(line, dict):
+        return
+    details = dict(line)
+    event["logentry"] = {"message": str(details.pop("event", ""))}
+    error = _exception(details.pop("exc_info", None))
+    if error is not None:
+        found, _ = event_from_exception(error, client_options=sentry_sdk.get_client().options)
+        event["exception"] = found["exception"]
+    event["extra"] = details
+
+
+def _exception(exc_info: Any) -> BaseException | None:
+    """Return what a log line's `exc_info` stands for: an exception, or True for the one being handled."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    return sys.exc_info()[1] if exc_info else None
 
 
 def scrub_value(value: Any) -> Any:

@@ -5,6 +5,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
+from config.meter import Meter
 from config.settings import Settings
 from gateway import (
     branding,
@@ -33,6 +34,8 @@ from gateway import (
 from gateway.errors import HANDLERS, LastResort
 from gateway.lifespan import lifespan_of
 from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
+from gateway.tracing import Tracing
+from gateway.traffic import Traffic
 
 # Routes are tried in order: what is asked for most comes first.
 _MODULES = (
@@ -76,11 +79,12 @@ _CORS_MAX_AGE_SECONDS = 86400
 
 def create_app(settings: Settings) -> Starlette:
     """Build the gateway for these settings; nothing is opened before its lifespan starts."""
+    meter = Meter(settings)
     return Starlette(
         routes=all_routes(),
-        middleware=_middleware(settings),
+        middleware=middleware(settings, Traffic(meter.registry)),
         exception_handlers=HANDLERS,
-        lifespan=lifespan_of(settings),
+        lifespan=lifespan_of(settings, meter),
     )
 
 
@@ -89,10 +93,12 @@ def all_routes() -> list[BaseRoute]:
     return [*metrics.routes(), *(route for module in _MODULES for route in module.routes)]
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
+def middleware(settings: Settings, traffic: Traffic) -> list[Middleware]:
     """Order them outermost first: an error must still carry CORS headers, or a browser hides it from the page."""
+    traced = [] if settings.otlp_endpoint is None else [Middleware(Tracing)]
     return [
-        Middleware(Correlation),
+        Middleware(Correlation, traffic=traffic),
+        *traced,
         Middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,

@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 import jwt
-import structlog
 from starlette.requests import HTTPConnection
 
 from config.flags import Flag
+from config.logging import note
 from config.settings import Settings
 from gateway.context import context_of
 from gateway.keys import KeySet
@@ -167,7 +167,7 @@ async def authenticate(connection: HTTPConnection) -> Principal:
         _require_same_origin(connection)
     principal = await context_of(connection).auth.verify(token)
     tenant_id, user_id = principal.who
-    structlog.contextvars.bind_contextvars(tenant_id=tenant_id, user_id=user_id)
+    note(tenant_id=tenant_id, user_id=user_id)
     return principal
 
 

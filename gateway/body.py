@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from config.logging import note
 from store import money
 from store.errors import InvalidInput, Stalled, TooLarge, Unprocessable, UnsupportedType
 
@@ -103,10 +104,12 @@ def declared_length(request: Request) -> int | None:
 
 
 def uuid_param(value: str, name: str) -> UUID:
-    """Read a UUID in its usual dashed form; `name` is how the caller knows it. Raises `InvalidInput`."""
+    """Read a UUID in its usual dashed form; `name` is how the caller knows it, and the log. Raises `InvalidInput`."""
     try:
         if len(value) == _DASHED:
-            return UUID(value)
+            found = UUID(value)
+            note(**{name: found})
+            return found
     except ValueError:
         pass
     raise InvalidInput(f"{name} must be a UUID such as 0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90.", field=name)

@@ -44,12 +44,14 @@ def up() -> None:
 def serve() -> None:
     """Run the gateway."""
     from config.telemetry import start_sentry  # noqa: PLC0415
+    from config.tracing import start_tracing  # noqa: PLC0415
     from gateway.app import create_app  # noqa: PLC0415 - the other commands start in a tenth of the time without it
     from gateway.server import serve as run  # noqa: PLC0415
 
     settings = environment()
     configure_logging(level=settings.log_level, function=settings.function_name)
     start_sentry(settings)
+    start_tracing(settings)
     run(create_app(settings), settings)
 
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.templating import Jinja2Templates
 
+    from config.meter import Meter
     from config.settings import Settings
     from gateway.auth import Authenticator
     from gateway.buckets import Buckets
@@ -32,6 +33,7 @@ class Context:
     queue: "JobQueue"
     hub: "Hub"
     flags: "FlagCache"
+    meter: "Meter"
     auth: "Authenticator"
     upload_starts: "Buckets"
     tenant_turns: "Turns"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from config.logging import get_logger
+from config.tracing import visit_span
 from gateway.auth import Principal
 from gateway.context import Context
 from store import content, media, quota, tenants
@@ -64,6 +65,13 @@ async def enter(
     `along` is written in its transaction. Raises `TooLarge` when the tenant has no room for it, and as `media.insert`
     does.
     """
+    with visit_span("keep a medium", draft.visit_id, media_id=str(draft.id), kind=draft.kind.name):
+        return await _enter(context, principal, draft, stored, along)
+
+
+async def _enter(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, along: Along | None
+) -> tuple[Record, bool]:
     findings = stored.findings or await _look(context, draft, stored.spool)
     async with context.tenant_turns.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
         await tenants.hold_tenant(conn)

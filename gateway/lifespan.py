@@ -9,10 +9,13 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.templating import Jinja2Templates
 
+from config.meter import Meter
 from config.rotation import keys_in_use
 from config.settings import Settings
+from config.tracing import flush_traces
 from gateway.auth import Authenticator
 from gateway.context import Context
+from gateway.hub_numbers import HubNumbers
 from gateway.turns import Turns
 from gateway.typesetter import Typesetter
 from gateway.upload_limits import upload_starts
@@ -33,18 +36,19 @@ class State(TypedDict):
     context: Context
 
 
-def lifespan_of(settings: Settings) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+def lifespan_of(settings: Settings, meter: Meter) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
     """Make the lifespan that opens these settings' resources; a resource that is away at the start fails it."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as opened:
-            yield {"context": await open_context(settings, opened)}
+            opened.push_async_callback(asyncio.to_thread, flush_traces)
+            yield {"context": await open_context(settings, meter, opened)}
 
     return lifespan
 
 
-async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
+async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack) -> Context:
     """Open every resource into `opened`, which closes them."""
     db = await Database.open(
         str(settings.database_url),
@@ -61,6 +65,8 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
     hub.on_flags = flags.forget
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
     opened.push_async_callback(_end, asyncio.create_task(presence.keep_forever(), name="presence"))
+    opened.enter_context(meter.counting(HubNumbers(hub)))
+    await opened.enter_async_context(meter.shared())
     return Context(
         settings=settings,
         db=db,
@@ -70,6 +76,7 @@ async def open_context(settings: Settings, opened: AsyncExitStack) -> Context:
         queue=queue,
         hub=hub,
         flags=flags,
+        meter=meter,
         auth=Authenticator(settings),
         upload_starts=upload_starts(),
         tenant_turns=Turns(),

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import get_logger
+from gateway.traffic import Traffic
 
 _log = get_logger(__name__)
 _FIT_TO_LOG = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
@@ -18,13 +19,14 @@ CORRELATION_HEADER = "x-correlation-id"
 
 
 class Correlation:
-    """Takes the caller's correlation id or makes one, returns it, and logs the request under it.
+    """Takes the caller's correlation id or makes one, returns it, and logs and counts the request under it.
 
     The log line names the route's pattern, never the path: a path may hold a share's token.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
         self._app = app
+        self._traffic = traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on under its correlation id."""
@@ -48,7 +50,9 @@ class Correlation:
         try:
             await self._app(scope, receive, with_id)
         finally:
-            _log_request(scope, status, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._traffic.note(_pattern(scope), scope["method"], status, seconds)
+            _log_request(scope, status, seconds)
 
 
 class SecurityHeaders:

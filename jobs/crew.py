@@ -3,11 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
 from config.logging import bind, get_logger
+from config.tracing import visit_span
 from jobs.completer import Completer
 from jobs.context import JobContext
 from jobs.errors import UnknownJobType
@@ -15,6 +17,7 @@ from jobs.gate import Gate
 from jobs.reserve import Reserve
 from jobs.run import JobRun, StopReason
 from jobs.settle import settle
+from jobs.tally import Outcome, Tally
 from jobs.timing import Timing
 from store.pool import Database, Record
 
@@ -36,6 +39,7 @@ class Crew:
         *,
         size: int,
         timing: Timing,
+        tally: Tally,
         engine: str | None = None,
         gate: Gate | None = None,
     ) -> None:
@@ -44,6 +48,7 @@ class Crew:
         self._tasks = tasks
         self._size = size
         self._timing = timing
+        self._tally = tally
         self._engine = engine
         self._completer = Completer(db)
         self._reserve: Reserve[JobRun] = Reserve(size)
@@ -56,6 +61,7 @@ class Crew:
         self._heard_early: deque[UUID] = deque(maxlen=256)
         # Set when a slot falls free, and by whoever knows that there is something to claim.
         self.woken = asyncio.Event()
+        tally.staffed(size, lambda: len(self._attempts))
 
     @property
     def runs(self) -> list[JobRun]:
@@ -107,6 +113,7 @@ class Crew:
         """Run a claimed job, now or as soon as there is a slot."""
         run = JobRun(self._db, row, held_until, self._completer)
         self._runs[run.job_id] = run
+        self._tally.started(run.row)
         if run.job_id in self._heard_early:
             run.stop(StopReason.CANCELLED)
         if self.free > 0:
@@ -160,14 +167,16 @@ class Crew:
         self.wake()
 
     async def _attempt(self, run: JobRun) -> None:
-        with bind(**_ids(run.row)):
+        outcome = Outcome.UNRECORDED
+        with bind(**_ids(run.row)), _traced(run):
             try:
                 error = None if run.stopped.done() else await self._work(run)
                 await run.close()
-                await settle(self._db, run, error, self._engine)
+                outcome = await settle(self._db, run, error, self._engine)
             except Exception:
                 log.exception("The end of a job was not recorded; its lease will expire")
             finally:
+                self._tally.ended(run.row, outcome)
                 # A job that was lost to another worker may be ours again by now.
                 if self._runs.get(run.job_id) is run:
                     del self._runs[run.job_id]
@@ -192,12 +201,21 @@ class Crew:
         await task(run)
 
 
+def _traced(run: JobRun) -> AbstractContextManager[None]:
+    """Go on in the trace of the request that asked for the job."""
+    row = run.row
+    return visit_span(
+        f"job {row['job_type']}", row["visit_id"], row["trace_context"], job_id=str(run.job_id), attempt=run.attempt
+    )
+
+
 def _ids(row: Record) -> dict[str, object]:
     return {
         "correlation_id": row["correlation_id"] or row["id"],
         "job_id": row["id"],
         "visit_id": row["visit_id"],
         "tenant_id": row["tenant_id"],
+        "user_id": row["created_by"],
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from config.settings import Settings
+from config.tracing import trace_context
 from jobs.bell import Bell, open_redis
 from store import jobs
 from store.pool import Connection
@@ -52,6 +53,7 @@ class JobQueue:
             *(tenant_id, visit_id, job_type, payload or {}, idempotency_key, correlation_id, created_by),
             priority=priority,
             run_at=run_at,
+            trace_context=trace_context(),
         )
         return await jobs.enqueue(conn, job)
 

@@ -71,7 +71,7 @@ class Verdict:
         return self.action in (Action.SNOOZE, Action.REST)
 
 
-def backoff(attempt: int, random: Random = random.random) -> float:
+def backoff(attempt: int, random: Random = random.random, *, cap_s: float = CAP_SECONDS) -> float:
     """Return the seconds to wait after the `attempt`-th try: 1, 2, 4, 8, 16, 16 ..., each times 0.7 to 1.3.
 
     The jitter may pass the cap: 20.8 s at most. Raises ValueError for an attempt below 1.
@@ -79,7 +79,7 @@ def backoff(attempt: int, random: Random = random.random) -> float:
     if attempt < 1:
         raise ValueError("attempts count from 1")
     # The exponent is capped too: 2.0 ** 2000 overflows.
-    return min(BASE_SECONDS * 2.0 ** min(attempt - 1, 16), CAP_SECONDS) * _jittered(random)
+    return min(BASE_SECONDS * 2.0 ** min(attempt - 1, 16), cap_s) * _jittered(random)
 
 
 def judge(error: BaseException, attempt: int, random: Random = random.random) -> Verdict:

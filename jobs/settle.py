@@ -7,18 +7,25 @@ from config.logging import get_logger
 from jobs.errors import DATABASE_TROUBLE, JobCancelled, LeaseLost, NoResult, OutOfTime
 from jobs.retry import QUOTA_SECONDS, Action, Verdict, judge, retry_with_backoff
 from jobs.run import JobRun, StopReason
+from jobs.tally import Outcome
 from store import jobs, queue_control
 from store.jobs import Settled
 from store.pool import Connection, Database
 
 log = get_logger(__name__)
 
+_OUTCOMES: dict[Settled, Outcome] = {
+    "queued": Outcome.RETRIED,
+    "failed": Outcome.DEAD_LETTER,
+    "cancelled": Outcome.CANCELLED,
+}
+
 # The job type whose work asks an engine.
 ESTIMATE = "estimate"
 
 
-async def settle(db: Database, run: JobRun, error: BaseException | None, engine: str | None = None) -> None:
-    """Record the end of an attempt, fenced; `engine` is whose breaker opens when it cannot work.
+async def settle(db: Database, run: JobRun, error: BaseException | None, engine: str | None = None) -> Outcome:
+    """Record the end of an attempt, fenced, and say what it was; `engine` is whose breaker opens when it cannot work.
 
     `error` is what the work raised, None when it returned or was stopped. Raises what the database raised when it
     stayed away; then the lease expires and the sweeper does the rest.
@@ -27,10 +34,10 @@ async def settle(db: Database, run: JobRun, error: BaseException | None, engine:
         log.info("Job completed", attempt=run.attempt)
         if engine is not None and run.row["job_type"] == ESTIMATE:
             await _tell_engine_works(db, engine)
-        return
+        return Outcome.COMPLETED
     if run.stop_reason is StopReason.LOST or isinstance(error, LeaseLost):
         log.warning("Lease lost; this attempt wrote nothing more", attempt=run.attempt)
-        return
+        return Outcome.LOST
 
     async def record() -> Settled | None:
         async with db.as_system() as conn:
@@ -40,6 +47,9 @@ async def settle(db: Database, run: JobRun, error: BaseException | None, engine:
     state = await retry_with_backoff(record, on=DATABASE_TROUBLE)
     if state is None:
         log.warning("The job had moved on before this attempt ended", attempt=run.attempt)
+        return Outcome.LOST
+    handed_back = state == "queued" and run.stop_reason is StopReason.HANDED_BACK
+    return Outcome.RELEASED if handed_back else _OUTCOMES[state]
 
 
 async def _tell_engine_works(db: Database, engine: str) -> None:

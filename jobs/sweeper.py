@@ -7,6 +7,7 @@ from config.logging import get_logger
 from jobs.bell import Bell
 from jobs.crew import Crew
 from jobs.errors import DATABASE_TROUBLE
+from jobs.tally import Tally
 from jobs.timing import Timing
 from store import jobs
 from store.pool import Database
@@ -19,11 +20,12 @@ BATCH = 100
 class Sweeper:
     """Sweeps by itself, so that it also runs without Redis; arq's cron calls it too."""
 
-    def __init__(self, db: Database, crew: Crew, bell: Bell, timing: Timing) -> None:
+    def __init__(self, db: Database, crew: Crew, bell: Bell, timing: Timing, tally: Tally) -> None:
         self._db = db
         self._crew = crew
         self._bell = bell
         self._timing = timing
+        self._tally = tally
 
     async def sweep_forever(self) -> None:
         """Sweep at the start, then every `sweep_s`, give or take a tenth so that workers drift apart."""
@@ -45,6 +47,7 @@ class Sweeper:
             return 0
         freed: int = found["requeued"] + found["dead"] + found["cancelled"]
         if freed:
+            self._tally.expired(freed)
             log.warning("Freed expired leases", **dict(found))
         if found["due"]:
             self._crew.wake()

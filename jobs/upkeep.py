@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from config.logging import get_logger
 from jobs.errors import DATABASE_TROUBLE
-from store import upkeep
+from store import outbox, upkeep
 from store.pool import Connection, Database
 
 log = get_logger(__name__)
@@ -16,6 +16,14 @@ log = get_logger(__name__)
 # How often a worker looks whether a tick is due; a chore is at most this late.
 LOOK_SECONDS = 30.0
 KEEP_FINISHED = timedelta(days=30)
+# An alert that goes on is told again after this; a pager that nobody answers must not be buried in lines.
+REMIND = timedelta(hours=1)
+
+ALERTS = {
+    "processing_slo": "Alert: one job in twenty of the last hour took longer than a minute",
+    "upload_retries": "Alert: uploads fail again and again",
+    "analytics_outbox": "Alert: analytics events do not reach their receiver",
+}
 
 
 @dataclass(frozen=True)
@@ -29,23 +37,25 @@ class Chore:
 
 async def prune(conn: Connection) -> None:
     """Forget what finished a month ago."""
+    await outbox.forget(conn, KEEP_FINISHED)
     gone = await upkeep.prune(conn, KEEP_FINISHED)
     if gone:
         log.info("Forgot old jobs", rows=gone)
 
 
-async def check_slo(conn: Connection) -> None:
-    """Raise the runbook's alerts; what is logged as an error is reported to Sentry too."""
-    found = await upkeep.slo(conn)
-    if found["slow"]:
-        log.error("Alert: one job in twenty of the last hour took longer than a minute")
-    if found["failing_uploads"]:
-        log.error("Alert: uploads fail again and again", uploads=found["failing_uploads"])
+async def check_alerts(conn: Connection) -> None:
+    """Ask the runbook's alerts; what is logged as an error is reported to Sentry too, and `/metrics` tells the rest."""
+    for alert in await upkeep.check_alerts(conn, REMIND):
+        known = {"alert": alert["name"], "value": alert["value"]}
+        if alert["tell"]:
+            log.error(ALERTS.get(alert["name"], "Alert: a check of the database fires"), **known, since=alert["since"])
+        elif alert["over"]:
+            log.info("An alert is over", **known)
 
 
 CHORES = (
     Chore("prune", timedelta(minutes=5), prune),
-    Chore("slo", timedelta(minutes=5), check_slo),
+    Chore("alerts", timedelta(minutes=5), check_alerts),
     Chore("sample", timedelta(seconds=30), upkeep.sample),
 )
 

@@ -4,24 +4,28 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeAlias
 
 from config.logging import configure_logging, get_logger
+from config.meter import Meter
 from config.rotation import keys_in_use
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
+from config.tracing import flush_traces, start_tracing
 from jobs.bell import Bell, open_redis
 from jobs.claimer import Claimer
 from jobs.control import Control
+from jobs.courier import open_courier
 from jobs.crew import Crew, Task
 from jobs.darkroom import Darkroom
 from jobs.doorman import Doorman
 from jobs.gate import Gate
 from jobs.lease import LeaseKeeper
 from jobs.sweeper import Sweeper
+from jobs.tally import Tally
 from jobs.tasks import open_tasks
 from jobs.timing import Timing
 from jobs.upkeep import Upkeep
@@ -51,6 +55,9 @@ class Worker:
         timing: Timing | None = None,
     ) -> None:
         self._timing = timing or Timing()
+        self._settings = settings
+        self._meter = Meter(settings)
+        tally = Tally(self._meter.registry, tasks)
         # Behind a transaction pooler LISTEN is taken and forgotten.
         may_hear = settings.database_listen_url is not None or not settings.database_pooled
         flags = FlagCache(db, lambda: self._control.hearing if may_hear else None)
@@ -58,7 +65,13 @@ class Worker:
         control_url = str(settings.database_listen_url or settings.worker_url)
         engine = settings.estimate_engine
         self._crew = Crew(
-            db, tasks, size=settings.worker_concurrency, timing=self._timing, engine=engine, gate=Gate(flags)
+            db,
+            tasks,
+            size=settings.worker_concurrency,
+            timing=self._timing,
+            tally=tally,
+            engine=engine,
+            gate=Gate(flags),
         )
         self._claimer = Claimer(
             db,
@@ -70,10 +83,11 @@ class Worker:
         )
         self._bell = Bell(open_redis(redis_url))
         self._keeper = LeaseKeeper(db, self._crew, self._timing)
-        self._sweeper = Sweeper(db, self._crew, self._bell, self._timing)
+        self._sweeper = Sweeper(db, self._crew, self._bell, self._timing, tally)
         self._upkeep = Upkeep(db)
         self._darkroom = Darkroom(db, settings) if settings.derivatives_ahead else None
         self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
+        self._courier = open_courier(settings, db)
         self._control = Control(
             control_url,
             on_queued=self._crew.wake,
@@ -88,16 +102,7 @@ class Worker:
 
         Raises what one of its loops raised: a worker that can no longer do one part must not limp on.
         """
-        loops = [
-            asyncio.create_task(self._keeper.keep_forever(), name="leases"),
-            asyncio.create_task(self._sweeper.sweep_forever(), name="sweep"),
-            asyncio.create_task(self._upkeep.keep_forever(), name="upkeep"),
-            asyncio.create_task(self._presence.keep_forever(), name="presence"),
-            asyncio.create_task(self._control.listen_forever(), name="cancels"),
-            asyncio.create_task(self._doorman.listen_forever(), name="doorbell"),
-        ]
-        if self._darkroom is not None:
-            loops.append(asyncio.create_task(self._darkroom.develop_forever(), name="darkroom"))
+        loops = [asyncio.create_task(work, name=name) for name, work in self._loops()]
         claiming = asyncio.create_task(self._claimer.claim_forever(), name="claims")
         asked = asyncio.create_task(stop.wait(), name="stop")
         log.info("Worker started", slots=self._crew.free)
@@ -117,6 +122,19 @@ class Worker:
 
     def _load(self) -> dict[str, int]:
         return {"slots": self._crew.size, "running": self._crew.working}
+
+    def _loops(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        yield "leases", self._keeper.keep_forever()
+        yield "sweep", self._sweeper.sweep_forever()
+        yield "upkeep", self._upkeep.keep_forever()
+        yield "presence", self._presence.keep_forever()
+        yield "cancels", self._control.listen_forever()
+        yield "doorbell", self._doorman.listen_forever()
+        yield "metrics", self._meter.tell_forever(self._settings.host, self._settings.metrics_port)
+        if self._darkroom is not None:
+            yield "darkroom", self._darkroom.develop_forever()
+        if self._courier is not None:
+            yield "analytics", self._courier.deliver_forever()
 
 
 OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]
@@ -145,6 +163,7 @@ async def work(settings: Settings, tasks_of: OpenTasks) -> None:
             await Worker(db, tasks, settings).run(stop)
     finally:
         await db.close()
+        await asyncio.to_thread(flush_traces)
 
 
 def main(tasks_of: OpenTasks = open_tasks) -> None:
@@ -156,6 +175,7 @@ def main(tasks_of: OpenTasks = open_tasks) -> None:
     configure_logging(level=settings.log_level, function=settings.function_name)
     logging.getLogger("arq").setLevel(logging.WARNING)  # else two lines for every wake
     start_sentry(settings)
+    start_tracing(settings)
     asyncio.run(work(settings, tasks_of))
 
 

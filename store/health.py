@@ -24,6 +24,16 @@ async def notify_queue_usage(conn: Connection) -> float:
     return usage
 
 
+async def alert_states(conn: Connection) -> list[Record]:
+    """Return (alert, firing, value, age_seconds: since it was asked, None for never) of each alert."""
+    return await conn.fetch(SQL.alert_states)
+
+
+async def dead_letter_growth(conn: Connection) -> list[Record]:
+    """Return (date, job_type, failed_count, avg_attempts) of the last seven days."""
+    return await conn.fetch(SQL.dead_letter_growth)
+
+
 async def queue_depths(conn: Connection) -> list[Record]:
     """Return (status, depth, oldest_seconds, average_seconds) of jobs that wait, run or are dead, over all tenants."""
     return await conn.fetch(SQL.queue_depths)

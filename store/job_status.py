@@ -8,7 +8,7 @@ from store.pool import Record
 _PUBLIC = (
     *("id", "visit_id", "job_type", "status", "attempts", "max_attempts", "position"),
     *("run_at", "created_at", "started_at", "finished_at"),
-    *("last_error", "error_code", "result", "cancel_requested"),
+    *("last_error", "error_code", "result", "cancel_requested", "correlation_id"),
 )
 # The database counts no further.
 _MANY = 1000

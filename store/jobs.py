@@ -45,6 +45,7 @@ class NewJob:
     created_by: UUID | None = None
     priority: int = 0
     run_at: datetime | None = None
+    trace_context: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ async def enqueue(conn: Connection, job: NewJob) -> tuple[dict[str, Any], bool]:
         new = await conn.fetchval(
             SQL.insert_job,
             *(job.tenant_id, job.visit_id, job.job_type, dict(job.payload)),
-            *(job.idempotency_key, job.correlation_id, job.created_by, job.priority, job.run_at),
+            *(job.idempotency_key, job.correlation_id, job.created_by, job.priority, job.run_at, job.trace_context),
         )
         if new is not None:
             return await status(conn, new), True

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import asyncpg
 import orjson
 
+from config.logging import bound_correlation_id
 from store.errors import Unavailable
+from store.queries import Queries
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 Record: TypeAlias = asyncpg.Record
 Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
+
+SQL = Queries("pool")
 
 ACQUIRE_SECONDS = 5.0
 # Above the 30 s statement_timeout of the roles, so that the server's own message wins where it can.
@@ -27,8 +31,9 @@ class Database:
     statement in it and nothing of one request is left for the next.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[Record]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[Record]", name: str) -> None:
         self._pool = pool
+        self._name = name
 
     @classmethod
     async def open(cls, url: str, *, name: str, size: int = 10, role: str | None = None, pooled: bool = False) -> Self:
@@ -44,7 +49,7 @@ class Database:
             server_settings=server_settings,
             init=use_json,
         )
-        return cls(pool)
+        return cls(pool, name)
 
     async def close(self) -> None:
         """Close once every lent connection is back, or after 5 s by force."""
@@ -56,11 +61,8 @@ class Database:
     @asynccontextmanager
     async def as_user(self, claims: Mapping[str, Any]) -> AsyncIterator[Connection]:
         """Lend a transaction in the role `authenticated` under these verified JWT claims."""
-        async with self.as_system() as connection:
-            await connection.execute(
-                "SELECT set_config('role', 'authenticated', true), set_config('request.jwt.claims', $1, true)",
-                orjson.dumps(claims).decode(),
-            )
+        async with self.connection() as connection, connection.transaction():
+            await connection.execute(SQL.act_as, orjson.dumps(claims).decode(), self._signature() or self._name)
             yield connection
 
     @asynccontextmanager
@@ -75,6 +77,9 @@ class Database:
     async def as_system(self) -> AsyncIterator[Connection]:
         """Lend a transaction with the login's own rights: the functions of schema scopekit, and no table."""
         async with self.connection() as connection, connection.transaction():
+            signature = self._signature()
+            if signature is not None:
+                await connection.execute(SQL.sign, signature)
             yield connection
 
     @asynccontextmanager
@@ -96,6 +101,14 @@ class Database:
             yield connection
         finally:
             await self._pool.release(connection)
+
+    def _signature(self) -> str | None:
+        """Who asks, and for which request or job: seen in pg_stat_activity, and in the server's log where it has %a.
+
+        As application_name, for the transaction. A comment in each statement would make each a new one to prepare.
+        """
+        correlation_id = bound_correlation_id()
+        return None if correlation_id is None else f"{self._name} {correlation_id}"
 
 
 async def use_json(connection: Connection) -> None:

@@ -34,3 +34,8 @@ async def slo(conn: Connection) -> Record:
     row = await conn.fetchrow(SQL.slo)
     assert row is not None  # noqa: S101 - an aggregate always gives one row
     return row
+
+
+async def check_alerts(conn: Connection, remind: timedelta) -> list[Record]:
+    """Ask every alert and keep what they said; returns (name, firing, value, since, tell, over) of each."""
+    return await conn.fetch(SQL.check_alerts, remind)

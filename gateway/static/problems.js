@@ -48,7 +48,8 @@ function problemBox(problem, doing) {
   return box;
 }
 
-function reference(correlationId) {
+/** The id that finds a failure in the logs, with a button that copies it. */
+export function reference(correlationId) {
   const copy = el("button", { type: "button", class: "quiet small" }, icon("copy"), "Copy");
   copy.addEventListener("click", () => copyText(correlationId, copy));
   return el("p", { class: "reference" }, "Reference ", el("code", {}, correlationId), copy);

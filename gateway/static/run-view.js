@@ -3,6 +3,7 @@
 import { serverNow } from "./api.js";
 import { announce, byId, el, icon } from "./dom.js";
 import { clock, count, moment, quantity, timeOfDay, took } from "./format.js";
+import { reference } from "./problems.js";
 import { STEPS, isActive } from "./run.js";
 
 const TICK_MS = 500;
@@ -53,6 +54,8 @@ export class RunView {
     byId("run-cancel").disabled = run.cancelling;
     byId("run-again").hidden = isActive(run);
     byId("stages").hidden = !isActive(run) && Object.keys(run.steps).length === 0;
+    const failed = run.status === "failed" && run.correlationId !== "";
+    byId("run-reference").replaceChildren(...(failed ? [reference(run.correlationId)] : []));
     const now = `${title}. ${detail}`;
     if (now !== this.#said) announce(now);
     this.#said = now;

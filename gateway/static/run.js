@@ -3,7 +3,7 @@
 export const STEPS = ["gather", "transcribe", "look", "draft", "price", "total", "save"];
 const ACTIVE = ["queued", "running", "retrying"];
 
-/** {jobId, status, attempt, maxAttempts, since, until, steps, lines, error, runAt, position, cancelling} */
+/** {jobId, status, attempt, maxAttempts, since, until, steps, lines, error, correlationId, runAt, position, cancelling} */
 export function runOf(job) {
   return {
     jobId: job.id,
@@ -16,6 +16,7 @@ export function runOf(job) {
     lines: [],
     error: job.last_error ?? "",
     code: job.error_code ?? "",
+    correlationId: job.correlation_id ?? "",
     runAt: job.run_at ?? null,
     position: job.position ?? null,
     cancelling: Boolean(job.cancel_requested),
@@ -42,7 +43,8 @@ export function advance(run, event) {
 }
 
 const MOVES = {
-  "job.queued": (run, { run_at }, event) => ({ ...run, status: "queued", since: event.created_at, runAt: run_at ?? null }),
+  "job.queued": (run, { run_at, correlation_id }, event) =>
+    ({ ...run, status: "queued", since: event.created_at, runAt: run_at ?? null, correlationId: correlation_id ?? run.correlationId }),
   "job.started": (run, { attempt }) => ({ ...run, status: "running", attempt: attempt ?? run.attempt, error: "", position: null }),
   "step.started": (run, { step, count }) => {
     const lines = step === "draft" ? [] : run.lines; // a second attempt drafts afresh
@@ -57,7 +59,8 @@ const MOVES = {
   "job.retrying": (run, { error, attempt, run_at }) => ({ ...run, status: "retrying", error, attempt, runAt: run_at }),
   "job.released": (run) => ({ ...run, status: "queued" }),
   "job.completed": (run, _payload, event) => ({ ...run, status: "completed", until: event.created_at }),
-  "job.failed": (run, { error, code }, event) => ({ ...run, status: "failed", error, code, until: event.created_at }),
+  "job.failed": (run, { error, code, correlation_id }, event) =>
+    ({ ...run, status: "failed", error, code, correlationId: correlation_id ?? run.correlationId, until: event.created_at }),
   "job.cancelled": (run, _payload, event) => ({ ...run, status: "cancelled", until: event.created_at }),
 };
 

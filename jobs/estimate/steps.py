@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from config.tracing import span
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -50,7 +52,8 @@ async def step(ctx: JobContext, which: Step, count: int = 1) -> AsyncIterator[Pr
     """Run a step of `count` items between its two events. Raises the queue's error when the job was cancelled."""
     ctx.raise_if_cancelled()
     started = time.perf_counter()
-    await ctx.event("step.started", {"step": which.value, "index": _ORDER[which], "count": count})
-    yield Progress(ctx, which, count)
-    took_ms = round((time.perf_counter() - started) * 1000)
-    await ctx.event("step.completed", {"step": which.value, "ms": took_ms})
+    with span(f"step {which.value}", count=count):
+        await ctx.event("step.started", {"step": which.value, "index": _ORDER[which], "count": count})
+        yield Progress(ctx, which, count)
+        took_ms = round((time.perf_counter() - started) * 1000)
+        await ctx.event("step.completed", {"step": which.value, "ms": took_ms})

@@ -10,6 +10,14 @@ SELECT depth, last_job_success FROM scopekit.queue_health();
 -- How full the server's queue of notifications is.
 SELECT pg_notification_queue_usage();
 
+-- name: alert_states
+-- What the alerts said, and how long ago they were asked.
+SELECT name AS alert, firing, value, age_seconds FROM scopekit.alert_states();
+
+-- name: dead_letter_growth
+-- The last week's dead letters, by day and kind.
+SELECT date, job_type, failed_count, avg_attempts FROM scopekit.dead_letter_growth();
+
 -- name: queue_depths
 -- How many jobs wait, run or are dead, and since when the oldest does.
 SELECT status, depth, oldest_seconds, average_seconds FROM scopekit.queue_depths();

@@ -1,14 +1,15 @@
 -- name: insert_job
 -- Queue a job; no row when its key is known or the visit has an active job of this type. The table tells the rest.
 INSERT INTO public.ai_jobs
-    (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, created_by, priority, run_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()))
+    (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, created_by, priority, run_at, trace_context)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10)
 ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: job_by_key
 -- The first job of an idempotency key, also when it is dead.
-SELECT * FROM scopekit.job_statuses WHERE tenant_id = $1 AND idempotency_key = $2 LIMIT 1;
+SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses
+WHERE tenant_id = $1 AND idempotency_key = $2 LIMIT 1;
 
 -- name: active_job
 -- The visit's job that is queued or running.
@@ -16,11 +17,12 @@ SELECT id FROM public.ai_jobs WHERE visit_id = $1 AND job_type = $2 AND status I
 
 -- name: job_status
 -- One job as its tenant sees it.
-SELECT * FROM scopekit.job_statuses WHERE id = $1 LIMIT 1;
+SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses WHERE id = $1 LIMIT 1;
 
 -- name: latest_job_status
 -- The newest job of a visit.
-SELECT * FROM scopekit.job_statuses WHERE visit_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1;
+SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses
+WHERE visit_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1;
 
 -- name: cancel
 -- Cancel, or ask the worker to; null when it is not the caller's.

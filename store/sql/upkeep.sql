@@ -17,3 +17,7 @@ SELECT at, queued, running, dead FROM scopekit.queue_history($1);
 -- name: slo
 -- The runbook's two alerts.
 SELECT public.check_processing_slo() AS slow, public.check_upload_retries() AS failing_uploads;
+
+-- name: check_alerts
+-- Ask every alert; which are to be told again, and which are over.
+SELECT name, firing, value, since, tell, over FROM scopekit.check_alerts($1) ORDER BY name;

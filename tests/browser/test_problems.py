@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Response, expect
 
 from tests.browser.conftest import OpenPerson
-from tests.browser.console import Console
+from tests.browser.console import RUN_MS, Console
 from tests.browser.person import Person
 from tests.product import Product
 
@@ -37,6 +37,25 @@ async def test_an_error_shows_what_happened_and_its_reference(contractor: Person
     assert await page.evaluate("() => navigator.clipboard.readText()") == await box.locator("code").inner_text()
     await box.get_by_role("button", name="Dismiss").click()
     await expect(box).to_have_count(0)
+
+
+async def test_a_run_that_failed_shows_the_id_that_finds_it(contractor: Person) -> None:
+    """The request's own id, which the worker's log, its report and the database carry too; also after a reload."""
+    page = contractor.page
+    console = Console(contractor)
+    await console.new_visit("Nothing to do here")
+    await console.write_notes("Thank you very much.")
+    async with page.expect_response(lambda answer: answer.url.endswith("/estimate") and answer.status == 202) as asked:
+        await console.ask()
+    sent = await (await asked.value).header_value("x-correlation-id")
+    run = page.get_by_role("region", name="No estimate this time")
+    await expect(run.locator("code")).to_have_text(str(sent), timeout=RUN_MS)
+    await contractor.shoot("failed-run")
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await run.get_by_role("button", name="Copy").click()
+    await expect(run.get_by_role("button", name="Copied")).to_be_visible()
+    await page.reload()
+    await expect(run.locator("code")).to_have_text(str(sent))
 
 
 async def test_a_server_out_of_reach_is_said_plainly(contractor: Person) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 SCRIPT = """
-import logging
+import logging, warnings
 from config.logging import bind, configure_logging, get_logger
 configure_logging(level="info", function="worker")
 log = get_logger("ours")
@@ -20,19 +20,22 @@ try:
 except ZeroDivisionError:
     log.exception("failed")
 log.debug("below the level")
+warnings.warn("something is old")
+logging.getLogger("asyncpg.pool").error("a library's own trouble")
+raise RuntimeError("nobody caught this")
 """
 
 
 def _lines() -> list[dict[str, Any]]:
-    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=60)
     assert run.stderr == ""
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 def test_every_line_has_the_same_shape() -> None:
     """timestamp, level, message, correlation_id and function on top, known ids beside them, the rest as metadata."""
-    alone, inside, theirs, failed = _lines()
-    for line in (alone, inside, theirs, failed):
+    alone, inside, theirs, failed, warned, library, crashed = lines = _lines()
+    for line in lines:
         assert {"timestamp", "level", "message", "correlation_id", "function"} <= set(line)
         assert line["function"] == "worker"
         assert line["timestamp"].endswith("Z")
@@ -42,3 +45,7 @@ def test_every_line_has_the_same_shape() -> None:
     assert inside["metadata"]["attempt"] == 2
     assert (theirs["message"], theirs["level"], theirs["correlation_id"]) == ("theirs too", "warning", "c-1")
     assert "ZeroDivisionError" in failed["metadata"]["exception"]
+    assert (warned["level"], "something is old" in warned["message"]) == ("warning", True)
+    assert (library["level"], library["message"]) == ("error", "a library's own trouble")
+    assert (crashed["level"], crashed["message"]) == ("critical", "Nobody caught an error")
+    assert "nobody caught this" in crashed["metadata"]["exception"]

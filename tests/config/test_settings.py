@@ -1,6 +1,7 @@
 """Settings: read once, complete or refused by name, never printed, and documented."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,15 @@ def test_nobody_can_log_in_without_a_key(environment: pytest.MonkeyPatch) -> Non
     settings = load_settings()
     assert settings.jwks_url == "https://project.supabase.example/auth/v1/.well-known/jwks.json"
     assert settings.issuer == "https://project.supabase.example/auth/v1"
+
+
+def test_traces_without_their_library_are_refused_at_the_start(environment: pytest.MonkeyPatch) -> None:
+    """Whoever sets OTLP_ENDPOINT is told of the extra, not of an import that failed."""
+    environment.setenv("OTLP_ENDPOINT", "http://collector.example:4318/")
+    assert load_settings().otlp_endpoint == "http://collector.example:4318"
+    environment.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(SettingsError, match="OTLP_ENDPOINT: it needs the `otel` extra"):
+        load_settings()
 
 
 def test_secrets_hide_in_the_object_too(environment: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,8 @@ async def test_an_error_without_hope_dead_letters_at_once(bench: Bench) -> None:
     assert (status["status"], status["attempts"], status["last_error"]) == ("failed", 1, "no such model")
     assert status["message"] == "It did not work: no such model"
     assert status["finished_at"] is not None
-    assert await bench.payload(job_id, "job.failed") == {"error": "no such model", "code": "misconfigured"}
+    told = await bench.payload(job_id, "job.failed")
+    assert told == {"error": "no such model", "code": "misconfigured", "correlation_id": str(job_id)}
     assert await bench.admin.fetchval("SELECT status FROM site_visits WHERE id = $1", status["visit_id"]) == "failed"
 
 

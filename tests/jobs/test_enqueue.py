@@ -109,7 +109,7 @@ async def test_a_visit_shows_how_far_its_estimate_is(bench: Bench) -> None:
     assert await bench.admin.fetchval(query, visit) == "in_progress"
 
 
-async def test_a_user_may_call_three_functions_of_our_schema_and_no_workers_one(bench: Bench) -> None:
+async def test_a_user_may_call_four_functions_of_our_schema_and_no_workers_one(bench: Bench) -> None:
     """The schema is open to `authenticated`, so each function is closed unless it or RLS checks the tenant."""
     rows = await bench.admin.fetch(
         """
@@ -123,6 +123,7 @@ async def test_a_user_may_call_three_functions_of_our_schema_and_no_workers_one(
     assert {(row["role"], row["name"]) for row in rows} == {
         ("authenticated", "cancel_job"),
         ("authenticated", "queue_position"),
+        ("authenticated", "job_correlation"),  # reads under RLS
         ("authenticated", "move_visits"),
     }
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog
 
-from jobs.upkeep import Chore, Upkeep
+from jobs.upkeep import ALERTS, Chore, Upkeep, check_alerts
 from store import health, upkeep
 from store.pool import Connection
 from tests.jobs.conftest import Bench
@@ -19,7 +20,10 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 async def no_ticks(bench: Bench) -> AsyncIterator[None]:
     """Start with no chore done."""
-    await bench.admin.execute("DELETE FROM queue_chores; DELETE FROM visit_sync_events")
+    await bench.admin.execute(
+        "DELETE FROM queue_chores; DELETE FROM visit_sync_events; DELETE FROM analytics_outbox; "
+        "UPDATE alerts SET firing = false, since = NULL, told_at = NULL, checked_at = NULL, value = 0"
+    )
     yield
     await bench.admin.execute("DELETE FROM visit_sync_events")
 
@@ -104,6 +108,81 @@ async def test_upload_retries_count_numbers_and_stumble_over_nothing(bench: Benc
         {"attempts": attempts},
     )
     assert await bench.admin.fetchval("SELECT check_upload_retries()") == counted
+
+
+async def _failing_upload(bench: Bench) -> None:
+    await bench.admin.execute(
+        "INSERT INTO visit_sync_events (tenant_id, visit_id, event, payload) VALUES ($1, $2, 'upload_failed', $3)",
+        bench.tenant.id,
+        await bench.visit(),
+        {"attempts": 5},
+    )
+
+
+async def _checked(bench: Bench) -> list[tuple[str, str]]:
+    """Let a worker ask the alerts; return what it logged about them, as (level, alert)."""
+    with structlog.testing.capture_logs() as logged:
+        async with bench.service.as_system() as conn:
+            await check_alerts(conn)
+    return [(line["log_level"], line["alert"]) for line in logged]
+
+
+async def test_an_alert_is_told_once_reminded_of_and_called_off(bench: Bench) -> None:
+    """An error, which Sentry gets, when it begins; again after an hour of it; one line when it is over."""
+    assert await _checked(bench) == []
+    await _failing_upload(bench)
+    assert await _checked(bench) == [("error", "upload_retries")]
+    assert await _checked(bench) == []
+    await bench.admin.execute("UPDATE alerts SET told_at = told_at - interval '61 minutes'")
+    assert await _checked(bench) == [("error", "upload_retries")]
+    await bench.admin.execute("DELETE FROM visit_sync_events")
+    assert await _checked(bench) == [("info", "upload_retries")]
+    assert await _checked(bench) == []
+
+
+async def test_the_gateway_reads_what_the_alerts_said(bench: Bench) -> None:
+    """State, measure and age of each; one that was never asked has no age."""
+    async with bench.db.as_system() as conn:
+        before = {row["alert"]: dict(row) for row in await health.alert_states(conn)}
+    await _failing_upload(bench)
+    await _completed(bench, 90.0)
+    await _checked(bench)
+    async with bench.db.as_system() as conn:
+        after = {row["alert"]: dict(row) for row in await health.alert_states(conn)}
+    assert {row["age_seconds"] for row in before.values()} == {None}
+    assert set(after) == set(ALERTS)
+    assert (after["upload_retries"]["firing"], after["upload_retries"]["value"]) == (True, 1)
+    assert (after["processing_slo"]["firing"], after["processing_slo"]["value"]) == (True, pytest.approx(90, abs=5))
+    assert after["analytics_outbox"]["firing"] is False
+    assert after["upload_retries"]["age_seconds"] >= 0
+
+
+async def test_a_worker_asks_the_alerts_by_itself(bench: Bench) -> None:
+    """It is a chore like any other."""
+    await Upkeep(bench.service).look()
+    assert await bench.admin.fetchval("SELECT count(*) FROM alerts WHERE checked_at IS NOT NULL") == len(ALERTS)
+
+
+async def test_operators_read_how_dead_letters_grow(bench: Bench) -> None:
+    """Seven days, by day and kind: how many, and after how many attempts on average."""
+    for attempts in (1, 4):
+        await bench.admin.execute(
+            "INSERT INTO ai_jobs_dlq (original_job_id, tenant_id, visit_id, job_type, attempts) "
+            "VALUES (gen_random_uuid(), $1, $2, 'growing', $3)",
+            bench.tenant.id,
+            await bench.visit(),
+            attempts,
+        )
+    await bench.admin.execute(
+        "INSERT INTO ai_jobs_dlq (original_job_id, tenant_id, visit_id, job_type, attempts, moved_at) "
+        "VALUES (gen_random_uuid(), $1, $2, 'growing', 9, now() - interval '8 days')",
+        bench.tenant.id,
+        await bench.visit(),
+    )
+    async with bench.db.as_system() as conn:
+        rows = [row for row in await health.dead_letter_growth(conn) if row["job_type"] == "growing"]
+    assert [(row["failed_count"], float(row["avg_attempts"])) for row in rows] == [(2, 2.5)]
+    await bench.admin.execute("DELETE FROM ai_jobs_dlq WHERE job_type = 'growing'")
 
 
 async def test_operators_read_depth_minutes_and_usage(bench: Bench) -> None:

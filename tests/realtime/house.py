@@ -14,14 +14,17 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from config.meter import Meter
 from config.settings import Settings
 from gateway import metrics, pages, progress, progress_many, progress_tenant
-from gateway.app import _middleware
+from gateway.app import middleware
 from gateway.auth import Authenticator
 from gateway.context import Context
 from gateway.errors import HANDLERS
 from gateway.handover import HandoverProtocol
+from gateway.hub_numbers import HubNumbers
 from gateway.server import Server
+from gateway.traffic import Traffic
 from jobs.queue import JobQueue
 from realtime.hub import Hub
 from store import events, visits
@@ -111,6 +114,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         queue=queue,
         hub=hub,
         flags=FlagCache(db, lambda: hub.hearing),
+        meter=Meter(settings),
         auth=Authenticator(settings),
         upload_starts=nothing,
         tenant_turns=nothing,
@@ -121,7 +125,8 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
 def _app(settings: Settings, context: Context) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        yield {"context": context}
+        with context.meter.counting(HubNumbers(context.hub)):
+            yield {"context": context}
 
     return Starlette(
         routes=[
@@ -131,7 +136,7 @@ def _app(settings: Settings, context: Context) -> Starlette:
             *progress_tenant.routes,
             Mount("/static", StaticFiles(directory=pages._STATIC)),
         ],
-        middleware=_middleware(settings),
+        middleware=middleware(settings, Traffic(context.meter.registry)),
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

@@ -63,8 +63,8 @@ def _shown(answer: httpx.Response) -> dict[str, str]:
 class _Overheard(Database):
     """A database that notes every statement sent to it."""
 
-    def __init__(self, pool: Any) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: Any, name: str) -> None:
+        super().__init__(pool, name)
         self.statements: list[str] = []
 
     @asynccontextmanager
@@ -85,7 +85,7 @@ async def test_the_work_is_the_same_for_every_dead_link(
 ) -> None:
     """One hash and the same statements, whatever the link was: its time tells nothing of what there is."""
     links = [await _dead_link(client, tenant, visit, admin, kind) for kind in KINDS]
-    overheard = _Overheard(app.state.context.db._pool)
+    overheard = _Overheard(app.state.context.db._pool, "overheard")
     app.state.context = replace(app.state.context, db=overheard)
     work: set[tuple[tuple[str, ...], ...]] = set()
     async with client_of(app) as caller:

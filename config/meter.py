@@ -1,0 +1,146 @@
+"""The numbers of one process as Prometheus reads them, and those of its neighbours on this machine.
+
+Each process keeps its own and tells them through a socket in METRICS_DIR to whichever is scraped: nothing is summed, so
+a process that ends takes no counts from the others, and counting costs nothing beyond plain Python.
+"""
+
+import asyncio
+import os
+import socket
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from config.logging import get_logger
+from config.settings import Settings
+
+_log = get_logger(__name__)
+
+# A scrape must not wait longer for a process that hangs; its numbers are missing then.
+NEIGHBOUR_SECONDS = 1.0
+NEIGHBOUR_BYTES = 4 * 1024 * 1024
+
+
+class Meter:
+    """What one process counts: whoever counts registers with `registry`."""
+
+    def __init__(self, settings: Settings) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._directory = None if settings.metrics_dir is None else Path(settings.metrics_dir)
+        self._process = f"{settings.function_name}-{os.getpid()}"
+
+    @contextmanager
+    def counting(self, collector: Collector) -> Iterator[None]:
+        """Tell the collector's numbers too, as long as the block runs."""
+        self.registry.register(collector)
+        try:
+            yield
+        finally:
+            self.registry.unregister(collector)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every family; beside neighbours each sample says whose it is."""
+        whose = {} if self._directory is None else {"process": self._process}
+        for family in self.registry.collect():
+            family.samples = [sample._replace(labels={**whose, **sample.labels}) for sample in family.samples]
+            yield family
+
+    async def tell(self) -> bytes:
+        """Return the numbers of this process, and of all that share its METRICS_DIR."""
+        own = await self._text()
+        if self._directory is None:
+            return own
+        others = [path for path in self._directory.glob("*.sock") if path != self._socket(self._directory)]
+        return merged([own, *await asyncio.gather(*map(_ask, others))])
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        """Tell neighbours who ask, as long as the block runs."""
+        if self._directory is None:
+            yield
+            return
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._socket(self._directory)
+        server = await asyncio.start_unix_server(self._answer, path)
+        try:
+            yield
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
+
+    async def tell_forever(self, host: str, port: int | None) -> None:
+        """Tell neighbours, and whoever asks at this port if there is one: for a process that serves no HTTP itself."""
+        async with self.shared():
+            if port is None:
+                await asyncio.Event().wait()
+                return
+            server, thread = start_http_server(port, host, self.registry)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                server.shutdown()
+                server.server_close()
+                thread.join()
+
+    async def _text(self) -> bytes:
+        """Write it all down, beside the event loop: a thousand samples take ten milliseconds."""
+        return await asyncio.to_thread(generate_latest, self)
+
+    def _socket(self, directory: Path) -> Path:
+        """Name it so that containers that share the directory, where everybody is process 1, do not meet."""
+        return directory / f"{socket.gethostname()[:12]}-{os.getpid()}.sock"
+
+    async def _answer(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TimeoutError):
+            writer.write(await self._text())
+            async with asyncio.timeout(NEIGHBOUR_SECONDS):
+                await writer.drain()
+        writer.close()
+
+
+def merged(texts: Iterable[bytes]) -> bytes:
+    """Put the samples of each family together, as the format wants them: one HELP, one TYPE, then all samples."""
+    families: dict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        for block in text.decode().split("# HELP ")[1:]:
+            explanation, kind, samples = block.split("\n", 2)
+            families[f"# HELP {explanation}\n{kind}\n"].append(samples)
+    return "".join(head + "".join(samples) for head, samples in families.items()).encode()
+
+
+async def _ask(path: Path) -> bytes:
+    """Return what a neighbour tells; nothing when it is gone, and then its socket goes too."""
+    try:
+        async with asyncio.timeout(NEIGHBOUR_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                return await _read(reader)
+            finally:
+                writer.close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - microseconds, for what a killed process left
+    except (OSError, TimeoutError) as error:
+        _log.warning("A neighbour's numbers are missing", neighbour=path.stem, error=type(error).__name__)
+    return b""
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    told = bytearray()
+    while piece := await reader.read(65536):
+        told += piece
+        if len(told) > NEIGHBOUR_BYTES:
+            raise OSError("a neighbour tells more than any process of ours counts")
+    return bytes(told)

@@ -1,0 +1,1 @@
+"""What an operator sees: reports, traces, numbers, alerts, and what leaves for other systems."""

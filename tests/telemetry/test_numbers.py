@@ -1,0 +1,155 @@
+"""Numbers, dashboard, alert rules: what they name is what our processes tell, and rules fire when they should."""
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from config.meter import Meter, merged
+from tests.ci import skip_or_fail
+from tests.product import free_port
+from tests.stack import Services
+from tests.telemetry.conftest import Watched
+from tests.tenants import Tenant
+
+if TYPE_CHECKING:
+    import asyncpg
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy/prometheus/alerts.yml"
+RULE_TESTS = Path(__file__).with_name("alerts_test.yml")
+DASHBOARD = ROOT / "deploy/grafana/scopekit.json"
+WAIT_SECONDS = 60.0
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Prometheus's own judge of rules."""
+    return shutil.which("promtool") or skip_or_fail("needs promtool, of Debian's package `prometheus`")
+
+
+def _names(expression: str) -> set[str]:
+    """Return the metrics an expression asks for."""
+    return set(re.findall(r"\b(?:scopekit[_:]|process_)[a-z0-9_:]+", expression))
+
+
+def _panels() -> list[str]:
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel.get("targets", ())]
+
+
+def _recorded() -> set[str]:
+    return set(re.findall(r"record: (\S+)", RULES.read_text()))
+
+
+def _samples(text: str) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+async def test_one_scrape_tells_every_process_of_the_machine(watched: Watched, tenant: Tenant) -> None:
+    """The gateway's and the worker's numbers, each labelled with whose they are; the queue's once, with no label."""
+    await watched.estimate(tenant)
+    told = _samples(await asyncio.to_thread(watched.scrape))
+    processes = {sample.labels["process"].rsplit("-", 1)[0] for sample in told["process_open_fds"]}
+    assert processes == {"gateway", "worker"}
+    assert "process" not in told["scopekit_jobs"][0].labels
+    done = [s for s in told["scopekit_job_attempts_total"] if s.labels["outcome"] == "completed"]
+    assert sum(sample.value for sample in done) >= 1
+    assert {sample.labels["alert"] for sample in told["scopekit_alert_firing"]} == {
+        *("processing_slo", "upload_retries", "analytics_outbox")
+    }
+
+
+async def test_what_rules_and_dashboard_name_is_told(
+    watched: Watched, tenant: Tenant, admin: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """No panel and no alert waits for a number that nobody counts."""
+    await watched.estimate(tenant)
+    # A worker asks the checks when it looks around, half a minute after its start.
+    await admin.execute("SELECT scopekit.check_alerts(interval '1 hour')")
+    async with asyncio.timeout(WAIT_SECONDS):
+        told: set[str] = set()
+        wanted = _names(RULES.read_text()).union(*map(_names, _panels())) - _recorded()
+        # A switch that is not set has no sample; its family is there all the same.
+        while not wanted - {"scopekit_queue_switch"} <= told:
+            told = set(_samples(await asyncio.to_thread(watched.scrape)))
+    assert "# TYPE scopekit_queue_switch gauge" in watched.scrape()
+    assert len(wanted) > 30
+
+
+def test_the_rules_are_sound_and_fire_when_they_should(promtool: str) -> None:
+    """`promtool` reads them, and plays hours of made-up numbers: burns page, a handful of failures does not."""
+    config = ["check", "config", "--syntax-only", str(RULES.with_name("prometheus.yml"))]
+    for command in (config, ["check", "rules", "--lint-fatal", str(RULES)], ["test", "rules", str(RULE_TESTS)]):
+        run = subprocess.run([promtool, *command], capture_output=True, text=True, check=False, timeout=60)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_panel_asks_in_good_promql(promtool: str, tmp_path: Path) -> None:
+    """Each expression of the dashboard, as a rule, passes the same check."""
+    rules = [
+        {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m")}
+        for number, expression in enumerate(_panels())
+    ]
+    file = tmp_path / "panels.yml"
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))  # JSON is YAML
+    run = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_families_of_several_processes_are_told_once_each() -> None:
+    """One HELP and TYPE, then everybody's samples: twice would be refused by who reads it."""
+    told = b'# HELP a_total As.\n# TYPE a_total counter\na_total{process="%s"} 1.0\n'
+    other = b"# HELP b Bs.\n# TYPE b gauge\nb 2.0\n"
+    text = merged([told % b"x", other, told % b"y"]).decode()
+    assert text.count("# TYPE a_total") == 1
+    assert [len(family.samples) for family in text_string_to_metric_families(text)] == [2, 1]
+
+
+async def test_a_killed_neighbour_is_forgotten(services: Services) -> None:
+    """A socket nobody listens at is removed; one whose process hangs costs a second and its own numbers alone."""
+    with tempfile.TemporaryDirectory(prefix="sk-") as shared:  # a socket's path has 107 bytes at most
+        directory = Path(shared)
+        meter = Meter(services.settings(metrics_dir=str(directory)))
+        left = directory / "worker-1.sock"
+        (await asyncio.start_unix_server(lambda _reader, _writer: None, left)).close()
+        async with meter.shared():
+            held: list[asyncio.StreamWriter] = []
+            silent = await asyncio.start_unix_server(lambda _, writer: held.append(writer), directory / "worker-2.sock")
+            text = (await meter.tell()).decode()
+            silent.close()
+            for writer in held:
+                writer.close()
+        assert "process_open_fds{process=" in text
+        assert not left.exists()
+
+
+async def test_a_worker_tells_at_its_own_port(services: Services) -> None:
+    """Where no gateway runs beside it, its numbers are read straight from it."""
+    port = free_port()
+    meter = Meter(services.settings())
+    telling = asyncio.create_task(meter.tell_forever("127.0.0.1", port))
+    try:
+        async with asyncio.timeout(WAIT_SECONDS), httpx.AsyncClient() as client:
+            while True:
+                try:
+                    answer = await client.get(f"http://127.0.0.1:{port}/metrics")
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.01)
+        assert "process_open_fds" in answer.text
+    finally:
+        telling.cancel()
+        await asyncio.wait({telling})
