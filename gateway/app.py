@@ -33,6 +33,7 @@ from gateway import (
 from gateway.errors import HANDLERS, LastResort
 from gateway.lifespan import lifespan_of
 from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
+from gateway.openapi import catalogue
 
 # Routes are tried in order: what is asked for most comes first.
 _MODULES = (
@@ -56,6 +57,7 @@ _MODULES = (
     share_page,
     ops,
     shell,
+    catalogue,
     pages,
 )
 
