@@ -26,7 +26,7 @@ def registry(*, as_json: Json = False) -> None:
     rows = [
         {
             "name": flag.value,
-            "type": "boolean",
+            "type": definition.kind.__name__,
             "default": definition.default,
             "changed_by": definition.changed_by,
             "description": definition.description,

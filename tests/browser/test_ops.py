@@ -7,8 +7,8 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE, OpenPerson, sign_in_at
-from tests.ops.conftest import operator
-from tests.ops.letters import bury
+from tests.operators.conftest import operator
+from tests.operators.letters import bury
 from tests.product import Product
 from tests.shares.test_accessibility import assert_clean, axe
 from tests.tenants import Tenant

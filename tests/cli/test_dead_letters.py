@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.command import answer, scopekit
-from tests.ops.letters import bury
+from tests.operators.letters import bury
 from tests.stack import Services
 from tests.store.rows import fill_every_table
 from tests.tenants import Tenant

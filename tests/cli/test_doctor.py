@@ -1,8 +1,12 @@
 """`scopekit doctor` and `scopekit slo`, by running them."""
 
+from typing import Any
+
 from tests.command import answer, scopekit
 from tests.product import Product, free_port
 from tests.stack import Services
+from tests.store.rows import fill_every_table
+from tests.tenants import Tenant
 
 
 def test_a_well_product_is_well(services: Services, server: Product) -> None:
@@ -47,10 +51,15 @@ def test_a_missing_setting_is_its_first_finding(services: Services) -> None:
     assert "S3_ACCESS_KEY_ID is not set" in finding["found"]
 
 
-def test_the_promises_are_told(services: Services) -> None:
-    """In words and as an object."""
-    found = answer(services, "slo")
-    assert (found["kept"], found["slow"], found["failing_uploads"]) == (True, False, 0)
+async def test_a_missed_promise_is_told(services: Services, admin: Any, tenant: Tenant) -> None:
+    """In the exit code too, whatever else has happened in the last hour."""
+    visit = await fill_every_table(admin, tenant)
+    failed = "INSERT INTO visit_sync_events (visit_id, event, payload) VALUES ($1, 'upload_failed', $2)"
+    await admin.execute(failed, visit, {"attempts": 5})
+    found = answer(services, "slo", code=1)
+    assert found["kept"] is False
+    assert found["failing_uploads"] >= 1
+    await admin.execute("DELETE FROM visit_sync_events WHERE visit_id = $1", visit)
 
 
 def test_every_command_has_json_and_the_exit_codes_are_told(services: Services) -> None:

@@ -74,4 +74,4 @@ def test_the_registry_names_every_flag(services: Services) -> None:
     """With type, default, who may change it and what it does."""
     rows = answer(services, "flags", "registry")
     assert {row["name"] for row in rows} == {"visits.enabled", ESTIMATION, "visits.ws_progress_enabled"}
-    assert all(row["type"] == "boolean" and row["default"] is False and row["description"] for row in rows)
+    assert all(row["type"] == "bool" and row["default"] is False and row["description"] for row in rows)

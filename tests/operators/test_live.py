@@ -8,7 +8,7 @@ import httpx
 from httpx_sse import aconnect_sse
 
 from gateway.ops_board import SECTIONS
-from tests.ops.letters import bury
+from tests.operators.letters import bury
 from tests.product import Product
 from tests.tenants import Tenant
 

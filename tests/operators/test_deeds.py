@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from config.flags import Flag, is_on
-from tests.ops.letters import bury
+from tests.operators.letters import bury
 from tests.tenants import Tenant
 
 ESTIMATION = Flag.ESTIMATION.value
