@@ -34,6 +34,7 @@ from gateway import (
 from gateway.errors import HANDLERS, LastResort
 from gateway.lifespan import lifespan_of
 from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
+from gateway.openapi import catalogue
 from gateway.tracing import Tracing
 from gateway.traffic import Traffic
 
@@ -59,6 +60,7 @@ _MODULES = (
     share_page,
     ops,
     shell,
+    catalogue,
     pages,
 )
 

@@ -19,6 +19,7 @@ from config.settings import Settings
 from store.embedded.stack import Endpoints, Stack
 from store.objects import ObjectStore
 from store.pool import Database, use_json
+from tests.contract import Witness
 from tests.product import Product, start_product
 from tests.stack import Services, make_services, make_template
 from tests.tenants import Tenant, make_tenant
@@ -144,17 +145,33 @@ async def app(settings: Settings) -> AsyncIterator[Starlette]:
 
 
 @pytest.fixture
-async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+async def client(app: Starlette, witness: Witness) -> AsyncIterator[httpx.AsyncClient]:
     """Call the gateway in process; a stream needs `server`, as this transport buffers whole answers."""
     context = app.state.context
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
         scope["state"] = {"context": context}
-        await app(scope, receive, send)
+        await witness.call(app, scope, receive, send)
 
     transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as caller:
         yield caller
+
+
+@pytest.fixture(scope="session")
+def _document() -> Witness:
+    """Make the document once."""
+    from gateway.app import all_routes
+
+    return Witness(all_routes())
+
+
+@pytest.fixture
+def witness(_document: Witness) -> Iterator[Witness]:
+    """Hold every answer of this test to `/openapi.json`."""
+    _document.broken.clear()
+    yield _document
+    assert not _document.broken
 
 
 @pytest.fixture(scope="session")

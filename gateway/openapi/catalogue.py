@@ -1,0 +1,37 @@
+"""Every description, of all families, and the address where the document made of them is read."""
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway.openapi import estimates, media, platform, progress, shares, visits
+from gateway.openapi.document import document
+from gateway.openapi.operation import Operation
+
+OPERATIONS: dict[str, Operation] = {
+    **platform.OPERATIONS,
+    **visits.OPERATIONS,
+    **media.OPERATIONS,
+    **progress.OPERATIONS,
+    **estimates.OPERATIONS,
+    **shares.OPERATIONS,
+}
+
+
+def describe(routes: list[BaseRoute]) -> dict[str, Any]:
+    """Describe these routes. Raises `Undescribed` for one that nobody has described."""
+    return document(routes, OPERATIONS)
+
+
+async def openapi(request: Request) -> Response:
+    """Answer this document."""
+    app = request.app
+    if not hasattr(app.state, "openapi"):
+        app.state.openapi = orjson.dumps(describe(app.routes))
+    return Response(app.state.openapi, media_type="application/json")
+
+
+routes = [Route("/openapi.json", openapi)]

@@ -1,0 +1,211 @@
+"""The OpenAPI 3.1 document, made from the routes themselves: a route that nobody described fails its making."""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute, Mount, Route
+
+from gateway.errors import CHECKSUM_MISMATCH
+from gateway.openapi.operation import UUID_TEXT, Answer, Caller, Content, Operation, Param
+
+_REF = "#/components/schemas/{model}"
+_PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+_PROBLEM = "application/problem+json"
+_LOCKS: Mapping[Caller, list[dict[str, list[str]]]] = {
+    "user": [{"token": []}, {"session": []}],
+    "watcher": [{"token": []}, {"session": []}, {"ticket": []}],
+    "operator": [{"internalKey": []}, {"token": []}],
+    "reader": [{"reading": []}, {}],
+    "nobody": [{}],
+}
+# A person gets a page unless they ask for JSON; the runbook's words for a stream that is off are plain text.
+_ALSO_REFUSED_IN: Mapping[Caller, str] = {"reader": "text/html", "watcher": "text/plain"}
+_SCHEMES = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A user's token; for operators' addresses the internal queue key.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "scopekit_session",
+        "description": "The same token in the browser's HttpOnly cookie; a change needs an Origin of our own.",
+    },
+    "ticket": {"type": "apiKey", "in": "query", "name": "ticket", "description": "Good once and for 30 s."},
+    "internalKey": {"type": "apiKey", "in": "header", "name": "x-internal-key"},
+    "reading": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "scopekit_share",
+        "description": "A customer's reading session, begun by the door's own form.",
+    },
+}
+
+
+class Undescribed(Exception):
+    """A route has no description, or a description no route."""
+
+
+class Problem(BaseModel):
+    """RFC 9457. Further members stand beside these, such as `errors` with a field and a message each."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    correlation_id: str | None
+
+
+def document(routes: Iterable[BaseRoute], operations: Mapping[str, Operation]) -> dict[str, Any]:
+    """Describe every method of every route. Raises `Undescribed`."""
+    known = {f"{method} {path_of(route)}": route for route in routes for method in methods_of(route)}
+    if differing := known.keys() ^ operations.keys():
+        raise Undescribed(f"Described or routed, and not both: {', '.join(sorted(differing))}.")
+    schemas, references = _schemas(operations.values())
+    paths: dict[str, dict[str, Any]] = {}
+    for name, route in known.items():
+        method, _, path = name.partition(" ")
+        described = _Described(operations[name], references)
+        paths.setdefault(path, {})[method.lower()] = _words(route, method) | described.as_json(path)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ScopeKit",
+            "version": "1",
+            "description": "Site visits into priced, evidence-backed estimates, with progress to watch live. "
+            "Every error is a problem document with a correlation id, which stands on each log line of its request.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": _refusals(operations.values()),
+            "securitySchemes": _SCHEMES,
+        },
+    }
+
+
+def path_of(route: BaseRoute) -> str:
+    """Return a route's address as OpenAPI writes it: `{rest:path}` is `{rest}`, a folder of files `/static/{path}`."""
+    if isinstance(route, Mount):
+        return f"{route.path}/{{path}}"
+    assert isinstance(route, Route)  # noqa: S101 - there is nothing else
+    return _PARAMETER.sub(r"{\1}", route.path)
+
+
+def methods_of(route: BaseRoute) -> list[str]:
+    """Name a route's methods; HEAD is told only where it does not go without saying, beside GET."""
+    if not isinstance(route, Route):
+        return ["GET"]
+    methods = route.methods or {name.upper() for name in ("get", "post") if hasattr(route.endpoint, name)}
+    return sorted(methods - ({"HEAD"} if "GET" in methods else set()))
+
+
+def _words(route: BaseRoute, method: str) -> dict[str, str]:
+    """Say what a method does, in the words above its code."""
+    if not isinstance(route, Route):
+        return {"summary": "A file of the pages."}
+    handler = getattr(route.endpoint, method.lower()) if inspect.isclass(route.endpoint) else route.endpoint
+    summary, _, more = (inspect.getdoc(handler) or "").partition("\n\n")
+    words = {"summary": " ".join(summary.split())}
+    return words | ({"description": more} if more else {})
+
+
+class _Described:
+    """One operation on its way into the document."""
+
+    def __init__(self, operation: Operation, references: Mapping[tuple[type[BaseModel], str], Any]) -> None:
+        self._operation = operation
+        self._references = references
+
+    def as_json(self, path: str) -> dict[str, Any]:
+        one = self._operation
+        answers = {str(status): self._answer(answer) for status, answer in one.answers.items()}
+        refusals = {
+            str(status): {"$ref": f"#/components/responses/{_refusal_name(status, one.caller)}"}
+            for status in one.refusals
+        }
+        told: dict[str, Any] = {"security": _LOCKS[one.caller], "responses": answers | refusals}
+        if parameters := [*_in_path(path), *map(_parameter, one.params)]:
+            told["parameters"] = parameters
+        if one.takes:
+            told["requestBody"] = {"required": one.must_take, "content": self._content(one.takes, "validation")}
+        return told
+
+    def _answer(self, answer: Answer) -> dict[str, Any]:
+        told: dict[str, Any] = {"description": answer.description}
+        if answer.content:
+            told["content"] = self._content(answer.content, "serialization")
+        if answer.headers:
+            told["headers"] = {
+                name: {"description": meaning, "required": True, "schema": {"type": "string"}}
+                for name, meaning in answer.headers.items()
+            }
+        return told
+
+    def _content(self, content: Content, mode: str) -> dict[str, Any]:
+        return {
+            kind: {"schema": self._references[one, mode] if isinstance(one, type) else one}
+            for kind, one in content.items()
+        }
+
+
+def _schemas(operations: Iterable[Operation]) -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], str], Any]]:
+    """Let pydantic write the schema of every model, each under its own name."""
+    wanted = dict.fromkeys([(Problem, "serialization"), *(pair for one in operations for pair in _models(one))])
+    references, definitions = models_json_schema(list(wanted), ref_template=_REF)  # type: ignore[arg-type]
+    return definitions["$defs"], references  # type: ignore[return-value]
+
+
+def _models(operation: Operation) -> Iterator[tuple[type[BaseModel], str]]:
+    for model in operation.takes.values():
+        if isinstance(model, type):
+            yield model, "validation"
+    for answer in operation.answers.values():
+        for model in answer.content.values():
+            if isinstance(model, type):
+                yield model, "serialization"
+
+
+def _in_path(path: str) -> Iterator[dict[str, Any]]:
+    for name in _PARAMETER.findall(path):
+        schema = UUID_TEXT if name.endswith("_id") else {"type": "string", "minLength": 1}
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def _parameter(param: Param) -> dict[str, Any]:
+    return {
+        "name": param.name,
+        "in": param.where,
+        "required": param.required,
+        "description": param.description,
+        "schema": param.schema,
+    }
+
+
+def _refusals(operations: Iterable[Operation]) -> dict[str, Any]:
+    """Describe each way to refuse once, for whichever operation names it."""
+    ways = dict.fromkeys((one.caller, status) for one in operations for status in one.refusals)
+    return {_refusal_name(status, caller): _refusal(status, caller) for caller, status in ways}
+
+
+def _refusal_name(status: int, caller: Caller) -> str:
+    suffix = caller.title() if caller in _ALSO_REFUSED_IN else ""
+    return re.sub(r"[^A-Za-z]", "", _phrase(status)) + suffix
+
+
+def _refusal(status: int, caller: Caller) -> dict[str, Any]:
+    content: dict[str, Any] = {_PROBLEM: {"schema": {"$ref": _REF.format(model="Problem")}}}
+    if caller in _ALSO_REFUSED_IN:
+        content[_ALSO_REFUSED_IN[caller]] = {"schema": {"type": "string"}}
+    return {"description": _phrase(status), "content": content}
+
+
+def _phrase(status: int) -> str:
+    return "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase

@@ -1,0 +1,96 @@
+"""One method of one route, as the document describes it: who may call it, what it takes, gives and refuses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Schema: TypeAlias = Mapping[str, Any]
+Content: TypeAlias = Mapping[str, "type[BaseModel] | Schema"]
+
+# Who may call: a signed-in user, a user or the holder of a ticket, an operator, the holder of a link, or anybody.
+Caller = Literal["user", "watcher", "operator", "reader", "nobody"]
+
+JSON = "application/json"
+TEXT: Schema = {"type": "string"}
+BYTES: Schema = {}  # OpenAPI 3.1: a body that is no text is described by its media type alone
+UUID_TEXT: Schema = {"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}
+
+# What may happen at any address: a request that is none, a URL or headers too long, a body that stops coming.
+EVERYWHERE = frozenset({400, 408, 414, 431})
+_BODY = frozenset({413, 415})
+_OF_CALLER: Mapping[Caller, frozenset[int]] = {
+    "user": frozenset({401, 403, 404, 503}),
+    "watcher": frozenset({401, 403, 404, 503}),
+    "operator": frozenset({401, 503}),
+    "reader": frozenset({404, 410, 429, 503}),
+    "nobody": frozenset(),
+}
+
+
+class Shape(BaseModel):
+    """What an answer holds: these fields and no others, each always there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class Param:
+    """One value in the query or in a header."""
+
+    name: str
+    schema: Schema
+    description: str
+    where: Literal["query", "header"] = "query"
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes back when all is well; without content, nothing but the status and these headers."""
+
+    description: str
+    content: Content = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A described method; `refuses` are statuses beside those that follow from the caller and the body."""
+
+    answers: Mapping[int, Answer]
+    caller: Caller = "user"
+    takes: Content = field(default_factory=dict)
+    must_take: bool = False
+    params: tuple[Param, ...] = ()
+    refuses: tuple[int, ...] = ()
+
+    @property
+    def refusals(self) -> list[int]:
+        """Every status but those that are answers."""
+        of_body = _BODY if self.takes else frozenset()
+        of_fields = {422} if any(isinstance(taken, type) for taken in self.takes.values()) else set()
+        every = EVERYWHERE | _OF_CALLER[self.caller] | of_body | of_fields | set(self.refuses)
+        return sorted(every - self.answers.keys())
+
+
+def gives(shape: "type[BaseModel] | Schema", status: int = 200, *, text: str = "", **headers: str) -> dict[int, Answer]:
+    """Answer with JSON of this shape; a header's name is written with `_` for `-`."""
+    named = {name.replace("_", "-"): meaning for name, meaning in headers.items()}
+    return {status: Answer(text or "Done.", {JSON: shape}, named)}
+
+
+def takes_json(model: type[BaseModel]) -> Content:
+    """Take a JSON body of this model."""
+    return {JSON: model}
+
+
+def header(name: str, schema: Schema, description: str, *, required: bool = False) -> Param:
+    """Describe a header of the request."""
+    return Param(name, schema, description, "header", required)
+
+
+def whole_number(low: int, high: int) -> Schema:
+    """Describe a whole number within bounds."""
+    return {"type": "integer", "minimum": low, "maximum": high}

@@ -1,0 +1,13 @@
+"""The values that answers are made of, as they stand in JSON."""
+
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+# Money and rates are strings, so that no reader makes a binary fraction of them.
+Money: TypeAlias = Annotated[str, Field(pattern=r"^-?\d+\.\d{2}$", examples=["1850.00"])]
+Rate: TypeAlias = Annotated[str, Field(pattern=r"^\d+(\.\d+)?$", examples=["0.08250"])]
+Moment: TypeAlias = Annotated[datetime, Field(description="ISO 8601 in UTC.")]
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+EpochMs: TypeAlias = Annotated[int, Field(description="Milliseconds since 1970 in UTC.")]

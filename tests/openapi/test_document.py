@@ -1,0 +1,82 @@
+"""The document: every route is in it, in the words and by the models of its own code."""
+
+import inspect
+import re
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.app import all_routes
+from gateway.openapi.catalogue import OPERATIONS, describe
+from gateway.openapi.document import Undescribed, path_of
+from tests.contract import Witness
+
+
+async def _nobody_described(_request: Request) -> Response:
+    return Response()
+
+
+def test_a_route_that_nobody_described_is_found_out() -> None:
+    """And so is a description whose route is gone: the document cannot be made of either."""
+    routes = all_routes()
+    with pytest.raises(Undescribed, match="GET /v1/forgotten"):
+        describe([*routes, Route("/v1/forgotten", _nobody_described)])
+    gone = [route for route in routes if path_of(route) != "/v1/me"]
+    with pytest.raises(Undescribed, match="GET /v1/me"):
+        describe(gone)
+
+
+async def test_the_document_is_served(client: httpx.AsyncClient) -> None:
+    """It is OpenAPI 3.1, needs no login, and names who may call what."""
+    document = (await client.get("/openapi.json")).json()
+    assert document["openapi"] == "3.1.0"
+    assert document["paths"]["/v1/visits"]["post"]["security"] == [{"token": []}, {"session": []}]
+    assert document["paths"]["/livez"]["get"]["security"] == [{}]
+    assert set(document["components"]["securitySchemes"]) >= {"token", "session", "ticket", "internalKey"}
+
+
+def test_every_operation_says_what_it_does_and_refuses_with_problems() -> None:
+    """Each has a summary, an answer, and refusals as problem documents."""
+    document = describe(all_routes())
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            name = f"{method} {path}"
+            assert operation["summary"], name
+            assert "400" in operation["responses"], name
+    for name, answer in document["components"]["responses"].items():
+        assert "application/problem+json" in answer["content"], name
+
+
+def test_a_described_body_is_the_model_its_handler_reads() -> None:
+    """The code that takes a body names the model the document shows, and the other way round."""
+    read = re.compile(r"read_(?:json|form)\(request, (\w+)")
+    for route in all_routes():
+        if not isinstance(route, Route):
+            continue
+        for name, operation in OPERATIONS.items():
+            method, _, path = name.partition(" ")
+            if path != path_of(route) or method not in (route.methods or {"GET", "POST"}):
+                continue
+            handler = (
+                getattr(route.endpoint, method.lower(), None) if inspect.isclass(route.endpoint) else route.endpoint
+            )
+            described = {model.__name__ for model in operation.takes.values() if isinstance(model, type)}
+            assert set(read.findall(inspect.getsource(handler))) == described, name
+
+
+def test_the_witness_sees_what_is_not_as_described() -> None:
+    """Another status, a missing header, another type and a field too many are each found."""
+    witness = Witness(all_routes())
+    problem = {"content-type": "application/problem+json"}
+    witness.judge("GET", "/livez", 200, {"content-type": "application/json"}, b'{"status":"ok"}')
+    witness.judge("HEAD", "/livez", 200, {"content-type": "application/json"}, b"")
+    assert witness.broken == []
+    witness.judge("GET", "/livez", 418, {}, b"")
+    witness.judge("POST", "/v1/visits", 201, {}, b"")
+    witness.judge("GET", "/livez", 200, {"content-type": "text/plain"}, b"ok")
+    witness.judge("GET", "/livez", 200, {"content-type": "application/json"}, b'{"status":"ok","more":1}')
+    witness.judge("GET", "/v1/me", 401, problem, b'{"detail":"no"}')
+    assert len(witness.broken) == 5
