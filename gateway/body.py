@@ -1,6 +1,7 @@
 """What comes in as JSON, checked, and what goes out as JSON."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from decimal import Decimal
@@ -34,6 +35,8 @@ JSON_BYTES = 64 * 1024
 JSON_DEPTH = 50
 # A phone with one bar pauses for seconds; one that is gone never comes back.
 STALL_SECONDS = 30.0
+# Whoever sends on for a minute sends at least this much: GPRS does four times as well, a byte now and then is no body.
+PACE_SECONDS, PACE_BYTES = 60.0, 16 * 1024
 _DASHED = 36
 _OUT = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
@@ -77,9 +80,14 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 
 
 async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it comes. Raises `Stalled` when no more comes for 30 s, or the sender is gone."""
+    """Yield the body as it comes.
+
+    Raises `Stalled` when no more comes for 30 s, less than 16 KiB in a minute of waiting, or the sender is gone.
+    """
+    pace = _Pace()
     async with aclosing(request.stream()) as stream:
         while True:
+            began = time.monotonic()
             try:
                 async with asyncio.timeout(STALL_SECONDS):
                     chunk = await anext(stream, None)
@@ -89,8 +97,27 @@ async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
                 raise Stalled("The connection closed before the body was complete.") from None
             if chunk is None:
                 return
+            pace.keep(time.monotonic() - began, len(chunk))
             if chunk:
                 yield chunk
+
+
+class _Pace:
+    """How much has come while we waited; the time that we ourselves took is nobody's slowness."""
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self._came = 0
+
+    def keep(self, waited: float, came: int) -> None:
+        """Count one wait. Raises `Stalled` when a minute of waiting brought too little."""
+        self._waited += waited
+        self._came += came
+        if self._waited < PACE_SECONDS:
+            return
+        if self._came < PACE_BYTES:
+            raise Stalled(f"Less than {PACE_BYTES} bytes arrived within {PACE_SECONDS:g} s. Send it again.")
+        self._waited, self._came = 0.0, 0
 
 
 def declared_length(request: Request) -> int | None:

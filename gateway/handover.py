@@ -8,12 +8,11 @@ it is missing (any other server), the application answers as it always would.
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from gateway.bounds import BoundedProtocol
 from realtime.stream import EXTENSION
 
 
-class HandoverProtocol(HttpToolsProtocol):
+class HandoverProtocol(BoundedProtocol):
     """Offers `take(protocol)`; give it to uvicorn as `http=`."""
 
     def on_message_begin(self) -> None:
@@ -44,6 +43,7 @@ class HandoverProtocol(HttpToolsProtocol):
     def _let_go(self) -> None:
         """Leave uvicorn's books as if the response were complete, and keep nothing of the connection alive."""
         self._unset_keepalive_if_required()
+        self.expect_nothing()
         self.connections.discard(self)
         self.server_state.total_requests += 1
         self.cycle.response_complete = True

@@ -66,6 +66,17 @@ async def test_a_body_that_stops_is_timed_out(monkeypatch: pytest.MonkeyPatch) -
             await read_json(_request(begun), Anything)
 
 
+async def test_a_body_that_only_drips_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then is no body, however long it goes on; a slow one that brings enough is."""
+    monkeypatch.setattr(body, "PACE_SECONDS", 0.0)
+    monkeypatch.setattr(body, "PACE_BYTES", 4)
+    drip: Message = {"type": "http.request", "body": b" ", "more_body": True}
+    with pytest.raises(Stalled):
+        await read_json(_request(drip, drip, _whole(b"{}")), Anything)
+    slow: list[Message] = [{"type": "http.request", "body": b"    ", "more_body": True} for _ in range(3)]
+    assert (await read_json(_request(*slow, _whole(b"  {}")), Anything)).value is None
+
+
 async def test_a_sender_that_vanishes_is_no_fault_of_ours() -> None:
     """Its end is a `Stalled` like any other, not an unhandled error in the log."""
     begun: Message = {"type": "http.request", "body": b"{", "more_body": True}
