@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from gateway.openapi import estimates, media, platform, progress, shares, visits
+from gateway.openapi import estimates, media, ops, platform, progress, shares, visits
 from gateway.openapi.document import document
 from gateway.openapi.operation import Operation
 
@@ -18,6 +18,7 @@ OPERATIONS: dict[str, Operation] = {
     **progress.OPERATIONS,
     **estimates.OPERATIONS,
     **shares.OPERATIONS,
+    **ops.OPERATIONS,
 }
 
 

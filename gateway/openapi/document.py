@@ -19,18 +19,24 @@ _PROBLEM = "application/problem+json"
 _LOCKS: Mapping[Caller, list[dict[str, list[str]]]] = {
     "user": [{"token": []}, {"session": []}],
     "watcher": [{"token": []}, {"session": []}, {"ticket": []}],
-    "operator": [{"internalKey": []}, {"token": []}],
+    "operator": [{"token": []}, {"session": []}],
+    "scheduler": [{"internalKey": []}, {"token": []}],
     "reader": [{"reading": []}, {}],
     "nobody": [{}],
 }
 # A person gets a page unless they ask for JSON; the runbook's words for a stream that is off are plain text.
-_ALSO_REFUSED_IN: Mapping[Caller, str] = {"reader": "text/html", "watcher": "text/plain"}
+_ALSO_REFUSED_IN: Mapping[Caller, str] = {
+    "reader": "text/html",
+    "operator": "text/html",
+    "watcher": "text/plain",
+}
 _SCHEMES = {
     "token": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A user's token; for operators' addresses the internal queue key.",
+        "description": "A user's token; an operator's says so in `app_metadata.platform_role`."
+        " Where `internalKey` is asked for, the internal queue key.",
     },
     "session": {
         "type": "apiKey",

@@ -169,6 +169,7 @@ OPERATIONS = {
         takes=takes_json(recordings.Finalize),
         refuses=(409,),
     ),
+    "DELETE /v1/visits/{visit_id}/recordings/{recording_id}": Operation({204: Answer("Its chunks are gone.")}),
     "OPTIONS /v1/uploads": _CAPABILITIES,
     "OPTIONS /v1/uploads/{upload_id}": _CAPABILITIES,
     "POST /v1/uploads": Operation(

@@ -76,12 +76,15 @@ OPERATIONS = {
     "GET /functions/v1/health": _HEALTH,
     "GET /livez": Operation(gives(Liveness, text="Alive."), "nobody"),
     "GET /readyz": Operation(gives(Readiness, text="Ready.") | gives(Readiness, 503, text="Not now."), "nobody"),
-    "GET /metrics": Operation({200: Answer("Prometheus' text format.", {"text/plain": TEXT})}, "operator"),
+    "GET /metrics": Operation({200: Answer("Prometheus' text format.", {"text/plain": TEXT})}, "scheduler"),
     "GET /openapi.json": Operation(gives({"type": "object"}, text="This document."), "nobody"),
     "GET /v1/me": Operation(gives(Me)),
     "GET /": Operation({200: Answer("The console.", HTML)}, "nobody", refuses=(503,)),
     "GET /static/{path}": Operation(
         {200: Answer("The file.", {"*/*": {}}), 304: Answer("As it was.")}, "nobody", refuses=(404,)
+    ),
+    "GET /service-worker.js": Operation(
+        {200: Answer("What keeps the console for when there is no signal.", {"text/javascript": TEXT})}, "nobody"
     ),
     "POST /demo/login": Operation({204: Answer("Signed in.")}, "nobody", refuses=(404,)),
     "GET /demo/progress": Operation({200: Answer("The page.", HTML)}, "nobody", refuses=(404, 503)),

@@ -109,7 +109,7 @@ OPERATIONS = {
     "POST /v1/jobs/{job_id}/cancel": Operation(gives(Job, 202)),
     "POST /functions/v1/queue-processor": Operation(
         gives(_BATCH, text="What became of the batch: `{processed, results}`, or `{message}` when none was due."),
-        "operator",
+        "scheduler",
         refuses=(500,),
     ),
 }

@@ -1,0 +1,84 @@
+"""What `/openapi.json` says of `/ops`: the operators' page, its stream, and what is done there."""
+
+from uuid import UUID
+
+from gateway import ops_deeds
+from gateway.openapi.operation import JSON, TEXT, Answer, Operation, Shape, gives, takes_json
+
+
+class JobOfLetter(Shape):
+    """The job a dead letter was of."""
+
+    job_id: UUID
+
+
+class DoneToEach(Shape):
+    """For how many it was done, and how many could not be."""
+
+    done: int
+    kept: int
+
+
+class Paused(Shape):
+    """What rests."""
+
+    paused: str
+
+
+class Resumed(Shape):
+    """What goes on."""
+
+    resumed: str
+    was_paused: bool
+
+
+class FlagNow(Shape):
+    """What the flag is; off as long as it is killed."""
+
+    now: bool
+
+
+class Remembered(Shape):
+    """For how many tenants it is or was remembered."""
+
+    tenants: int
+
+
+_PAGE = {"text/html": TEXT}
+_CHANGES = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"event": {"enum": ["away"]}, "data": {"type": "string", "contentMediaType": JSON}},
+}
+_DEED = (409,)
+
+OPERATIONS = {
+    "GET /ops": Operation({200: Answer("How the product stands.", _PAGE), 303: Answer("Signed in.")}, "operator"),
+    "POST /ops/session": Operation(
+        {303: Answer("Signed in.", {}, {"location": "The page."})},
+        "operator",
+        takes={"application/x-www-form-urlencoded": TEXT},
+        must_take=True,
+    ),
+    "GET /ops/live": Operation(
+        {200: Answer("Server-sent events: the sections that changed, each as HTML.", {"text/event-stream": _CHANGES})},
+        "operator",
+    ),
+    "POST /ops/dead/retry": Operation(gives(DoneToEach), "operator", takes_json(ops_deeds.OfCause), must_take=True),
+    "POST /ops/dead/discard": Operation(gives(DoneToEach), "operator", takes_json(ops_deeds.OfCause), must_take=True),
+    "POST /ops/dead/{letter_id}/retry": Operation(
+        gives(JobOfLetter), "operator", takes_json(ops_deeds.Why), refuses=_DEED
+    ),
+    "POST /ops/dead/{letter_id}/discard": Operation(
+        gives(JobOfLetter), "operator", takes_json(ops_deeds.Why), refuses=_DEED
+    ),
+    "POST /ops/queue/pause": Operation(gives(Paused), "operator", takes_json(ops_deeds.Switch), must_take=True),
+    "POST /ops/queue/resume": Operation(gives(Resumed), "operator", takes_json(ops_deeds.Switch), must_take=True),
+    "POST /ops/flags/set": Operation(gives(FlagNow), "operator", takes_json(ops_deeds.FlagOf), must_take=True),
+    "POST /ops/flags/kill": Operation(
+        gives(Remembered), "operator", takes_json(ops_deeds.KillOf), must_take=True, refuses=_DEED
+    ),
+    "POST /ops/flags/restore": Operation(
+        gives(Remembered), "operator", takes_json(ops_deeds.KillOf), must_take=True, refuses=_DEED
+    ),
+}
