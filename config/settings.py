@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level logged.")
     host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the gateway listens on.")
+    listen_fds: int = Field(
+        0, ge=0, le=1, description="Set by systemd: 1 where it hands over the socket to listen on, which outlives us."
+    )
+    listen_pid: int | None = Field(None, description="Set by systemd: the process the socket is for.")
     public_url: HttpUrl | None = Field(
         None,
         description="Origin in share links, such as `https://share.example.com`; else the request's own.",
@@ -254,6 +258,11 @@ class Settings(BaseSettings):
         """Where browsers reach the media store: what a page's content security policy has to allow."""
         endpoint = self.s3_public_endpoint_url or self.s3_endpoint_url
         return endpoint or f"https://*.s3.{self.s3_region}.amazonaws.com"
+
+    @property
+    def inherits_socket(self) -> bool:
+        """Whether descriptor 3 is the socket to listen on (sd_listen_fds)."""
+        return self.listen_fds == 1 and self.listen_pid == os.getpid()
 
     @property
     def listen_url(self) -> str:

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from config.logging import configure_logging
-from gateway import cli_dlq, cli_flags, cli_queue, cli_secrets, cli_share, demo
+from gateway import cli_deploy, cli_dlq, cli_flags, cli_queue, cli_secrets, cli_share, demo
 from gateway.auth import Role, mint
 from gateway.cli_cleanup import cleanup
 from gateway.cli_doctor import doctor
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_queue.app, name="queue")
 app.add_typer(cli_dlq.app, name="dlq")
+app.add_typer(cli_deploy.app, name="deploy")
+app.command()(cli_deploy.rollback)
 app.add_typer(cli_flags.app, name="flags")
 app.add_typer(cli_share.app, name="share")
 app.add_typer(cli_secrets.app, name="secrets")

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -14,12 +15,12 @@ from config.settings import Settings
 from gateway.handover import HandoverProtocol
 
 if TYPE_CHECKING:
-    import socket
-
     from gateway.context import Context
 
 _log = get_logger(__name__)
 
+# SD_LISTEN_FDS_START.
+INHERITED = 3
 # For requests that are being answered when the window is over.
 REST_SECONDS = 1
 # uvicorn looks ten times a second whether it is to end: most of the wake-ups of a process with nothing to do.
@@ -50,7 +51,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
         self._ended.set()
 
-    async def startup(self, sockets: "list[socket.socket] | None" = None) -> None:
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Remember the loop, which a signal's handler must reach from outside."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
@@ -95,8 +96,12 @@ def _spare_the_collector() -> None:
 
 
 def serve(app: ASGIApp, settings: Settings) -> None:
-    """Serve until a signal; returns when everything is closed."""
-    server_of(app, settings).run()
+    """Serve until a signal; returns when everything is closed.
+
+    A socket that systemd holds goes on collecting connections while one process leaves and the next one starts.
+    """
+    sockets = [socket.socket(fileno=INHERITED)] if settings.inherits_socket else None
+    server_of(app, settings).run(sockets)
 
 
 def server_of(app: ASGIApp, settings: Settings) -> Server:

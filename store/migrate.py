@@ -56,13 +56,27 @@ async def migrate(url: str, directory: Path = DIRECTORY) -> list[Migration]:
         await connection.close(timeout=5)
 
 
-async def pending(url: str, directory: Path = DIRECTORY) -> list[Migration]:
-    """Tell what `migrate` would apply."""
+@dataclass(frozen=True)
+class Standing:
+    """How a database stands to the files: what it lacks, and what it has that they do not know."""
+
+    pending: list[Migration]
+    unknown: list[int]
+
+
+async def standing(url: str, directory: Path = DIRECTORY) -> Standing:
+    """Compare. Raises `MigrationError` when a file was edited after it was applied."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
-        return _missing(migrations(directory), await _applied(connection))
+        known, applied = migrations(directory), await _applied(connection)
     finally:
         await connection.close(timeout=5)
+    return Standing(_missing(known, applied), sorted(applied.keys() - {each.version for each in known}))
+
+
+async def pending(url: str, directory: Path = DIRECTORY) -> list[Migration]:
+    """Tell what `migrate` would apply."""
+    return (await standing(url, directory)).pending
 
 
 async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, str]:

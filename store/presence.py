@@ -12,6 +12,7 @@ from typing import Any, Literal
 import asyncpg
 
 from config.logging import get_logger
+from config.release import release
 from store.errors import Unavailable
 from store.pool import Connection, Database, Record
 from store.queries import Queries
@@ -29,7 +30,10 @@ Kind = Literal["gateway", "worker"]
 
 
 class Presence:
-    """The sign of life of one process. `load` tells how busy it is, `keys` which secrets it uses, by fingerprint."""
+    """The sign of life of one process, with its release.
+
+    `load` tells how busy it is, `keys` which secrets it uses, by fingerprint.
+    """
 
     def __init__(
         self, db: Database, kind: Kind, load: Callable[[], Mapping[str, Any]], keys: Mapping[str, Any]
@@ -55,7 +59,8 @@ class Presence:
         """Tell once; a database that is away is told the next time."""
         try:
             async with self._db.connection() as conn:
-                await conn.execute(SQL.report, process_name(), self._kind, dict(self._load()), dict(self._keys))
+                load = {**self._load(), "release": release()}
+                await conn.execute(SQL.report, process_name(), self._kind, load, dict(self._keys))
         except _AWAY as error:
             if not self._is_away:
                 _log.warning("The database was not told that this process lives", error=type(error).__name__)

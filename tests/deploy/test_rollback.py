@@ -1,0 +1,53 @@
+"""`scopekit rollback`: the flag off for everybody and the queue paused, at once, and all of it undone again."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from config.flags import Flag, is_on
+from store import tenants
+from store.pool import Database
+from tests.deploy.command import asked, scopekit
+from tests.stack import Services, make_services
+from tests.tenants import Tenant
+
+Admin = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture(scope="module")
+def services(stack: Any, request: pytest.FixtureRequest) -> Services:
+    """Give these tests a database of their own: what is turned off here is off for every tenant in it."""
+    workerinput = getattr(request.config, "workerinput", None)
+    number = (workerinput["workerid"] if workerinput else "gw0").removeprefix("gw")
+    return asyncio.run(make_services(stack, f"gw{12 + int(number)}"))
+
+
+async def _visits(db: Database, tenant: Tenant) -> bool:
+    async with db.as_user(tenant.claims) as conn:
+        return is_on(await tenants.feature_flags(conn), Flag.VISITS)
+
+
+async def test_a_rollback_and_the_way_forward(
+    services: Services, db: Database, admin: Admin, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    """Off for everybody and paused; a second time changes nothing; undone, it is on for those it was on for."""
+    await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", other_tenant.id)
+    visit = await admin.fetchval("INSERT INTO site_visits (tenant_id) VALUES ($1) RETURNING id", tenant.id)
+    first = asked(services, "rollback", "--yes", "--reason", "bad release")
+    again = asked(services, "rollback", "--yes", "--reason", "bad release")
+    assert (first, again) == (first, first)
+    assert not await _visits(db, tenant)
+    assert await admin.fetchval("SELECT count(*) FROM queue_control WHERE name = 'all'") == 1
+    assert asked(services, "rollback", "--undo", "--yes")["queue"] == "running"
+    assert [await _visits(db, each) for each in (tenant, other_tenant)] == [True, False]
+    assert await admin.fetchval("SELECT count(*) FROM queue_control WHERE name = 'all'") == 0
+    assert await admin.fetchval("SELECT EXISTS (SELECT FROM site_visits WHERE id = $1)", visit)
+
+
+async def test_a_rollback_asks_first(services: Services, db: Database, tenant: Tenant) -> None:
+    """Without a terminal and without --yes nothing is changed, and a dry run only tells."""
+    assert scopekit(services, "rollback").returncode == 4
+    assert scopekit(services, "rollback", "--dry-run").returncode == 0
+    assert scopekit(services, "rollback", "--flag", "no.such", "--yes").returncode == 2
+    assert await _visits(db, tenant)
