@@ -54,6 +54,8 @@ format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: ## Resolve requirements.lock anew; needs uv
+lock: ## Resolve both locks anew; needs uv
 	uv pip compile --universal --python-version 3.11 pyproject.toml --extra local --extra otel --group dev --group bench \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+	uv pip compile --universal --python-version 3.11 pyproject.toml --constraints requirements.lock \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -o deploy/requirements.lock

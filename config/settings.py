@@ -4,6 +4,7 @@ import os
 import re
 from decimal import Decimal
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -43,6 +44,14 @@ def _is_web_address(text: str) -> bool:
         return False
 
 
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:  # its message quotes the value
+        return False
+    return True
+
+
 # Any scheme: the app in a phone's web view is `capacitor://localhost`.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#*@\s]+")
 _PRICE = re.compile(r"[^=/\s]+\s*=\s*\d+(\.\d+)?(\s*/\s*\d+(\.\d+)?)?")
@@ -62,6 +71,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level logged.")
     host: str = Field("127.0.0.1", description="Address the gateway listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the gateway listens on.")
+    trusted_proxies: Names = Field(
+        ("127.0.0.1",),
+        description="Comma list of addresses and networks of proxies whose X-Forwarded-For and -Proto are believed.",
+    )
     listen_fds: int = Field(
         0, ge=0, le=1, description="Set by systemd: 1 where it hands over the socket to listen on, which outlives us."
     )
@@ -174,7 +187,9 @@ class Settings(BaseSettings):
             return values
         return values | {name.lower(): value for name, value in read_secrets(Path(path)).items()}
 
-    _lists = field_validator("allowed_origins", "jwt_secrets", "openai_prices", mode="before")(_comma_list)
+    _lists = field_validator("allowed_origins", "trusted_proxies", "jwt_secrets", "openai_prices", mode="before")(
+        _comma_list
+    )
     _urls = field_validator(
         *("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", "otlp_endpoint"), mode="before"
     )(_without_trailing_slash)
@@ -211,6 +226,13 @@ class Settings(BaseSettings):
         if not all(_ORIGIN.fullmatch(origin) for origin in origins):
             raise ValueError("each origin is scheme://host[:port], without * or path")
         return origins
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_is_network, proxies)):
+            raise ValueError("each is an address or a network such as 10.0.0.0/8")
+        return proxies
 
     @field_validator("openai_prices")
     @classmethod

@@ -117,6 +117,7 @@ def server_of(app: ASGIApp, settings: Settings) -> Server:
         # Our own middleware logs each request without its query, where a ticket may stand.
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=REST_SECONDS,
     )
     return Server(config, drain_s=settings.drain_seconds)

@@ -69,6 +69,7 @@ def test_a_missing_variable_is_named(environment: pytest.MonkeyPatch, name: str)
         ("ALLOWED_ORIGINS", "https://hush-bad.example/path"),
         ("ALLOWED_ORIGINS", "//hush-bad"),
         ("ALLOWED_ORIGINS", "https://user@hush-bad.example"),
+        ("TRUSTED_PROXIES", "127.0.0.1,hush-bad"),
         ("S3_ENDPOINT_URL", "hush-bad"),
         ("S3_PUBLIC_ENDPOINT_URL", "https://hush-bad:port"),
         ("SUPABASE_URL", "hush-bad.supabase.example"),

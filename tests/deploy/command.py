@@ -1,11 +1,23 @@
 """The command line, as an operator runs it."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from typing import Any
 
-from tests.stack import Services
+import pytest
+
+from store.embedded.stack import Endpoints
+from tests.stack import Services, make_services
+
+
+def own_services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
+    """Give a module a database of its own, where it may turn everything off."""
+    workerinput = getattr(request.config, "workerinput", None)
+    number = (workerinput["workerid"] if workerinput else "gw0").removeprefix("gw")
+    # Redis numbers 0 to 11 are the other suites'.
+    return asyncio.run(make_services(stack, f"gw{12 + int(number)}"))
 
 
 def scopekit(services: Services, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -13,6 +13,8 @@ import asyncpg
 import httpx
 import pytest
 
+from store.embedded.stack import Endpoints
+from tests.deploy.command import own_services
 from tests.product import ROOT, end, free_port, process, wait_until_ready
 from tests.realtime.watcher import watch
 from tests.stack import Services
@@ -29,6 +31,12 @@ _AS_SYSTEMD = (
 SECONDS = 100.0
 
 Admin = "asyncpg.Connection[asyncpg.Record]"
+
+
+@pytest.fixture(scope="module")
+def services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
+    """Let no other worker take the job."""
+    return own_services(stack, request)
 
 
 @pytest.fixture
@@ -101,7 +109,7 @@ async def held_up(services: Services) -> AsyncIterator[None]:
 async def until(admin: Admin, question: str, *values: object) -> None:
     """Ask the database until it says yes: what other processes do sends us no signal."""
     async with asyncio.timeout(SECONDS):
-        while not await admin.fetchval(question, *values):
+        while not await admin.fetchval(question, *values):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 

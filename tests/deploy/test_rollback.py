@@ -1,26 +1,23 @@
 """`scopekit rollback`: the flag off for everybody and the queue paused, at once, and all of it undone again."""
 
-import asyncio
-from typing import Any
 
 import pytest
 
 from config.flags import Flag, is_on
 from store import tenants
+from store.embedded.stack import Endpoints
 from store.pool import Database
-from tests.deploy.command import asked, scopekit
-from tests.stack import Services, make_services
+from tests.deploy.command import asked, own_services, scopekit
+from tests.stack import Services
 from tests.tenants import Tenant
 
 Admin = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture(scope="module")
-def services(stack: Any, request: pytest.FixtureRequest) -> Services:
+def services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
     """Give these tests a database of their own: what is turned off here is off for every tenant in it."""
-    workerinput = getattr(request.config, "workerinput", None)
-    number = (workerinput["workerid"] if workerinput else "gw0").removeprefix("gw")
-    return asyncio.run(make_services(stack, f"gw{12 + int(number)}"))
+    return own_services(stack, request)
 
 
 async def _visits(db: Database, tenant: Tenant) -> bool:

