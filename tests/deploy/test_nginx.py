@@ -13,6 +13,7 @@ import pytest
 
 from store.objects import ObjectStore
 from store.pool import Database
+from tests.ci import skip_or_fail
 from tests.deploy.nginx import PROGRAM, configure, nginx
 from tests.product import Product
 from tests.realtime.house import make_visit, tell

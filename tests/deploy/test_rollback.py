@@ -1,6 +1,5 @@
 """`scopekit rollback`: the flag off for everybody and the queue paused, at once, and all of it undone again."""
 
-
 import pytest
 
 from config.flags import Flag, is_on
