@@ -48,7 +48,7 @@ _PAGE = {"text/html": TEXT}
 _CHANGES = {
     "type": "object",
     "required": ["data"],
-    "properties": {"event": {"enum": ["away"]}, "data": {"type": "string", "contentMediaType": JSON}},
+    "properties": {"event": {"enum": ["message", "away"]}, "data": {"type": "string", "contentMediaType": JSON}},
 }
 _DEED = (409,)
 

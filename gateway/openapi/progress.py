@@ -46,7 +46,7 @@ _MESSAGE = {
     "required": ["data"],
     "properties": {
         "id": {"type": "string", "description": "The seq of an event of a visit; on several visits, a cursor."},
-        "event": {"enum": ["open", "end", "drain"], "description": "Missing on events of a visit."},
+        "event": {"enum": ["message", "open", "end", "drain"], "description": "`message` where none is named."},
         "data": {"type": "string", "contentMediaType": JSON},
         "retry": {"type": "integer"},
     },

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -55,6 +56,54 @@ async def test_a_deep_body_is_400_on_the_wire(client: httpx.AsyncClient, tenant:
     headers = tenant.headers | {"content-type": "application/json"}
     answer = await client.post(f"/v1/visits/{visit}/sync-events", content=deep, headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+HOSTILE = {
+    "a number past a double": b'{"event": "a", "payload": {"x": 1e400}}',
+    "not a number": b'{"event": "a", "payload": {"x": NaN}}',
+    "half a surrogate pair": b'{"event": "a", "payload": {"x": "\\ud800"}}',
+    "bytes that are no UTF-8": b'{"event": "a", "payload": {"x": "\xff"}}',
+    "a NUL": b'{"event": "a", "payload": {"x": "\\u0000"}}',
+    "a NUL in a name": b'{"event": "a", "payload": {"\\u0000": 1}}',
+    "a list": b"[1]",
+    "nothing but null": b"null",
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_what_cannot_be_stored_is_400_on_the_wire(
+    client: httpx.AsyncClient, tenant: Tenant, hostile: bytes
+) -> None:
+    """Told before the database stumbles over it."""
+    visit = (await client.post("/v1/visits", json={}, headers=tenant.headers)).json()["id"]
+    headers = tenant.headers | {"content-type": "application/json"}
+    answer = await client.post(f"/v1/visits/{visit}/sync-events", content=hostile, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+STRANGE = (
+    *("/static/%00", "/static/%ff%fe", f"/static/{'a' * 300}", "/static/..%2f..%2fapp.py"),
+    *("/v1/visits/%00", "/v1/visits/%ff", "/v1/visits?limit=%00", "/v1/visits?limit=1e9", "/v1/visits?limit=%ff"),
+    *("/v1/progress?visit_id=%00", "/functions/v1/sse-progress?visit_id=%ff", "/v1/estimates/%00/changes?since=%00"),
+    *(f"/v1/media/{uuid4()}/content?size=%00", f"/v1/visits/{uuid4()}/events?after={'9' * 40}", "/nowhere/%00"),
+    f"/v1/visits/{uuid4()}/progress?ticket=%00%ff",
+)
+
+
+@pytest.mark.parametrize("address", STRANGE, ids=range(len(STRANGE)))
+async def test_a_strange_address_is_the_callers_mistake(
+    client: httpx.AsyncClient, tenant: Tenant, address: str
+) -> None:
+    """NUL, bytes that are no UTF-8 and numbers past all bounds, in path and query: a problem, and never ours."""
+    answer = await client.get(address, headers=tenant.headers)
+    assert answer.status_code in (400, 401, 404)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_strange_query_finds_nothing(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """Words with NUL and broken UTF-8 are words like others."""
+    answer = await client.get("/v1/price-items?q=%00outlet%ff&unit=%00", headers=tenant.headers)
+    assert answer.status_code == 200
 
 
 async def test_a_body_that_stops_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
