@@ -3,7 +3,7 @@
 import pytest
 
 from config.flags import Flag, is_on
-from store import tenants
+from store import flags
 from store.embedded.stack import Endpoints
 from store.pool import Database
 from tests.deploy.command import asked, own_services, scopekit
@@ -20,8 +20,8 @@ def services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
 
 
 async def _visits(db: Database, tenant: Tenant) -> bool:
-    async with db.as_user(tenant.claims) as conn:
-        return is_on(await tenants.feature_flags(conn), Flag.VISITS)
+    async with db.as_system() as conn:
+        return is_on(await flags.of_tenant(conn, tenant.id) or {}, Flag.VISITS)
 
 
 async def test_a_rollback_and_the_way_forward(
