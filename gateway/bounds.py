@@ -4,6 +4,7 @@ llhttp refuses what two servers could read differently: two Content-Lengths, one
 space before a colon. But it collects a head of any size for any time. Here it has a size, its lines a number, and
 there is one Host. Whenever no answer is under way a deadline runs: for a head to be complete, for the rest of a body
 that nobody waits for, for the next request. Bodies that are waited for have their own; see `gateway.body.arriving`.
+Whenever an answer is held up by its reader, the reader has to go on reading.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ MOST_HEADERS = 100
 HEAD_SECONDS = 10.0
 # For the rest of a body whose request was answered without it, so that a client hears the answer.
 REST_SECONDS = 10.0
+# Whoever reads an answer reads at least this much of it: GPRS does four times as well, and who reads nothing is gone.
+READ_SECONDS, READ_BYTES = 60.0, 16 * 1024
 
 
 class Unfit(Exception):
@@ -54,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_ended = True
         self._unfit = _UNREADABLE
         self._deadline: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a request soon."""
@@ -62,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""
-        self.expect_nothing()
+        self.stop_clocks()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,7 +87,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let the application see it, or raise `Unfit`, which the parser turns into a refusal."""
         self._in_head = False
-        self.expect_nothing()
+        self._expect_nothing()
         self._require_fit()
         super().on_headers_complete()
 
@@ -104,11 +108,20 @@ class BoundedProtocol(HttpToolsProtocol):
         """Refuse what the parser could not read, or we did not want to."""
         self._refuse(self._unfit)
 
-    def expect_nothing(self) -> None:
-        """Stop the clock."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def pause_writing(self) -> None:
+        """Hold the answer up, and see whether its reader goes on."""
+        super().pause_writing()
+        self._look_again(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._leave_reader()
+        super().resume_writing()
+
+    def stop_clocks(self) -> None:
+        """Expect nothing of this connection any more: it is over, or another's."""
+        self._expect_nothing()
+        self._leave_reader()
 
     @property
     def _is_idle(self) -> bool:
@@ -116,8 +129,30 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _expect_within(self, seconds: float) -> None:
-        self.expect_nothing()
+        self._expect_nothing()
         self._deadline = self.loop.call_later(seconds, self._be_late)
+
+    def _expect_nothing(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _look_at_reader(self, before: int) -> None:
+        """Cut off who has read too little since `before` so many bytes were waiting."""
+        waiting = self.transport.get_write_buffer_size()
+        if before - waiting < READ_BYTES:
+            _log.warning("An answer was not read", bytes=waiting)
+            self.transport.abort()
+        else:
+            self._look_again(waiting)
+
+    def _look_again(self, waiting: int) -> None:
+        self._reading = self.loop.call_later(READ_SECONDS, self._look_at_reader, waiting)
+
+    def _leave_reader(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
 
     def _be_late(self) -> None:
         self._deadline = None
@@ -146,7 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, unfit: Unfit) -> None:
         """Answer and close; only close where another answer has begun."""
-        self.expect_nothing()
+        self._expect_nothing()
         self._in_head = False
         if self.transport.is_closing():
             return

@@ -43,7 +43,7 @@ class HandoverProtocol(BoundedProtocol):
     def _let_go(self) -> None:
         """Leave uvicorn's books as if the response were complete, and keep nothing of the connection alive."""
         self._unset_keepalive_if_required()
-        self.expect_nothing()
+        self.stop_clocks()
         self.connections.discard(self)
         self.server_state.total_requests += 1
         self.cycle.response_complete = True

@@ -1,6 +1,7 @@
 """Heads that are too long, too slow or may be read in two ways, over a bare socket."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -60,10 +61,14 @@ async def house(settings: Settings) -> AsyncIterator[House]:
 
 @asynccontextmanager
 async def connect(house: House) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Open a bare connection, and have a deadline for what is done with it."""
+    """Open a bare connection that holds little for its reader, and have a deadline for what is done with it."""
     where = urlsplit(house.url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
     async with asyncio.timeout(SECONDS):
-        reader, writer = await asyncio.open_connection(where.hostname, where.port)
+        await asyncio.get_running_loop().sock_connect(client, (where.hostname, where.port))
+        reader, writer = await asyncio.open_connection(sock=client, limit=4096)
         try:
             yield reader, writer
         finally:
@@ -166,3 +171,27 @@ async def test_a_body_that_comes_after_its_answer_leaves_the_connection_good(hou
         assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"401"
         writer.write(f"{{}}{POST}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
         assert (await reader.read()).count(b"HTTP/1.1 401") == 1
+
+
+async def test_who_reads_no_answer_is_let_go(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that nobody reads fill what the kernel takes, and then end with their connection."""
+    monkeypatch.setattr(bounds, "READ_SECONDS", 0.2)
+    async with connect(house) as (reader, writer):
+        reader._transport.pause_reading()
+        writer.write(b"GET /static/scopekit.css HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        await eventually(lambda: house.server.server_state.connections)
+        await still_well(house)
+
+
+async def test_who_reads_slowly_is_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that goes on, a little at a time, has all of it."""
+    monkeypatch.setattr(bounds, "READ_SECONDS", 5.0)
+    monkeypatch.setattr(bounds, "READ_BYTES", 1)
+    count = 100
+    async with connect(house) as (reader, writer):
+        writer.write(b"GET /static/scopekit.css HTTP/1.1\r\nHost: x\r\n\r\n" * (count - 1))
+        writer.write(b"GET /static/scopekit.css HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answers = bytearray()
+        while piece := await reader.read(1024):
+            answers += piece
+    assert answers.count(b"HTTP/1.1 200 OK") == count
