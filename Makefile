@@ -57,5 +57,5 @@ format: install ## Format the code and fix what can be fixed
 lock: ## Resolve both locks anew; needs uv
 	uv pip compile --universal --python-version 3.11 pyproject.toml --extra local --extra otel --group dev --group bench \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
-	uv pip compile --universal --python-version 3.11 pyproject.toml --constraints requirements.lock \
+	uv pip compile --universal --python-version 3.11 pyproject.toml --extra otel --constraints requirements.lock \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -o deploy/requirements.lock
