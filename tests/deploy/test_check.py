@@ -5,23 +5,23 @@ from typing import Any
 import pytest
 
 from config.release import release
-from tests.deploy.command import asked, scopekit
+from tests.command import answer, scopekit
 from tests.product import Product, free_port
 from tests.stack import Services
 
 Admin = "asyncpg.Connection[asyncpg.Record]"
 
 
-def states(answer: dict[str, Any]) -> dict[str, str]:
+def states(told: dict[str, Any]) -> dict[str, str]:
     """Return each look's state by its name."""
-    return {look["name"]: look["state"] for look in answer["looks"]}
+    return {look["name"]: look["state"] for look in told["looks"]}
 
 
 def test_a_deploy_that_has_arrived_is_said_so(server: Product, services: Services) -> None:
     """The running gateway and worker are of this very code."""
-    answer = asked(services, "deploy", "check", "--url", server.url, "--wait", "30")
-    found = states(answer)
-    assert answer["arrived"], answer
+    told = answer(services, "deploy", "check", "--url", server.url, "--wait", "30")
+    found = states(told)
+    assert told["arrived"]
     assert {name: found[name] for name in ("schema", "gateways", "workers", "ready")} == dict.fromkeys(
         ("schema", "gateways", "workers", "ready"), "ok"
     )
@@ -43,21 +43,21 @@ async def test_a_pending_migration_comes_first(services: Services, admin: Admin)
     row = await admin.fetchrow("DELETE FROM schema_migrations WHERE version = 1 RETURNING *")
     assert row is not None
     try:
-        answer = asked(services, "deploy", "check", "--url", f"http://127.0.0.1:{free_port()}")
+        told = answer(services, "deploy", "check", "--url", f"http://127.0.0.1:{free_port()}", code=1)
     finally:
         await admin.execute("INSERT INTO schema_migrations VALUES ($1, $2, $3, $4)", *row)
-    assert states(answer) == {"schema": "fail", "ready": "fail", "health": "fail"}
-    assert "0001_platform" in answer["looks"][0]["found"]
+    assert states(told) == {"schema": "fail", "ready": "fail", "health": "fail"}
+    assert "0001_platform" in told["looks"][0]["found"]
 
 
 async def test_a_newer_schema_is_no_fault(server: Product, services: Services, admin: Admin) -> None:
     """After a rollback the old code finds migrations it does not know, and runs on."""
     await admin.execute("INSERT INTO schema_migrations VALUES (9999, 'later', 'x')")
     try:
-        answer = asked(services, "deploy", "check", "--url", server.url, "--wait", "30")
+        told = answer(services, "deploy", "check", "--url", server.url, "--wait", "30")
     finally:
         await admin.execute("DELETE FROM schema_migrations WHERE version = 9999")
-    assert (states(answer)["schema"], answer["arrived"]) == ("warn", True)
+    assert (states(told)["schema"], told["arrived"]) == ("warn", True)
 
 
 def test_the_release_is_the_code(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from store.embedded.stack import Endpoints
-from tests.deploy.command import own_services
+from tests.deploy.own import own_services
 from tests.product import ROOT, end, free_port, process, wait_until_ready
 from tests.realtime.watcher import watch
 from tests.stack import Services

@@ -6,7 +6,8 @@ from config.flags import Flag, is_on
 from store import flags
 from store.embedded.stack import Endpoints
 from store.pool import Database
-from tests.deploy.command import asked, own_services, scopekit
+from tests.command import answer, scopekit
+from tests.deploy.own import own_services
 from tests.stack import Services
 from tests.tenants import Tenant
 
@@ -30,12 +31,12 @@ async def test_a_rollback_and_the_way_forward(
     """Off for everybody and paused; a second time changes nothing; undone, it is on for those it was on for."""
     await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", other_tenant.id)
     visit = await admin.fetchval("INSERT INTO site_visits (tenant_id) VALUES ($1) RETURNING id", tenant.id)
-    first = asked(services, "rollback", "--yes", "--reason", "bad release")
-    again = asked(services, "rollback", "--yes", "--reason", "bad release")
+    first = answer(services, "rollback", "--yes", "--reason", "bad release")
+    again = answer(services, "rollback", "--yes", "--reason", "bad release")
     assert (first, again) == (first, first)
     assert not await _visits(db, tenant)
     assert await admin.fetchval("SELECT count(*) FROM queue_control WHERE name = 'all'") == 1
-    assert asked(services, "rollback", "--undo", "--yes")["queue"] == "running"
+    assert answer(services, "rollback", "--undo", "--yes")["queue"] == "running"
     assert [await _visits(db, each) for each in (tenant, other_tenant)] == [True, False]
     assert await admin.fetchval("SELECT count(*) FROM queue_control WHERE name = 'all'") == 0
     assert await admin.fetchval("SELECT EXISTS (SELECT FROM site_visits WHERE id = $1)", visit)

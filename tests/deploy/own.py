@@ -1,0 +1,15 @@
+"""A database of a module's own, where it may turn everything off and no other worker takes its jobs."""
+
+import asyncio
+
+import pytest
+
+from store.embedded.stack import Endpoints
+from tests.stack import Services, make_services
+
+
+def own_services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
+    """Make it anew; the Redis numbers 0 to 11 are the other suites'."""
+    workerinput = getattr(request.config, "workerinput", None)
+    number = (workerinput["workerid"] if workerinput else "gw0").removeprefix("gw")
+    return asyncio.run(make_services(stack, f"gw{12 + int(number)}"))
