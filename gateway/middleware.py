@@ -2,7 +2,7 @@
 
 import re
 import time
-from uuid import uuid4
+from secrets import token_hex
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,7 +34,7 @@ class Correlation:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(CORRELATION_HEADER, "")
-        correlation_id = given if _FIT_TO_LOG.match(given) else str(uuid4())
+        correlation_id = given if _FIT_TO_LOG.match(given) else token_hex(16)
         status = 0
         began = time.perf_counter()
 
