@@ -54,6 +54,7 @@ class Job(Shape):
     error_code: str | None
     result: dict[str, Any] | None
     cancel_requested: bool
+    correlation_id: str | None
     message: str
 
 

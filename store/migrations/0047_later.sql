@@ -1,7 +1,8 @@
 -- A tenant may queue a job for later, and behind others; never before them, as priority goes before fairness.
 GRANT INSERT (priority, run_at) ON public.ai_jobs TO authenticated;
 CREATE POLICY no_jumping_the_line ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO authenticated
-    WITH CHECK (priority BETWEEN -10 AND 0 AND run_at <= now() + interval '90 days 1 hour');
+    WITH CHECK (priority BETWEEN -10 AND 0
+                AND run_at BETWEEN now() - interval '1 hour' AND now() + interval '90 days 1 hour');
 
 -- The visit's subscribers hear for when it is.
 CREATE OR REPLACE FUNCTION scopekit.tell_enqueued() RETURNS trigger LANGUAGE plpgsql AS $$

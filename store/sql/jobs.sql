@@ -2,7 +2,7 @@
 -- Queue a job; no row when its key is known or the visit has an active job of this type. The table tells the rest.
 INSERT INTO public.ai_jobs
     (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, created_by, priority, run_at, trace_context)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, greatest($9, now()), $10)
 ON CONFLICT DO NOTHING
 RETURNING id;
 

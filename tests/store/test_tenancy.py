@@ -154,8 +154,11 @@ async def test_the_gateway_cannot_take_a_role_that_bypasses(db: Database) -> Non
 
 
 async def test_no_client_jumps_the_queue(db: Database, tenant: Tenant, victim: UUID) -> None:
-    """Priority and start time are not a client's to choose, not even for its own job."""
-    for column, value in (("priority", "9"), ("run_at", "now()"), ("attempts", "0"), ("status", "'queued'")):
+    """A client may step back and wait, never push ahead or seem to have waited, not even with its own job."""
+    for column, value in (
+        *(("priority", "1"), ("priority", "-11"), ("attempts", "0"), ("status", "'queued'"), ("turn", "1")),
+        *(("run_at", "now() - interval '1 day'"), ("run_at", "now() + interval '1 year'")),
+    ):
         async with db.as_user(tenant.claims) as conn:
             with pytest.raises(Denied):
                 await conn.execute(
