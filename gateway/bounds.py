@@ -8,8 +8,8 @@ Whenever an answer is held up by its reader, the reader has to go on reading.
 """
 
 import asyncio
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -204,7 +204,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _answer(unfit: Unfit) -> bytes:
-    correlation_id = str(uuid4())
+    correlation_id = token_hex(16)
     with bind(correlation_id=correlation_id):
         headers = {"connection": "close", CORRELATION_HEADER: correlation_id}
         answer = problem(unfit.status, unfit.detail, headers=headers)
