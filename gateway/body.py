@@ -95,11 +95,10 @@ async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
                 raise Stalled(f"Nothing arrived for {STALL_SECONDS:g} s. Send it again.") from None
             except ClientDisconnect:
                 raise Stalled("The connection closed before the body was complete.") from None
-            if chunk is None:
+            if not chunk:
                 return
             pace.keep(time.monotonic() - began, len(chunk))
-            if chunk:
-                yield chunk
+            yield chunk
 
 
 class _Pace:

@@ -8,8 +8,8 @@ Whenever an answer is held up by its reader, the reader has to go on reading.
 """
 
 import asyncio
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -27,6 +27,8 @@ MOST_HEADERS = 100
 HEAD_SECONDS = 10.0
 # For the rest of a body whose request was answered without it, so that a client hears the answer.
 REST_SECONDS = 10.0
+# For whoever has just connected to a process that leaves: their request may be on its way already.
+LAST_WORD_SECONDS = 0.3
 # Whoever reads an answer reads at least this much of it: GPRS does four times as well, and who reads nothing is gone.
 READ_SECONDS, READ_BYTES = 60.0, 16 * 1024
 
@@ -55,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._body_ended = True
+        self._leaving = False
         self._unfit = _UNREADABLE
         self._deadline: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
@@ -90,6 +93,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect_nothing()
         self._require_fit()
         super().on_headers_complete()
+        if self._leaving:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Expect the next request, when this one was answered before its body was there."""
@@ -117,6 +122,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Go on."""
         self._leave_reader()
         super().resume_writing()
+
+    def shutdown(self) -> None:
+        """Leave, but answer whoever has connected and not been heard yet: nobody else would."""
+        if self.cycle is not None:
+            super().shutdown()
+            return
+        self._leaving = True
+        self._expect_within(LAST_WORD_SECONDS)
 
     def stop_clocks(self) -> None:
         """Expect nothing of this connection any more: it is over, or another's."""
@@ -191,7 +204,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _answer(unfit: Unfit) -> bytes:
-    correlation_id = str(uuid4())
+    correlation_id = token_hex(16)
     with bind(correlation_id=correlation_id):
         headers = {"connection": "close", CORRELATION_HEADER: correlation_id}
         answer = problem(unfit.status, unfit.detail, headers=headers)

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -113,12 +113,17 @@ def methods_of(route: BaseRoute) -> list[str]:
     return sorted(methods - ({"HEAD"} if "GET" in methods else set()))
 
 
+def handler_of(route: Route, method: str) -> Callable[..., Any]:
+    """Return the code that answers a method of a route."""
+    handler: Callable[..., Any] = route.endpoint
+    return getattr(handler, method.lower()) if inspect.isclass(handler) else handler  # type: ignore[no-any-return]
+
+
 def _words(route: BaseRoute, method: str) -> dict[str, str]:
     """Say what a method does, in the words above its code."""
     if not isinstance(route, Route):
         return {"summary": "A file of the pages."}
-    handler = getattr(route.endpoint, method.lower()) if inspect.isclass(route.endpoint) else route.endpoint
-    summary, _, more = (inspect.getdoc(handler) or "").partition("\n\n")
+    summary, _, more = (inspect.getdoc(handler_of(route, method)) or "").partition("\n\n")
     words = {"summary": " ".join(summary.split())}
     return words | ({"description": more} if more else {})
 

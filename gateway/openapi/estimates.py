@@ -169,14 +169,14 @@ _FILE = {"text/csv": TEXT}
 _LOGO = {"image/png": BYTES, "image/jpeg": BYTES, "image/webp": BYTES}
 
 OPERATIONS = {
-    "GET /v1/visits/{visit_id}/estimate": Operation(gives(Estimate, **_VERSION)),
-    "GET /v1/estimates/{estimate_id}": Operation(gives(Estimate, **_VERSION)),
+    "GET /v1/visits/{visit_id}/estimate": Operation(gives(Estimate, headers=_VERSION)),
+    "GET /v1/estimates/{estimate_id}": Operation(gives(Estimate, headers=_VERSION)),
     "GET /v1/visits/{visit_id}/estimates": Operation(gives(Versions)),
     "GET /v1/estimates/{estimate_id}/changes": Operation(
         gives(Changes), params=(Param("since", whole_number(1, 999_999_999), "The version to compare with."),)
     ),
     "PUT /v1/estimates/{estimate_id}/lines": Operation(
-        gives(Estimate, 201, **_VERSION),
+        gives(Estimate, 201, headers=_VERSION),
         takes=takes_json(LineEdit),
         must_take=True,
         params=(header("If-Match", _A_VERSION, "What the edit was made from.", required=True),),

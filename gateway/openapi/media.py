@@ -108,8 +108,8 @@ _OFFSET = header("Upload-Offset", whole_number(0, MEDIA_BYTES), "Where these byt
 _CHECKSUM = header("Upload-Checksum", TEXT, "An algorithm and the Base64 of what it gives: `sha1 ...`.")
 _SEQUENCE = header("x-sequence", whole_number(0, INTEGER), "The order in the visit.")
 _DURATION = header("x-duration-ms", whole_number(0, INTEGER), "How long a recording is.")
-_SAYS_TUS = {"tus_resumable": "The version of tus."}
-_STANDS = _SAYS_TUS | {"upload_offset": "How much is safe.", "upload_expires": "Until when it can go on."}
+_SAYS_TUS = {"tus-resumable": "The version of tus."}
+_STANDS = _SAYS_TUS | {"upload-offset": "How much is safe.", "upload-expires": "Until when it can go on."}
 _FILE = dict.fromkeys(TYPES, BYTES)
 _SOUND = {name: BYTES for name, kind in TYPES.items() if kind.media_type == "audio"}
 _CHUNK = {CHUNK_TYPE: BYTES}
@@ -117,11 +117,11 @@ _NEW = {"location": "Where its bytes are."}
 
 
 def _bare(status: int, text: str, headers: dict[str, str]) -> dict[int, Answer]:
-    return {status: Answer(text, {}, {name.replace("_", "-"): meaning for name, meaning in headers.items()})}
+    return {status: Answer(text, {}, headers)}
 
 
 _CAPABILITIES = Operation(
-    _bare(204, "What of tus is spoken here.", _SAYS_TUS | {"tus_version": "Versions.", "tus_extension": "Extensions."}),
+    _bare(204, "What of tus is spoken here.", _SAYS_TUS | {"tus-version": "Versions.", "tus-extension": "Extensions."}),
     "nobody",
 )
 _OF_UPLOAD = (404, 409, 410, 412, 423, 460)
@@ -129,7 +129,7 @@ _OF_UPLOAD = (404, 409, 410, 412, 423, 460)
 OPERATIONS = {
     "GET /v1/visits/{visit_id}/media": Operation(gives(Media)),
     "POST /v1/visits/{visit_id}/media": Operation(
-        gives(Medium, 200, text="This id held these bytes already.") | gives(Medium, 201, **_NEW),
+        gives(Medium, 200, text="This id held these bytes already.") | gives(Medium, 201, headers=_NEW),
         takes=_FILE,
         must_take=True,
         params=(
@@ -145,7 +145,7 @@ OPERATIONS = {
         gives(PostForm, 201), takes=takes_json(uploads.Promise), must_take=True, refuses=(409, 429)
     ),
     "POST /v1/visits/{visit_id}/media/{media_id}/complete": Operation(
-        gives(Medium, 200, text="It was one already.") | gives(Medium, 201, **_NEW), refuses=(409, 413, 415, 422)
+        gives(Medium, 200, text="It was one already.") | gives(Medium, 201, headers=_NEW), refuses=(409, 413, 415, 422)
     ),
     "POST /v1/visits/{visit_id}/media/check": Operation(gives(Lacking), takes=takes_json(media.Hashes), must_take=True),
     "GET /v1/visits/{visit_id}/media/urls": Operation(gives(SignedUrls)),
@@ -165,7 +165,7 @@ OPERATIONS = {
         refuses=(409, 422),
     ),
     "POST /v1/visits/{visit_id}/recordings/{recording_id}/finalize": Operation(
-        gives(Medium, 200, text="It is a medium already.") | gives(Medium, 201, **_NEW),
+        gives(Medium, 200, text="It is a medium already.") | gives(Medium, 201, headers=_NEW),
         takes=takes_json(recordings.Finalize),
         refuses=(409,),
     ),
@@ -184,7 +184,7 @@ OPERATIONS = {
         refuses=(*_OF_UPLOAD, 422, 429),
     ),
     "HEAD /v1/uploads/{upload_id}": Operation(
-        _bare(200, "How much is safe.", _STANDS | {"upload_length": "The file's size."}),
+        _bare(200, "How much is safe.", _STANDS | {"upload-length": "The file's size."}),
         params=(_TUS,),
         refuses=(*_OF_UPLOAD, 413, 415, 422),
     ),

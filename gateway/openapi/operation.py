@@ -77,10 +77,11 @@ class Operation:
         return sorted(every - self.answers.keys())
 
 
-def gives(shape: "type[BaseModel] | Schema", status: int = 200, *, text: str = "", **headers: str) -> dict[int, Answer]:
-    """Answer with JSON of this shape; a header's name is written with `_` for `-`."""
-    named = {name.replace("_", "-"): meaning for name, meaning in headers.items()}
-    return {status: Answer(text or "Done.", {JSON: shape}, named)}
+def gives(
+    shape: "type[BaseModel] | Schema", status: int = 200, text: str = "Done.", headers: Mapping[str, str] | None = None
+) -> dict[int, Answer]:
+    """Answer with JSON of this shape."""
+    return {status: Answer(text, {JSON: shape}, headers or {})}
 
 
 def takes_json(model: type[BaseModel]) -> Content:

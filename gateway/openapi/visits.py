@@ -91,7 +91,9 @@ _BATCH = {
 }
 
 OPERATIONS = {
-    "POST /v1/visits": Operation(gives(Visit, 201, location="Where it is."), takes=takes_json(visits.VisitFields)),
+    "POST /v1/visits": Operation(
+        gives(Visit, 201, headers={"location": "Where it is."}), takes=takes_json(visits.VisitFields)
+    ),
     "GET /v1/visits": Operation(
         gives(Visits), params=(Param("limit", whole_number(1, visits.MOST_LISTED), "How many at most."),)
     ),
@@ -101,7 +103,7 @@ OPERATIONS = {
         gives(KeptSyncEvent, 201), takes=takes_json(visits.SyncEvent), must_take=True
     ),
     "POST /v1/visits/{visit_id}/estimate": Operation(
-        gives(Job, 202, location="Where it stands."),
+        gives(Job, 202, headers={"location": "Where it stands."}),
         takes=takes_json(EstimateRequest),
         params=(_IDEMPOTENCY,),
         refuses=(409,),

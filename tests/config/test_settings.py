@@ -129,10 +129,6 @@ def test_the_readme_documents_every_variable_and_no_other() -> None:
 def _row(field: Any) -> tuple[str, str]:
     if field.is_required():
         return "required", field.description
-    default = field.default
-    shown = (
-        ""
-        if default is None or default == ()
-        else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-    )
+    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
     return shown, field.description

@@ -1,11 +1,17 @@
 """A database of a module's own, where it may turn everything off and no other worker takes its jobs."""
 
 import asyncio
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from store.embedded.stack import Endpoints
 from tests.stack import Services, make_services
+
+if TYPE_CHECKING:
+    import asyncpg
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def own_services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:

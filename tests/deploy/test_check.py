@@ -6,10 +6,9 @@ import pytest
 
 from config.release import release
 from tests.command import answer, scopekit
+from tests.deploy.own import Admin
 from tests.product import Product, free_port
 from tests.stack import Services
-
-Admin = "asyncpg.Connection[asyncpg.Record]"
 
 
 def states(told: dict[str, Any]) -> dict[str, str]:

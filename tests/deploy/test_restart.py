@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from store.embedded.stack import Endpoints
-from tests.deploy.own import own_services
+from tests.deploy.own import Admin, own_services
 from tests.product import ROOT, end, free_port, process, wait_until_ready
 from tests.realtime.watcher import watch
 from tests.stack import Services
@@ -29,8 +29,6 @@ _AS_SYSTEMD = (
     "str(os.getpid()); os.execv(sys.executable, [sys.executable, '-m', 'gateway', 'serve'])"
 )
 SECONDS = 100.0
-
-Admin = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +134,7 @@ async def test_a_restart_loses_no_event_and_charges_no_attempt(
             old.terminate()
             first.terminate()
             # Asked while the first one drains, or nobody accepts: answered by whoever serves next.
-            asked = asyncio.create_task(client.get("/livez"))
+            asked = asyncio.create_task(asyncio.to_thread(httpx.get, f"{url}/livez", timeout=SECONDS))
             await asyncio.gather(asyncio.to_thread(first.wait, SECONDS), asyncio.to_thread(old.wait, SECONDS))
             await until(admin, "SELECT status = 'queued' FROM ai_jobs WHERE id = $1", job)
     with (

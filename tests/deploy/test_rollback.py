@@ -7,11 +7,9 @@ from store import flags
 from store.embedded.stack import Endpoints
 from store.pool import Database
 from tests.command import answer, scopekit
-from tests.deploy.own import own_services
+from tests.deploy.own import Admin, own_services
 from tests.stack import Services
 from tests.tenants import Tenant
-
-Admin = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture(scope="module")

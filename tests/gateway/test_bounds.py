@@ -62,17 +62,21 @@ async def house(settings: Settings) -> AsyncIterator[House]:
 @asynccontextmanager
 async def connect(house: House) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Open a bare connection that holds little for its reader, and have a deadline for what is done with it."""
-    where = urlsplit(house.url)
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.setblocking(False)
     async with asyncio.timeout(SECONDS):
-        await asyncio.get_running_loop().sock_connect(client, (where.hostname, where.port))
-        reader, writer = await asyncio.open_connection(sock=client, limit=4096)
+        reader, writer = await asyncio.open_connection(sock=await _connected(house), limit=4096)
         try:
             yield reader, writer
         finally:
             writer.transport.abort()
+
+
+async def _connected(house: House) -> socket.socket:
+    where = urlsplit(house.url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(client, (where.hostname, where.port))
+    return client
 
 
 async def answer_to(house: House, request: str) -> bytes:
@@ -178,12 +182,38 @@ async def test_a_body_that_comes_after_its_answer_leaves_the_connection_good(hou
         assert (await reader.read()).count(b"HTTP/1.1 401") == 1
 
 
+async def test_who_has_just_connected_is_answered_by_who_leaves(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was accepted is nobody else's: its request is answered, and then it is closed."""
+    monkeypatch.setattr(bounds, "LAST_WORD_SECONDS", SECONDS)
+    async with connect(house) as (reader, writer):
+        await eventually(lambda: house.server.server_state.connections)
+        for connection in house.server.server_state.connections:
+            connection.shutdown()
+        writer.write(f"{POST}Content-Length: 0\r\n\r\n".encode())
+        answer = await reader.read()
+    assert answer.split()[1] == b"401"
+    assert b"connection: close" in answer
+
+
+async def test_who_connects_to_who_leaves_and_says_nothing_is_let_go(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds up no restart."""
+    monkeypatch.setattr(bounds, "LAST_WORD_SECONDS", 0.1)
+    async with connect(house) as (reader, _):
+        await eventually(lambda: house.server.server_state.connections)
+        for connection in house.server.server_state.connections:
+            connection.shutdown()
+        assert await reader.read() == b""
+
+
 async def test_who_reads_no_answer_is_let_go(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that nobody reads fill what the kernel takes, and then end with their connection."""
     monkeypatch.setattr(bounds, "READ_SECONDS", 0.2)
-    async with connect(house) as (reader, writer):
-        reader._transport.pause_reading()
-        writer.write(b"GET /static/scopekit.css HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+    with await _connected(house) as deaf:
+        await asyncio.get_running_loop().sock_sendall(
+            deaf, b"GET /static/scopekit.css HTTP/1.1\r\nHost: x\r\n\r\n" * 500
+        )
         await eventually(lambda: house.server.server_state.connections)
         await still_well(house)
 

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ from starlette.routing import Route
 
 from gateway.app import all_routes
 from gateway.openapi.catalogue import OPERATIONS, describe
-from gateway.openapi.document import Undescribed, path_of
+from gateway.openapi.document import Undescribed, handler_of, methods_of, path_of
 from tests.contract import Witness
 
 
@@ -52,19 +54,19 @@ def test_every_operation_says_what_it_does_and_refuses_with_problems() -> None:
 
 def test_a_described_body_is_the_model_its_handler_reads() -> None:
     """The code that takes a body names the model the document shows, and the other way round."""
-    read = re.compile(r"read_(?:json|form)\(request, (\w+)")
     for route in all_routes():
-        if not isinstance(route, Route):
-            continue
-        for name, operation in OPERATIONS.items():
-            method, _, path = name.partition(" ")
-            if path != path_of(route) or method not in (route.methods or {"GET", "POST"}):
-                continue
-            handler = (
-                getattr(route.endpoint, method.lower(), None) if inspect.isclass(route.endpoint) else route.endpoint
-            )
-            described = {model.__name__ for model in operation.takes.values() if isinstance(model, type)}
-            assert set(read.findall(inspect.getsource(handler))) == described, name
+        for method in methods_of(route) if isinstance(route, Route) else ():
+            described = OPERATIONS[f"{method} {path_of(route)}"].takes.values()
+            models = {model.__name__ for model in described if isinstance(model, type)}
+            assert _models_read(handler_of(route, method)) == models, f"{method} {route.path}"
+
+
+def _models_read(handler: Callable[..., Any]) -> set[str]:
+    """Name what the handler reads, or a helper of its module that it hands the request to."""
+    module, source = inspect.getmodule(handler), inspect.getsource(handler)
+    helpers = [getattr(module, name, None) for name in re.findall(r"\b(_\w+)\(request", source)]
+    sources = [source, *(inspect.getsource(helper) for helper in helpers if inspect.isfunction(helper))]
+    return set(re.findall(r"read_(?:json|form)\(request, (\w+)", "".join(sources)))
 
 
 def test_the_witness_sees_what_is_not_as_described() -> None:
