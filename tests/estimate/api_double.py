@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 START_SECONDS = 10.0
 ERROR = {"type": "error", "code": "server_error", "message": "sk-secret", "param": None, "sequence_number": 9}
+PART = 24  # characters of a streamed answer that come at once
 USAGE = {"input_tokens": 1200, "output_tokens": 340, "total_tokens": 1540}
 
 
@@ -154,8 +155,8 @@ def stream_of(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for part in item.get("content") or ():
             place = {"item_id": item.get("id", "m"), "output_index": index, "content_index": 0}
             noun, text = ("output_text", "text") if part["type"] == "output_text" else ("refusal", "refusal")
-            for start in range(0, len(part[text]), 7):
-                delta = part[text][start : start + 7]
+            for start in range(0, len(part[text]), PART):
+                delta = part[text][start : start + PART]
                 yield {"type": f"response.{noun}.delta", **place, "delta": delta, "logprobs": []}
             yield {"type": f"response.{noun}.done", **place, text: part[text], "logprobs": []}
         yield {"type": "response.output_item.done", "output_index": index, "item": item}

@@ -68,7 +68,7 @@ async def engine(api: ApiDouble) -> AsyncIterator[OpenAIEngine]:
 
 
 def open_engine(
-    api: ApiDouble, *, timeout_s: float = 5.0, speech_model: str = "whisper-1", **more: Any
+    api: ApiDouble, *, timeout_s: float = 60.0, speech_model: str = "whisper-1", **more: Any
 ) -> OpenAIEngine:
     """Open an engine with the real SDK."""
     client = openai.AsyncOpenAI(api_key="sk-secret", base_url=api.url, max_retries=0, timeout=timeout_s)
