@@ -13,7 +13,8 @@ FIELDS = {"timestamp", "level", "message", "correlation_id", "function"}
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    written, _, _unfinished = file.read_text().rpartition("\n")
+    return [json.loads(line) for line in written.splitlines()]
 
 
 async def _told(watched: Watched, name: str, correlation_id: str, message: str, count: int) -> list[dict[str, Any]]:
