@@ -115,8 +115,9 @@ def methods_of(route: BaseRoute) -> list[str]:
 
 def handler_of(route: Route, method: str) -> Callable[..., Any]:
     """Return the code that answers a method of a route."""
-    handler: Callable[..., Any] = route.endpoint
-    return getattr(handler, method.lower()) if inspect.isclass(handler) else handler  # type: ignore[no-any-return]
+    whose = route.endpoint
+    handler: Callable[..., Any] = getattr(whose, method.lower()) if inspect.isclass(whose) else whose
+    return handler
 
 
 def _words(route: BaseRoute, method: str) -> dict[str, str]:
