@@ -162,7 +162,7 @@ OPERATIONS = {
         takes=_SOUND,
         must_take=True,
         params=(header("x-sequence", whole_number(0, LAST_SEQUENCE), "Which chunk this is.", required=True),),
-        refuses=(409, 422),
+        refuses=(409, 422, 429),
     ),
     "POST /v1/visits/{visit_id}/recordings/{recording_id}/finalize": Operation(
         gives(Medium, 200, text="It is a medium already.") | gives(Medium, 201, headers=_NEW),
