@@ -57,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._body_ended = True
+        self._heard = False
         self._leaving = False
         self._unfit = _UNREADABLE
         self._deadline: asyncio.TimerHandle | None = None
@@ -93,6 +94,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect_nothing()
         self._require_fit()
         super().on_headers_complete()
+        self._heard = True
         if self._leaving:
             self.cycle.keep_alive = False
 
@@ -125,7 +127,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Leave, but answer whoever has connected and not been heard yet: nobody else would."""
-        if self.cycle is not None:
+        if self._heard:
             super().shutdown()
             return
         self._leaving = True

@@ -73,7 +73,7 @@ class Subscriber:
         self.seqs: list[int] = []
         self.types: list[str] = []
         self.drains = 0
-        self.changed = asyncio.Condition()
+        self.watches = asyncio.Event()
 
     async def run(self) -> None:
         """Connect again whenever a stream ends, with the last id; any refusal fails the test."""
@@ -82,6 +82,7 @@ class Subscriber:
             async with watch(self._url, self._path, headers=self._headers, last_id=last) as stream:
                 assert stream.response.status_code == 200
                 await stream.until(lambda seen: seen.events or seen.closed.is_set())
+                self.watches.set()
                 await stream.until_closed()
                 assert not stream.broken
                 self.seqs += stream.seqs
@@ -131,6 +132,7 @@ async def test_a_restart_loses_no_event_and_charges_no_attempt(
             await until(
                 admin, "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'estimates'::regclass AND NOT granted)"
             )
+            await asyncio.wait_for(subscriber.watches.wait(), SECONDS)
             old.terminate()
             first.terminate()
             # Asked while the first one drains, or nobody accepts: answered by whoever serves next.
