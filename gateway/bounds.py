@@ -75,9 +75,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; what lies wholly within a head is counted before its lines are known."""
-        self._head_bytes += len(data) if self._in_head else 0
+        self._head_bytes += len(data) if self._in_head or not self._body_ended else 0
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES:
+        if self._head_bytes > HEAD_BYTES and (self._in_head or not self._body_ended):
             self._refuse(_LONG_HEAD if self.headers else _LONG_URL)
         elif self._deadline is None and self._is_idle:  # line ends between requests, which begin none
             self._expect_within(HEAD_SECONDS)
@@ -88,9 +88,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._head_bytes, self._body_ended = True, 0, False
         self._expect_within(HEAD_SECONDS)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, but no trailer: the application has its headers already, and these have no end."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece: what stands between two of them, chunks' extensions and trailers, is as bounded as a head."""
+        self._head_bytes = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Let the application see it, or raise `Unfit`, which the parser turns into a refusal."""
-        self._in_head = False
+        self._in_head, self._head_bytes = False, 0
         self._expect_nothing()
         self._require_fit()
         super().on_headers_complete()

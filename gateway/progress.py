@@ -218,9 +218,10 @@ def _seq(text: str | None) -> int | None:
     """Read the seq the client saw last. Raises `InvalidInput`."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > LAST_SEQ:
+    digits = text.lstrip("0") or "0"
+    if not (text and text.isascii() and text.isdigit()) or int(digits[:20]) > LAST_SEQ:
         raise foreign_id("visit")
-    return int(text)
+    return int(digits)
 
 
 def _hash(secret: str) -> bytes:

@@ -75,7 +75,7 @@ class Claimer:
         if everywhere:
             self._looks_everywhere_at = now + self._pause()
         self._more_due = len(rows) == limit
-        self._most = self._most * 2 if self._more_due else FIRST_CLAIM
+        self._most = limit * 2 if self._more_due else FIRST_CLAIM
         if self._more_due and limit < wanted:
             self._crew.wake()
         for row in rows:

@@ -60,8 +60,9 @@ class Control:
                         self._url, server_settings={"application_name": "worker-control"}, statement_cache_size=0
                     )
                 try:
-                    await connection.add_listener(CHANNEL, self._hear)
-                    await connection.add_listener(QUEUED_CHANNEL, lambda *_: self._on_queued())
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        await connection.add_listener(CHANNEL, self._hear)
+                        await connection.add_listener(QUEUED_CHANNEL, lambda *_: self._on_queued())
                     failures = 0
                     self._connects += 1
                     self._listens = True

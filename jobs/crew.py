@@ -124,7 +124,9 @@ class Crew:
 
     def hand_back_overdue(self) -> None:
         """Let go of jobs that have waited here for too long."""
-        for run in self._reserve.overdue():
+        if overdue := self._reserve.overdue():
+            self._reserve.forget()
+        for run in overdue:
             run.stop(StopReason.HANDED_BACK)
 
     async def leave(self, grace_s: float) -> None:
@@ -146,14 +148,15 @@ class Crew:
 
     def _start(self, run: JobRun) -> None:
         self._working += 1
-        run.worked.add_done_callback(self._worked)
+        run.worked.add_done_callback(partial(self._worked, used_slot=not run.stopped.done()))
         attempt = asyncio.create_task(self._attempt(run))
         self._attempts.add(attempt)
         attempt.add_done_callback(self._ended)
 
-    def _worked(self, _worked: asyncio.Future[None]) -> None:
+    def _worked(self, _worked: asyncio.Future[None], *, used_slot: bool) -> None:
         self._working -= 1
-        self._reserve.count_freed()
+        if used_slot:
+            self._reserve.count_freed()
         self._fill()
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:

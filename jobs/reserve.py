@@ -44,6 +44,10 @@ class Reserve(Generic[Run]):
         self._per_second = self._rate() + 1 / MEMORY_SECONDS
         self._counted_at = self._clock()
 
+    def forget(self) -> None:
+        """Expect nothing for a while: what was expected did not come."""
+        self._per_second = 0.0
+
     def put(self, run: Run) -> None:
         """Let a claimed job wait."""
         self._waiting.append((self._clock(), run))

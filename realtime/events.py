@@ -21,9 +21,10 @@ ENDINGS: dict[str, EndReason] = {
 }
 _OF_JOB = "job."
 _PROGRESS = "step.progress"
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _HEADER = re.compile(
-    r'\{"visit_id":"(?P<visit>[0-9a-f-]{36})","seq":(?P<seq>[0-9]{1,19})'
-    r'(?:(?P<too_large>\}\Z)|,"job_id":(?:null|"(?P<job>[0-9a-f-]{36})"),"type":"(?P<type>[a-z_.]{1,64})","payload":)'
+    rf'\{{"visit_id":"(?P<visit>{_UUID})","seq":(?P<seq>[0-9]{{1,19}})'
+    rf'(?:(?P<too_large>\}}\Z)|,"job_id":(?:null|"(?P<job>{_UUID})"),"type":"(?P<type>[a-z_.]{{1,64}})","payload":)'
 )
 # `{"visit_id":"` stands before the id in every notification.
 _VISIT = slice(13, 49)

@@ -53,6 +53,11 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["endpoints"] = node.config.stash[_ENDPOINTS]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put last what has the whole product running in its database: its worker would take the other tests' jobs."""
+    items.sort(key=lambda item: "server" in getattr(item, "fixturenames", ()))
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the stack when the last worker is done."""
     stack = config.stash.get(_STACK, None)

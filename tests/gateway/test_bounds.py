@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import httpx
@@ -118,6 +119,31 @@ async def test_a_head_has_a_size(house: House, request_: str, status: int) -> No
     """431 or 414, unless the reset of a client that still sends overtakes it; and nothing is kept."""
     if answer := await answer_to(house, request_):
         require_problem(answer, status)
+    await still_well(house)
+
+
+async def send_without_end(writer: asyncio.StreamWriter, piece: bytes) -> NoReturn:
+    """Send until the connection breaks."""
+    while True:
+        writer.write(piece * HEAD_BYTES)
+        await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [("0\r\n", "X: 1\r\n"), ("0\r\nX-One: ", "a"), ("1;one=", "a")],
+    ids=["trailers", "a trailer", "a chunk's extension"],
+)
+async def test_what_stands_between_the_pieces_of_a_body_has_a_size(
+    house: House, monkeypatch: pytest.MonkeyPatch, begun: str, endless: str
+) -> None:
+    """Who sends it without end is let go long before the rest of a body would be late."""
+    monkeypatch.setattr(bounds, "REST_SECONDS", 10 * SECONDS)
+    async with connect(house) as (reader, writer):
+        writer.write(f"{POST}Transfer-Encoding: chunked\r\n\r\n{begun}".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"401"
+        with pytest.raises(ConnectionError):
+            await send_without_end(writer, endless.encode())
     await still_well(house)
 
 

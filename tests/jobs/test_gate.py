@@ -1,8 +1,13 @@
 """A worker starts no estimate whose flag is off: it waits at no cost, and goes on when the flag is on again."""
 
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
 from config.flags import Flag
 from jobs.context import JobContext
-from store import flags
+from store import flags, jobs
+from store.jobs import Failure
 from tests.jobs.conftest import Bench, Working
 
 
@@ -28,6 +33,18 @@ async def test_a_flag_that_is_off_puts_estimates_off_at_no_cost(bench: Bench, wo
         assert (row["status"], row["attempts"], row["error_code"]) == ("queued", 0, "turned_off")
         await _switch(bench, on=True)
         await bench.until(job_id, "job.completed")
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_a_flag_turned_on_before_the_job_is_put_off_is_minded(bench: Bench, *, on: bool) -> None:
+    """Who turned it on did not see that job among those that wait."""
+    lease = await bench.running()
+    await _switch(bench, on=on)
+    async with bench.service.as_system() as conn:
+        await jobs.fail(conn, lease, Failure("Off.", "turned_off", timedelta(minutes=10), refund=True))
+    row = await bench.row(lease.job_id)
+    assert row is not None
+    assert (row["status"], row["run_at"] <= datetime.now(UTC)) == ("queued", on)
 
 
 async def test_other_work_goes_on(bench: Bench, working: Working) -> None:

@@ -211,7 +211,7 @@ async def twice_torn(services: Services, db: Database, tenant: Tenant) -> UUID:
 
 
 async def test_a_client_that_was_away_over_two_crashes_misses_nothing(
-    house: House, tenant: Tenant, twice_torn: UUID
+    twice_torn: UUID, house: House, tenant: Tenant
 ) -> None:
     """Whichever of them took back what it saw, it has a snapshot; where its last event still is, it resumes there."""
     await eventually(lambda: house.hub.stats()["live"])
