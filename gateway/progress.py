@@ -219,7 +219,7 @@ def _seq(text: str | None) -> int | None:
     if text is None:
         return None
     digits = text.lstrip("0") or "0"
-    if not (text and text.isascii() and text.isdigit()) or int(digits[:20]) > LAST_SEQ:
+    if not (text.isascii() and text.isdigit()) or int(digits[:20]) > LAST_SEQ:
         raise foreign_id("visit")
     return int(digits)
 

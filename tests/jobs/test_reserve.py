@@ -45,6 +45,15 @@ def test_a_worker_that_came_to_rest_holds_nothing() -> None:
     assert reserve.size == 0
 
 
+def test_a_wrong_guess_is_forgotten() -> None:
+    """After it, only what is seen anew counts."""
+    clock = Clock()
+    reserve = Reserve[str](50, clock)
+    _freed(reserve, clock, per_second=500, seconds=5)
+    reserve.forget()
+    assert reserve.size == 0
+
+
 def test_who_waits_is_taken_in_order_removed_or_overdue() -> None:
     """First in, first out; a job leaves once."""
     clock = Clock()

@@ -66,7 +66,7 @@ async def test_a_foreign_visit_is_as_unknown_as_one_that_never_was(
     assert house.hub.stats()["streams"] == 0
 
 
-@pytest.mark.parametrize("last_id", ["-1", "x", "1.5", "9" * 30, "٣"])
+@pytest.mark.parametrize("last_id", ["-1", "x", "1.5", "9" * 30, "0" * 20 + "9" * 30, "0" * 20 + "9" * 5000, "٣"])
 async def test_a_malformed_last_id_is_400(house: House, tenant: Tenant, visit: UUID, last_id: str) -> None:
     """What is no id of ours is refused, and the stream it was admitted for is let go."""
     answer = await get(house, f"{path(visit)}?last_event_id={last_id}", tenant.headers)
@@ -146,14 +146,14 @@ async def test_a_stream_over_the_limit_is_refused_softly(
 
 async def test_a_stream_ends_with_its_token(house: House, tenant: Tenant, visit: UUID) -> None:
     """Within a second of the token's end the stream says `expired` and closes."""
-    headers = {"authorization": f"Bearer {tenant.token(seconds=2)}"}
+    headers = {"authorization": f"Bearer {tenant.token(seconds=5)}"}
     async with watch(house.url, path(visit), headers=headers) as watcher:
         await watcher.until(is_open)
         began = asyncio.get_running_loop().time()
         await watcher.until_closed()
         took = asyncio.get_running_loop().time() - began
     assert watcher.named("end")[0].json == {"reason": "expired"}
-    assert took < 2 + WITHIN_SECONDS
+    assert took < 5 + WITHIN_SECONDS
 
 
 async def test_turning_the_flag_off_ends_the_tenants_streams(

@@ -203,7 +203,7 @@ async def test_it_is_taken_away_like_any_stream(
     house: House, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visits: list[UUID], reason: str
 ) -> None:
     """Token, membership, flag and drain end it, once and with a word."""
-    headers = {"authorization": f"Bearer {tenant.token(seconds=2)}"} if reason == "expired" else tenant.headers
+    headers = {"authorization": f"Bearer {tenant.token(seconds=5)}"} if reason == "expired" else tenant.headers
     async with watch(house.url, address(visits), headers=headers) as watcher:
         await watcher.until(is_open)
         if reason == "revoked":

@@ -83,13 +83,13 @@ async def test_while_the_listener_is_away_the_table_is_polled(
     async with watched_by_proxy(settings, services, tenant, visit) as (proxy, house, watcher):
         proxy.cut()
         await tell(db, tenant, visit, "a.b", "a.b")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):
             await watcher.until_seq(2)
         assert house.hub.stats()["live"] is False
         await tell(db, tenant, visit, "a.b")
         proxy.mend()
         await listening(house)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(15):
             await watcher.until_seq(3)
     assert watcher.seqs == [1, 2, 3]
 
@@ -235,10 +235,10 @@ async def test_without_notify_the_table_is_polled(
         assert house.hub.stats()["live"] is False
         await watcher.until(is_open)
         await tell(db, tenant, visit, "a.b", "a.b")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):
             await watcher.until_seq(2)
         await tell(db, tenant, visit, "job.completed")
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(15):
             await watcher.until_closed()
     assert watcher.seqs == [1, 2, 3]
     assert feed.POLL_SECONDS <= 1

@@ -78,7 +78,7 @@ async def test_a_client_that_leaves_is_noticed(house: House, tenant: Tenant, vis
             await reader.readuntil(b"event: open")
         await eventually(lambda: sinks(house) == [ConnectionSink])
         writer.write_eof() if half else writer.transport.abort()
-        await eventually(lambda: house.hub.stats()["streams"] == 0, seconds=2)
+        await eventually(lambda: house.hub.stats()["streams"] == 0)
     assert house.hub.channels == {}
 
 
@@ -94,7 +94,7 @@ async def test_a_client_that_talks_on_is_cut_off(house: House, tenant: Tenant, v
         await asyncio.sleep(0)
         assert house.hub.stats()["streams"] == 1
         writer.write(b"x" * 100_000)
-        await eventually(lambda: house.hub.stats()["streams"] == 0, seconds=2)
+        await eventually(lambda: house.hub.stats()["streams"] == 0)
 
 
 async def test_a_stream_is_handed_over_under_tls(

@@ -54,7 +54,13 @@ def test_a_large_event_is_only_mentioned() -> None:
     assert parse(f'{{"visit_id":"{VISIT}","seq":12}}') == Mention(VISIT, 12)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "null", f'{{"visit_id":"{VISIT}","seq":-1}}', '{"visit_id":"x","seq":1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{}", "null", f'{{"visit_id":"{VISIT}","seq":-1}}', '{"visit_id":"x","seq":1}'),
+        f'{{"visit_id":"{"-" * 36}","seq":1}}',
+    ],
+)
 def test_what_no_trigger_sends_is_refused(text: str) -> None:
     """Anybody may NOTIFY; only our own form is read."""
     with pytest.raises(Malformed):

@@ -132,7 +132,7 @@ async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_let_go(
         [slow] = [m for c in house.hub.channels.values() for m in c.members]
         while slow._backlog is None and not slow.ended:
             await flood(admin, visit, 20, "step.progress", 7_000)
-        await eventually(lambda: house.hub.stats()["streams"] == 0, seconds=2)
+        await eventually(lambda: house.hub.stats()["streams"] == 0)
         assert house.hub.stats()["slow"] + house.hub.stats()["vanished"] == 1  # whoever was first, we or the kernel
 
 
