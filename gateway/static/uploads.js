@@ -227,13 +227,14 @@ export class Uploads extends EventTarget {
 
   async #fail(item, error) {
     if (!this.#items.has(item.mediaId)) return;
-    item.problem = error.status === 415 ? notWhatItSays(error) : error;
+    item.problem = problemOf(error);
+    const { passing } = item.problem;
     if (!navigator.onLine) return this.#move(item, "saved"); // no fault of the upload's
     item.attempts += 1;
-    item.refused = !error.passing && error.status !== 401;
+    item.refused = !passing && error.status !== 401;
     if (item.kept) await this.#keep(item);
     if (item.refused || item.attempts % REPORTED_EVERY === 0) report(item, item.refused ? "refused" : "trying");
-    if (!error.passing) return this.#move(item, item.refused ? "refused" : "failed");
+    if (!passing) return this.#move(item, item.refused ? "refused" : "failed");
     item.timer = setTimeout(() => this.#ready(item), error.retryAfter ?? pause(item.attempts));
     return this.#move(item, "paused");
   }
@@ -246,6 +247,12 @@ export class Uploads extends EventTarget {
   #changed(item) {
     this.dispatchEvent(new CustomEvent("change", { detail: { item } }));
   }
+}
+
+/** In words for the card. What no server said, such as a file that cannot be read just now, may pass. */
+function problemOf(error) {
+  if (!(error instanceof Problem)) return new Problem({ title: "Interrupted", detail: String(error.message ?? error) });
+  return error.status === 415 ? notWhatItSays(error) : error;
 }
 
 /** 1, 2, 4 ... 60 s, each +/-30 %: it never gives up, and a van full of phones does not knock at once. */

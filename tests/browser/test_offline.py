@@ -199,6 +199,21 @@ async def test_the_same_photo_added_twice_is_sent_once(
     assert len(await _held(api, console)) == 1
 
 
+async def test_an_answer_that_was_cut_off_is_asked_for_again(contractor: Person, captured: dict[str, Path]) -> None:
+    """Half of an answer, or a hotel's sign-in page in its place, says nothing against the file."""
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Hotel")
+    cut = ['{"present": [', "<html>Welcome</html>"]
+
+    async def cut_off(route: Route) -> None:
+        await (route.fulfill(body=cut.pop()) if cut else route.continue_())
+
+    await page.route("**/media/check", cut_off)
+    await console.add_files(captured["jpeg"])
+    await console.see_stored(NAME)
+    assert cut == []
+
+
 async def _keeps_the_console(person: Person) -> None:
     await person.page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
 
