@@ -21,7 +21,7 @@ const KEPT = ["mediaId", "visitId", "file", "contentType", "name", "kind", "sequ
  * Emits "change" with `detail.item` whenever an item moves on. An item:
  * {mediaId, visitId, file, name, kind, contentType, sequence, durationMs, kept, state, progress, problem, medium},
  * state: recording (nobody's business yet), saving, saved (no signal), waiting, uploading, paused (goes on by itself),
- * stored, failed (try again) or refused (it would never pass). `kept` says whether it outlives this page. A recording
+ * stored, failed (try again) or refused (the server takes no such bytes, `refused`, or we would not even send them). `kept` says whether it outlives this page. A recording
  * has no file but pieces, which go up while it is made.
  */
 export class Uploads extends EventTarget {
@@ -117,7 +117,7 @@ export class Uploads extends EventTarget {
   }
 
   retry(item) {
-    item.attempts = 0;
+    Object.assign(item, { attempts: 0, refused: false });
     this.#ready(item);
   }
 
@@ -228,12 +228,13 @@ export class Uploads extends EventTarget {
   async #fail(item, error) {
     if (!this.#items.has(item.mediaId)) return;
     item.problem = problemOf(error);
-    const { passing } = item.problem;
+    const { passing, final, status } = item.problem;
     if (!navigator.onLine) return this.#move(item, "saved"); // no fault of the upload's
     item.attempts += 1;
-    item.refused = !passing && error.status !== 401;
+    item.refused = final;
     if (item.kept) await this.#keep(item);
-    if (item.refused || item.attempts % REPORTED_EVERY === 0) report(item, item.refused ? "refused" : "trying");
+    const ended = !passing && status !== 401;
+    if (ended || item.attempts % REPORTED_EVERY === 0) report(item, ended ? "refused" : "trying");
     if (!passing) return this.#move(item, item.refused ? "refused" : "failed");
     item.timer = setTimeout(() => this.#ready(item), error.retryAfter ?? pause(item.attempts));
     return this.#move(item, "paused");

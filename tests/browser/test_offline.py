@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -212,6 +213,47 @@ async def test_an_answer_that_was_cut_off_is_asked_for_again(contractor: Person,
     await console.add_files(captured["jpeg"])
     await console.see_stored(NAME)
     assert cut == []
+
+
+@pytest.mark.parametrize("status", [404, 413])
+async def test_what_may_be_taken_later_is_sent_by_the_next_page(
+    contractor: Person, captured: dict[str, Path], status: int
+) -> None:
+    """Switched off, or no room left today: the card says why, and asking again later is enough."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Not today")
+    problem = json.dumps({"title": "Not now", "detail": "Come back later.", "quota": 1})
+
+    async def not_today(route: Route) -> None:
+        await route.fulfill(status=status, body=problem, content_type="application/problem+json")
+
+    await page.route("**/v1/uploads", not_today)
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("Not uploaded. Come back later.")
+    await page.unroute("**/v1/uploads")
+    await page.reload()
+    await console.see_stored(NAME)
+
+
+async def test_what_the_server_refused_may_be_tried_again(contractor: Person, captured: dict[str, Path]) -> None:
+    """A reload does not send it again by itself; the person may."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Refused")
+
+    async def refused(route: Route) -> None:
+        problem = '{"title": "Damaged", "detail": "It cannot be read."}'
+        await route.fulfill(status=422, body=problem, content_type="application/problem+json")
+
+    await page.route("**/v1/uploads", refused)
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("Needs attention: Damaged")
+    await page.unroute("**/v1/uploads")
+    await page.reload()
+    await expect(console.card(NAME)).to_contain_text("Needs attention: Damaged")
+    await console.card(NAME).get_by_role("button", name="Try again").click()
+    await console.see_stored(NAME)
 
 
 async def _keeps_the_console(person: Person) -> None:
