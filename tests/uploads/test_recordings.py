@@ -16,7 +16,7 @@ from store.objects import ObjectStore
 from store.pool import Database
 from tests.tenants import Tenant
 from tests.uploads import files
-from tests.uploads.conftest import nothing_of
+from tests.uploads.conftest import allow, nothing_of
 
 
 @pytest.fixture
@@ -216,19 +216,45 @@ async def test_a_recording_is_no_larger_than_a_file(recording: Recording, monkey
     assert (await recording.chunk(2, body[:10])).status_code == 201
 
 
+async def _slowly(body: bytes, others: asyncio.Barrier) -> AsyncIterator[bytes]:
+    """Send a body whose end waits until all others are under way too."""
+    yield body[:-1]
+    await others.wait()
+    yield body[-1:]
+
+
+async def test_chunk_by_chunk_no_more_comes_than_there_is_room_for(
+    recording: Recording, tenant: Tenant, admin: Any
+) -> None:
+    """What the recording holds already counts; the chunk that is there already may be sent again."""
+    body = files.recording()
+    await allow(admin, tenant, len(body) + 10)
+    assert (await recording.chunk(1, body)).status_code == 201
+    refused = await recording.chunk(2, body[:11])
+    assert (refused.status_code, refused.json()["quota"]) == (413, len(body) + 10)
+    assert (await recording.chunk(1, body)).status_code == 200
+    assert (await recording.chunk(2, body[:10])).status_code == 201
+
+
+async def test_the_last_room_is_one_chunks(
+    recording: Recording, tenant: Tenant, admin: Any, objects: ObjectStore
+) -> None:
+    """Of two that both saw room when they began, one is kept and the other leaves nothing."""
+    body, others = files.recording(), asyncio.Barrier(2)
+    await allow(admin, tenant, 2 * len(body) - 1)
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(recording.chunk(number, _slowly(body, others)) for number in (1, 2)))
+    assert sorted(answer.status_code for answer in answers) == [201, 413]
+    assert len(await objects.keys(f"{tenant.id}/")) == 1
+
+
 async def test_two_first_chunks_of_different_types_are_not_both_taken(recording: Recording) -> None:
     """Both began before either was there; whoever is first says what the recording is made of."""
-    both_under_way = asyncio.Barrier(2)
-
-    async def slowly(body: bytes) -> AsyncIterator[bytes]:
-        yield body[:-1]
-        await both_under_way.wait()
-        yield body[-1:]
-
+    others = asyncio.Barrier(2)
     async with asyncio.timeout(30):
         answers = await asyncio.gather(
-            recording.chunk(1, slowly(files.recording()), "audio/webm"),
-            recording.chunk(2, slowly(files.recording("mp3")), "audio/mpeg"),
+            recording.chunk(1, _slowly(files.recording(), others), "audio/webm"),
+            recording.chunk(2, _slowly(files.recording("mp3"), others), "audio/mpeg"),
         )
     assert sorted(answer.status_code for answer in answers) == [201, 409]
 
