@@ -94,7 +94,8 @@ async def finalize(request: Request) -> Response:
     _require_complete(chunks, wish)
     draft = _draft(principal, visit_id, recording_id, chunks[0]["content_type"], wish)
     stored = await _join(context, draft, recordings.files_of(chunks))
-    row, created = await keep(context, principal, draft, stored, along=partial(recordings.forget, chunks=chunks))
+    forget = partial(recordings.forget_joined, chunks=chunks, recording_id=recording_id, visit_id=visit_id)
+    row, created = await keep(context, principal, draft, stored, along=forget)
     await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
     return json_response(media.public(row), 201 if created else 200, {"location": f"/v1/media/{row['id']}/content"})
 

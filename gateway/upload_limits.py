@@ -47,9 +47,7 @@ async def admit_chunk(context: Context, principal: Principal, chunk: Chunk, size
     _count(context, principal, OF_A_CHUNK)
     async with context.db.as_user(principal.claims) as conn:
         await visits.get(conn, chunk.visit_id)
-        if await media.find(conn, chunk.recording_id) is not None:
-            raise Conflict("This recording is finished; begin another one.")
-        await recordings.require_type(conn, chunk)
+        await recordings.require_open(conn, chunk)
         await require_chunk_fits(context, conn, chunk, size)
 
 

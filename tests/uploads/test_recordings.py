@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from gateway import upload_limits
+from gateway import recordings, upload_limits
 from jobs.estimate.gather import gather
 from store.content import HEAD_BYTES
 from store.objects import ObjectStore
@@ -152,6 +152,41 @@ async def test_everything_may_be_said_twice(recording: Recording, objects: Objec
     assert first.json() == second.json()
     assert len(await objects.keys(f"{tenant.id}/")) == 1
     assert (await recording.chunk(2, body)).status_code == 409
+
+
+async def test_a_chunk_that_ends_after_its_recording_is_not_taken(
+    recording: Recording, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Finalized while it was on its way: 409, for nobody would ever hear what a 201 had promised to keep."""
+    body, others = files.recording(), asyncio.Barrier(2)
+    await recording.chunk(1, body)
+    async with asyncio.timeout(30):
+        late = asyncio.create_task(recording.chunk(2, _slowly(body, others)))
+        while not others.n_waiting:  # noqa: ASYNC110 - a barrier tells nobody who came
+            await asyncio.sleep(0.02)
+        assert (await recording.finalize()).status_code == 201
+        await others.wait()
+        assert (await late).status_code == 409
+    assert len(await objects.keys(f"{tenant.id}/")) == 1
+
+
+async def test_a_chunk_that_comes_while_its_recording_is_joined_is_not_lost(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken, so the join without it does not count: finalized again, the recording has it."""
+    first, second = _pieces(files.recording(), 2)
+    await recording.chunk(1, first)
+    join = recordings._join
+
+    async def join_and_receive(*args: Any) -> Any:
+        joined = await join(*args)
+        assert (await recording.chunk(2, second)).status_code in (200, 201)
+        return joined
+
+    monkeypatch.setattr(recordings, "_join", join_and_receive)
+    assert (await recording.finalize()).status_code == 409
+    monkeypatch.undo()
+    assert (await recording.finalize()).json()["sha256"] == hashlib.sha256(first + second).hexdigest()
 
 
 async def test_it_is_played_by_range(recording: Recording) -> None:
