@@ -15,11 +15,11 @@ from gateway.body import arriving, declared_length, int_param, json_response, re
 from gateway.context import Context, context_of
 from gateway.incoming import LABEL_LENGTH, counted, file_name, label, refuse_by_length, too_large
 from gateway.intake import keep
-from gateway.upload_limits import admit_chunk
+from gateway.upload_limits import admit_chunk, require_chunk_fits
 from gateway.uploads import Number
-from store import content, media, recordings, visits
+from store import content, media, recordings, tenants, visits
 from store.content import ContentType
-from store.errors import Conflict, InvalidInput, NotFound, UnsupportedType
+from store.errors import Conflict, InvalidInput, NotFound, RequestError, UnsupportedType
 from store.media import Draft
 from store.object_upload import StoredObject
 from store.objects import MEDIA_BYTES
@@ -57,14 +57,25 @@ async def add_chunk(request: Request) -> Response:
     async with aclosing(_noting_head(counted(arriving(request)), first)) as chunks:
         stored = await context.objects.put_stream(chunk.storage_path, chunks, content_type=chunk.kind.name)
     try:
-        async with context.db.as_user(principal.claims) as conn:
-            row, created = await recordings.add(conn, chunk, stored, is_whole=chunk.kind.fits(bytes(first)))
-    except Conflict:
+        row, created = await _enter(context, principal, chunk, stored, is_whole=chunk.kind.fits(bytes(first)))
+    except RequestError:
         await context.objects.discard(chunk.storage_path)
         raise
     if not created:
         await context.objects.discard(chunk.storage_path)
     return json_response({name: row[name] for name in _PUBLIC}, 201 if created else 200)
+
+
+async def _enter(
+    context: Context, principal: Principal, chunk: Chunk, stored: StoredObject, *, is_whole: bool
+) -> tuple[Record, bool]:
+    """Give a stored chunk its row, if there is room still: several may have begun while there was."""
+    async with context.tenant_turns.of(chunk.tenant_id), context.db.as_user(principal.claims) as conn:
+        await tenants.hold_tenant(conn)
+        row, created = await recordings.add(conn, chunk, stored, is_whole=is_whole)
+        if created:
+            await require_chunk_fits(context, conn, chunk, stored.size)
+    return row, created
 
 
 async def finalize(request: Request) -> Response:
@@ -83,7 +94,8 @@ async def finalize(request: Request) -> Response:
     _require_complete(chunks, wish)
     draft = _draft(principal, visit_id, recording_id, chunks[0]["content_type"], wish)
     stored = await _join(context, draft, recordings.files_of(chunks))
-    row, created = await keep(context, principal, draft, stored, along=partial(recordings.forget, chunks=chunks))
+    forget = partial(recordings.forget_joined, chunks=chunks, recording_id=recording_id, visit_id=visit_id)
+    row, created = await keep(context, principal, draft, stored, along=forget)
     await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
     return json_response(media.public(row), 201 if created else 200, {"location": f"/v1/media/{row['id']}/content"})
 

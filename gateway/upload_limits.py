@@ -8,7 +8,7 @@ from store import media, quota, recordings, visits
 from store.errors import Conflict, TooMany
 from store.media import Draft
 from store.objects import MEDIA_BYTES
-from store.pool import Record
+from store.pool import Connection, Record
 from store.recordings import Chunk
 
 # A visit's hundred photos at once, twice; then faster than anybody takes them.
@@ -47,12 +47,19 @@ async def admit_chunk(context: Context, principal: Principal, chunk: Chunk, size
     _count(context, principal, OF_A_CHUNK)
     async with context.db.as_user(principal.claims) as conn:
         await visits.get(conn, chunk.visit_id)
-        if await media.find(conn, chunk.recording_id) is not None:
-            raise Conflict("This recording is finished; begin another one.")
-        await recordings.require_type(conn, chunk)
-        if await recordings.size_beside(conn, chunk) + size > MEDIA_BYTES:
-            raise too_large()
-        await quota.require_room(conn, chunk.recording_id, size, default=context.settings.tenant_media_bytes)
+        await recordings.require_open(conn, chunk)
+        await require_chunk_fits(context, conn, chunk, size)
+
+
+async def require_chunk_fits(context: Context, conn: Connection, chunk: Chunk, size: int) -> None:
+    """Pass when the recording with a chunk of this size makes a medium, and one that the tenant has room for.
+
+    Raises `TooLarge`. As with `quota.require_room` the answer lasts while the tenant is held.
+    """
+    whole = await recordings.size_beside(conn, chunk) + size
+    if whole > MEDIA_BYTES:
+        raise too_large()
+    await quota.require_room(conn, chunk.recording_id, whole, default=context.settings.tenant_media_bytes)
 
 
 def _count(context: Context, principal: Principal, uploads: float) -> None:

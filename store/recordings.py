@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from uuid import UUID
 
+from store import media
 from store.content import ContentType
 from store.errors import Conflict, Unprocessable
 from store.object_upload import StoredObject
@@ -32,10 +33,10 @@ async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole:
     """Give a stored chunk its row; returns the row and whether it is new.
 
     The same place with the same bytes is the first row again. Raises `Conflict` when it holds others, and as
-    `require_type` does: also of two first chunks at once, of which neither saw the other when it began.
+    `require_open` does: also of what happened since the chunk began to come.
     """
     await conn.execute(SQL.hold_recording, chunk.recording_id)
-    await require_type(conn, chunk)
+    await require_open(conn, chunk)
     row = await conn.fetchrow(
         SQL.insert_chunk,
         *(chunk.tenant_id, chunk.visit_id, chunk.recording_id, chunk.sequence, chunk.storage_path, chunk.kind.name),
@@ -49,8 +50,10 @@ async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole:
     return known, False
 
 
-async def require_type(conn: Connection, chunk: Chunk) -> None:
-    """Raise `Conflict` when the recording is of another type: what its chunks make could not be played."""
+async def require_open(conn: Connection, chunk: Chunk) -> None:
+    """Raise `Conflict` when the recording is a medium by now, or of another type: it could not be played."""
+    if await media.find(conn, chunk.recording_id) is not None:
+        raise Conflict("This recording is finished; begin another one.")
     other = await conn.fetchval(SQL.other_type, chunk.recording_id, chunk.kind.name)
     if other is not None:
         raise Conflict(f"This recording is made of {other}; begin another one for {chunk.kind.name}.")
@@ -69,7 +72,19 @@ async def chunks_of(conn: Connection, recording_id: UUID, visit_id: UUID) -> lis
 
 async def forget(conn: Connection, chunks: Sequence[Record]) -> None:
     """Drop the rows of exactly these chunks."""
-    await conn.execute(SQL.delete_chunks, [chunk["storage_path"] for chunk in chunks])
+    await conn.execute(SQL.delete_chunks, _paths(chunks))
+
+
+async def forget_joined(conn: Connection, chunks: Sequence[Record], recording_id: UUID, visit_id: UUID) -> None:
+    """Drop the rows of the chunks that were joined. Raises `Conflict` when they are not all that there are by now."""
+    await conn.execute(SQL.hold_recording, recording_id)
+    if _paths(await chunks_of(conn, recording_id, visit_id)) != _paths(chunks):
+        raise Conflict("Chunks of this recording came or went while it was joined; finalize it again.")
+    await forget(conn, chunks)
+
+
+def _paths(chunks: Sequence[Record]) -> list[str]:
+    return [chunk["storage_path"] for chunk in chunks]
 
 
 def missing(sequences: Sequence[int], last: int | None) -> list[int]:

@@ -27,6 +27,15 @@ export class Problem extends Error {
   get passing() {
     return PASSING.includes(this.status) || this.status >= 500;
   }
+
+  /** Whether the bytes themselves were refused. A full storage is a 413 too, and may have room tomorrow. */
+  get final() {
+    return [415, 422].includes(this.status) || this.tooLarge;
+  }
+
+  get tooLarge() {
+    return this.status === 413 && this.members.quota === undefined;
+  }
 }
 
 const unreachable = () =>
@@ -35,7 +44,7 @@ const unreachable = () =>
 /** Ask for `path`; returns the JSON answer, or null when it has none. Throws Problem. */
 export async function call(method, path, body, { headers = {}, signal, keepalive = false } = {}) {
   const deadline = AbortSignal.timeout(ANSWER_MS);
-  let response;
+  let response, text, answer;
   try {
     response = await fetch(path, {
       method,
@@ -45,14 +54,15 @@ export async function call(method, path, body, { headers = {}, signal, keepalive
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
     });
+    text = await response.text();
+    answer = response.ok && text ? JSON.parse(text) : null; // what is no JSON was cut off, or is a hotel's sign-in page
   } catch (error) {
     if (signal?.aborted) throw error;
     throw unreachable();
   }
   setClock(response.headers.get("date"));
-  const text = await response.text();
   if (!response.ok) throw problemOf(response.status, text, (name) => response.headers.get(name));
-  return text ? JSON.parse(text) : null;
+  return answer;
 }
 
 /**

@@ -37,7 +37,7 @@ export class Card {
     this.#say(state);
     this.bar.hidden = state.key !== "uploading";
     this.bar.value = item?.progress ?? 0;
-    this.retryButton.hidden = state.key !== "failed";
+    this.retryButton.hidden = state.key !== "failed" && !item?.refused;
     this.labelRow.hidden = !medium;
     if (medium && !this.label.dirty) this.#fillLabel(medium.label ?? "");
     this.#picture(item, medium);

@@ -159,6 +159,10 @@ function setUpButtons() {
   byId("ask-estimate").addEventListener("click", () => desk?.askForEstimate());
   byId("run-again").addEventListener("click", () => desk?.askForEstimate());
   pressTwice(byId("run-cancel"), "Really stop?", () => desk?.cancel());
+  uploads.addEventListener("cut", ({ detail: { item, problem } }) => {
+    if (item.state === "recording") recorder.stop();
+    showProblem(problem, "Voice note cut");
+  });
   addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
 }
 

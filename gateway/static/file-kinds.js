@@ -36,8 +36,8 @@ export function refusal(file, contentType) {
 }
 
 /** The server speaks of types and bytes, to programmers. */
-export function notWhatItSays({ members }) {
+export function notWhatItSays({ status, members }) {
   const found = members.found?.split("/")[1].toUpperCase();
   const detail = found ? `Inside it is ${found}: rename it and add it again.` : "It holds no photo and no recording.";
-  return new Problem({ title: "Not what its name says", detail });
+  return new Problem({ title: "Not what its name says", detail, status });
 }

@@ -5,12 +5,16 @@ import { readMedium } from "./send-file.js";
 
 const pathOf = ({ visitId, mediaId }) => `/v1/visits/${visitId}/recordings/${mediaId}`;
 
-/** Send the pieces that are here, in their order, until none is left; each goes once the server has it. Throws Problem. */
-export async function sendPieces(item, pieces, { onProgress, signal }) {
+/**
+ * Send the pieces that are here, in their order, until none is left; each goes once the server has it, which `onTaken()`
+ * is told of and is waited for. Throws Problem.
+ */
+export async function sendPieces(item, pieces, { onProgress, onTaken, signal }) {
   for (let waiting = await pieces.all(); waiting.length > 0; waiting = await pieces.all()) {
     for (const [index, { number, blob }] of waiting.entries()) {
       const headers = { "content-type": item.contentType, "x-sequence": String(number) };
       await sendBytes("POST", `${pathOf(item)}/chunks`, blob, headers, { signal });
+      await onTaken();
       await pieces.remove(number);
       onProgress?.((index + 1) / waiting.length);
     }
@@ -19,17 +23,22 @@ export async function sendPieces(item, pieces, { onProgress, signal }) {
 
 /**
  * Send what is left and join it; returns the medium, or null when nothing was ever recorded. What was lost with a page
- * that could keep nothing is lost: the rest is worth having.
+ * that could keep nothing is lost: the rest is worth having. So it is when no more fits, which `onCut(problem)` is told.
  */
 export async function sendRecording(item, pieces, options) {
   try {
-    await sendPieces(item, pieces, options);
+    await sendPieces(item, pieces, options).catch((error) => cut(error, options));
     return await join(item, options);
   } catch (error) {
     // The answer to an earlier attempt was lost on its way, and the recording was not.
     if (error.status !== 409) throw error;
     return readMedium(item).catch(() => { throw error; });
   }
+}
+
+function cut(error, { onCut }) {
+  if (!error.tooLarge) throw error;
+  onCut(error);
 }
 
 /** Discarded: what the server has of it goes. */
@@ -40,7 +49,7 @@ async function join(item, { signal }) {
   try {
     return await call("POST", `${pathOf(item)}/finalize`, said, { signal });
   } catch (error) {
-    if (error.status === 404) return null;
+    if (error.status === 404 && !item.taken) return null;
     throw error;
   }
 }

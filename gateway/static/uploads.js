@@ -15,14 +15,15 @@ const LONGEST_PAUSE_MS = 60_000;
 const ON_THE_WAY = ["saving", "saved", "waiting", "uploading", "paused"];
 // What is kept of an item on the shelf.
 const KEPT = ["mediaId", "visitId", "file", "contentType", "name", "kind", "sequence", "durationMs", "addedAt", "url",
-  "attempts", "problem", "refused"];
+  "attempts", "problem", "refused", "taken"];
 
 /**
  * Emits "change" with `detail.item` whenever an item moves on. An item:
  * {mediaId, visitId, file, name, kind, contentType, sequence, durationMs, kept, state, progress, problem, medium},
  * state: recording (nobody's business yet), saving, saved (no signal), waiting, uploading, paused (goes on by itself),
- * stored, failed (try again) or refused (it would never pass). `kept` says whether it outlives this page. A recording
- * has no file but pieces, which go up while it is made.
+ * stored, failed (try again) or refused (the server takes no such bytes, `refused`, or we would not even send them). `kept` says whether it outlives this page. A recording
+ * has no file but pieces, which go up while it is made; `taken` says that the server has had one. Emits "cut" with
+ * `detail.item` and `detail.problem` when no more of a recording can go up.
  */
 export class Uploads extends EventTarget {
   #items = new Map();
@@ -117,7 +118,7 @@ export class Uploads extends EventTarget {
   }
 
   retry(item) {
-    item.attempts = 0;
+    Object.assign(item, { attempts: 0, refused: false });
     this.#ready(item);
   }
 
@@ -132,7 +133,7 @@ export class Uploads extends EventTarget {
   #newRecord(visitId, contentType, name) {
     return { mediaId: newId(), visitId, contentType, durationMs: null, addedAt: Date.now(), url: null, attempts: 0,
       name: name.slice(-NAME_LENGTH), kind: kindOf(contentType), sequence: this.#nextSequence(visitId), problem: null,
-      refused: false, kept: false };
+      refused: false, taken: false, kept: false };
   }
 
   #take(record) {
@@ -167,7 +168,17 @@ export class Uploads extends EventTarget {
     if (!this.#items.has(item.mediaId)) return;
     if (!navigator.onLine || item.trickle) return;
     const { signal } = item.abort;
-    item.trickle = sendPieces(item, item.pieces, { signal }).catch(() => {}).finally(() => (item.trickle = null));
+    item.trickle = sendPieces(item, item.pieces, { signal, onTaken: () => this.#taken(item) })
+      .catch((error) => error.status === 413 && this.#cut(item, error))
+      .finally(() => (item.trickle = null));
+  }
+
+  async #taken(item) {
+    if (!item.taken && this.#items.has(item.mediaId)) await this.#keep(Object.assign(item, { taken: true }));
+  }
+
+  #cut(item, problem) {
+    this.dispatchEvent(new CustomEvent("cut", { detail: { item, problem } }));
   }
 
   #let(item) {
@@ -215,7 +226,8 @@ export class Uploads extends EventTarget {
     const onProgress = (share) => this.#move(Object.assign(item, { progress: share }), "uploading");
     if (item.file) return sendFile(item, { onUrl: (url) => this.#keep(Object.assign(item, { url })), onProgress, signal });
     await item.trickle;
-    return sendRecording(item, item.pieces, { onProgress, signal });
+    return sendRecording(item, item.pieces, { onProgress, signal, onTaken: () => this.#taken(item),
+      onCut: (problem) => this.#cut(item, problem) });
   }
 
   async #stored(item) {
@@ -227,13 +239,15 @@ export class Uploads extends EventTarget {
 
   async #fail(item, error) {
     if (!this.#items.has(item.mediaId)) return;
-    item.problem = error.status === 415 ? notWhatItSays(error) : error;
+    item.problem = problemOf(error);
+    const { passing, final, status } = item.problem;
     if (!navigator.onLine) return this.#move(item, "saved"); // no fault of the upload's
     item.attempts += 1;
-    item.refused = !error.passing && error.status !== 401;
+    item.refused = final;
     if (item.kept) await this.#keep(item);
-    if (item.refused || item.attempts % REPORTED_EVERY === 0) report(item, item.refused ? "refused" : "trying");
-    if (!error.passing) return this.#move(item, item.refused ? "refused" : "failed");
+    const ended = !passing && status !== 401;
+    if (ended || item.attempts % REPORTED_EVERY === 0) report(item, ended ? "refused" : "trying");
+    if (!passing) return this.#move(item, item.refused ? "refused" : "failed");
     item.timer = setTimeout(() => this.#ready(item), error.retryAfter ?? pause(item.attempts));
     return this.#move(item, "paused");
   }
@@ -246,6 +260,12 @@ export class Uploads extends EventTarget {
   #changed(item) {
     this.dispatchEvent(new CustomEvent("change", { detail: { item } }));
   }
+}
+
+/** In words for the card. What no server said, such as a file that cannot be read just now, may pass. */
+function problemOf(error) {
+  if (!(error instanceof Problem)) return new Problem({ title: "Interrupted", detail: String(error.message ?? error) });
+  return error.status === 415 ? notWhatItSays(error) : error;
 }
 
 /** 1, 2, 4 ... 60 s, each +/-30 %: it never gives up, and a van full of phones does not knock at once. */

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.async_api import Route, async_playwright, expect
+from playwright.async_api import Locator, Route, async_playwright, expect
 
 from gateway.shell import shell
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
@@ -199,6 +200,62 @@ async def test_the_same_photo_added_twice_is_sent_once(
     assert len(await _held(api, console)) == 1
 
 
+async def test_an_answer_that_was_cut_off_is_asked_for_again(contractor: Person, captured: dict[str, Path]) -> None:
+    """Half of an answer, or a hotel's sign-in page in its place, says nothing against the file."""
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Hotel")
+    cut = ['{"present": [', "<html>Welcome</html>"]
+
+    async def cut_off(route: Route) -> None:
+        await (route.fulfill(body=cut.pop()) if cut else route.continue_())
+
+    await page.route("**/media/check", cut_off)
+    await console.add_files(captured["jpeg"])
+    await console.see_stored(NAME)
+    assert cut == []
+
+
+@pytest.mark.parametrize("status", [404, 413])
+async def test_what_may_be_taken_later_is_sent_by_the_next_page(
+    contractor: Person, captured: dict[str, Path], status: int
+) -> None:
+    """Switched off, or no room left today: the card says why, and asking again later is enough."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Not today")
+    problem = json.dumps({"title": "Not now", "detail": "Come back later.", "quota": 1})
+
+    async def not_today(route: Route) -> None:
+        await route.fulfill(status=status, body=problem, content_type="application/problem+json")
+
+    await page.route("**/v1/uploads", not_today)
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("Not uploaded. Come back later.")
+    await page.unroute("**/v1/uploads")
+    await page.reload()
+    await console.see_stored(NAME)
+
+
+async def test_what_the_server_refused_may_be_tried_again(contractor: Person, captured: dict[str, Path]) -> None:
+    """A reload does not send it again by itself; the person may."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Refused")
+
+    async def refused(route: Route) -> None:
+        problem = '{"title": "Damaged", "detail": "It cannot be read."}'
+        await route.fulfill(status=422, body=problem, content_type="application/problem+json")
+
+    await page.route("**/v1/uploads", refused)
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("Needs attention: Damaged")
+    await page.unroute("**/v1/uploads")
+    await page.reload()
+    await expect(console.card(NAME)).to_contain_text("Needs attention: Damaged")
+    await console.card(NAME).get_by_role("button", name="Try again").click()
+    await console.see_stored(NAME)
+
+
 async def _keeps_the_console(person: Person) -> None:
     await person.page.evaluate("() => navigator.serviceWorker.ready.then(() => null)")
 
@@ -278,8 +335,7 @@ async def test_a_recording_survives_the_page_it_is_made_on(
     console, page = Console(contractor), contractor.page
     await console.new_visit("Spoken on the roof")
     address = page.url
-    await page.get_by_role("button", name="Voice note").click()
-    await _until(lambda: admin.fetchval(_SENT, console.visit_id))
+    await _record(console, admin)
     await page.context.route("**/chunks", _refuse)
     await _until(lambda: page.evaluate(_WAITS))
     await page.close()
@@ -291,6 +347,52 @@ async def test_a_recording_survives_the_page_it_is_made_on(
     (medium,) = await _held(api, Console(contractor))
     assert medium["status"] == "stored"
     assert medium["duration_ms"] > PIECE_MS * 1.5
+
+
+async def _record(console: Console, admin: "asyncpg.Connection[asyncpg.Record]") -> Locator:
+    """Speak until the server has a piece; returns the note's card."""
+    await console.page.get_by_role("button", name="Voice note").click()
+    await _until(lambda: admin.fetchval(_SENT, console.visit_id))
+    return console.page.get_by_role("list", name="Recordings").get_by_role("listitem")
+
+
+async def test_a_recording_that_was_begun_is_never_taken_for_nothing(
+    contractor: Person, admin: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """A server that knows of no such recording, though it had a piece, is asked again: the card stays and says so."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Spoken in the attic")
+    note = await _record(console, admin)
+
+    async def switched_off(route: Route) -> None:
+        await route.fulfill(status=404, body='{"title": "Not found"}', content_type="application/problem+json")
+
+    await page.route("**/finalize", switched_off)
+    await page.get_by_role("button", name="Stop and keep").click()
+    await expect(note).to_contain_text("Not uploaded")
+    await page.unroute("**/finalize")
+    await note.get_by_role("button", name="Try again").click()
+    await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
+
+
+async def test_a_recording_that_has_grown_too_large_is_kept_up_to_there(
+    contractor: Person, admin: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """No more of it is taken: it ends by itself, says that it was cut, and what the server has becomes the note."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("A long story")
+    note = await _record(console, admin)
+
+    async def too_large(route: Route) -> None:
+        problem = '{"title": "Too large", "detail": "A file may have at most 100 MB."}'
+        await route.fulfill(status=413, body=problem, content_type="application/problem+json")
+
+    await page.route("**/chunks", too_large)
+    await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
+    await expect(page.get_by_role("alert")).to_contain_text("Voice note cut: Too large")
+    await expect(page.get_by_role("button", name="Voice note")).to_be_visible()
 
 
 async def _until(true: Callable[[], Awaitable[Any]]) -> None:

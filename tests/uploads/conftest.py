@@ -37,3 +37,11 @@ def upload(client: httpx.AsyncClient, tenant: Tenant, visit: str) -> Upload:
 async def nothing_of(objects: ObjectStore, tenant: Tenant) -> bool:
     """Tell whether the store holds no object and no part of this tenant's."""
     return not await objects.keys(f"{tenant.id}/") and not await objects.unfinished(f"{tenant.id}/")
+
+
+async def allow(admin: Any, tenant: Tenant, media_bytes: int) -> None:
+    """Say how much the tenant's media may take."""
+    await admin.execute(
+        "UPDATE tenant_settings SET limits = jsonb_build_object('media_bytes', $2::bigint) WHERE tenant_id = $1",
+        *(tenant.id, media_bytes),
+    )

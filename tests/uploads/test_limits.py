@@ -8,15 +8,8 @@ import httpx
 from gateway.upload_limits import BURST
 from tests.tenants import Tenant
 from tests.uploads import files
-from tests.uploads.conftest import Upload
+from tests.uploads.conftest import Upload, allow
 from tests.uploads.tus import Tus
-
-
-async def _allow(admin: Any, tenant: Tenant, media_bytes: int) -> None:
-    await admin.execute(
-        "UPDATE tenant_settings SET limits = jsonb_build_object('media_bytes', $2::bigint) WHERE tenant_id = $1",
-        *(tenant.id, media_bytes),
-    )
 
 
 async def test_a_full_tenant_is_told_before_it_sends(
@@ -24,7 +17,7 @@ async def test_a_full_tenant_is_told_before_it_sends(
 ) -> None:
     """413 with what is taken and what is allowed, on each way in; another tenant is not concerned."""
     photo = files.png()
-    await _allow(admin, tenant, len(photo))
+    await allow(admin, tenant, len(photo))
     media_id = files.new_id()
     assert (await upload(photo, "image/png", x_media_id=media_id)).status_code == 201
     refused = await upload(files.jpeg(), "image/jpeg")
@@ -43,7 +36,7 @@ async def test_a_full_tenant_is_told_before_it_sends(
 async def test_the_last_room_is_given_once(upload: Upload, tenant: Tenant, admin: Any, objects: Any) -> None:
     """Of several that all saw room when they began, as many are kept as fit; the others leave nothing."""
     photo = files.png()
-    await _allow(admin, tenant, 2 * len(photo))
+    await allow(admin, tenant, 2 * len(photo))
     answers = await asyncio.gather(*(upload(photo, "image/png") for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [201, 201, 413, 413, 413]
     assert len(await objects.keys(f"{tenant.id}/")) == 2
@@ -54,7 +47,7 @@ async def test_an_upload_under_way_has_its_room(
 ) -> None:
     """What was announced and let in can be finished, whatever else comes."""
     photo = files.png()
-    await _allow(admin, tenant, len(photo))
+    await allow(admin, tenant, len(photo))
     tus = Tus(client, tenant.headers, visit)
     url = await tus.begin(len(photo), "image/png")
     assert (await upload(files.webp(), "image/webp")).status_code == 413
@@ -66,11 +59,11 @@ async def test_a_whole_file_waits_for_room(client: httpx.AsyncClient, tenant: Te
     photo = files.png()
     tus = Tus(client, tenant.headers, visit)
     url = await tus.begin(len(photo), "image/png")
-    await _allow(admin, tenant, len(photo) - 1)
+    await allow(admin, tenant, len(photo) - 1)
     assert (await tus.patch(url, 0, photo)).status_code == 413
     looked = await client.head(url, headers=tus.headers | {"tus-resumable": "1.0.0"})
     assert looked.status_code == 413
-    await _allow(admin, tenant, len(photo))
+    await allow(admin, tenant, len(photo))
     assert await tus.offset(url) == len(photo)
     (medium,) = (await client.get(f"/v1/visits/{visit}/media", headers=tenant.headers)).json()["media"]
     assert medium["status"] == "stored"

@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from gateway import upload_limits
+from gateway import recordings, upload_limits
 from jobs.estimate.gather import gather
 from store.content import HEAD_BYTES
 from store.objects import ObjectStore
 from store.pool import Database
 from tests.tenants import Tenant
 from tests.uploads import files
-from tests.uploads.conftest import nothing_of
+from tests.uploads.conftest import allow, nothing_of
 
 
 @pytest.fixture
@@ -154,6 +154,41 @@ async def test_everything_may_be_said_twice(recording: Recording, objects: Objec
     assert (await recording.chunk(2, body)).status_code == 409
 
 
+async def test_a_chunk_that_ends_after_its_recording_is_not_taken(
+    recording: Recording, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Finalized while it was on its way: 409, for nobody would ever hear what a 201 had promised to keep."""
+    body, others = files.recording(), asyncio.Barrier(2)
+    await recording.chunk(1, body)
+    async with asyncio.timeout(30):
+        late = asyncio.create_task(recording.chunk(2, _slowly(body, others)))
+        while not others.n_waiting:  # noqa: ASYNC110 - a barrier tells nobody who came
+            await asyncio.sleep(0.02)
+        assert (await recording.finalize()).status_code == 201
+        await others.wait()
+        assert (await late).status_code == 409
+    assert len(await objects.keys(f"{tenant.id}/")) == 1
+
+
+async def test_a_chunk_that_comes_while_its_recording_is_joined_is_not_lost(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken, so the join without it does not count: finalized again, the recording has it."""
+    first, second = _pieces(files.recording(), 2)
+    await recording.chunk(1, first)
+    join = recordings._join
+
+    async def join_and_receive(*args: Any) -> Any:
+        joined = await join(*args)
+        assert (await recording.chunk(2, second)).status_code in (200, 201)
+        return joined
+
+    monkeypatch.setattr(recordings, "_join", join_and_receive)
+    assert (await recording.finalize()).status_code == 409
+    monkeypatch.undo()
+    assert (await recording.finalize()).json()["sha256"] == hashlib.sha256(first + second).hexdigest()
+
+
 async def test_it_is_played_by_range(recording: Recording) -> None:
     """A player seeks by asking for ranges of the joined file."""
     body = files.recording("webm", 2.0)
@@ -216,19 +251,45 @@ async def test_a_recording_is_no_larger_than_a_file(recording: Recording, monkey
     assert (await recording.chunk(2, body[:10])).status_code == 201
 
 
+async def _slowly(body: bytes, others: asyncio.Barrier) -> AsyncIterator[bytes]:
+    """Send a body whose end waits until all others are under way too."""
+    yield body[:-1]
+    await others.wait()
+    yield body[-1:]
+
+
+async def test_chunk_by_chunk_no_more_comes_than_there_is_room_for(
+    recording: Recording, tenant: Tenant, admin: Any
+) -> None:
+    """What the recording holds already counts; the chunk that is there already may be sent again."""
+    body = files.recording()
+    await allow(admin, tenant, len(body) + 10)
+    assert (await recording.chunk(1, body)).status_code == 201
+    refused = await recording.chunk(2, body[:11])
+    assert (refused.status_code, refused.json()["quota"]) == (413, len(body) + 10)
+    assert (await recording.chunk(1, body)).status_code == 200
+    assert (await recording.chunk(2, body[:10])).status_code == 201
+
+
+async def test_the_last_room_is_one_chunks(
+    recording: Recording, tenant: Tenant, admin: Any, objects: ObjectStore
+) -> None:
+    """Of two that both saw room when they began, one is kept and the other leaves nothing."""
+    body, others = files.recording(), asyncio.Barrier(2)
+    await allow(admin, tenant, 2 * len(body) - 1)
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(recording.chunk(number, _slowly(body, others)) for number in (1, 2)))
+    assert sorted(answer.status_code for answer in answers) == [201, 413]
+    assert len(await objects.keys(f"{tenant.id}/")) == 1
+
+
 async def test_two_first_chunks_of_different_types_are_not_both_taken(recording: Recording) -> None:
     """Both began before either was there; whoever is first says what the recording is made of."""
-    both_under_way = asyncio.Barrier(2)
-
-    async def slowly(body: bytes) -> AsyncIterator[bytes]:
-        yield body[:-1]
-        await both_under_way.wait()
-        yield body[-1:]
-
+    others = asyncio.Barrier(2)
     async with asyncio.timeout(30):
         answers = await asyncio.gather(
-            recording.chunk(1, slowly(files.recording()), "audio/webm"),
-            recording.chunk(2, slowly(files.recording("mp3")), "audio/mpeg"),
+            recording.chunk(1, _slowly(files.recording(), others), "audio/webm"),
+            recording.chunk(2, _slowly(files.recording("mp3"), others), "audio/mpeg"),
         )
     assert sorted(answer.status_code for answer in answers) == [201, 409]
 
