@@ -376,6 +376,28 @@ async def test_an_answer_that_could_not_be_used_is_paid_for_all_the_same(site: S
     assert estimate["usage"]["cost"] == f"{3 * COST:f}"
 
 
+async def test_what_was_paid_in_vain_before_a_redrive_is_part_of_the_cost(site: Site) -> None:
+    """A redrive counts attempts anew; every answer that could not be used still counts, once."""
+    await site.add("photo", jpeg())
+    with api_double() as api:
+        engine = open_engine(api, prices=read_prices(["gpt-test=1.75/14"]))
+        look = completed({"sights": [], "text_read": []})
+        api.answers_by_schema = {"LookAnswer": look, "DraftAnswer": completed({"lines": "none"})}
+        for attempts in (0, 1, 0, 1):
+            await site.admin.execute("UPDATE ai_jobs SET attempts = $2 WHERE id = $1", site.job_id, attempts)
+            with pytest.raises(MalformedAnswer):
+                await site.run(engine)
+        async with site.service.connection() as conn:
+            assert (await spending.spent(conn, site.tenant.id, site.job_id)).month == 5 * COST
+        api.answers_by_schema["DraftAnswer"] = draft_answer()
+        await site.admin.execute("UPDATE ai_jobs SET attempts = 0 WHERE id = $1", site.job_id)
+        await site.run(engine)
+        await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert estimate["usage"]["cost"] == f"{6 * COST:f}"
+
+
 async def test_a_photo_the_model_declines_is_paid_for_and_named(site: Site) -> None:
     """A refusal costs tokens; the visit goes on without the photo."""
     await site.add("photo", jpeg())
