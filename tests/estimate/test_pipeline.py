@@ -16,7 +16,7 @@ from jobs.estimate.engines.base import Clip, Engine, Once, Photo, Show, every_ti
 from jobs.estimate.engines.cost import read_prices
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.engines.remote_answers import joined
-from jobs.estimate.errors import MalformedAnswer, NothingToEstimate, OverBudget, Transient
+from jobs.estimate.errors import MalformedAnswer, NothingToEstimate, OverBudget, Refused, Transient
 from jobs.estimate.material import Material, Medium
 from jobs.estimate.model import (
     Draft,
@@ -56,6 +56,7 @@ class ScriptedEngine:
     speech_model: str = "scripted-ear"
     calls: list[str] = field(default_factory=list)
     fail_on: set[str] = field(default_factory=set)
+    refuse: str = ""
     nothing: bool = False
     cost: Decimal | None = None
 
@@ -64,9 +65,11 @@ class ScriptedEngine:
         texts = clip.content.decode().split("|")
         if len(texts) == 1:
             return await self._hear(texts[0], clip.medium)
-        heard = [(n, await once(n, partial(self._hear, text, clip.medium))) for n, text in enumerate(texts)]
-        whole = joined([(n, piece.transcript) for n, piece in heard])
-        return Heard(transcript=whole, pieces=tuple(n for n, _ in heard))
+        names = [f"{n}+{len(text)}" for n, text in enumerate(texts)]
+        heard = [
+            await once(name, partial(self._hear, text, clip.medium)) for name, text in zip(names, texts, strict=True)
+        ]
+        return Heard(transcript=joined([(n, piece.transcript) for n, piece in enumerate(heard)]), pieces=tuple(names))
 
     async def _hear(self, text: str, medium: Medium) -> Heard:
         self._call(text)
@@ -112,6 +115,8 @@ class ScriptedEngine:
         if what in self.fail_on:
             self.fail_on.discard(what)
             raise Transient("The model's provider had a fault.")
+        if what == self.refuse:
+            raise Refused("The model declined to answer.")
 
     def _paid(self, purpose: Any) -> ModelCall:
         return ModelCall(
@@ -339,6 +344,17 @@ async def test_a_long_recording_that_was_heard_is_accounted_for_after_a_rescue(s
     await site.run(engine)
     estimate = await site.estimate()
     assert estimate is not None
+    assert estimate["usage"]["cost"] == "0.04"
+
+
+async def test_a_long_recording_whose_last_piece_is_declined_was_paid_for_all_the_same(site: Site) -> None:
+    """The pieces before it are in the cost of the estimate, which goes on without the recording."""
+    await site.add("photo", b"outlet")
+    await site.add("audio", b"one|two|three")
+    await site.run(ScriptedEngine(refuse="three", cost=Decimal("0.01")))
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert "The model declined" in estimate["coverage"][0]
     assert estimate["usage"]["cost"] == "0.04"
 
 

@@ -20,6 +20,7 @@ from jobs.estimate.engines.cost import read_prices
 from jobs.estimate.engines.remote import OpenAIEngine
 from jobs.estimate.engines.remote_errors import retry_after
 from jobs.estimate.engines.remote_responses import ReadyLines
+from jobs.estimate.engines.splitting import split
 from jobs.estimate.errors import (
     EngineError,
     EstimateError,
@@ -239,7 +240,28 @@ async def test_a_recording_past_the_providers_limit_is_sent_coded_anew(api: ApiD
     heard = await engine.transcribe(Clip(RECORDING, spoken_note))
     await engine.aclose()
     assert api.last["file"]["type"] == "audio/webm"
-    assert (heard.pieces, heard.transcript.text) == ((0,), "Replace three outlets.")
+    (piece,) = split(spoken_note, "audio/webm")
+    assert heard.pieces == (f"0+{piece.length_ms}",)  # a longer one that begins there is another piece
+    assert heard.transcript.text == "Replace three outlets."
+
+
+@pytest.mark.parametrize("reply", [{"words": []}, Response("{broken", media_type="application/json")])
+async def test_a_transcription_that_cannot_be_used_is_paid_for(api: ApiDouble, reply: Any) -> None:
+    """Its error carries the call, priced by the recording's own length."""
+    engine = open_engine(api, prices=read_prices(["whisper-1=0.006"]))
+    api.answers(reply)
+    with pytest.raises(MalformedAnswer) as caught:
+        await engine.transcribe(Clip(medium("audio", duration_ms=90_000), b"x"))
+    await engine.aclose()
+    assert [call.cost for call in caught.value.calls] == [Decimal("0.009000")]
+
+
+async def test_a_draft_with_a_line_without_an_amount_is_paid_for(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """What fits the schema and still is no draft costs the same."""
+    api.answers(draft_answer(asked_line(quantity=0)))
+    with pytest.raises(MalformedAnswer) as caught:
+        await draft(engine)
+    assert [call.purpose for call in caught.value.calls] == ["draft"]
 
 
 async def test_what_a_call_costs_is_recorded(api: ApiDouble) -> None:

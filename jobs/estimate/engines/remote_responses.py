@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from jobs.estimate.engines.cost import priced
 from jobs.estimate.engines.remote_errors import as_ours, of_code, require_complete
 from jobs.estimate.engines.remote_schema import AskedLine, Envelope, text_format
-from jobs.estimate.errors import EstimateError, MalformedAnswer, Refused, Transient
+from jobs.estimate.errors import MalformedAnswer, Refused, Transient, paid_for
 from jobs.estimate.model import ModelCall
 from store.events import storable
 
@@ -162,13 +162,10 @@ async def _events(stream: openai.AsyncStream[Any]) -> AsyncGenerator[dict[str, A
 
 
 def _answered(envelope: Envelope, kind: type[Answer], call: ModelCall) -> tuple[Answer, ModelCall]:
-    """Return the answer with its call; where it is none to use, the error carries the call, which is to be paid."""
-    try:
+    """Return the answer with its call."""
+    with paid_for(call):
         require_complete(envelope)
         return read(kind, _said(envelope)), call
-    except EstimateError as error:
-        error.calls = (call,)
-        raise
 
 
 def _said(envelope: Envelope) -> str:
