@@ -461,6 +461,17 @@ def test_lines_come_whole_and_once_however_the_answer_is_cut(sizes: list[int], c
     assert [line.description for line in given] == [line["description"] for line in lines[:-1]]
 
 
+def test_a_sign_cut_in_two_does_not_stop_the_lines() -> None:
+    """A delta may end in half a surrogate pair; the line is shown, without the sign."""
+    lines = [asked_line(description="Mend the tap \U0001f527"), asked_line()]
+    text = json.dumps({"lines": lines, "summary": "", "coverage": []}, ensure_ascii=False)
+    before, after = text.split("\U0001f527")
+    ready = ReadyLines()
+    assert ready.add(before + "\ud83d") == []
+    (line,) = ready.add("\udd27" + after)
+    assert line.description.startswith("Mend the tap")
+
+
 async def test_an_image_the_provider_cannot_open_is_that_photos_problem(engine: OpenAIEngine, api: ApiDouble) -> None:
     """An image error of the provider, by status or inside a response, blames the photo."""
     api.fails(400, "invalid_image_format")

@@ -107,7 +107,8 @@ class ReadyLines:
 
         Raises `MalformedAnswer`. A line counts as whole when something else has begun behind it.
         """
-        self._text += written.encode()
+        # Half a surrogate pair may end a delta: what is only shown may lose it, the end of the stream has it whole.
+        self._text += written.encode(errors="replace")
         if "{" not in written and "]" not in written:  # nothing can have begun or ended: spare the parsing
             return []
         try:
