@@ -421,6 +421,17 @@ async def test_a_line_is_shown_while_the_next_is_still_written(engine: OpenAIEng
     assert shown == ["Replace outlet 0", "Replace outlet 1"]
 
 
+async def test_a_fault_while_a_line_is_shown_is_not_the_models(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """A database that does not answer in time is told as itself."""
+    api.answers(draft_answer(asked_line(), asked_line()))
+
+    async def show(_line: DraftLine) -> None:
+        raise TimeoutError("the database")
+
+    with pytest.raises(TimeoutError, match="the database"):
+        await engine.draft(material("", [RECORDING]), [HEARD], {}, show)
+
+
 @pytest.mark.parametrize(
     ("breaks", "kind"), [("cut", Transient), ("end", Transient), ("error", Transient), ("junk", MalformedAnswer)]
 )

@@ -16,8 +16,12 @@ for await (const chunk of process.stdin) text += chunk;
 console.log(JSON.stringify(JSON.parse(text).reduce(advance, runOf({ id: "j", status: "queued" }))));
 """
 _LINE = {"description": "Replace outlet", "quantity": "1", "unit": "each"}
-_DRAFTING = [("job.started", {"attempt": 1}), ("step.started", {"step": "draft"}), ("line.drafted", _LINE)]
-_OVER = ("step.completed", {"step": "draft", "ms": 5})
+_DRAFTING: list[tuple[str, dict[str, Any]]] = [
+    ("job.started", {"attempt": 1}),
+    ("step.started", {"step": "draft"}),
+    ("line.drafted", _LINE),
+]
+_OVER: tuple[str, dict[str, Any]] = ("step.completed", {"step": "draft", "ms": 5})
 
 
 def run_after(*events: tuple[str, dict[str, Any]]) -> dict[str, Any]:
