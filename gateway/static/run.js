@@ -56,13 +56,20 @@ const MOVES = {
     return setStep(run, step, { status: "completed", ms, done: total ?? 0, item: null });
   },
   "line.drafted": (run, line) => ({ ...run, lines: [...run.lines, line] }),
-  "job.retrying": (run, { error, attempt, run_at }) => ({ ...run, status: "retrying", error, attempt, runAt: run_at }),
-  "job.released": (run) => ({ ...run, status: "queued" }),
+  "job.retrying": (run, { error, attempt, run_at }) =>
+    ({ ...withoutHalfADraft(run), status: "retrying", error, attempt, runAt: run_at }),
+  "job.released": (run) => ({ ...withoutHalfADraft(run), status: "queued" }),
   "job.completed": (run, _payload, event) => ({ ...run, status: "completed", until: event.created_at }),
   "job.failed": (run, { error, code, correlation_id }, event) =>
-    ({ ...run, status: "failed", error, code, correlationId: correlation_id ?? run.correlationId, until: event.created_at }),
+    ({ ...withoutHalfADraft(run), status: "failed", error, code, correlationId: correlation_id ?? run.correlationId,
+      until: event.created_at }),
   "job.cancelled": (run, _payload, event) => ({ ...run, status: "cancelled", until: event.created_at }),
 };
+
+/** A draft that broke off was thrown away, and so are the lines that were shown of it. */
+function withoutHalfADraft(run) {
+  return run.steps.draft?.status === "completed" ? run : { ...run, lines: [] };
+}
 
 function setStep(run, name, change) {
   return { ...run, steps: { ...run.steps, [name]: { ...run.steps[name], ...change } } };

@@ -18,16 +18,20 @@ The queue reads only the attributes `retryable`, `retry_after_s` and `code`, so 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jobs.estimate.model import ModelCall
 
 
 class EstimateError(Exception):
     """Base of the tree. `str(error)` is a plain sentence that may be shown to the contractor.
 
-    `calls` are the model calls that were paid for all the same.
+    `calls` are the model calls that were paid for all the same; `pieces` names the pieces of a long recording that were
+    heard before, each of which is kept with its own calls.
     """
 
     code: ClassVar[str] = "estimate_failed"
@@ -38,6 +42,7 @@ class EstimateError(Exception):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.calls: tuple[ModelCall, ...] = ()
+        self.pieces: tuple[str, ...] = ()
 
 
 class EngineError(EstimateError):
@@ -109,3 +114,13 @@ class NothingToEstimate(BadInput):
     """Nothing to price was found in the notes, labels and recordings."""
 
     code = "nothing_to_estimate"
+
+
+@contextmanager
+def paid_for(call: ModelCall) -> Iterator[None]:
+    """Have an answer that is none to use carry the call that made it."""
+    try:
+        yield
+    except EstimateError as error:
+        error.calls = (call,)
+        raise

@@ -76,10 +76,6 @@ class MediaWork:
         heard = await self._once(Step.TRANSCRIBE, medium, Heard, findings, self._transcribe)
         if heard is not None:
             findings.transcripts[medium.media_id] = heard.transcript
-            findings.calls += heard.calls
-            for offset_ms in heard.pieces:
-                kept = await self.ctx.checkpoint_get(Step.TRANSCRIBE, _piece_key(medium, offset_ms))
-                findings.calls += Heard.model_validate(kept).calls
 
     async def _look(self, medium: Medium, findings: Findings) -> None:
         if medium.problem:
@@ -87,7 +83,6 @@ class MediaWork:
         seen = await self._once(Step.LOOK, medium, Seen, findings, self._see)
         if seen is not None:
             findings.observations[medium.media_id] = seen.observations
-            findings.calls += seen.calls
 
     async def _once(
         self,
@@ -104,29 +99,40 @@ class MediaWork:
         if kept is None:
             self.budget.require()
             kept = await self._outcome(medium, work)
-            self.budget.spend(ModelCall.model_validate(call) for call in kept.get("calls", ()))
+            self.budget.spend(_calls(kept))
             await self.ctx.checkpoint_put(which, key, kept)
+        pieces = [await self.ctx.checkpoint_get(which, _piece_key(medium, name)) for name in kept.get("pieces", ())]
+        findings.calls += (call for one in (kept, *pieces) for call in _calls(one))
         if "problem" in kept:
             findings.problems[medium.media_id] = kept["problem"]
-            findings.calls += (ModelCall.model_validate(call) for call in kept.get("calls", ()))
             return None
         return kind.model_validate(kept)
 
     async def _outcome(self, medium: Medium, work: Callable[[Medium], Awaitable[Value]]) -> dict[str, Any]:
         try:
             return (await work(medium)).as_json()
-        except UnusableMedium as error:
-            return {"problem": str(error), "calls": [call.as_json() for call in error.calls]}
-        except Refused as error:
-            return {"problem": _REFUSED, "calls": [call.as_json() for call in error.calls]}
+        except (UnusableMedium, Refused) as error:
+            return {
+                "problem": _REFUSED if isinstance(error, Refused) else str(error),
+                "calls": [call.as_json() for call in error.calls],
+                "pieces": error.pieces,
+            }
         except (NotFound, TooLarge):
             return {"problem": _GONE}
 
     async def _transcribe(self, medium: Medium) -> Heard:
-        async def once(offset_ms: int, hear: Callable[[], Awaitable[Heard]]) -> Heard:
-            return await self._piece(_piece_key(medium, offset_ms), hear)
+        pieces: list[str] = []
 
-        return await self.engine.transcribe(Clip(medium, await self.fetch(medium)), once)
+        async def once(name: str, hear: Callable[[], Awaitable[Heard]]) -> Heard:
+            heard = await self._piece(_piece_key(medium, name), hear)
+            pieces.append(name)
+            return heard
+
+        try:
+            return await self.engine.transcribe(Clip(medium, await self.fetch(medium)), once)
+        except (UnusableMedium, Refused) as error:
+            error.pieces = tuple(pieces)
+            raise
 
     async def _piece(self, key: str, hear: Callable[[], Awaitable[Heard]]) -> Heard:
         """Hear one piece of a long recording unless an earlier attempt did; it may be minutes and cents of its own."""
@@ -144,5 +150,9 @@ class MediaWork:
         return await self.engine.look(Photo(medium, await self.fetch(medium)))
 
 
-def _piece_key(medium: Medium, offset_ms: int) -> str:
-    return f"{medium.media_id}/{offset_ms}"
+def _piece_key(medium: Medium, name: str) -> str:
+    return f"{medium.media_id}/{name}"
+
+
+def _calls(kept: dict[str, Any] | None) -> list[ModelCall]:
+    return [ModelCall.model_validate(call) for call in (kept or {}).get("calls", ())]

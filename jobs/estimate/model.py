@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Millis = Annotated[int, Field(ge=0)]
+# A job that began before pieces had names kept them by their offset.
+PieceName = Annotated[str, Field(coerce_numbers_to_str=True)]
 Source = Literal["photo", "audio", "notes", "label"]
 
 
@@ -186,12 +188,12 @@ class Draft(Value):
 class Heard(Value):
     """A transcript and the calls that made it.
 
-    `pieces` are the offsets of the pieces it was heard in, in ms, where those are kept with their calls one by one.
+    `pieces` are the names of the pieces it was heard in, where those are kept with their calls one by one.
     """
 
     transcript: Transcript
     calls: tuple[ModelCall, ...] = ()
-    pieces: tuple[Millis, ...] = ()
+    pieces: tuple[PieceName, ...] = ()
 
 
 class Seen(Value):

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from jobs.estimate.material import FetchBytes, Medium
     from store.pool import Database
 
-# The step under which the calls of answers that could not be used are kept, by attempt.
+# The step under which the calls of answers that could not be used are kept, all in one place: attempts are counted anew
+# when a dead job is redriven.
 _IN_VAIN = "in_vain"
 _HINT = "Say what is to be done and how much of it, such as “replace three GFCI outlets”."
 
@@ -62,9 +63,8 @@ class Pipeline:
             await self._make(ctx)
         except EngineError as error:
             if error.calls:
-                await ctx.checkpoint_put(
-                    _IN_VAIN, str(ctx.attempt), {"calls": [call.as_json() for call in error.calls]}
-                )
+                paid = [*await _paid_in_vain(ctx), *error.calls]
+                await ctx.checkpoint_put(_IN_VAIN, "", {"calls": [call.as_json() for call in paid]})
             raise
 
     async def _make(self, ctx: JobContext) -> None:
@@ -150,9 +150,9 @@ class Pipeline:
 
 
 async def _paid_in_vain(ctx: JobContext) -> list[ModelCall]:
-    """Return what earlier attempts paid for answers that could not be used; it is part of what the estimate cost."""
-    kept = [await ctx.checkpoint_get(_IN_VAIN, str(attempt)) for attempt in range(1, ctx.attempt)]
-    return [ModelCall.model_validate(call) for one in kept if one for call in one["calls"]]
+    """Return what was paid so far for answers that could not be used; it is part of what the estimate cost."""
+    kept = await ctx.checkpoint_get(_IN_VAIN, "") or {"calls": ()}
+    return [ModelCall.model_validate(call) for call in kept["calls"]]
 
 
 def _shown(line: DraftLine) -> dict[str, str]:

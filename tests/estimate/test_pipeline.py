@@ -16,7 +16,7 @@ from jobs.estimate.engines.base import Clip, Engine, Once, Photo, Show, every_ti
 from jobs.estimate.engines.cost import read_prices
 from jobs.estimate.engines.local import LocalEngine
 from jobs.estimate.engines.remote_answers import joined
-from jobs.estimate.errors import MalformedAnswer, NothingToEstimate, OverBudget, Transient
+from jobs.estimate.errors import MalformedAnswer, NothingToEstimate, OverBudget, Refused, Transient
 from jobs.estimate.material import Material, Medium
 from jobs.estimate.model import (
     Draft,
@@ -56,6 +56,7 @@ class ScriptedEngine:
     speech_model: str = "scripted-ear"
     calls: list[str] = field(default_factory=list)
     fail_on: set[str] = field(default_factory=set)
+    refuse: str = ""
     nothing: bool = False
     cost: Decimal | None = None
 
@@ -64,9 +65,11 @@ class ScriptedEngine:
         texts = clip.content.decode().split("|")
         if len(texts) == 1:
             return await self._hear(texts[0], clip.medium)
-        heard = [(n, await once(n, partial(self._hear, text, clip.medium))) for n, text in enumerate(texts)]
-        whole = joined([(n, piece.transcript) for n, piece in heard])
-        return Heard(transcript=whole, pieces=tuple(n for n, _ in heard))
+        names = [f"{n}+{len(text)}" for n, text in enumerate(texts)]
+        heard = [
+            await once(name, partial(self._hear, text, clip.medium)) for name, text in zip(names, texts, strict=True)
+        ]
+        return Heard(transcript=joined([(n, piece.transcript) for n, piece in enumerate(heard)]), pieces=tuple(names))
 
     async def _hear(self, text: str, medium: Medium) -> Heard:
         self._call(text)
@@ -112,6 +115,8 @@ class ScriptedEngine:
         if what in self.fail_on:
             self.fail_on.discard(what)
             raise Transient("The model's provider had a fault.")
+        if what == self.refuse:
+            raise Refused("The model declined to answer.")
 
     def _paid(self, purpose: Any) -> ModelCall:
         return ModelCall(
@@ -342,6 +347,17 @@ async def test_a_long_recording_that_was_heard_is_accounted_for_after_a_rescue(s
     assert estimate["usage"]["cost"] == "0.04"
 
 
+async def test_a_long_recording_whose_last_piece_is_declined_was_paid_for_all_the_same(site: Site) -> None:
+    """The pieces before it are in the cost of the estimate, which goes on without the recording."""
+    await site.add("photo", b"outlet")
+    await site.add("audio", b"one|two|three")
+    await site.run(ScriptedEngine(refuse="three", cost=Decimal("0.01")))
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert "The model declined" in estimate["coverage"][0]
+    assert estimate["usage"]["cost"] == "0.04"
+
+
 async def test_what_a_cancelled_job_paid_for_counts_in_the_month(site: Site) -> None:
     """Its checkpoints are gone with it, the money is not."""
     await site.add("photo", b"one")
@@ -374,6 +390,28 @@ async def test_an_answer_that_could_not_be_used_is_paid_for_all_the_same(site: S
     estimate = await site.estimate()
     assert estimate is not None
     assert estimate["usage"]["cost"] == f"{3 * COST:f}"
+
+
+async def test_what_was_paid_in_vain_before_a_redrive_is_part_of_the_cost(site: Site) -> None:
+    """A redrive counts attempts anew; every answer that could not be used still counts, once."""
+    await site.add("photo", jpeg())
+    with api_double() as api:
+        engine = open_engine(api, prices=read_prices(["gpt-test=1.75/14"]))
+        look = completed({"sights": [], "text_read": []})
+        api.answers_by_schema = {"LookAnswer": look, "DraftAnswer": completed({"lines": "none"})}
+        for attempts in (0, 1, 0, 1):
+            await site.admin.execute("UPDATE ai_jobs SET attempts = $2 WHERE id = $1", site.job_id, attempts)
+            with pytest.raises(MalformedAnswer):
+                await site.run(engine)
+        async with site.service.connection() as conn:
+            assert (await spending.spent(conn, site.tenant.id, site.job_id)).month == 5 * COST
+        api.answers_by_schema["DraftAnswer"] = draft_answer()
+        await site.admin.execute("UPDATE ai_jobs SET attempts = 0 WHERE id = $1", site.job_id)
+        await site.run(engine)
+        await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    assert estimate["usage"]["cost"] == f"{6 * COST:f}"
 
 
 async def test_a_photo_the_model_declines_is_paid_for_and_named(site: Site) -> None:

@@ -20,6 +20,7 @@ from jobs.estimate.engines.cost import read_prices
 from jobs.estimate.engines.remote import OpenAIEngine
 from jobs.estimate.engines.remote_errors import retry_after
 from jobs.estimate.engines.remote_responses import ReadyLines
+from jobs.estimate.engines.splitting import split
 from jobs.estimate.errors import (
     EngineError,
     EstimateError,
@@ -239,7 +240,28 @@ async def test_a_recording_past_the_providers_limit_is_sent_coded_anew(api: ApiD
     heard = await engine.transcribe(Clip(RECORDING, spoken_note))
     await engine.aclose()
     assert api.last["file"]["type"] == "audio/webm"
-    assert (heard.pieces, heard.transcript.text) == ((0,), "Replace three outlets.")
+    (piece,) = split(spoken_note, "audio/webm")
+    assert heard.pieces == (f"0+{piece.length_ms}",)  # a longer one that begins there is another piece
+    assert heard.transcript.text == "Replace three outlets."
+
+
+@pytest.mark.parametrize("reply", [{"words": []}, Response("{broken", media_type="application/json")])
+async def test_a_transcription_that_cannot_be_used_is_paid_for(api: ApiDouble, reply: Any) -> None:
+    """Its error carries the call, priced by the recording's own length."""
+    engine = open_engine(api, prices=read_prices(["whisper-1=0.006"]))
+    api.answers(reply)
+    with pytest.raises(MalformedAnswer) as caught:
+        await engine.transcribe(Clip(medium("audio", duration_ms=90_000), b"x"))
+    await engine.aclose()
+    assert [call.cost for call in caught.value.calls] == [Decimal("0.009000")]
+
+
+async def test_a_draft_with_a_line_without_an_amount_is_paid_for(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """What fits the schema and still is no draft costs the same."""
+    api.answers(draft_answer(asked_line(quantity=0)))
+    with pytest.raises(MalformedAnswer) as caught:
+        await draft(engine)
+    assert [call.purpose for call in caught.value.calls] == ["draft"]
 
 
 async def test_what_a_call_costs_is_recorded(api: ApiDouble) -> None:
@@ -399,6 +421,17 @@ async def test_a_line_is_shown_while_the_next_is_still_written(engine: OpenAIEng
     assert shown == ["Replace outlet 0", "Replace outlet 1"]
 
 
+async def test_a_fault_while_a_line_is_shown_is_not_the_models(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """A database that does not answer in time is told as itself."""
+    api.answers(draft_answer(asked_line(), asked_line()))
+
+    async def show(_line: DraftLine) -> None:
+        raise TimeoutError("the database")
+
+    with pytest.raises(TimeoutError, match="the database"):
+        await engine.draft(material("", [RECORDING]), [HEARD], {}, show)
+
+
 @pytest.mark.parametrize(
     ("breaks", "kind"), [("cut", Transient), ("end", Transient), ("error", Transient), ("junk", MalformedAnswer)]
 )
@@ -437,6 +470,17 @@ def test_lines_come_whole_and_once_however_the_answer_is_cut(sizes: list[int], c
         given += ready.add(text[:size])
         text = text[size:]
     assert [line.description for line in given] == [line["description"] for line in lines[:-1]]
+
+
+def test_a_sign_cut_in_two_does_not_stop_the_lines() -> None:
+    """A delta may end in half a surrogate pair; the line is shown, without the sign."""
+    lines = [asked_line(description="Mend the tap \U0001f527"), asked_line()]
+    text = json.dumps({"lines": lines, "summary": "", "coverage": []}, ensure_ascii=False)
+    before, after = text.split("\U0001f527")
+    ready = ReadyLines()
+    assert ready.add(before + "\ud83d") == []
+    (line,) = ready.add("\udd27" + after)
+    assert line.description.startswith("Mend the tap")
 
 
 async def test_an_image_the_provider_cannot_open_is_that_photos_problem(engine: OpenAIEngine, api: ApiDouble) -> None:

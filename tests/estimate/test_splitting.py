@@ -33,6 +33,7 @@ def test_nothing_is_lost_and_each_cut_is_in_a_pause(spoken_note: bytes) -> None:
     assert len(pieces) > 1
     assert sum(seconds(piece.content) for piece in pieces) == pytest.approx(whole, abs=0.1 * len(pieces))
     assert all(seconds(piece.content) <= 6.1 for piece in pieces)
+    assert all(seconds(piece.content) == pytest.approx(piece.length_ms / 1000, abs=0.2) for piece in pieces)
     loud = loudest(spoken_note, 0, whole)
     for piece in pieces[1:]:
         at = piece.offset_ms / 1000

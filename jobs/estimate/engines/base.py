@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from jobs.estimate.material import Material, Medium
     from jobs.estimate.model import Drafted, DraftLine, Heard, Observations, Seen, Transcript
 
-# Hears the piece that begins at so many ms, unless it was heard before.
-Once: TypeAlias = Callable[[int, Callable[[], Awaitable["Heard"]]], Awaitable["Heard"]]
+# Hears the piece of this name, unless it was heard before. The name tells pieces apart that are cut in another way.
+Once: TypeAlias = Callable[[str, Callable[[], Awaitable["Heard"]]], Awaitable["Heard"]]
 # Shows a line before the draft is whole.
 Show: TypeAlias = Callable[["DraftLine"], Awaitable[None]]
 
@@ -32,7 +32,7 @@ class Photo(NamedTuple):
     content: bytes
 
 
-async def every_time(_offset_ms: int, hear: Callable[[], Awaitable[Heard]]) -> Heard:
+async def every_time(_piece: str, hear: Callable[[], Awaitable[Heard]]) -> Heard:
     """Hear a piece, whatever was heard before."""
     return await hear()
 

@@ -45,8 +45,11 @@ def work(head: dict[str, Any], body: bytes) -> _Request:
             return {"rows": reading.read(body, head["content_type"])}, b""
         if head["work"] == "split":
             pieces = split(body, head["content_type"])
-            offsets = [{"offset_ms": piece.offset_ms, "bytes": len(piece.content)} for piece in pieces]
-            return {"pieces": offsets}, b"".join(piece.content for piece in pieces)
+            places = [
+                {"offset_ms": piece.offset_ms, "length_ms": piece.length_ms, "bytes": len(piece.content)}
+                for piece in pieces
+            ]
+            return {"pieces": places}, b"".join(piece.content for piece in pieces)
         return {}, render(body, head["content_type"], head["edge"])
     except (Unreadable, Unhearable) as problem:
         return {"problem": str(problem)}, b""

@@ -23,7 +23,7 @@ from jobs.estimate.engines.remote_errors import as_ours
 from jobs.estimate.engines.remote_probe import Probe
 from jobs.estimate.engines.remote_responses import Question, Responses, read
 from jobs.estimate.engines.remote_schema import DraftAnswer, LookAnswer, Spoken
-from jobs.estimate.errors import Misconfigured, UnusableMedium
+from jobs.estimate.errors import Misconfigured, UnusableMedium, paid_for
 from jobs.estimate.model import Drafted, Heard, ModelCall, Seen
 
 if TYPE_CHECKING:
@@ -101,9 +101,13 @@ class OpenAIEngine:
         """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses."""
         if clip.medium.content_type in _FILE_NAMES and len(clip.content) <= self.audio_bytes:
             return await self._hear(clip)
-        heard = [(offset, await once(offset, partial(self._hear, piece))) for offset, piece in await self._pieces(clip)]
-        transcript = joined([(offset, one.transcript) for offset, one in heard])
-        return Heard(transcript=transcript, pieces=tuple(offset for offset, _ in heard))
+        parts, names = [], []
+        for offset_ms, piece in await self._pieces(clip):
+            name = f"{offset_ms}+{piece.medium.duration_ms}"
+            heard = await once(name, partial(self._hear, piece))
+            parts.append((offset_ms, heard.transcript))
+            names.append(name)
+        return Heard(transcript=joined(parts), pieces=tuple(names))
 
     async def look(self, photo: Photo) -> Seen:
         """Look at one photo, sent as an upright JPEG."""
@@ -135,32 +139,38 @@ class OpenAIEngine:
         await self._probe.require()
         question = Question("draft", prompts.DRAFT, content, _DRAFT_TOKENS)
         answer, call = await self._responses.stream(question, DraftAnswer, ready)
-        return Drafted(draft=draft_of(answer, material, model=self.model), calls=(call,))
+        with paid_for(call):
+            return Drafted(draft=draft_of(answer, material, model=self.model), calls=(call,))
 
     async def _hear(self, clip: Clip) -> Heard:
         await self._probe.require()
         started = time.perf_counter()
         raw = await self._send_audio(clip)
-        spoken = read(Spoken, raw.content)
-        transcript = transcript_of(spoken, clip.medium, model=self.speech_model)
         call = ModelCall(
             purpose="transcribe",
             engine=self.name,
             model=self.speech_model,
             request_id=raw.request_id,
-            input_tokens=spoken.usage.input_tokens if spoken.usage else 0,
-            output_tokens=spoken.usage.output_tokens if spoken.usage else 0,
-            audio_seconds=transcript.duration_ms / 1000,
+            audio_seconds=(clip.medium.duration_ms or 0) / 1000,
             seconds=_since(started),
         )
-        return Heard(transcript=transcript, calls=(priced(call, self.speech_model, self._prices),))
+        with paid_for(self._priced(call)):
+            spoken = read(Spoken, raw.content)
+        transcript = transcript_of(spoken, clip.medium, model=self.speech_model)
+        usage = spoken.usage.model_dump(include={"input_tokens", "output_tokens"}) if spoken.usage else {}
+        call = call.model_copy(update=usage | {"audio_seconds": transcript.duration_ms / 1000})
+        return Heard(transcript=transcript, calls=(self._priced(call),))
+
+    def _priced(self, call: ModelCall) -> ModelCall:
+        return priced(call, self.speech_model, self._prices)
 
     async def _pieces(self, clip: Clip) -> list[tuple[int, Clip]]:
         head = {"work": "split", "content_type": clip.medium.content_type}
         answer, body = await self._opened("recording", head, clip.content, _SPLIT_SECONDS)
         pieces, start = [], 0
         for piece in answer["pieces"]:
-            medium = clip.medium.model_copy(update={"content_type": "audio/webm", "duration_ms": None})
+            cut = {"content_type": "audio/webm", "duration_ms": piece["length_ms"]}
+            medium = clip.medium.model_copy(update=cut)
             pieces.append((piece["offset_ms"], Clip(medium, body[start : start + piece["bytes"]])))
             start += piece["bytes"]
         return pieces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -14,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 from jobs.estimate.engines.cost import priced
 from jobs.estimate.engines.remote_errors import as_ours, of_code, require_complete
 from jobs.estimate.engines.remote_schema import AskedLine, Envelope, text_format
-from jobs.estimate.errors import EstimateError, MalformedAnswer, Refused, Transient
+from jobs.estimate.errors import MalformedAnswer, Refused, Transient, paid_for
 from jobs.estimate.model import ModelCall
 from store.events import storable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     import openai
 
@@ -52,9 +52,8 @@ class Responses:
     async def ask(self, question: Question, kind: type[Answer]) -> tuple[Answer, ModelCall]:
         """Ask for a strict `kind`."""
         started = time.perf_counter()
-        with as_ours("Responses API"):
-            async with asyncio.timeout(self.timeout_s):
-                raw = await self.client.responses.with_raw_response.create(**self._request(question, kind))
+        async with Patience(self.timeout_s).waiting():
+            raw = await self.client.responses.with_raw_response.create(**self._request(question, kind))
         envelope = read(Envelope, raw.content)
         return _answered(envelope, kind, self._call(question, envelope, raw.request_id, started))
 
@@ -63,11 +62,11 @@ class Responses:
     ) -> tuple[Answer, ModelCall]:
         """Ask for a `kind` with lines, each handed to `ready` as soon as the next one begins."""
         started = time.perf_counter()
-        with as_ours("Responses API"):
-            async with asyncio.timeout(self.timeout_s):
-                stream = await self.client.responses.create(**self._request(question, kind), stream=True)
-                async with stream:
-                    envelope = await _followed(stream, ready)
+        patience = Patience(self.timeout_s)
+        async with patience.waiting():
+            stream = await self.client.responses.create(**self._request(question, kind), stream=True)
+        async with stream:
+            envelope = await _followed(stream, patience, ready)
         request_id = stream.response.headers.get("x-request-id")
         return _answered(envelope, kind, self._call(question, envelope, request_id, started))
 
@@ -95,6 +94,22 @@ class Responses:
         return priced(call, self.model, self.prices)
 
 
+@dataclass(slots=True)
+class Patience:
+    """How long the model may still take, all waits for it together. What is done with its words does not count."""
+
+    left_s: float
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Wait for the model. Raises `EngineError`s for its provider's faults, and when the patience is at its end."""
+        since = time.monotonic()
+        with as_ours("Responses API"):
+            async with asyncio.timeout(self.left_s):
+                yield
+        self.left_s -= time.monotonic() - since
+
+
 class ReadyLines:
     """The lines of an answer that is still being written. No I/O: text in, whole lines out."""
 
@@ -107,7 +122,8 @@ class ReadyLines:
 
         Raises `MalformedAnswer`. A line counts as whole when something else has begun behind it.
         """
-        self._text += written.encode()
+        # Half a surrogate pair may end a delta: what is only shown may lose it, the end of the stream has it whole.
+        self._text += written.encode(errors="replace")
         if "{" not in written and "]" not in written:  # nothing can have begun or ended: spare the parsing
             return []
         try:
@@ -130,12 +146,15 @@ def read(kind: type[Answer], text: str | bytes) -> Answer:
     return kind.model_validate(storable(answer.model_dump()))
 
 
-async def _followed(stream: openai.AsyncStream[Any], ready: Callable[[AskedLine], Awaitable[None]]) -> Envelope:
+async def _followed(
+    stream: openai.AsyncStream[Any], patience: Patience, ready: Callable[[AskedLine], Awaitable[None]]
+) -> Envelope:
     """Follow a stream to its end, which holds the whole response."""
     if not stream.response.headers.get("content-type", "").startswith("text/event-stream"):
-        return read(Envelope, await stream.response.aread())  # an endpoint that does not stream answers at once
+        async with patience.waiting():  # an endpoint that does not stream answers at once
+            return read(Envelope, await stream.response.aread())
     lines = ReadyLines()
-    async with aclosing(_events(stream)) as events:
+    async with aclosing(_events(stream, patience)) as events:
         async for event in events:
             if event["type"] == "response.output_text.delta":
                 for line in lines.add(str(event.get("delta", ""))):
@@ -147,12 +166,13 @@ async def _followed(stream: openai.AsyncStream[Any], ready: Callable[[AskedLine]
     raise Transient("The model's answer broke off.")
 
 
-async def _events(stream: openai.AsyncStream[Any]) -> AsyncGenerator[dict[str, Any], None]:
+async def _events(stream: openai.AsyncStream[Any], patience: Patience) -> AsyncGenerator[dict[str, Any], None]:
     """Yield the events as plain values; the SDK does not check what an endpoint puts into them."""
     events = aiter(stream)
     while True:
         try:
-            event = await anext(events)
+            async with patience.waiting():
+                event = await anext(events)
             plain: dict[str, Any] = {"type": "", **event.to_dict(warnings=False)}
         except StopAsyncIteration:
             return
@@ -162,13 +182,10 @@ async def _events(stream: openai.AsyncStream[Any]) -> AsyncGenerator[dict[str, A
 
 
 def _answered(envelope: Envelope, kind: type[Answer], call: ModelCall) -> tuple[Answer, ModelCall]:
-    """Return the answer with its call; where it is none to use, the error carries the call, which is to be paid."""
-    try:
+    """Return the answer with its call."""
+    with paid_for(call):
         require_complete(envelope)
         return read(kind, _said(envelope)), call
-    except EstimateError as error:
-        error.calls = (call,)
-        raise
 
 
 def _said(envelope: Envelope) -> str:

@@ -29,6 +29,7 @@ class Piece(NamedTuple):
     """A stretch of a recording as WebM/Opus."""
 
     offset_ms: int
+    length_ms: int
     content: bytes
 
 
@@ -38,7 +39,7 @@ def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECON
     cuts = _cuts(loudness, piece_seconds)
     starts, ends = [0, *cuts], [*cuts, len(loudness)]
     return [
-        Piece(start * 100, _coded(samples[start * _WINDOW * 2 : end * _WINDOW * 2]))
+        Piece(start * 100, (end - start) * 100, _coded(samples[start * _WINDOW * 2 : end * _WINDOW * 2]))
         for start, end in zip(starts, ends, strict=True)
     ]
 
