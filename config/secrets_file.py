@@ -1,4 +1,4 @@
-"""The file of SECRETS_FILE: NAME='value' lines of the secrets that rotate, readable by its owner and at most its group."""
+"""The file of SECRETS_FILE: NAME='value' lines of the secrets that rotate, for its owner and at most its group."""
 
 import os
 from collections.abc import Mapping

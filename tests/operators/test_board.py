@@ -15,7 +15,7 @@ WAIT_SECONDS = 30
 
 
 async def test_a_deed_during_a_reading_has_it_read_once_more(services: Services, operator: Tenant) -> None:
-    """What was read may be older than the deed: the next look reads again, and after it there is nothing to hurry to."""
+    """What was read may be older than the deed: the next look reads again, and then nothing hurries."""
     async with asyncio.timeout(WAIT_SECONDS), proxy_to(str(services.settings().database_url)) as proxy:
         db = await Database.open(proxy.url, name="test")
         board = Board(db, Jinja2Templates(HERE / "templates").env)
