@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from starlette.routing import Route
 from config.logging import get_logger
 from gateway.body import json_response
 from gateway.context import Context, context_of
+from gateway.deadline import Answer, within
 from store import health as store_health
 from store import queue_control
 
@@ -22,7 +23,6 @@ CHECK_SECONDS = 0.4
 # The runbook's line between healthy and degraded.
 HEALTHY_DEPTH = 100
 
-Answer = TypeVar("Answer")
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -84,23 +84,12 @@ async def _queue(context: Context) -> tuple[int, datetime | None, list[dict[str,
 
 
 async def _within(name: str, check: Coroutine[Any, Any, Answer]) -> Answer | None:
-    """Return the check's answer, or None when it fails or is late; the reason goes to the log alone.
-
-    Not by `asyncio.timeout`: taking a connection back from a server that hangs lasts 5 s more, and is not waited for.
-    """
-    task = asyncio.create_task(check)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, so that nobody warns of it
+    """Return the check's answer, or None when it fails or is late; the reason goes to the log alone."""
     try:
-        await asyncio.wait({task}, timeout=CHECK_SECONDS)
-        if task.done():
-            return task.result()
-        error: Exception = TimeoutError()
-    except Exception as failure:  # noqa: BLE001 - a health check reports whatever went wrong by name
-        error = failure
-    finally:
-        task.cancel()
-    _log.warning("Health check failed", check=name, error=type(error).__name__)
-    return None
+        return await within(CHECK_SECONDS, check)
+    except Exception as error:  # noqa: BLE001 - a health check reports whatever went wrong by name
+        _log.warning("Health check failed", check=name, error=type(error).__name__)
+        return None
 
 
 routes: list[Any] = [

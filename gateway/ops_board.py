@@ -47,7 +47,8 @@ class Board:
                 async with self._db.as_operator(claims) as conn:
                     sight = await ops.look(conn)
                 self._drawn = self._draw(sight)
-                self._drawn_at = began
+                # Something done meanwhile may be missing from it.
+                self._drawn_at = float("-inf") if self._stale.is_set() else began
         return self._drawn
 
     def changed(self) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from config.logging import get_logger
+from gateway.deadline import within
 from store import health, outbox, queue_control
-from store.errors import Unavailable
+from store.pool import AWAY
 
 if TYPE_CHECKING:
     from store.pool import Database, Record
@@ -20,6 +20,8 @@ _log = get_logger(__name__)
 
 # Several scrapers cost the database no more than one.
 KEPT_SECONDS = 1.0
+# A scrape has 10 s, a second of them for neighbours that hang, and what the process counts must arrive all the same.
+LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class QueueNumbers(Collector):
             return
         self._looked_at = now
         try:
-            self._known = await _ask(db)
-        except (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self._known = await within(LOOK_SECONDS, _ask(db))
+        except AWAY as error:
             self._known = None
             _log.warning("The database's numbers are missing", error=type(error).__name__)
 

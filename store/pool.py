@@ -22,6 +22,8 @@ SQL = Queries("pool")
 ACQUIRE_SECONDS = 5.0
 # Above the 30 s statement_timeout of the roles, so that the server's own message wins where it can.
 COMMAND_SECONDS = 35.0
+# What is raised while the database is away, and when it goes in the middle of a statement.
+AWAY = (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Database:

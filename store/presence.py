@@ -9,12 +9,9 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Literal
 
-import asyncpg
-
 from config.logging import get_logger
 from config.release import release
-from store.errors import Unavailable
-from store.pool import Connection, Database, Record
+from store.pool import AWAY, Connection, Database, Record
 from store.queries import Queries
 
 SQL = Queries("presence")
@@ -24,7 +21,6 @@ _log = get_logger(__name__)
 EVERY_SECONDS = 5.0
 # Three signs missed, and one that is late.
 GONE_AFTER = timedelta(seconds=20)
-_AWAY = (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Kind = Literal["gateway", "worker"]
 
@@ -51,7 +47,7 @@ class Presence:
                 await self.tell()
                 await asyncio.sleep(EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
         finally:
-            with suppress(*_AWAY):
+            with suppress(*AWAY):
                 async with asyncio.timeout(1.0), self._db.connection() as conn:
                     await conn.execute(SQL.forget, process_name(), self._kind)
 
@@ -61,7 +57,7 @@ class Presence:
             async with self._db.connection() as conn:
                 load = {**self._load(), "release": release()}
                 await conn.execute(SQL.report, process_name(), self._kind, load, dict(self._keys))
-        except _AWAY as error:
+        except AWAY as error:
             if not self._is_away:
                 _log.warning("The database was not told that this process lives", error=type(error).__name__)
             self._is_away = True

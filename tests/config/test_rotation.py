@@ -1,5 +1,7 @@
 """What an exchange does to a secret's variables. Values in, values out."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,30 @@ def test_a_secrets_file_brings_back_what_was_written(tmp_path: Path) -> None:
     with pytest.raises(SecretsFileError, match="holds DATABASE_URL") as refused:
         read_secrets(path)
     assert "hush" not in str(refused.value)
+
+
+def test_a_secrets_file_stays_whose_it_is(tmp_path: Path) -> None:
+    """Root rewrites it for services that run as another user, behind a link too; others still may not read it."""
+    path, link = tmp_path / "real" / "secrets.env", tmp_path / "secrets.env"
+    path.parent.mkdir()
+    path.write_text("JWT_SECRETS='old'\n")
+    owner = (65534, 65534) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(path, *owner)
+    path.chmod(0o644)
+    link.symlink_to(path)
+    write_secrets(link, {"JWT_SECRETS": "new"})
+    assert link.is_symlink()
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (*owner, 0o640)
+    assert read_secrets(path) == {"JWT_SECRETS": "new"}
+
+
+def test_nobody_reads_new_secrets_in_what_a_crash_left(tmp_path: Path) -> None:
+    """A file of the new one's name is thrown away, not written into with the rights it has."""
+    path, left = tmp_path / "secrets.env", tmp_path / "secrets.env.new"
+    left.write_text("")
+    left.chmod(0o644)
+    with left.open() as reader:
+        write_secrets(path, {"JWT_SECRETS": "new"})
+        assert reader.read() == ""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

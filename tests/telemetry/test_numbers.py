@@ -14,8 +14,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.meter import Meter, merged
+from gateway.deadline import within
+from gateway.queue_numbers import QueueNumbers
+from store.pool import Database
 from tests.ci import skip_or_fail
 from tests.product import free_port
+from tests.proxy import proxy_to
 from tests.stack import Services
 from tests.telemetry.conftest import Watched
 from tests.tenants import Tenant
@@ -28,6 +32,8 @@ RULES = ROOT / "deploy/prometheus/alerts.yml"
 RULE_TESTS = Path(__file__).with_name("alerts_test.yml")
 DASHBOARD = ROOT / "deploy/grafana/scopekit.json"
 WAIT_SECONDS = 60.0
+# What Prometheus gives a target, where nobody says otherwise.
+SCRAPE_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -107,6 +113,18 @@ def test_every_panel_asks_in_good_promql(promtool: str, tmp_path: Path) -> None:
     file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))  # JSON is YAML
     run = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+async def test_a_database_that_hangs_costs_a_scrape_its_own_numbers_alone(services: Services) -> None:
+    """It is said to be away long before who scrapes gives up, which is after 10 s."""
+    async with proxy_to(str(services.settings().database_url)) as proxy:
+        db = await Database.open(proxy.url, name="test")
+        proxy.black_hole()
+        numbers = QueueNumbers()
+        await within(SCRAPE_SECONDS, numbers.look(db))
+        proxy.mend()
+        await db.close()
+    assert [(family.name, family.samples[0].value) for family in numbers.collect()] == [("scopekit_database_up", 0)]
 
 
 def test_families_of_several_processes_are_told_once_each() -> None:
