@@ -29,6 +29,7 @@ export class Uploads extends EventTarget {
   #items = new Map();
   #sequences = new Map();
   #active = 0;
+  #started = false;
   #shelf = new Shelf("");
 
   constructor() {
@@ -47,6 +48,11 @@ export class Uploads extends EventTarget {
       return; // a browser that keeps nothing has nothing to take up
     }
     for (const { problem, ...record } of records) this.#take({ ...record, problem: problem && new Problem(problem) });
+  }
+
+  /** Begin to send: the server has said that it is this person who is here. */
+  start() {
+    this.#started = true;
     this.#fill();
   }
 
@@ -166,7 +172,7 @@ export class Uploads extends EventTarget {
   async #addPiece(item, blob) {
     await item.pieces.add(blob);
     if (!this.#items.has(item.mediaId)) return;
-    if (!navigator.onLine || item.trickle) return;
+    if (!navigator.onLine || !this.#started || item.trickle) return;
     const { signal } = item.abort;
     item.trickle = sendPieces(item, item.pieces, { signal, onTaken: () => this.#taken(item) })
       .catch((error) => error.status === 413 && this.#cut(item, error))
@@ -198,6 +204,7 @@ export class Uploads extends EventTarget {
   }
 
   #fill() {
+    if (!this.#started) return;
     for (const item of this.#items.values()) {
       if (this.#active >= AT_ONCE) return;
       if (item.state === "waiting") this.#run(item);

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from playwright.async_api import Locator, Route, async_playwright, expect
 
+from gateway.auth import SESSION_COOKIE
 from gateway.shell import shell
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
 from tests.browser.console import Console
@@ -287,6 +288,46 @@ async def test_a_page_that_is_loaded_without_signal_is_there_with_its_files(
     await expect(page.get_by_text("No signal.")).to_be_hidden()
     held = {medium["original_name"]: medium["sequence"] for medium in await _held(api, console)}
     assert held == {NAME: 1, "Walkthrough.webm": 2}
+
+
+async def test_what_was_added_without_signal_is_not_sent_as_somebody_else(
+    open_person: OpenPerson, server: Product, tenant: Tenant, other_tenant: Tenant, captured: dict[str, Path]
+) -> None:
+    """The page opened as whoever was here last; the server says that it is another by now, and the page is theirs."""
+    person = await sign_in(await open_person(service_workers="allow"), server, tenant)
+    person.expects_refusals = True
+    console, page = Console(person), person.page
+    await console.new_visit("Mine")
+    await _keeps_the_console(person)
+    await page.context.set_offline(True)
+    await page.reload()
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("Saved on this device")
+    cookie = {"name": SESSION_COOKIE, "value": other_tenant.token(), "url": server.url}
+    await page.context.add_cookies([cookie])  # type: ignore[list-item]
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(urlsplit(request.url).path))
+    async with page.expect_event("load"):
+        await page.context.set_offline(False)
+    await Console(person).new_visit("Theirs")
+    assert not [path for path in requests if path.endswith("/media/check") or path == "/v1/uploads"]
+
+
+async def test_a_server_that_restarts_is_a_dead_spot(contractor: Person, captured: dict[str, Path]) -> None:
+    """A proxy's 503 to everything: the page opens with what is on the device, and goes on by itself."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Deploy")
+
+    async def away(route: Route) -> None:
+        await route.fulfill(status=503)
+
+    await page.route("**/v1/**", away)
+    await page.reload()
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_be_visible()
+    await page.unroute("**/v1/**")
+    await console.see_stored(NAME)
 
 
 async def test_only_the_console_itself_is_kept(
