@@ -210,12 +210,13 @@ async function start() {
     byId("tenant-name").textContent = me.tenant.name;
     new PriceBook(me.tenant.currency);
     new Branding(me.role);
-    await uploads.restore(ownerOf(me));
+    const blocked = await uploads.restore(ownerOf(me)).catch((error) => error);
     if (confirmed) uploads.start();
     else confirm(ownerOf(me));
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
     addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
     await Promise.all([refreshList(), openNamed()]);
+    if (blocked) showProblem(blocked); // not before: a visit opens without the problems of the last one
   } catch (error) {
     showProblem(error, "Not started");
   }

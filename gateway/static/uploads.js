@@ -38,13 +38,14 @@ export class Uploads extends EventTarget {
     addEventListener("offline", () => this.#sleep());
   }
 
-  /** Take up what this person left on the device. */
+  /** Take up what this person left on the device. Throws Problem when another tab keeps it. */
   async restore(owner) {
     this.#shelf = new Shelf(owner);
     let records = [];
     try {
       records = await this.#shelf.all();
-    } catch {
+    } catch (error) {
+      if (error instanceof Problem) throw error;
       return; // a browser that keeps nothing has nothing to take up
     }
     for (const { problem, ...record } of records) this.#take({ ...record, problem: problem && new Problem(problem) });
@@ -145,7 +146,7 @@ export class Uploads extends EventTarget {
   #take(record) {
     const state = record.refused ? "refused" : navigator.onLine ? "waiting" : "saved";
     const item = { progress: 0, medium: null, kept: true, state, abort: new AbortController(), ...record };
-    if (!item.file) item.pieces = new Pieces(this.#shelf, item.mediaId);
+    if (!item.file) item.pieces = new Pieces(this.#shelf, item.mediaId, item.kept);
     this.#items.set(item.mediaId, item);
     this.continueAfter(item.visitId, item.sequence);
     this.#changed(item);
