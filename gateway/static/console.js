@@ -53,7 +53,7 @@ async function openNamed() {
     await openDesk(id, signal);
   } catch (error) {
     if (signal.aborted) return;
-    if (error.status === 0) {
+    if (error.passing) {
       openDeadSpot(id, signal);
     } else {
       byId("welcome").hidden = false;
@@ -88,7 +88,7 @@ async function openDeadSpot(id, signal) {
       uploads.wake();
       return refreshList();
     } catch (error) {
-      if (error.status !== 0 && !signal.aborted) return showProblem(error, "Visit not opened");
+      if (!error.passing && !signal.aborted) return showProblem(error, "Visit not opened");
     }
   }
 }
@@ -100,7 +100,7 @@ function rememberVisit() {
 }
 
 /** Beside an open visit the list is not worth a word about the signal. */
-const refreshList = () => list.refresh().catch((error) => (error.status === 0 && named() ? undefined : showProblem(error)));
+const refreshList = () => list.refresh().catch((error) => (error.passing && named() ? undefined : showProblem(error)));
 
 function newVisit() {
   form.open("New visit", {}, async (fields) => {
@@ -166,19 +166,37 @@ function setUpButtons() {
   addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
 }
 
+const ownerOf = (me) => me && `${me.tenant.id}/${me.user_id}`;
+
+async function askWhoIsHere() {
+  const { user_id, role, flags, tenant: { id, name, currency } } = await call("GET", "/v1/me");
+  const me = { user_id, role, flags, tenant: { id, name, currency } }; // no more than opening needs
+  const before = remembered();
+  const same = ownerOf(before.me) === ownerOf(me);
+  remember({ me, visit: same ? before.visit : null }); // somebody else's visit is not theirs to see
+  return me;
+}
+
 /** Without an answer it is whoever was here last: what they left on this device is theirs to see and to add to. */
 async function whoIsHere() {
   try {
-    const { user_id, role, flags, tenant: { id, name, currency } } = await call("GET", "/v1/me");
-    const me = { user_id, role, flags, tenant: { id, name, currency } }; // no more than opening needs
-    const before = remembered();
-    const same = before.me?.user_id === user_id && before.me.tenant.id === id;
-    remember({ me, visit: same ? before.visit : null }); // somebody else's visit is not theirs to see
-    return me;
+    return { me: await askWhoIsHere(), confirmed: true };
   } catch (error) {
     const { me } = remembered();
-    if (error.status !== 0 || !me) throw error;
-    return me;
+    if (!error.passing || !me) throw error;
+    return { me, confirmed: false };
+  }
+}
+
+/** Once there is an answer: what is here is sent, unless it is somebody else's by now. */
+async function confirm(owner) {
+  for (;;) {
+    await signalAgain();
+    try {
+      return ownerOf(await askWhoIsHere()) === owner ? uploads.start() : location.reload();
+    } catch (error) {
+      if (!error.passing) return showProblem(error, "Nothing is sent");
+    }
   }
 }
 
@@ -188,14 +206,17 @@ async function start() {
   setUpButtons();
   navigator.serviceWorker?.register("/service-worker.js").catch(() => {}); // a private window
   try {
-    const me = await whoIsHere();
+    const { me, confirmed } = await whoIsHere();
     byId("tenant-name").textContent = me.tenant.name;
     new PriceBook(me.tenant.currency);
     new Branding(me.role);
-    await uploads.restore(`${me.tenant.id}/${me.user_id}`);
+    const blocked = await uploads.restore(ownerOf(me)).catch((error) => error);
+    if (confirmed) uploads.start();
+    else confirm(ownerOf(me));
     flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
     addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
     await Promise.all([refreshList(), openNamed()]);
+    if (blocked) showProblem(blocked); // not before: a visit opens without the problems of the last one
   } catch (error) {
     showProblem(error, "Not started");
   }

@@ -27,7 +27,7 @@ export class DeadSpot {
 }
 
 /** Resolves when the device says that it is online, or after a while: it may be, and no server behind it. */
-export function signalAgain(aborted) {
+export function signalAgain(aborted = new AbortController().signal) {
   return new Promise((resolve) => {
     const over = AbortSignal.any([aborted, AbortSignal.timeout(SOON_MS * (0.7 + 0.6 * Math.random()))]);
     over.addEventListener("abort", resolve, { once: true });

@@ -11,10 +11,10 @@ const PIECE_MS = 3000; // what a dead battery costs
 
 /** Wires the recording panel; `begin(contentType, name)` gives who takes the pieces: {add, end, discard}. */
 export class Recorder {
+  #starting = null; // while the browser asks whether it may
   #recorder = null;
   #stream = null;
   #audio = null;
-  #note = null;
   #startedAt = 0;
   #ticker = 0;
   #discarded = false;
@@ -28,29 +28,29 @@ export class Recorder {
   }
 
   get recording() {
-    return this.#recorder !== null;
+    return this.#starting !== null || this.#recorder !== null;
   }
 
   async start() {
     if (this.recording) return;
     if (!navigator.mediaDevices?.getUserMedia || !globalThis.MediaRecorder) throw new DOMException("", "NotSupportedError");
-    this.#stream = await navigator.mediaDevices.getUserMedia({ audio: { noiseSuppression: true, echoCancellation: true } });
-    const mimeType = FORMATS.find((format) => MediaRecorder.isTypeSupported(format));
-    this.#discarded = false;
-    this.#recorder = new MediaRecorder(this.#stream, mimeType ? { mimeType } : {});
-    const type = this.#recorder.mimeType || FORMATS[0];
-    this.#note = this.begin(type, nameAt(new Date(), type));
-    this.#recorder.addEventListener("dataavailable", ({ data }) => data.size > 0 && this.#note.add(data));
-    this.#recorder.addEventListener("stop", () => this.#finish());
-    this.#recorder.start(PIECE_MS);
-    this.#startedAt = performance.now();
-    this.#watchLevel();
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    const { signal } = (this.#starting = new AbortController());
+    try {
+      this.#stream = await navigator.mediaDevices.getUserMedia({ audio: { noiseSuppression: true, echoCancellation: true } });
+      signal.throwIfAborted();
+      this.#record();
+    } catch (error) {
+      this.#letGo();
+      throw error;
+    } finally {
+      this.#starting = null;
+    }
     this.#show(true);
     announce("Recording");
   }
 
   stop() {
+    this.#starting?.abort();
     this.#recorder?.stop();
   }
 
@@ -59,16 +59,35 @@ export class Recorder {
     this.stop();
   }
 
-  #finish() {
+  #record() {
+    const mimeType = FORMATS.find((format) => MediaRecorder.isTypeSupported(format));
+    this.#discarded = false;
+    this.#recorder = new MediaRecorder(this.#stream, mimeType ? { mimeType } : {});
+    this.#watchLevel();
+    this.#recorder.start(PIECE_MS);
+    this.#startedAt = performance.now();
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    const type = this.#recorder.mimeType || FORMATS[0];
+    const note = this.begin(type, nameAt(new Date(), type)); // last: nobody would end one that did not start
+    this.#recorder.addEventListener("dataavailable", ({ data }) => data.size > 0 && note.add(data));
+    this.#recorder.addEventListener("stop", () => this.#finish(note));
+  }
+
+  #finish(note) {
     const durationMs = Math.round(performance.now() - this.#startedAt);
-    clearInterval(this.#ticker);
-    for (const track of this.#stream.getTracks()) track.stop();
-    this.#audio?.close();
-    this.#recorder = this.#stream = this.#audio = null;
+    this.#letGo();
     this.#show(false);
     announce(this.#discarded ? "Recording discarded" : "Recording kept");
-    if (this.#discarded) this.#note.discard();
-    else this.#note.end(durationMs);
+    if (this.#discarded) note.discard();
+    else note.end(durationMs);
+  }
+
+  /** The microphone is off, whatever had been begun. */
+  #letGo() {
+    clearInterval(this.#ticker);
+    for (const track of this.#stream?.getTracks() ?? []) track.stop();
+    this.#audio?.close();
+    this.#recorder = this.#stream = this.#audio = null;
   }
 
   #watchLevel() {

@@ -1,6 +1,8 @@
 // The files that are on their way, and recordings piece by piece, kept on this device (IndexedDB) until the server has
 // them.
 
+import { Problem } from "./api.js";
+
 const NAME = "scopekit";
 const VERSION = 2;
 const STORE = "uploads";
@@ -48,7 +50,7 @@ export class Shelf {
   }
 
   async #ask(mode, request, name = STORE) {
-    const database = await (this.#opened ??= open());
+    const database = await (this.#opened ??= open(() => (this.#opened = null)));
     const transaction = database.transaction(name, mode, { durability: "strict" });
     const asked = request(transaction.objectStore(name));
     await new Promise((resolve, reject) => {
@@ -67,8 +69,13 @@ export function alone(mediaId, work) {
   return navigator.locks.request(ALONE + mediaId, work);
 }
 
-function open() {
+/**
+ * `onGone()` is told when the connection is no longer good and another one may be. While it waits for an older tab
+ * another one would wait behind it, and nobody be told.
+ */
+function open(onGone) {
   return new Promise((resolve, reject) => {
+    let blocked = false;
     const asked = indexedDB.open(NAME, VERSION);
     asked.onupgradeneeded = () => {
       const { result: database } = asked;
@@ -76,7 +83,27 @@ function open() {
       if (missing(STORE)) database.createObjectStore(STORE, { keyPath: "mediaId" });
       if (missing(PIECES)) database.createObjectStore(PIECES, { keyPath: ["mediaId", "number"] });
     };
-    asked.onsuccess = () => resolve(asked.result);
-    asked.onerror = () => reject(asked.error);
+    asked.onsuccess = () => {
+      const { result: database } = asked;
+      if (blocked) {
+        database.close();
+        return onGone();
+      }
+      database.onclose = onGone;
+      database.onversionchange = () => {
+        database.close(); // else the tab of a newer version waits for this one
+        onGone();
+      };
+      return resolve(database);
+    };
+    asked.onerror = () => {
+      onGone();
+      reject(asked.error);
+    };
+    asked.onblocked = () => {
+      blocked = true;
+      reject(new Problem({ title: "An older ScopeKit is open", detail:
+        "Close its other tabs and load this page again; until then what is saved on this device cannot be reached." }));
+    };
   });
 }

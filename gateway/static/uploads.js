@@ -29,6 +29,7 @@ export class Uploads extends EventTarget {
   #items = new Map();
   #sequences = new Map();
   #active = 0;
+  #started = false;
   #shelf = new Shelf("");
 
   constructor() {
@@ -37,16 +38,22 @@ export class Uploads extends EventTarget {
     addEventListener("offline", () => this.#sleep());
   }
 
-  /** Take up what this person left on the device. */
+  /** Take up what this person left on the device. Throws Problem when another tab keeps it. */
   async restore(owner) {
     this.#shelf = new Shelf(owner);
     let records = [];
     try {
       records = await this.#shelf.all();
-    } catch {
+    } catch (error) {
+      if (error instanceof Problem) throw error;
       return; // a browser that keeps nothing has nothing to take up
     }
     for (const { problem, ...record } of records) this.#take({ ...record, problem: problem && new Problem(problem) });
+  }
+
+  /** Begin to send: the server has said that it is this person who is here. */
+  start() {
+    this.#started = true;
     this.#fill();
   }
 
@@ -139,7 +146,7 @@ export class Uploads extends EventTarget {
   #take(record) {
     const state = record.refused ? "refused" : navigator.onLine ? "waiting" : "saved";
     const item = { progress: 0, medium: null, kept: true, state, abort: new AbortController(), ...record };
-    if (!item.file) item.pieces = new Pieces(this.#shelf, item.mediaId);
+    if (!item.file) item.pieces = new Pieces(this.#shelf, item.mediaId, item.kept);
     this.#items.set(item.mediaId, item);
     this.continueAfter(item.visitId, item.sequence);
     this.#changed(item);
@@ -166,7 +173,7 @@ export class Uploads extends EventTarget {
   async #addPiece(item, blob) {
     await item.pieces.add(blob);
     if (!this.#items.has(item.mediaId)) return;
-    if (!navigator.onLine || item.trickle) return;
+    if (!navigator.onLine || !this.#started || item.trickle) return;
     const { signal } = item.abort;
     item.trickle = sendPieces(item, item.pieces, { signal, onTaken: () => this.#taken(item) })
       .catch((error) => error.status === 413 && this.#cut(item, error))
@@ -198,6 +205,7 @@ export class Uploads extends EventTarget {
   }
 
   #fill() {
+    if (!this.#started) return;
     for (const item of this.#items.values()) {
       if (this.#active >= AT_ONCE) return;
       if (item.state === "waiting") this.#run(item);

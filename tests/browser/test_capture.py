@@ -16,6 +16,24 @@ from tests.tenants import Tenant
 
 pytestmark = pytest.mark.browser
 
+# The browser asks, and waits for its `answer()`, which gives the states of the microphones that it handed out.
+_ASKS_FOR_THE_MICROPHONE = """
+() => {
+  const media = navigator.mediaDevices, allow = Promise.withResolvers(), streams = [];
+  const open = media.getUserMedia.bind(media);
+  media.getUserMedia = (wish) => {
+    streams.push(allow.promise.then(() => open(wish)));
+    return streams.at(-1);
+  };
+  globalThis.answer = async () => {
+    allow.resolve();
+    const opened = await Promise.all(streams);
+    await new Promise((done) => setTimeout(done)); // after whoever waited for them
+    return opened.flatMap((stream) => stream.getTracks()).map((track) => track.readyState);
+  };
+}
+"""
+
 # WCAG 2.5.5: a target a thumb can hit.
 TOUCH_PX = 44
 _TARGETS = """
@@ -83,6 +101,18 @@ async def test_a_voice_note_is_recorded_kept_and_played(contractor: Person) -> N
         })"""
     )
     assert heard > 0
+
+
+async def test_a_microphone_that_is_allowed_too_late_stays_off(contractor: Person) -> None:
+    """Tapped twice, the browser asks once; when the visit is left before the answer, nothing listens."""
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Hesitating")
+    await page.evaluate(_ASKS_FOR_THE_MICROPHONE)
+    await page.get_by_role("button", name="Voice note").dblclick()
+    await page.evaluate("() => (location.hash = '')")
+    await expect(page.locator("#welcome")).to_be_visible()
+    assert await page.evaluate("() => answer()") == ["ended"]
+    await expect(page.locator("#recording")).to_be_hidden()
 
 
 async def test_a_discarded_recording_leaves_nothing(contractor: Person) -> None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from playwright.async_api import Locator, Route, async_playwright, expect
 
+from gateway.auth import SESSION_COOKIE
 from gateway.shell import shell
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
 from tests.browser.console import Console
@@ -41,6 +42,29 @@ _WAITS = """
   asked.onsuccess = () => {
     const keys = asked.result.transaction("pieces").objectStore("pieces").getAllKeys();
     keys.onsuccess = () => { asked.result.close(); done(keys.result.some(([, number]) => number > 1)); };
+  };
+})
+"""
+_READS_NOTHING = """
+() => {
+  const { getAll } = IDBObjectStore.prototype;
+  IDBObjectStore.prototype.getAll = () => { throw new DOMException("", "UnknownError"); };
+  globalThis.readAgain = () => { IDBObjectStore.prototype.getAll = getAll; };
+}
+"""
+_TAKES_THE_SHELF = """
+() => new Promise((done, failed) => {
+  const asked = indexedDB.deleteDatabase("scopekit");
+  asked.onsuccess = () => done();
+  asked.onblocked = () => failed(new Error("blocked"));
+})
+"""
+# As a version without "pieces" did, which does not hear that another one waits.
+_OPENS_AN_OLDER_SHELF = """
+() => new Promise((done) => {
+  indexedDB.deleteDatabase("scopekit").onsuccess = () => {
+    const asked = indexedDB.open("scopekit", 1);
+    asked.onsuccess = () => done((globalThis.held = asked.result).version);
   };
 })
 """
@@ -289,6 +313,75 @@ async def test_a_page_that_is_loaded_without_signal_is_there_with_its_files(
     assert held == {NAME: 1, "Walkthrough.webm": 2}
 
 
+async def test_what_was_added_without_signal_is_not_sent_as_somebody_else(
+    open_person: OpenPerson, server: Product, tenant: Tenant, other_tenant: Tenant, captured: dict[str, Path]
+) -> None:
+    """The page opened as whoever was here last; the server says that it is another by now, and the page is theirs."""
+    person = await sign_in(await open_person(service_workers="allow"), server, tenant)
+    person.expects_refusals = True
+    console, page = Console(person), person.page
+    await console.new_visit("Mine")
+    await _keeps_the_console(person)
+    await page.context.set_offline(True)
+    await page.reload()
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_contain_text("Saved on this device")
+    cookie = {"name": SESSION_COOKIE, "value": other_tenant.token(), "url": server.url}
+    await page.context.add_cookies([cookie])  # type: ignore[list-item]
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(urlsplit(request.url).path))
+    async with page.expect_event("load"):
+        await page.context.set_offline(False)
+    await Console(person).new_visit("Theirs")
+    assert not [path for path in requests if path.endswith("/media/check") or path == "/v1/uploads"]
+
+
+async def test_a_server_that_restarts_is_a_dead_spot(contractor: Person, captured: dict[str, Path]) -> None:
+    """A proxy's 503 to everything: the page opens with what is on the device, and goes on by itself."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Deploy")
+
+    async def away(route: Route) -> None:
+        await route.fulfill(status=503)
+
+    await page.route("**/v1/**", away)
+    await page.reload()
+    await console.add_files(captured["jpeg"])
+    await expect(console.card(NAME)).to_be_visible()
+    await page.unroute("**/v1/**")
+    await console.see_stored(NAME)
+
+
+async def test_a_tab_of_an_older_version_is_named_and_not_waited_for(
+    contractor: Person, captured: dict[str, Path]
+) -> None:
+    """What is saved cannot be reached while it is open: the page says so, and works with signal."""
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Two tabs")
+    older = await page.context.new_page()
+    await older.goto(page.url.partition("#")[0])
+    await expect(older.get_by_role("button", name="New visit").first).to_be_visible()
+    await older.evaluate(_OPENS_AN_OLDER_SHELF)
+    await page.reload()
+    await expect(page.get_by_role("alert")).to_contain_text("An older ScopeKit is open")
+    await console.add_files(captured["jpeg"])
+    await console.see_stored(NAME)
+
+
+async def test_a_newer_version_does_not_wait_for_this_one(contractor: Person, captured: dict[str, Path]) -> None:
+    """Its tab gets the shelf at once; this page opens it again when it has something to keep."""
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Old tab")
+    newer = await page.context.new_page()
+    await newer.goto(page.url.partition("#")[0])
+    await expect(newer.get_by_role("button", name="New visit").first).to_be_visible()
+    await newer.evaluate(_TAKES_THE_SHELF)
+    await page.context.set_offline(True)
+    await console.add_files(captured["jpeg"])
+    await expect(page.locator("#leave-note")).to_contain_text("1 file is saved on this device")
+
+
 async def test_only_the_console_itself_is_kept(
     open_person: OpenPerson, server: Product, tenant: Tenant, captured: dict[str, Path]
 ) -> None:
@@ -373,6 +466,23 @@ async def test_a_recording_that_was_begun_is_never_taken_for_nothing(
     await expect(note).to_contain_text("Not uploaded")
     await page.unroute("**/finalize")
     await note.get_by_role("button", name="Try again").click()
+    await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
+
+
+async def test_a_recording_is_not_joined_without_what_cannot_be_read(contractor: Person) -> None:
+    """A device that fails to give its pieces out is asked again: nothing was lost, so nothing is dropped."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Spoken in the cellar")
+    await page.route("**/chunks", _refuse)
+    await page.get_by_role("button", name="Voice note").click()
+    await _until(lambda: page.evaluate(_WAITS))
+    await page.evaluate(_READS_NOTHING)
+    await page.unroute("**/chunks")
+    await page.get_by_role("button", name="Stop and keep").click()
+    note = page.get_by_role("list", name="Recordings").get_by_role("listitem")
+    await expect(note).to_contain_text("trying again")
+    await page.evaluate("() => readAgain()")
     await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
 
 
