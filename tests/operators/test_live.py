@@ -34,7 +34,7 @@ async def test_a_dead_job_shows_without_asking(server: Product, admin: Any, tena
 
 
 async def test_the_stream_ends_with_its_token(server: Product, operator: Tenant) -> None:
-    """Nobody watches on after that. A token that is over before a slow machine said anything is followed by a longer."""
+    """Nobody watches on after that. One that is over before a slow machine spoke is followed by a longer one."""
     said: list[str] = []
     for seconds in (4, 16, 64):
         async with asyncio.timeout(seconds + WAIT_SECONDS):
