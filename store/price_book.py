@@ -35,9 +35,8 @@ async def find(conn: Connection, query: str, limit: int, *, unit: str = "") -> l
 
     With `unit` only those whose price may be used for it: "lf" finds what is sold by the foot.
     """
-    literal = query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     units = list(compatible(unit)) if unit else None
-    return await conn.fetch(SQL.find_items, query, f"%{literal}%", f"{literal}%", units, limit)
+    return await conn.fetch(SQL.find_items, query, units, limit)
 
 
 async def whole(conn: Connection) -> list[Record]:

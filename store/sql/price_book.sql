@@ -5,8 +5,11 @@ FROM price_items WHERE active ORDER BY category, description, id LIMIT $1;
 
 -- name: find_items
 -- Items that resemble or hold the query or whose code begins with it, by any of these units; see migration 0026.
+-- Escaped for LIKE is each sign that is one of its own or that search_text() makes one, as it does a fullwidth "%".
 SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
-FROM find_price_items($1, $2, $3, $4, $5);
+FROM (SELECT string_agg(CASE WHEN search_text(sign) ~ '[%_\\]' THEN '\' || sign ELSE sign END, '' ORDER BY place) AS query
+      FROM regexp_split_to_table($1, '') WITH ORDINALITY AS signs(sign, place)) AS literal,
+     find_price_items($1, '%' || literal.query || '%', literal.query || '%', $2, $3);
 
 -- name: add_item
 -- One more item.

@@ -39,9 +39,11 @@ async def test_a_search_forgives(client: httpx.AsyncClient, tenant: Tenant, quer
     assert (await _names(client, tenant, q=query))[0] == first
 
 
-@pytest.mark.parametrize("query", ["zeppelin", "%", "_", "\\", "100%"])
+@pytest.mark.parametrize(
+    "query", ["zeppelin", "%", "_", "\\", "100%", "\uff05", "a\uff3f\uff3f\uff3fr", "\uff3c", "\u2216"]
+)
 async def test_a_search_finds_only_what_resembles(client: httpx.AsyncClient, tenant: Tenant, query: str) -> None:
-    """A stranger word finds nothing, and a wildcard is a character."""
+    """A stranger word finds nothing, and a wildcard is a character, also a fullwidth one."""
     assert await _names(client, tenant, q=query) == []
 
 
