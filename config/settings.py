@@ -171,7 +171,10 @@ class Settings(BaseSettings):
         None, max_length=70, description="Directory in which this machine's processes tell each other their metrics."
     )
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="Port of HOST on which a worker tells its own metrics, to whoever asks."
+        None,
+        ge=1,
+        le=65535,
+        description="Port of HOST on which a worker tells its metrics, and those of METRICS_DIR, to whoever asks.",
     )
     otlp_endpoint: str | None = Field(
         None, description="OTLP/HTTP collector for traces, such as `http://localhost:4318`; needs the `otel` extra."
