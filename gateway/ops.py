@@ -66,7 +66,7 @@ async def sign_in(request: Request) -> Response:
     return answer
 
 
-async def live(request: Request) -> Response:
+async def live(request: Request) -> StreamingResponse:
     """Stream the names of the sections that change, as lists; all of them at first. The page itself has the rest."""
     principal = await operator_of(request)
     headers = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}

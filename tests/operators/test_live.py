@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import httpx
 from httpx_sse import aconnect_sse
@@ -43,7 +44,7 @@ async def test_the_stream_outlives_a_database_that_goes_during_a_reading(
     async with asyncio.timeout(WAIT_SECONDS):
         headers = [(name.encode(), value.encode()) for name, value in operator.headers.items()]
         request = Request({"type": "http", "app": app, "state": {"context": app.state.context}, "headers": headers})
-        told = aiter((await live(request)).body_iterator)
+        told = cast("AsyncGenerator[bytes, None]", (await live(request)).body_iterator)
         async with admin.transaction():
             await admin.execute("LOCK TABLE queue_samples IN ACCESS EXCLUSIVE MODE")
             first = asyncio.ensure_future(anext(told))
