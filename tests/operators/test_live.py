@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from httpx_sse import aconnect_sse
@@ -15,6 +14,9 @@ from gateway.ops_board import SECTIONS
 from tests.operators.letters import bury
 from tests.product import Product
 from tests.tenants import Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 WAIT_SECONDS = 30
 
