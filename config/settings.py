@@ -98,7 +98,8 @@ class Settings(BaseSettings):
         None, description="PostgreSQL as the worker's login, which may act as service_role."
     )
     database_admin_url: PostgresDsn | None = Field(
-        None, description="Owner of the schema; only `migrate` and `seed` use it."
+        None,
+        description="Owner of the schema: `migrate` and `seed` write by it; `doctor` and `deploy check` read the list of migrations.",
     )
     database_pool_size: int = Field(10, ge=2, le=200, description="Connections a process may hold open.")
     database_pooled: bool = Field(
