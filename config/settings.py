@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     )
     database_admin_url: PostgresDsn | None = Field(
         None,
-        description="Owner of the schema: `migrate` and `seed` write by it; `doctor` and `deploy check` read the list of migrations.",
+        description="Owner of the schema; `migrate` and `seed` write by it, `doctor` and `deploy check` read.",
     )
     database_pool_size: int = Field(10, ge=2, le=200, description="Connections a process may hold open.")
     database_pooled: bool = Field(
