@@ -5,11 +5,12 @@ a process that ends takes no counts from the others, and counting costs nothing 
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from prometheus_client import (
@@ -20,6 +21,7 @@ from prometheus_client import (
     start_http_server,
 )
 from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from config.logging import get_logger
@@ -29,6 +31,7 @@ _log = get_logger(__name__)
 
 # A scrape must not wait longer for a process that hangs; its numbers are missing then.
 NEIGHBOUR_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
 NEIGHBOUR_BYTES = 4 * 1024 * 1024
 
 
@@ -84,16 +87,28 @@ class Meter:
     async def tell_forever(self, host: str, port: int | None) -> None:
         """Tell neighbours, and whoever asks at this port if there is one: for a process that serves no HTTP itself."""
         async with self.shared():
-            if port is None:
+            with nullcontext() if port is None else self._open_to_all(host, port):
                 await asyncio.Event().wait()
-                return
-            server, thread = start_http_server(port, host, self.registry)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                server.shutdown()
-                server.server_close()
-                thread.join()
+
+    @contextmanager
+    def _open_to_all(self, host: str, port: int) -> Iterator[None]:
+        """Tell at this port what this process and its neighbours count, or leave that to the neighbour who has it."""
+        registry = CollectorRegistry()
+        registry.register(_Neighbourhood(self, asyncio.get_running_loop()))
+        try:
+            server, thread = start_http_server(port, host, registry)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            _log.warning("Another process tells its metrics at METRICS_PORT", port=port)
+            yield
+            return
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
 
     async def _text(self) -> bytes:
         """Write it all down, beside the event loop: a thousand samples take ten milliseconds."""
@@ -109,6 +124,18 @@ class Meter:
             async with asyncio.timeout(NEIGHBOUR_SECONDS):
                 await writer.drain()
         writer.close()
+
+
+class _Neighbourhood(Collector):
+    """What a process and its neighbours tell, for a thread that answers beside the event loop."""
+
+    def __init__(self, meter: Meter, loop: asyncio.AbstractEventLoop) -> None:
+        self._meter = meter
+        self._loop = loop
+
+    def collect(self) -> Iterable[Metric]:
+        told = asyncio.run_coroutine_threadsafe(self._meter.tell(), self._loop).result(ANSWER_SECONDS)
+        return text_string_to_metric_families(told.decode())
 
 
 def merged(texts: Iterable[bytes]) -> bytes:

@@ -98,7 +98,8 @@ class Settings(BaseSettings):
         None, description="PostgreSQL as the worker's login, which may act as service_role."
     )
     database_admin_url: PostgresDsn | None = Field(
-        None, description="Owner of the schema; only `migrate` and `seed` use it."
+        None,
+        description="Owner of the schema; `migrate` and `seed` write by it, `doctor` and `deploy check` read.",
     )
     database_pool_size: int = Field(10, ge=2, le=200, description="Connections a process may hold open.")
     database_pooled: bool = Field(
@@ -171,7 +172,10 @@ class Settings(BaseSettings):
         None, max_length=70, description="Directory in which this machine's processes tell each other their metrics."
     )
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="Port of HOST on which a worker tells its own metrics, to whoever asks."
+        None,
+        ge=1,
+        le=65535,
+        description="Port of HOST on which a worker tells its metrics, and those of METRICS_DIR, to whoever asks.",
     )
     otlp_endpoint: str | None = Field(
         None, description="OTLP/HTTP collector for traces, such as `http://localhost:4318`; needs the `otel` extra."

@@ -15,6 +15,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import Tracer
 
     from config.settings import Settings
@@ -43,7 +44,6 @@ def start_tracing(settings: "Settings") -> None:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     from opentelemetry.sdk.trace.id_generator import RandomIdGenerator  # noqa: PLC0415
-    from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio  # noqa: PLC0415
 
     class Ids(RandomIdGenerator):
         def generate_trace_id(self) -> int:
@@ -51,11 +51,19 @@ def start_tracing(settings: "Settings") -> None:
 
     names = {"service.name": f"scopekit-{settings.function_name}", "deployment.environment": settings.environment}
     provider = TracerProvider(
-        resource=Resource.create(names), sampler=ParentBasedTraceIdRatio(settings.trace_ratio), id_generator=Ids()
+        resource=Resource.create(names), sampler=sampler(settings.trace_ratio), id_generator=Ids()
     )
     exporter = OTLPSpanExporter(f"{settings.otlp_endpoint}/v1/traces", timeout=5)
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
     _On.provider, _On.tracer = provider, provider.get_tracer("scopekit")
+
+
+def sampler(ratio: float) -> "Sampler":
+    """Take this share of traces; a caller may spare its own, but not have more taken."""
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased  # noqa: PLC0415 - the extra
+
+    share = TraceIdRatioBased(ratio)
+    return ParentBased(share, remote_parent_sampled=share)
 
 
 def flush_traces() -> None:

@@ -20,12 +20,14 @@ app = typer.Typer(no_args_is_help=True, help="Look whether a deploy has arrived.
 
 LOOK_AGAIN_SECONDS = 1.0
 _MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
-_DOING, _UNDOING = "turn {} off for everybody and pause the queue", "turn {} on again and resume the queue"
+_DOING, _UNDOING = "turn {} off for everybody and pause the queue", "turn {} on again and end the rollback's pause"
+# How the reason of a rollback's own pause begins: what somebody else paused is not resumed.
+_OURS = "rollback of {}: "
 _DONE = """\
-turned {} off for {} tenants and paused the queue.
+turned {} off for {} tenants; the queue is {}.
 Now put the previous version in place and restart workers and gateways; its code runs on this schema.
 Nothing was deleted. When it is mended: scopekit rollback --undo"""
-_UNDONE = "turned {} on again for {} tenants and resumed the queue"
+_UNDONE = "turned {} on again for {} tenants; the queue is {}"
 
 
 @app.callback()
@@ -70,22 +72,34 @@ def rollback(
         return
     confirmed(f"{would.capitalize()}?", yes=yes)
     found = as_operator(lambda conn: deed(conn, wanted, reason), what="Nothing was changed")
-    say(found, done.format(wanted, found["tenants"]), as_json=as_json)
+    say(found, done.format(wanted, found["tenants"], found["queue"]), as_json=as_json)
 
 
 async def _done(conn: Connection, flag: Flag, reason: str) -> dict[str, Any]:
-    """Do both in one transaction; what a first try has done already stays done."""
+    """Do both in one transaction; what a first try, or somebody else, has done already stays done."""
     killed = {row["name"]: row["kept"] for row in await flags.killed(conn)}
     tenants = killed[flag] if flag in killed else await flags.kill(conn, flag, reason)
-    await queue_control.pause(conn, queue_control.EVERYTHING, reason, None)
+    if await _why_paused(conn) is None:
+        await queue_control.pause(conn, queue_control.EVERYTHING, f"{_OURS.format(flag)}{reason}", None)
     return {"flag": flag, "tenants": tenants, "queue": "paused"}
 
 
 async def _undone(conn: Connection, flag: Flag, reason: str) -> dict[str, Any]:
-    killed = {row["name"] for row in await flags.killed(conn)}
-    tenants = await flags.restore(conn, flag, reason) if flag in killed else 0
-    await queue_control.resume(conn, queue_control.EVERYTHING, reason)
-    return {"flag": flag, "tenants": tenants, "queue": "running"}
+    """Undo what a rollback did, and not what somebody else paused. Raises `Conflict` where none was done."""
+    tenants = await flags.restore(conn, flag, reason)
+    why = await _why_paused(conn)
+    if why is not None and why.startswith(_OURS.format(flag)):
+        await queue_control.resume(conn, queue_control.EVERYTHING, reason)
+        why = None
+    return {"flag": flag, "tenants": tenants, "queue": "running" if why is None else "paused"}
+
+
+async def _why_paused(conn: Connection) -> str | None:
+    """Return why everything is paused for good; one that ends by itself would not hold a rollback."""
+    for switch in await queue_control.switches(conn):
+        if switch["name"] == queue_control.EVERYTHING and switch["until"] is None:
+            return str(switch["reason"])
+    return None
 
 
 async def _looks(settings: "Settings", url: str, wait: float) -> "list[Look]":

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from config.logging import get_logger
 from gateway import demo, ops_deeds
 from gateway.auth import SESSION_COOKIE, Principal, Unauthenticated
 from gateway.body import read_body
@@ -18,7 +19,10 @@ from gateway.ops_access import operator_of
 from gateway.ops_board import SECTIONS, board_of
 from gateway.shell import modules_of
 from gateway.visitor import came_from_our_page
-from store.errors import Forbidden, Unavailable
+from store.errors import Forbidden
+from store.pool import AWAY
+
+_log = get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 # A proxy ends what says nothing for a minute.
@@ -62,7 +66,7 @@ async def sign_in(request: Request) -> Response:
     return answer
 
 
-async def live(request: Request) -> Response:
+async def live(request: Request) -> StreamingResponse:
     """Stream the names of the sections that change, as lists; all of them at first. The page itself has the rest."""
     principal = await operator_of(request)
     headers = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
@@ -77,7 +81,8 @@ async def _changes(request: Request, principal: Principal) -> AsyncIterator[byte
     while not hub.admission.draining and principal.expires_at > time.time():
         try:
             sections = await board.sections(principal.claims)
-        except Unavailable:
+        except AWAY as error:  # in the middle of a reading too; nobody hears of an error once the answer has begun
+            _log.warning("The operators' page was not read", error=type(error).__name__)
             yield ServerSentEvent(data="{}", event="away").encode()
         else:
             fresh = [name for name, html in sections.items() if shown.get(name) != html]

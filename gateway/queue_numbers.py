@@ -29,6 +29,7 @@ class _Known:
     usage: float
     health: "Record"
     depths: "list[Record]"
+    overdue: float
     switches: list[dict[str, Any]]
     alerts: "list[Record]"
     outbox: "Record"
@@ -68,6 +69,7 @@ async def _ask(db: "Database") -> _Known:
             usage=await health.notify_queue_usage(conn),
             health=await health.queue_health(conn),
             depths=await health.queue_depths(conn),
+            overdue=await health.queue_overdue(conn),
             switches=await queue_control.switches(conn),
             alerts=await health.alert_states(conn),
             outbox=await outbox.state(conn),
@@ -82,6 +84,7 @@ def _of_queue(known: _Known) -> Iterable[GaugeMetricFamily]:
     yield _by("status", "jobs", "Jobs by state.", known.depths, "depth")
     yield _by("status", "jobs_oldest_seconds", "Age of the oldest job by state.", known.depths, "oldest_seconds")
     yield _by("status", "jobs_average_seconds", "Average age of jobs by state.", known.depths, "average_seconds")
+    yield _gauge("jobs_overdue_seconds", "How long the longest waits of the jobs that may start.", known.overdue)
     text = "1 for each name that is paused or whose breaker is open."
     switches = GaugeMetricFamily("scopekit_queue_switch", text, labels=["name", "state"])
     for switch in known.switches:

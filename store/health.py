@@ -39,6 +39,12 @@ async def queue_depths(conn: Connection) -> list[Record]:
     return await conn.fetch(SQL.queue_depths)
 
 
+async def queue_overdue(conn: Connection) -> float:
+    """Return for how many seconds the longest has waited of the jobs that may start; 0 when there is none."""
+    seconds: float = await conn.fetchval(SQL.queue_overdue)
+    return seconds
+
+
 async def queue_minutes(conn: Connection) -> list[Record]:
     """Return (minute, completed, p50_seconds, p95_seconds) of the last hour's minutes in which a job completed."""
     return await conn.fetch(SQL.queue_minutes)

@@ -48,6 +48,7 @@ async def migrate(url: str, directory: Path = DIRECTORY) -> list[Migration]:
     connection = await asyncpg.connect(url, timeout=10)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await _keep_a_list(connection)
         missing = _missing(migrations(directory), await _applied(connection))
         for migration in missing:
             await _apply(connection, migration)
@@ -79,12 +80,18 @@ async def pending(url: str, directory: Path = DIRECTORY) -> list[Migration]:
     return (await standing(url, directory)).pending
 
 
-async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, str]:
+async def _keep_a_list(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS public.schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
         "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
     await connection.execute("ALTER TABLE public.schema_migrations ENABLE ROW LEVEL SECURITY")
+
+
+async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[int, str]:
+    """Read the list; a database without one has had nothing applied."""
+    if await connection.fetchval("SELECT to_regclass('public.schema_migrations')") is None:
+        return {}
     rows = await connection.fetch("SELECT version, checksum FROM public.schema_migrations")
     return {row["version"]: row["checksum"] for row in rows}
 

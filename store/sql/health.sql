@@ -22,6 +22,10 @@ SELECT date, job_type, failed_count, avg_attempts FROM scopekit.dead_letter_grow
 -- How many jobs wait, run or are dead, and since when the oldest does.
 SELECT status, depth, oldest_seconds, average_seconds FROM scopekit.queue_depths();
 
+-- name: queue_overdue
+-- How long the longest waits that may start.
+SELECT scopekit.queue_overdue();
+
 -- name: queue_minutes
 -- The last hour, minute by minute.
 SELECT minute, completed, p50_seconds, p95_seconds FROM scopekit.queue_minutes();

@@ -121,6 +121,14 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+def test_systemd_gives_metrics_a_directory_that_all_share() -> None:
+    """Made for the user of both services, and kept while any of them restarts."""
+    wanted = {"RuntimeDirectory=scopekit", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes"}
+    for unit in (DEPLOY / "systemd").glob("*.service"):
+        assert wanted <= set(unit.read_text().splitlines()), unit.name
+    assert "`/run/scopekit`" in (ROOT / "README.md").read_text()
+
+
 def test_systemd_starts_what_the_procfile_starts() -> None:
     """The same commands, so that there is one way to run."""
     commands = {line.partition(": ")[2] for line in (ROOT / "Procfile").read_text().splitlines()}

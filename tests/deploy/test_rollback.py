@@ -40,6 +40,18 @@ async def test_a_rollback_and_the_way_forward(
     assert await admin.fetchval("SELECT EXISTS (SELECT FROM site_visits WHERE id = $1)", visit)
 
 
+async def test_what_somebody_else_paused_stays_paused(services: Services, admin: Admin, tenant: Tenant) -> None:
+    """Undone, a rollback resumes what it paused itself; where nothing was rolled back there is nothing to undo."""
+    answer(services, "queue", "pause", "all", "--reason", "disk full")
+    refused = scopekit(services, "rollback", "--undo", "--yes")
+    assert refused.returncode == 4
+    assert "is not killed" in refused.stderr
+    answer(services, "rollback", "--yes")
+    assert answer(services, "rollback", "--undo", "--yes")["queue"] == "paused"
+    assert await admin.fetchval("SELECT reason FROM queue_control WHERE name = 'all'") == "disk full"
+    answer(services, "queue", "resume", "all")
+
+
 async def test_a_rollback_asks_first(services: Services, db: Database, tenant: Tenant) -> None:
     """Without a terminal and without --yes nothing is changed, and a dry run only tells."""
     assert scopekit(services, "rollback").returncode == 4

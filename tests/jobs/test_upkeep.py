@@ -200,6 +200,21 @@ async def test_operators_read_depth_minutes_and_usage(bench: Bench) -> None:
     assert usage["estimates_today"] == 0
 
 
+async def test_a_job_whose_time_is_to_come_is_not_overdue(bench: Bench) -> None:
+    """It waits on purpose, however long ago it was made; one that may start is overdue since it may."""
+    await bench.enqueue()
+    await bench.admin.execute(
+        "UPDATE ai_jobs SET created_at = now() - interval '1 day', run_at = now() + interval '1 h'"
+    )
+    async with bench.db.as_system() as conn:
+        later = await health.queue_overdue(conn)
+    await bench.admin.execute("UPDATE ai_jobs SET run_at = now() - interval '1 min'")
+    async with bench.db.as_system() as conn:
+        due = await health.queue_overdue(conn)
+    assert later == 0
+    assert 60 <= due < 3600
+
+
 async def test_the_alerts_are_not_the_gateways_to_ask(bench: Bench) -> None:
     """They read every tenant's rows."""
     async with bench.db.as_system() as conn:

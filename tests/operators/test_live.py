@@ -2,15 +2,21 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 from httpx_sse import aconnect_sse
+from starlette.applications import Starlette
+from starlette.requests import Request
 
+from gateway.ops import live
 from gateway.ops_board import SECTIONS
 from tests.operators.letters import bury
 from tests.product import Product
 from tests.tenants import Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 WAIT_SECONDS = 30
 
@@ -31,6 +37,26 @@ async def test_a_dead_job_shows_without_asking(server: Product, admin: Any, tena
     assert "<script>alert" not in html
     assert "&lt;script&gt;" in html
     await admin.execute("DELETE FROM ai_jobs_dlq WHERE id = $1", letter)
+
+
+async def test_the_stream_outlives_a_database_that_goes_during_a_reading(
+    app: Starlette, admin: Any, operator: Tenant
+) -> None:
+    """It says `away`, and everything again once the database is back."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        headers = [(name.encode(), value.encode()) for name, value in operator.headers.items()]
+        request = Request({"type": "http", "app": app, "state": {"context": app.state.context}, "headers": headers})
+        told = cast("AsyncGenerator[bytes, None]", (await live(request)).body_iterator)
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE queue_samples IN ACCESS EXCLUSIVE MODE")
+            first = asyncio.ensure_future(anext(told))
+            while not await admin.fetchval(  # noqa: ASYNC110 - the server tells nobody who waits
+                "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_locks "
+                "WHERE relation = 'queue_samples'::regclass AND NOT granted"
+            ):
+                await asyncio.sleep(0.01)
+            assert "event: away" in (await first).decode()
+        assert json.loads((await anext(told)).decode().removeprefix("data: ")) == list(SECTIONS)
 
 
 async def test_the_stream_ends_with_its_token(server: Product, operator: Tenant) -> None:

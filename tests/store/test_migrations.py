@@ -33,6 +33,14 @@ async def test_a_second_run_finds_nothing_to_do(empty: str) -> None:
     assert await pending(empty) == []
 
 
+async def test_looking_changes_nothing(empty: str) -> None:
+    """A login that may only read is told what a database lacks, the empty one and the newest."""
+    reading = f"{empty}?default_transaction_read_only=on"
+    assert await pending(reading) == migrations()
+    await migrate(empty)
+    assert await pending(reading) == []
+
+
 async def test_a_failing_file_leaves_nothing_behind(empty: str, tmp_path: Path) -> None:
     """Each file is one transaction: half of it is none of it, and a later run goes on there."""
     (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")

@@ -4,8 +4,11 @@ import asyncio
 import json
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,19 +158,51 @@ async def test_a_killed_neighbour_is_forgotten(services: Services) -> None:
 
 
 async def test_a_worker_tells_at_its_own_port(services: Services) -> None:
-    """Where no gateway runs beside it, its numbers are read straight from it."""
-    port = free_port()
-    meter = Meter(services.settings())
-    telling = asyncio.create_task(meter.tell_forever("127.0.0.1", port))
-    try:
-        async with asyncio.timeout(WAIT_SECONDS), httpx.AsyncClient() as client:
-            while True:
-                try:
-                    answer = await client.get(f"http://127.0.0.1:{port}/metrics")
-                    break
-                except httpx.ConnectError:
+    """Where no gateway runs beside it, its numbers and its neighbours' are read straight from it."""
+
+    async def tell(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'# HELP b_total Bs.\n# TYPE b_total counter\nb_total{process="worker-1"} 2.0\n')
+        writer.close()
+
+    with tempfile.TemporaryDirectory(prefix="sk-") as shared:
+        meter, port = Meter(services.settings(metrics_dir=shared)), free_port()
+        neighbour = await asyncio.start_unix_server(tell, Path(shared) / "worker-1.sock")
+        async with _running(meter.tell_forever("127.0.0.1", port)):
+            told = await _told_at(port)
+        neighbour.close()
+    assert "process_open_fds{process=" in told
+    assert 'b_total{process="worker-1"} 2.0' in told
+
+
+async def test_the_second_worker_of_a_port_tells_its_neighbours_alone(services: Services) -> None:
+    """One setting holds for all workers of a machine: one of them has the port, and tells of the others."""
+    with tempfile.TemporaryDirectory(prefix="sk-") as shared, socket.create_server(("127.0.0.1", 0)) as first:
+        meter = Meter(services.settings(metrics_dir=shared))
+        async with _running(meter.tell_forever("127.0.0.1", first.getsockname()[1])) as telling:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while not (found := list(Path(shared).glob("*.sock"))) and not telling.done():  # noqa: ASYNC110, ASYNC240
                     await asyncio.sleep(0.01)
-        assert "process_open_fds" in answer.text
+                reader, writer = await asyncio.open_unix_connection(found[0])
+                told = await reader.read()
+            writer.close()
+            assert not telling.done()
+    assert b"process_open_fds" in told
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator["asyncio.Task[None]"]:
+    task = asyncio.create_task(work)
+    try:
+        yield task
     finally:
-        telling.cancel()
-        await asyncio.wait({telling})
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def _told_at(port: int) -> str:
+    async with asyncio.timeout(WAIT_SECONDS), httpx.AsyncClient() as client:
+        while True:
+            try:
+                return (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            except httpx.ConnectError:
+                await asyncio.sleep(0.01)

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
-from config.tracing import trace_of
+from config.tracing import sampler, trace_of
 from tests.telemetry.conftest import Watched
 from tests.tenants import Tenant
 
@@ -56,6 +58,14 @@ async def test_a_callers_own_trace_is_followed(watched: Watched, tenant: Tenant)
     await watched.estimate(tenant, traceparent=f"00-{trace_id:032x}-b7ad6b7169203331-01")
     spans = await asyncio.to_thread(_trace, watched, trace_id)
     assert {service for service, _ in spans} == {"scopekit-gateway", "scopekit-worker"}
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_a_caller_cannot_have_more_traced_than_our_share(ratio: float) -> None:
+    """That it takes its own trace is no reason for us to; the share of traces is."""
+    caller = SpanContext(7, 7, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    found = sampler(ratio).should_sample(set_span_in_context(NonRecordingSpan(caller)), 7, "HTTP GET")
+    assert found.decision.is_sampled() is bool(ratio)
 
 
 def test_without_a_collector_nothing_is_loaded() -> None:
