@@ -177,6 +177,9 @@ class _Helper:
             raise
         finally:
             deadline.cancel()
+            deadline.join()  # it may be at it just now: it must not hit the next file
+            if self._out_of_time:
+                self._drop(process)
 
     def retire(self) -> None:
         """Kill the process, and never start another."""

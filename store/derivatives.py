@@ -51,3 +51,6 @@ async def _make(objects: ObjectStore, decoder: Decoder, row: Record, size: Size,
     url = await objects.presign_get(row["storage_path"], ttl=_SOURCE_TTL, internal=True)
     jpeg = await decoder.render(url, row["content_type"], EDGES[size])
     await objects.put(key, jpeg, content_type="image/jpeg")
+    if await objects.head(row["storage_path"]) is None:  # deleted meanwhile: nobody would come by for what is made now
+        await objects.discard(key)
+        raise NotFound("The photo is not in the store any more.")

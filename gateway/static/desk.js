@@ -219,7 +219,7 @@ export class Desk {
     const pending = this.uploads.pending(this.visit.id);
     const failed = this.uploads.failed(this.visit.id);
     if (this.flags.estimation === false) return [false, "Estimates are switched off for your company."];
-    if (this.uploads.recording) return [false, "Stop the recording first."];
+    if (this.uploads.recordings.length > 0) return [false, "Stop the recording first."];
     if (pending > 0) return [false, `Waiting for ${count(pending, "upload")} to finish.`];
     if (!this.visit.hasContent && byId("notes").value.trim() === "") return [false, "Add a photo, a voice note or a few words first."];
     if (failed > 0) return [true, `${count(failed, "file was", "files were")} not uploaded and will not be in it.`];

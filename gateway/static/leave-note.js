@@ -25,7 +25,9 @@ export class LeaveNote {
   }
 
   #words(items) {
-    if (this.uploads.recording) return ["saved", "Keep this page open. What you have said so far is safe."];
+    const { recordings } = this.uploads;
+    if (recordings.some(({ kept, pieces }) => !kept || !pieces.kept)) return ["stay", "Keep this page open: what you have said is not saved yet."];
+    if (recordings.length > 0) return ["saved", "Keep this page open. What you have said so far is safe."];
     const loose = items.filter((item) => !item.kept).length;
     if (loose > 0) return ["stay", `Keep this page open: ${count(loose, "file is", "files are")} not saved yet.`];
     if (items.length > 0) return ["saved", `You can close this page: ${count(items.length, "file is", "files are")} saved on this device. ${this.#next()}`];

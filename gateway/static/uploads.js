@@ -84,8 +84,9 @@ export class Uploads extends EventTarget {
     return [...this.#items.values()].filter((item) => !["recording", "refused"].includes(item.state));
   }
 
-  get recording() {
-    return [...this.#items.values()].some((item) => item.state === "recording");
+  /** What is being recorded. */
+  get recordings() {
+    return [...this.#items.values()].filter((item) => item.state === "recording");
   }
 
   /** Whether closing the page now would lose a file. */
@@ -108,7 +109,7 @@ export class Uploads extends EventTarget {
     // Until it ends no other tab takes it up; after a crash the next one does.
     const ended = Promise.withResolvers();
     alone(item.mediaId, () => ended.promise);
-    let added = this.#keep(item);
+    let added = this.#keep(item).then(() => this.#changed(item));
     return {
       add: (blob) => (added = added.then(() => this.#addPiece(item, blob))),
       end: (durationMs) => added.then(() => this.#keep(Object.assign(item, { durationMs }))).then(() => {
@@ -171,7 +172,9 @@ export class Uploads extends EventTarget {
 
   /** Keep a piece, and send what is here; without signal that is done later. */
   async #addPiece(item, blob) {
+    const { kept } = item.pieces;
     await item.pieces.add(blob);
+    if (kept !== item.pieces.kept) this.#changed(item);
     if (!this.#items.has(item.mediaId)) return;
     if (!navigator.onLine || !this.#started || item.trickle) return;
     const { signal } = item.abort;

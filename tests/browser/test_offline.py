@@ -52,6 +52,9 @@ _READS_NOTHING = """
   globalThis.readAgain = () => { IDBObjectStore.prototype.getAll = getAll; };
 }
 """
+_KEEPS_NOTHING = """
+() => { IDBObjectStore.prototype.put = () => { throw new DOMException("", "QuotaExceededError"); }; }
+"""
 _TAKES_THE_SHELF = """
 () => new Promise((done, failed) => {
   const asked = indexedDB.deleteDatabase("scopekit");
@@ -467,6 +470,17 @@ async def test_a_recording_that_was_begun_is_never_taken_for_nothing(
     await page.unroute("**/finalize")
     await note.get_by_role("button", name="Try again").click()
     await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
+
+
+async def test_a_recording_that_the_device_cannot_keep_is_not_called_safe(contractor: Person) -> None:
+    """A full device without signal: what was said is in this page alone."""
+    contractor.expects_refusals = True
+    console, page = Console(contractor), contractor.page
+    await console.new_visit("Full phone")
+    await page.route("**/chunks", _refuse)
+    await page.evaluate(_KEEPS_NOTHING)
+    await page.get_by_role("button", name="Voice note").click()
+    await expect(page.locator("#leave-note")).to_have_text("Keep this page open: what you have said is not saved yet.")
 
 
 async def test_a_recording_is_not_joined_without_what_cannot_be_read(contractor: Person) -> None:

@@ -14,13 +14,14 @@ from config.settings import Settings
 from jobs.darkroom import Darkroom
 from jobs.worker import Worker
 from store import derivatives, media
+from store.errors import NotFound
 from store.media import EDGES, derivative_key
 from store.objects import ObjectStore
 from store.pool import Database
 from tests.stack import Services
 from tests.tenants import Tenant
 from tests.uploads import files
-from tests.uploads.conftest import Upload
+from tests.uploads.conftest import Upload, nothing_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,6 +86,34 @@ async def test_a_worker_makes_the_derivatives_before_anybody_asks(
     assert await admin.fetchval("SELECT count(*) FROM derivatives_wanted") == 0
     told = await admin.fetch("SELECT type FROM processing_events WHERE visit_id = $1", row["visit_id"])
     assert [event["type"] for event in told] == ["media.stored"]
+
+
+async def test_a_photo_deleted_while_it_is_developed_leaves_nothing(
+    *,
+    upload: Upload,
+    client: httpx.AsyncClient,
+    tenant: Tenant,
+    app: Any,
+    service: Database,
+    objects: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever deleted it took the JPEGs there were; one that is ready only afterwards goes too."""
+    medium = (await upload(files.png(), "image/png")).json()
+    async with service.as_system() as conn:
+        row = await media.get(conn, UUID(medium["id"]))
+    decoder = app.state.context.decoder
+    render = decoder.render
+
+    async def render_slowly(*args: Any) -> bytes:
+        jpeg: bytes = await render(*args)
+        assert (await client.delete(f"/v1/media/{medium['id']}", headers=tenant.headers)).status_code == 204
+        return jpeg
+
+    monkeypatch.setattr(decoder, "render", render_slowly)
+    with pytest.raises(NotFound):
+        await derivatives.ensure_derivative(objects, decoder, row, "thumb")
+    assert await nothing_of(objects, tenant)
 
 
 async def test_a_running_worker_does_so_by_itself(
