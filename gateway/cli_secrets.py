@@ -135,7 +135,7 @@ async def _standing(conn: Connection) -> list[dict[str, Any]]:
 def _stand(secret: Secret, row: Any, values: dict[str, str], processes: list[Any]) -> dict[str, Any]:
     """Say where a secret stands: `behind` are the processes whose keys are not those that are set."""
     prints = rotation.fingerprints(values, secret)
-    behind = [each["name"] for each in processes if each["keys"].get(secret.name, prints) != prints]
+    behind = [each["name"] for each in processes if (each["keys"].get(secret.name) or prints) != prints]
     state, says = "steady", f"in force {', '.join(prints) or 'not set'}; {secret.what}"
     if row is not None and row["finished_at"] is None:
         left = OVERLAP - row["age"]
@@ -156,8 +156,8 @@ def _require_time(age: Any) -> None:
 
 
 def _behind(secret: Secret, wanted: str, processes: list[Any]) -> str:
-    """Name the processes that use another value than the one of this fingerprint."""
-    behind = [each["name"] for each in processes if "".join(each["keys"].get(secret.name, [wanted])[:1]) != wanted]
+    """Name the processes that use another value than the one of this fingerprint; who has none uses none."""
+    behind = [each["name"] for each in processes if (each["keys"].get(secret.name) or [wanted])[:1] != [wanted]]
     return ", ".join(behind)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import shutil
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -130,7 +131,10 @@ async def _bucket_policy(settings: Settings) -> Finding:
     if answer.status_code == HTTPStatus.OK:
         do = "Take its public policy away: photos of people's homes are in it."
         return Finding("bucket policy", "fail", f"anybody may list {settings.s3_bucket}", do)
-    return Finding("bucket policy", "ok", f"strangers are refused ({answer.status_code})")
+    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return Finding("bucket policy", "ok", f"strangers are refused ({answer.status_code})")
+    do = "Ask again; if it stays so, look at what stands before the store."
+    return Finding("bucket policy", "warn", f"the store answers strangers {answer.status_code}", do)
 
 
 async def _clock(settings: Settings) -> Finding:
@@ -151,7 +155,7 @@ async def _clock(settings: Settings) -> Finding:
 
 async def _disk(_settings: Settings) -> Finding:
     """Look where uploads wait, a part each, until they are sent on."""
-    free = shutil.disk_usage("/tmp").free  # noqa: S108 - where the spools are
+    free = shutil.disk_usage(tempfile.gettempdir()).free
     found = f"{free >> 20} MB free for parts of uploads"
     if free > LOW_DISK_BYTES:
         return Finding("disk", "ok", found)

@@ -61,7 +61,12 @@ OPERATIONS = {
         must_take=True,
     ),
     "GET /ops/live": Operation(
-        {200: Answer("Server-sent events: the sections that changed, each as HTML.", {"text/event-stream": _CHANGES})},
+        {
+            200: Answer(
+                "Server-sent events: lists of names of sections that changed.",
+                {"text/event-stream": _CHANGES},
+            )
+        },
         "operator",
     ),
     "POST /ops/dead/retry": Operation(gives(DoneToEach), "operator", takes_json(ops_deeds.OfCause), must_take=True),

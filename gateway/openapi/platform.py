@@ -1,6 +1,6 @@
 """What `/openapi.json` says of health, numbers, pages, and who the caller is."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -26,11 +26,20 @@ class Readiness(BaseModel):
     database: bool
 
 
+class PausedSwitch(BaseModel):
+    """What of the queue rests, and until when; null is until somebody resumes it."""
+
+    name: str
+    state: Literal["paused", "open", "half_open", "over"]
+    until: Moment | None
+
+
 class QueueHealth(BaseModel):
     """How the queue is."""
 
     depth: int
     healthy: bool
+    paused: list[PausedSwitch]
 
 
 class Health(BaseModel):

@@ -77,7 +77,7 @@ async def test_old_and_new_hold_in_between_and_the_old_fails_after(
     held = dotenv_values(file)
     new_jwt, new_queue = (held["JWT_SECRETS"] or "").split(",")[0], held["INTERNAL_QUEUE_KEY"] or ""
     assert {new_jwt, new_queue}.isdisjoint({JWT_SECRET, QUEUE_KEY})
-    assert mode_of(file) == 0o600
+    assert mode_of(file) == 0o640
     with gateway(services, file, tmp_path) as client:
         assert opens(client, tenant, jwt=JWT_SECRET, queue=QUEUE_KEY) == (True, True)
         assert opens(client, tenant, jwt=new_jwt, queue=new_queue) == (True, True)
@@ -104,18 +104,20 @@ async def test_a_process_that_was_not_restarted_holds_the_end_back(services: Ser
     begun = answer(services, "secrets", "rotate", "begin", "jwt", "--yes", **environment)
     keys = {"jwt": ["0" * 12]}
     await admin.execute("INSERT INTO processes (name, kind, keys) VALUES ('old-one', 'gateway', $1)", keys)
+    await admin.execute("INSERT INTO processes (name, kind, keys) VALUES ('keyless', 'worker', $1)", {"jwt": []})
     await admin.execute("UPDATE secret_rotations SET begun_at = begun_at - interval '24 hours'")
     status = answer(services, "secrets", "rotate", "status", **environment)
-    assert "old-one" in next(row for row in status if row["name"] == "jwt")["behind"]
+    behind = next(row for row in status if row["name"] == "jwt")["behind"]
+    assert ("old-one" in behind, "keyless" in behind) == (True, False)
     await admin.execute("UPDATE processes SET seen_at = now()")
     refused = scopekit(services, "secrets", "rotate", "finish", "jwt", "--yes", **environment)
-    assert (refused.returncode, "old-one" in refused.stderr) == (4, True)
+    assert (refused.returncode, "old-one" in refused.stderr, "keyless" in refused.stderr) == (4, True, False)
     finished = answer(services, "secrets", "rotate", "finish", "jwt", "--yes", "--force", **environment)
     assert finished["finished"] == begun["begun"]
     await admin.execute("UPDATE processes SET seen_at = now()")
     elsewhere = scopekit(services, "secrets", "rotate", "begin", "jwt", "--yes", **environment)
     assert (elsewhere.returncode, "run this where they get theirs" in elsewhere.stderr) == (4, True)
-    await admin.execute("DELETE FROM processes WHERE name = 'old-one'")
+    await admin.execute("DELETE FROM processes WHERE name IN ('old-one', 'keyless')")
 
 
 async def test_a_key_its_provider_does_not_take_is_not_put_in_force(services: Services, file: Path) -> None:
