@@ -8,6 +8,9 @@ Whenever an answer is held up by its reader, the reader has to go on reading.
 """
 
 import asyncio
+import fcntl
+import sys
+import termios
 from secrets import token_hex
 from typing import Any
 
@@ -128,7 +131,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Hold the answer up, and see whether its reader goes on."""
         super().pause_writing()
-        self._look_again(self.transport.get_write_buffer_size())
+        self._look_again(self._unread())
 
     def resume_writing(self) -> None:
         """Go on."""
@@ -164,12 +167,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _look_at_reader(self, before: int) -> None:
         """Cut off who has read too little since `before` so many bytes were waiting."""
-        waiting = self.transport.get_write_buffer_size()
+        waiting = self._unread()
         if before - waiting < READ_BYTES:
             _log.warning("An answer was not read", bytes=waiting)
             self.transport.abort()
         else:
             self._look_again(waiting)
+
+    def _unread(self) -> int:
+        """What the reader has not acknowledged, here and in the kernel, which takes megabytes before it asks for more."""
+        here = self.transport.get_write_buffer_size()
+        number = self.transport.get_extra_info("socket").fileno()
+        if number < 0:  # just closed
+            return here
+        return here + int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def _look_again(self, waiting: int) -> None:
         self._reading = self.loop.call_later(READ_SECONDS, self._look_at_reader, waiting)
