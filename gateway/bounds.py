@@ -175,7 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._look_again(waiting)
 
     def _unread(self) -> int:
-        """Count what the reader has not acknowledged, in the kernel too, which takes megabytes before it asks for more."""
+        """Count what the reader has not acknowledged; the kernel alone takes megabytes before it asks for more."""
         here = self.transport.get_write_buffer_size()
         number = self.transport.get_extra_info("socket").fileno()
         if number < 0:  # just closed
