@@ -32,7 +32,9 @@ ENQUEUE = """
 INSERT INTO ai_jobs (tenant_id, visit_id, job_type)
 SELECT tenant_id, id, $1 FROM site_visits WHERE tenant_id = ANY ($3) LIMIT $2
 """
-FORGET = "TRUNCATE ai_jobs, ai_jobs_dlq, job_steps, processing_events, visit_streams, analytics_events"
+FORGET = """
+TRUNCATE ai_jobs, ai_jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox
+"""
 
 
 @dataclass(frozen=True)
