@@ -8,11 +8,10 @@ from datetime import timedelta
 
 from config.logging import get_logger
 from jobs.crew import Crew
-from jobs.errors import DATABASE_TROUBLE
 from jobs.reserve import HOLD_SECONDS
 from jobs.timing import Timing
 from store import jobs
-from store.pool import Database, Record
+from store.pool import AWAY, Database, Record
 
 log = get_logger(__name__)
 
@@ -68,7 +67,7 @@ class Claimer:
         everywhere = now >= self._looks_everywhere_at
         try:
             rows = await self._ask(limit, everywhere=everywhere)
-        except DATABASE_TROUBLE as error:
+        except AWAY as error:
             self._note(away=True, error=type(error).__name__)
             return
         self._note(away=False)

@@ -13,9 +13,9 @@ import asyncpg
 import orjson
 
 from config.logging import get_logger
-from jobs.errors import DATABASE_TROUBLE
 from jobs.retry import backoff
 from store import health
+from store.pool import AWAY
 
 log = get_logger(__name__)
 
@@ -71,7 +71,7 @@ class Control:
                 finally:
                     self._listens = False
                     connection.terminate()
-            except DATABASE_TROUBLE as error:
+            except AWAY as error:
                 failures += 1
                 if failures == 1:
                     log.warning(

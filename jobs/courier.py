@@ -12,10 +12,10 @@ import orjson
 from pydantic import SecretStr
 
 from config.logging import get_logger
-from jobs.errors import DATABASE_TROUBLE
 from jobs.retry import backoff
 from store import outbox
 from store.outbox import Owed
+from store.pool import AWAY
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -68,7 +68,7 @@ class Courier:
             async with self._db.as_system() as conn:
                 batch = await outbox.take(conn, BATCH, LEASE)
             return await self._carry(batch, client) and len(batch) == BATCH
-        except DATABASE_TROUBLE as error:
+        except AWAY as error:
             log.warning("Analytics were put off", error=type(error).__name__)
             return False
 

@@ -5,13 +5,12 @@ import random
 
 from config.logging import get_logger
 from config.settings import Settings
-from jobs.errors import DATABASE_TROUBLE
 from store import derivatives
 from store.decoder import Decoder
 from store.errors import NotFound, Unprocessable
 from store.media import EDGES
 from store.objects import ObjectStore
-from store.pool import Database, Record
+from store.pool import AWAY, Database, Record
 
 log = get_logger(__name__)
 
@@ -32,7 +31,7 @@ class Darkroom:
             await asyncio.sleep(random.uniform(*LOOK_SECONDS))  # noqa: S311 - spreads load
             try:
                 await self.develop()
-            except DATABASE_TROUBLE as error:  # the store's too: what was taken is tried again in a while
+            except AWAY as error:  # the store's too: what was taken is tried again in a while
                 log.warning("Photos wait for their JPEGs", error=type(error).__name__)
 
     async def develop(self) -> None:

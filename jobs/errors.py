@@ -13,17 +13,7 @@ JobError
 
 from typing import ClassVar
 
-import asyncpg
-
 from config.flags import Flag
-from store.errors import Unavailable
-
-# The database is away, restarting, too slow or at odds with somebody else: nothing was changed, ask again.
-# asyncpg raises InternalClientError when a backend is terminated at the moment of a COMMIT.
-DATABASE_TROUBLE: tuple[type[Exception], ...] = (
-    *(Unavailable, OSError, TimeoutError),
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
-)
 
 
 class JobError(Exception):

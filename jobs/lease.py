@@ -6,11 +6,10 @@ from datetime import timedelta
 
 from config.logging import get_logger
 from jobs.crew import Crew
-from jobs.errors import DATABASE_TROUBLE
 from jobs.run import StopReason
 from jobs.timing import Timing
 from store import jobs
-from store.pool import Database
+from store.pool import AWAY, Database
 
 log = get_logger(__name__)
 
@@ -39,7 +38,7 @@ class LeaseKeeper:
         try:
             async with self._db.as_system() as conn:
                 held = await jobs.renew(conn, [run.lease for run in runs], length)
-        except DATABASE_TROUBLE as error:
+        except AWAY as error:
             log.warning("Leases were not renewed", error=type(error).__name__, running=len(runs))
             self._drop_overdue()
             return

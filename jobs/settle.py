@@ -4,13 +4,13 @@ from contextlib import suppress
 from datetime import timedelta
 
 from config.logging import get_logger
-from jobs.errors import DATABASE_TROUBLE, JobCancelled, LeaseLost, NoResult, OutOfTime
+from jobs.errors import JobCancelled, LeaseLost, NoResult, OutOfTime
 from jobs.retry import QUOTA_SECONDS, Action, Verdict, judge, retry_with_backoff
 from jobs.run import JobRun, StopReason
 from jobs.tally import Outcome
 from store import jobs, queue_control
 from store.jobs import Settled
-from store.pool import Connection, Database
+from store.pool import AWAY, Connection, Database
 
 log = get_logger(__name__)
 
@@ -44,7 +44,7 @@ async def settle(db: Database, run: JobRun, error: BaseException | None, engine:
             return await _record(conn, run, error, engine)
 
     # Five tries take about 15 s, and the lease lasts a minute.
-    state = await retry_with_backoff(record, on=DATABASE_TROUBLE)
+    state = await retry_with_backoff(record, on=AWAY)
     if state is None:
         log.warning("The job had moved on before this attempt ended", attempt=run.attempt)
         return Outcome.LOST
@@ -54,7 +54,7 @@ async def settle(db: Database, run: JobRun, error: BaseException | None, engine:
 
 async def _tell_engine_works(db: Database, engine: str) -> None:
     """Close its breaker, if it was half open; should that fail, the next estimate tries."""
-    with suppress(*DATABASE_TROUBLE):
+    with suppress(*AWAY):
         async with db.connection() as conn:
             if await queue_control.close_breaker(conn, engine):
                 log.info("The engine works again", engine=engine)

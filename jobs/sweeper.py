@@ -6,11 +6,10 @@ import random
 from config.logging import get_logger
 from jobs.bell import Bell
 from jobs.crew import Crew
-from jobs.errors import DATABASE_TROUBLE
 from jobs.tally import Tally
 from jobs.timing import Timing
 from store import jobs
-from store.pool import Database
+from store.pool import AWAY, Database
 
 log = get_logger(__name__)
 
@@ -42,7 +41,7 @@ class Sweeper:
         try:
             async with self._db.as_system() as conn:
                 found = await jobs.sweep(conn, BATCH)
-        except DATABASE_TROUBLE as error:
+        except AWAY as error:
             log.warning("The sweep was put off", error=type(error).__name__)
             return 0
         freed: int = found["requeued"] + found["dead"] + found["cancelled"]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from config.logging import get_logger
-from jobs.errors import DATABASE_TROUBLE
 from store import outbox, upkeep
-from store.pool import Connection, Database
+from store.pool import AWAY, Connection, Database
 
 log = get_logger(__name__)
 
@@ -80,5 +79,5 @@ class Upkeep:
                 async with self._db.as_system() as conn:
                     if await upkeep.take_chore(conn, chore.name, chore.every):
                         await chore.do(conn)
-            except DATABASE_TROUBLE as error:
+            except AWAY as error:
                 log.warning("A chore was put off", chore=chore.name, error=type(error).__name__)

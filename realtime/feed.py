@@ -8,11 +8,10 @@ import orjson
 
 from config.logging import get_logger
 from realtime.catchup import CatchUp
-from realtime.history import DATABASE_AWAY
 from realtime.listener import Listener
 from store import events
 from store.errors import Unavailable
-from store.pool import Database
+from store.pool import AWAY, Database
 
 _log = get_logger(__name__)
 
@@ -141,7 +140,7 @@ class Feed:
                 "NOTIFY does not arrive: progress is polled every second. "
                 "Set DATABASE_LISTEN_URL to a direct connection, not a transaction pooler."
             )
-        except (Unavailable, *DATABASE_AWAY) as error:
+        except AWAY as error:
             self._works = False
             self._test_at = 0.0  # nothing is known yet: at the next look again
             _log.warning("Whether NOTIFY arrives could not be tried", error=repr(error))

@@ -6,14 +6,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import asyncpg
-
 from realtime.events import Event, parse_row
 from realtime.gathering import Gathering
 from store import events
 from store.errors import Unavailable
 from store.events import Opening
-from store.pool import Connection, Database, Record
+from store.pool import DRIVER_TROUBLE, Connection, Database, Record
 
 if TYPE_CHECKING:
     from realtime.channel import Channel
@@ -25,7 +23,6 @@ PAGE = 500
 # After the listener was away every watched visit is read: many pages in one round trip, most short, each a megabyte at
 # most but for a larger event.
 PAGES = 32
-DATABASE_AWAY = (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Key = tuple[str, int]
 
@@ -126,7 +123,7 @@ class History:
         try:
             async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
                 yield conn
-        except DATABASE_AWAY as error:
+        except DRIVER_TROUBLE as error:
             raise Unavailable(refusal) from error
 
 

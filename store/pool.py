@@ -22,8 +22,11 @@ SQL = Queries("pool")
 ACQUIRE_SECONDS = 5.0
 # Above the 30 s statement_timeout of the roles, so that the server's own message wins where it can.
 COMMAND_SECONDS = 35.0
-# What is raised while the database is away, and when it goes in the middle of a statement.
-AWAY = (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# The database is away, restarting, too slow or at odds with somebody else: nothing was changed, ask again.
+# asyncpg raises InternalClientError when a backend is terminated at the moment of a COMMIT.
+DRIVER_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# The same, and what we raise ourselves when no connection can be lent.
+AWAY = (Unavailable, *DRIVER_TROUBLE)
 
 
 class Database:

@@ -21,7 +21,7 @@ from store.objects import ObjectStore
 from store.pool import Database, use_json
 from tests.contract import Witness
 from tests.product import Product, start_product
-from tests.stack import Services, make_services, make_template
+from tests.stack import Services, make_bucket, make_services, make_template, xdist_worker
 from tests.tenants import Tenant, make_tenant
 
 _STACK = pytest.StashKey[Stack]()
@@ -76,15 +76,9 @@ def stack(request: pytest.FixtureRequest) -> Endpoints:
 @pytest.fixture(scope="session")
 def services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
     """Give this xdist worker its own database, bucket and Redis number."""
-    workerinput = getattr(request.config, "workerinput", None)
-    services = asyncio.run(make_services(stack, workerinput["workerid"] if workerinput else "main"))
-    asyncio.run(_make_bucket(services))
+    services = asyncio.run(make_services(stack, xdist_worker(request.config)))
+    asyncio.run(make_bucket(services))
     return services
-
-
-async def _make_bucket(services: Services) -> None:
-    async with ObjectStore.open(services.settings()) as store:
-        await store.ensure_bucket()
 
 
 @pytest.fixture

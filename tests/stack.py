@@ -6,14 +6,22 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import pytest
 
 from config.settings import Settings, load_settings
 from store.embedded.stack import Endpoints
 from store.migrate import migrate
+from store.objects import ObjectStore
 
 TEMPLATE = "scopekit_template"
 JWT_SECRET = "a-secret-of-the-test-suite-32-bytes-long"
 QUEUE_KEY = "the-queue-key-of-the-test-suite"
+
+
+def xdist_worker(config: pytest.Config, *, alone: str = "main") -> str:
+    """Name the xdist worker that this is (`gw0`), or give `alone` where there are none."""
+    name: str = getattr(config, "workerinput", {"workerid": alone})["workerid"]
+    return name
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,12 @@ async def make_template(endpoints: Endpoints) -> None:
     finally:
         await connection.close()
     await migrate(_with(endpoints.admin_url, database=TEMPLATE))
+
+
+async def make_bucket(services: Services) -> None:
+    """Make the services' bucket."""
+    async with ObjectStore.open(services.settings()) as objects:
+        await objects.ensure_bucket()
 
 
 async def make_services(endpoints: Endpoints, worker: str) -> Services:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 from benchmarks.queue_faults.rig import Rig
-from jobs.errors import DATABASE_TROUBLE
 from store import dead_letters
 from store.errors import Conflict
+from store.pool import AWAY
 
 if TYPE_CHECKING:
     from store.pool import Record
@@ -137,5 +137,5 @@ async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
                 return await ask()
-            except DATABASE_TROUBLE:
+            except AWAY:
                 await asyncio.sleep(POLL_SECONDS * 2)

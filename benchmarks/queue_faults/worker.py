@@ -9,10 +9,9 @@ import sys
 from benchmarks.queue_faults.work import TASKS
 from config.logging import configure_logging
 from config.settings import Settings
-from jobs.errors import DATABASE_TROUBLE
 from jobs.timing import Timing
 from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS, Worker
-from store.pool import Database
+from store.pool import AWAY, Database
 
 # A worker that finds no database at its start ends, and is started again; any other end by itself is wrong.
 NO_DATABASE = os.EX_TEMPFAIL
@@ -38,7 +37,7 @@ async def _work(settings: Settings) -> None:
     size = settings.worker_concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS
     try:
         db = await Database.open(settings.worker_url, name="worker", size=size, role="service_role")
-    except DATABASE_TROUBLE:
+    except AWAY:
         sys.exit(NO_DATABASE)
     try:
         await Worker(db, TASKS, settings, TIMING).run(stop)

@@ -14,15 +14,14 @@ from dotenv import dotenv_values
 
 from tests.command import answer, scopekit
 from tests.product import free_port, process, wait_until_ready
-from tests.stack import JWT_SECRET, QUEUE_KEY, Services, make_services
+from tests.stack import JWT_SECRET, QUEUE_KEY, Services, make_services, xdist_worker
 from tests.tenants import Tenant
 
 
 @pytest.fixture(scope="session")
 def services(services: Services, request: pytest.FixtureRequest) -> Services:
     """Give these tests a database of their own: the product the other suites run there has its own keys."""
-    worker = getattr(request.config, "workerinput", {"workerid": "main"})["workerid"]
-    own = asyncio.run(make_services(services.endpoints, f"rotation_{worker}"))
+    own = asyncio.run(make_services(services.endpoints, f"rotation_{xdist_worker(request.config)}"))
     return replace(own, redis_url=services.redis_url, bucket=services.bucket)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from store.embedded.stack import Endpoints
-from tests.stack import Services, make_services
+from tests.stack import Services, make_services, xdist_worker
 
 if TYPE_CHECKING:
     import asyncpg
@@ -16,6 +16,5 @@ Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 def own_services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
     """Make it anew; the Redis numbers 0 to 11 are the other suites'."""
-    workerinput = getattr(request.config, "workerinput", None)
-    number = (workerinput["workerid"] if workerinput else "gw0").removeprefix("gw")
+    number = xdist_worker(request.config, alone="gw0").removeprefix("gw")
     return asyncio.run(make_services(stack, f"gw{12 + int(number)}"))

@@ -18,7 +18,7 @@ from jobs.worker import Worker
 from store import jobs
 from store.jobs import Lease
 from store.pool import Database, Record
-from tests.stack import Services, make_services
+from tests.stack import Services, make_services, xdist_worker
 from tests.tenants import Tenant, make_tenant
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ DEADLINE_SECONDS = 15.0
 @pytest.fixture(scope="session")
 def services(stack: Any, request: pytest.FixtureRequest) -> Services:
     """Give the queue a database of its own: a claim takes whatever is due, whoever's it is."""
-    workerinput = getattr(request.config, "workerinput", None)
-    number = (workerinput["workerid"] if workerinput else "gw0").removeprefix("gw")
+    number = xdist_worker(request.config, alone="gw0").removeprefix("gw")
     # Redis numbers 0 to 7 are the other suites'.
     return asyncio.run(make_services(stack, f"gw{8 + int(number)}"))
 

@@ -10,9 +10,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from store.objects import ObjectStore
 from tests.product import Product, start_product
-from tests.stack import QUEUE_KEY, Services, make_services
+from tests.stack import QUEUE_KEY, Services, make_bucket, make_services, xdist_worker
 from tests.telemetry.doubles import Inbox, inbox
 from tests.tenants import Tenant
 from tests.uploads.files import jpeg
@@ -23,15 +22,9 @@ WAIT_SECONDS = 60.0
 @pytest.fixture(scope="session")
 def services(stack: Any, request: pytest.FixtureRequest) -> Services:
     """Give these suites a database of their own: what they count must not be another suite's."""
-    workerinput = getattr(request.config, "workerinput", None)
-    services = asyncio.run(make_services(stack, f"ops{workerinput['workerid'] if workerinput else 'main'}"))
-    asyncio.run(_make_bucket(services))
+    services = asyncio.run(make_services(stack, f"ops{xdist_worker(request.config)}"))
+    asyncio.run(make_bucket(services))
     return services
-
-
-async def _make_bucket(services: Services) -> None:
-    async with ObjectStore.open(services.settings()) as store:
-        await store.ensure_bucket()
 
 
 @dataclass(frozen=True)

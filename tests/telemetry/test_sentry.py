@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.product import free_port, process, wait_until_ready
-from tests.stack import JWT_SECRET, QUEUE_KEY, Services, make_services
+from tests.stack import JWT_SECRET, QUEUE_KEY, Services, make_services, xdist_worker
 from tests.telemetry.doubles import Inbox, inbox
 from tests.tenants import Tenant
 
@@ -24,8 +24,7 @@ PHONE = "from-the-phone-77"
 @pytest.fixture(scope="session")
 def services(stack: Any, request: pytest.FixtureRequest) -> Services:
     """Give the failing worker a queue to itself: another suite's worker would do its job, and do it well."""
-    workerinput = getattr(request.config, "workerinput", None)
-    return asyncio.run(make_services(stack, f"crash{workerinput['workerid'] if workerinput else 'main'}"))
+    return asyncio.run(make_services(stack, f"crash{xdist_worker(request.config)}"))
 
 
 def _event_of(correlation_id: str) -> Callable[[list[tuple[str, bytes]]], dict[str, Any] | None]:
