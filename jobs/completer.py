@@ -43,7 +43,7 @@ class Completer:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH_MOST], self._waiting[BATCH_MOST:]
-                await self._commit(batch)
+                await self._commit([asked for asked in batch if not asked.answer.done()])
         finally:
             self._writing = None
 
@@ -62,7 +62,7 @@ class Completer:
         else:
             for asked in batch:
                 if not asked.answer.done():  # its work was cancelled meanwhile
-                    asked.answer.set_result(answers[asked.done.lease.job_id])
+                    asked.answer.set_result(answers[asked.done.lease])
 
 
 def _refuse(batch: Sequence[_Asked], error: Exception) -> None:

@@ -171,14 +171,16 @@ class Crew:
 
     async def _attempt(self, run: JobRun) -> None:
         outcome = Outcome.UNRECORDED
-        with bind(**_ids(run.row)), _traced(run):
+        with bind(**_ids(run.row)):
             try:
-                error = None if run.stopped.done() else await self._work(run)
-                await run.close()
-                outcome = await settle(self._db, run, error, self._engine)
+                with _traced(run):
+                    error = None if run.stopped.done() else await self._work(run)
+                    await run.close()
+                    outcome = await settle(self._db, run, error, self._engine)
             except Exception:
                 log.exception("The end of a job was not recorded; its lease will expire")
             finally:
+                run.leave_slot()
                 self._tally.ended(run.row, outcome)
                 # A job that was lost to another worker may be ours again by now.
                 if self._runs.get(run.job_id) is run:

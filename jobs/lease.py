@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from config.logging import get_logger
 from jobs.crew import Crew
-from jobs.run import StopReason
+from jobs.run import JobRun, StopReason
 from jobs.timing import Timing
 from store import jobs
 from store.pool import AWAY, Database
@@ -44,7 +44,7 @@ class LeaseKeeper:
             return
         for run in runs:
             if run.job_id not in held:
-                run.stop(StopReason.LOST)
+                _lose(run)
             elif held[run.job_id]:
                 run.stop(StopReason.CANCELLED)
             else:
@@ -54,4 +54,10 @@ class LeaseKeeper:
         """Stop what may be another worker's by now: the fence would hold, but the work would be paid for twice."""
         for run in self._crew.runs:
             if time.monotonic() > run.held_until:
-                run.stop(StopReason.LOST)
+                _lose(run)
+
+
+def _lose(run: JobRun) -> None:
+    """Stop it, unless its end is being stored: that may be why it is no longer ours, and its own answer will tell."""
+    if not run.worked.done():
+        run.stop(StopReason.LOST)

@@ -97,7 +97,7 @@ class JobRun:
         """
         done = after(self._state, Move.COMPLETE)
         await self._events.flush()
-        _settle(self.worked)
+        self.leave_slot()
         await (self._complete_beside_others(result) if writes is None else self._complete_alone(result, writes))
         self._state = done
 
@@ -124,9 +124,13 @@ class JobRun:
         self.stop_reason = self.stop_reason or reason
         _settle(self.stopped)
 
+    def leave_slot(self) -> None:
+        """Let another job start: what is left to do here is to store how this one ended."""
+        _settle(self.worked)
+
     async def close(self) -> None:
         """Write the last events; nothing may be asked of the run after this."""
-        _settle(self.worked)
+        self.leave_slot()
         await self._events.close()
 
     def _require(self, *, held: bool) -> None:

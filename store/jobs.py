@@ -192,13 +192,14 @@ async def complete(
     return bool(await conn.fetchval(SQL.complete, lease.job_id, lease.token, dict(result), told))
 
 
-async def complete_many(conn: Connection, done: Sequence[Done]) -> dict[UUID, Completion]:
+async def complete_many(conn: Connection, done: Sequence[Done]) -> dict[Lease, Completion]:
     """Complete jobs in one statement, each by its own lease; tells for each what became of it."""
     asked = [
         {"id": one.lease.job_id, "token": one.lease.token, "result": one.result, "analytics": one.analytics}
         for one in done
     ]
-    return {row["job_id"]: row["answer"] for row in await conn.fetch(SQL.complete_many, asked)}
+    rows = await conn.fetch(SQL.complete_many, asked)
+    return {Lease(row["job_id"], row["token"]): row["answer"] for row in rows}
 
 
 async def fail(conn: Connection, lease: Lease, failure: Failure) -> Settled | None:

@@ -63,7 +63,7 @@ SELECT scopekit.complete_job($1, $2, $3, $4);
 
 -- name: complete_many
 -- Result, final event and analytics of many jobs; what became of each.
-SELECT job_id, answer FROM scopekit.complete_jobs($1);
+SELECT job_id, token, answer FROM scopekit.complete_jobs($1);
 
 -- name: fail
 -- Retry after a delay, or dead-letter without one; the state now, null when the lease is lost.

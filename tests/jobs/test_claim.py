@@ -42,7 +42,8 @@ async def test_a_claim_leases_counts_and_tells(bench: Bench) -> None:
     assert (row["status"], row["attempts"], row["worker"]) == ("running", 1, "bench")
     assert row["lease_expires_at"] - row["started_at"] == MINUTE
     assert await bench.events(lease.job_id) == ["job.queued", "job.started"]
-    assert await bench.payload(lease.job_id, "job.started") == {"attempt": 1, "worker": "bench"}
+    told = await bench.payload(lease.job_id, "job.started")
+    assert told == {"attempt": 1, "worker": "bench", "correlation_id": str(lease.job_id)}
 
 
 async def test_no_more_is_claimed_than_asked_for(bench: Bench) -> None:

@@ -123,7 +123,8 @@ async def test_a_completion_is_one_transaction(bench: Bench) -> None:
     await run.complete({"total": "12.50", "analytics": analytics}, writes)
     status = await bench.status(run.job_id)
     assert (status["status"], status["result"]) == ("completed", {"total": "12.50", "version": 7})
-    assert await bench.payload(run.job_id, "job.completed") == {"total": "12.50", "version": 7}
+    final = await bench.payload(run.job_id, "job.completed")
+    assert final == {"total": "12.50", "version": 7, "correlation_id": str(run.job_id)}
     visit = await bench.admin.fetchrow("SELECT title, status FROM site_visits WHERE id = $1", run.visit_id)
     assert visit is not None
     assert tuple(visit) == ("written", "completed")
