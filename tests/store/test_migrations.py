@@ -8,11 +8,30 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from store.migrate import MigrationError, migrate, migrations, pending
+from store.migrate import DIRECTORY, MigrationError, migrate, migrations, pending
+from store.pool import use_json
 from tests.ci import skip_or_fail
 from tests.product import free_port
 from tests.stack import Services
+from tests.tenants import make_tenant
 
+FIRST_TO_CHANGE_ROWS = 40
+IN_USE = """
+DO $$
+DECLARE
+    v_visits uuid[];
+BEGIN
+    WITH made AS (
+        INSERT INTO site_visits (tenant_id) SELECT id FROM tenants, generate_series(1, 3) RETURNING id
+    ) SELECT array_agg(id) INTO v_visits FROM made;
+    INSERT INTO ai_jobs (tenant_id, visit_id, job_type) SELECT id, v_visits[1], 'estimate' FROM tenants;
+    PERFORM move_to_dlq(id, 'no such model') FROM claim_ai_jobs(1);
+    INSERT INTO ai_jobs (tenant_id, visit_id, job_type) SELECT id, v_visits[2], 'estimate' FROM tenants;
+    PERFORM scopekit.complete_job(id, lease_token, '{}', NULL) FROM claim_ai_jobs(1);
+    PERFORM scopekit.tear_stream(v_visits[2], 1);
+    INSERT INTO ai_jobs (tenant_id, visit_id, job_type) SELECT id, v_visits[3], 'estimate' FROM tenants;
+END $$
+"""
 PG15 = Path("/usr/lib/postgresql/15/bin")
 
 
@@ -59,6 +78,38 @@ async def test_an_edited_file_is_refused(empty: str, tmp_path: Path) -> None:
     (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id bigint);")
     with pytest.raises(MigrationError, match="edited"):
         await migrate(empty, tmp_path)
+
+
+async def test_a_database_in_use_is_brought_up_with_all_its_rows(empty: str, tmp_path: Path) -> None:
+    """From before flags were nested and tears listed: what is there stays, and the job that waits is done."""
+    for migration in migrations():
+        if migration.version < FIRST_TO_CHANGE_ROWS:
+            name = f"{migration.version:04}_{migration.name}.sql"
+            shutil.copy(DIRECTORY / name, tmp_path / name)
+    await migrate(empty, tmp_path)
+    connection = await asyncpg.connect(empty)
+    try:
+        await use_json(connection)
+        tenant = await make_tenant(connection, flags={"visits": {"enabled": True}, "visits.ai_on": True})
+        await connection.execute(IN_USE)
+        before = await _counts(connection)
+        assert before["processing_events"] > 0
+        await migrate(empty)
+        after = await _counts(connection)
+        assert {table: after[table] for table in before} == before | {"schema_migrations": len(migrations())}
+        flags = await connection.fetchval("SELECT feature_flags FROM tenant_settings WHERE tenant_id = $1", tenant.id)
+        assert flags == {"visits": {"enabled": True, "ai_on": True}}
+        [job] = await connection.fetch("SELECT id, lease_token AS token FROM claim_ai_jobs(5)")
+        assert await connection.fetchval("SELECT scopekit.complete_job($1, $2, $3, NULL)", *job, {"total": "1.00"})
+        told = await connection.fetch("SELECT type FROM processing_events WHERE job_id = $1 ORDER BY seq", job["id"])
+        assert [row["type"] for row in told] == ["job.queued", "job.started", "job.completed"]
+    finally:
+        await connection.close()
+
+
+async def _counts(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]:
+    tables = await connection.fetch("SELECT relname FROM pg_stat_user_tables WHERE schemaname = 'public'")
+    return {row[0]: await connection.fetchval(f"SELECT count(*) FROM {row[0]}") for row in tables}
 
 
 @pytest.fixture
