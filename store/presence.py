@@ -38,6 +38,7 @@ class Presence:
         self._kind = kind
         self._load = load
         self._keys = keys
+        self._has_arrived = False
         self._is_away = False
 
     async def keep_forever(self) -> None:
@@ -54,9 +55,13 @@ class Presence:
     async def tell(self) -> None:
         """Tell once; a database that is away is told the next time."""
         try:
-            async with self._db.connection() as conn:
+            async with self._db.connection() as conn, conn.transaction():
+                if not self._has_arrived:
+                    # What crashed under this name was somebody else: in a container everybody is process 1.
+                    await conn.execute(SQL.forget, process_name(), self._kind)
                 load = {**self._load(), "release": release()}
                 await conn.execute(SQL.report, process_name(), self._kind, load, dict(self._keys))
+            self._has_arrived = True
         except AWAY as error:
             if not self._is_away:
                 _log.warning("The database was not told that this process lives", error=type(error).__name__)
