@@ -80,7 +80,7 @@ async def _done(conn: Connection, flag: Flag, reason: str) -> dict[str, Any]:
     killed = {row["name"]: row["kept"] for row in await flags.killed(conn)}
     tenants = killed[flag] if flag in killed else await flags.kill(conn, flag, reason)
     if await _why_paused(conn) is None:
-        await queue_control.pause(conn, queue_control.EVERYTHING, f"{_OURS.format(flag)}{reason}", None)
+        await queue_control.hold(conn, queue_control.EVERYTHING, f"{_OURS.format(flag)}{reason}")
     return {"flag": flag, "tenants": tenants, "queue": "paused"}
 
 
@@ -88,10 +88,10 @@ async def _undone(conn: Connection, flag: Flag, reason: str) -> dict[str, Any]:
     """Undo what a rollback did, and not what somebody else paused. Raises `Conflict` where none was done."""
     tenants = await flags.restore(conn, flag, reason)
     why = await _why_paused(conn)
+    is_paused = why is not None
     if why is not None and why.startswith(_OURS.format(flag)):
-        await queue_control.resume(conn, queue_control.EVERYTHING, reason)
-        why = None
-    return {"flag": flag, "tenants": tenants, "queue": "running" if why is None else "paused"}
+        is_paused = await queue_control.release(conn, queue_control.EVERYTHING, reason)
+    return {"flag": flag, "tenants": tenants, "queue": "paused" if is_paused else "running"}
 
 
 async def _why_paused(conn: Connection) -> str | None:

@@ -22,6 +22,16 @@ async def resume(conn: Connection, name: str, reason: str = "") -> bool:
     return bool(await conn.fetchval(SQL.resume, name, reason))
 
 
+async def hold(conn: Connection, name: str, reason: str) -> None:
+    """Pause for good; a pause with an end is kept until `release`, one for good stays as it is. For operators."""
+    await conn.execute(SQL.hold, name, reason)
+
+
+async def release(conn: Connection, name: str, reason: str = "") -> bool:
+    """End a hold; True when a pause that was kept goes on. For operators."""
+    return bool(await conn.fetchval(SQL.release, name, reason))
+
+
 async def switches(conn: Connection) -> list[dict[str, Any]]:
     """Return {name, state, reason, until} of all that rests; state is paused, open, half_open or over."""
     return [dict(row) for row in await conn.fetch(SQL.switches)]

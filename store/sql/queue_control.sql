@@ -6,6 +6,14 @@ SELECT scopekit.operator_pause($1, $2, $3);
 -- Switch it on; whether it was off.
 SELECT scopekit.operator_resume($1, $2);
 
+-- name: hold
+-- Switch a name off for good, over a pause that would end.
+SELECT scopekit.operator_hold($1, $2);
+
+-- name: release
+-- End that; whether such a pause goes on.
+SELECT scopekit.operator_release($1, $2);
+
 -- name: switches
 -- What is off, and until when.
 SELECT name, state, reason, until FROM scopekit.queue_switches();

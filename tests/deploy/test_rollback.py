@@ -52,6 +52,20 @@ async def test_what_somebody_else_paused_stays_paused(services: Services, admin:
     answer(services, "queue", "resume", "all")
 
 
+async def test_a_pause_with_an_end_is_kept_beside_a_rollback(services: Services, admin: Admin, tenant: Tenant) -> None:
+    """It would not hold the rollback, so it waits; undone, it goes on to its own end, or is over by then."""
+    pause = "SELECT reason, until FROM queue_control WHERE name = 'all'"
+    await admin.execute("SELECT scopekit.pause_queue('all', 'model upgrade', now() + interval '2 hours')")
+    before = await admin.fetchrow(pause)
+    for hours_pass, queue, after in ((False, "paused", before), (True, "running", None)):
+        answer(services, "rollback", "--yes")
+        assert (await admin.fetchrow(pause))["until"] is None
+        if hours_pass:
+            await admin.execute("UPDATE queue_control SET held_until = now()")
+        assert answer(services, "rollback", "--undo", "--yes")["queue"] == queue
+        assert await admin.fetchrow(pause) == after
+
+
 async def test_a_rollback_asks_first(services: Services, db: Database, tenant: Tenant) -> None:
     """Without a terminal and without --yes nothing is changed, and a dry run only tells."""
     assert scopekit(services, "rollback").returncode == 4
