@@ -63,7 +63,8 @@ const MOVES = {
   "job.failed": (run, { error, code, correlation_id }, event) =>
     ({ ...withoutHalfADraft(run), status: "failed", error, code, correlationId: correlation_id ?? run.correlationId,
       until: event.created_at }),
-  "job.cancelled": (run, _payload, event) => ({ ...run, status: "cancelled", until: event.created_at }),
+  // A cancelled job's checkpoints go with it, a whole draft too: the next run begins anew.
+  "job.cancelled": (run, _payload, event) => ({ ...run, status: "cancelled", lines: [], until: event.created_at }),
 };
 
 /** A draft that broke off was thrown away, and so are the lines that were shown of it. */

@@ -49,3 +49,11 @@ def test_the_lines_of_a_draft_that_broke_off_are_gone(end: tuple[str, dict[str, 
     assert run_after(*_DRAFTING)["lines"] == [_LINE]
     assert run_after(*_DRAFTING, end)["lines"] == []
     assert run_after(*_DRAFTING, _OVER, end)["lines"] == [_LINE]
+
+
+def test_of_a_cancelled_run_no_line_is_left() -> None:
+    """Its checkpoints are dropped, those of a whole draft too: what was shown will not be in any estimate."""
+    require("node")
+    for drafted in ((), (_OVER,)):
+        run = run_after(*_DRAFTING, *drafted, ("job.cancelled", {}))
+        assert (run["status"], run["lines"]) == ("cancelled", [])
