@@ -7,11 +7,14 @@ a process that ends takes no counts from the others, and counting costs nothing 
 import asyncio
 import errno
 import os
+import random
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
     CollectorRegistry,
@@ -32,6 +35,8 @@ _log = get_logger(__name__)
 # A scrape must not wait longer for a process that hangs; its numbers are missing then.
 NEIGHBOUR_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
+# How often a process looks whether the neighbour that held METRICS_PORT is gone: before the next scrape, mostly.
+TAKE_OVER_SECONDS = 2.0
 NEIGHBOUR_BYTES = 4 * 1024 * 1024
 
 
@@ -87,28 +92,23 @@ class Meter:
     async def tell_forever(self, host: str, port: int | None) -> None:
         """Tell neighbours, and whoever asks at this port if there is one: for a process that serves no HTTP itself."""
         async with self.shared():
-            with nullcontext() if port is None else self._open_to_all(host, port):
+            with nullcontext() if port is None else await self._opened(host, port):
                 await asyncio.Event().wait()
 
-    @contextmanager
-    def _open_to_all(self, host: str, port: int) -> Iterator[None]:
-        """Tell at this port what this process and its neighbours count, or leave that to the neighbour who has it."""
+    async def _opened(self, host: str, port: int) -> AbstractContextManager[None]:
+        """Tell at this port what this process and its neighbours count, as soon as no neighbour has the port."""
         registry = CollectorRegistry()
         registry.register(_Neighbourhood(self, asyncio.get_running_loop()))
-        try:
-            server, thread = start_http_server(port, host, registry)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            _log.warning("Another process tells its metrics at METRICS_PORT", port=port)
-            yield
-            return
-        try:
-            yield
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        while True:
+            try:
+                opened = _until_left(*start_http_server(port, host, registry))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                _log.info("The metrics of this machine are told at METRICS_PORT", port=port)
+                return opened
+            await asyncio.sleep(TAKE_OVER_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
 
     async def _text(self) -> bytes:
         """Write it all down, beside the event loop: a thousand samples take ten milliseconds."""
@@ -136,6 +136,17 @@ class _Neighbourhood(Collector):
     def collect(self) -> Iterable[Metric]:
         told = asyncio.run_coroutine_threadsafe(self._meter.tell(), self._loop).result(ANSWER_SECONDS)
         return text_string_to_metric_families(told.decode())
+
+
+@contextmanager
+def _until_left(server: WSGIServer, thread: Thread) -> Iterator[None]:
+    """Let a server run as long as the block does."""
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def merged(texts: Iterable[bytes]) -> bytes:

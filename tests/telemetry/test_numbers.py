@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.meter import Meter, merged
@@ -174,19 +175,31 @@ async def test_a_worker_tells_at_its_own_port(services: Services) -> None:
     assert 'b_total{process="worker-1"} 2.0' in told
 
 
-async def test_the_second_worker_of_a_port_tells_its_neighbours_alone(services: Services) -> None:
-    """One setting holds for all workers of a machine: one of them has the port, and tells of the others."""
-    with tempfile.TemporaryDirectory(prefix="sk-") as shared, socket.create_server(("127.0.0.1", 0)) as first:
+async def test_the_second_worker_of_a_port_takes_it_over(services: Services) -> None:
+    """One has the port and tells of the others; when it ends the next has it, and what that counted meanwhile."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="sk-") as shared:
         meter = Meter(services.settings(metrics_dir=shared))
-        async with _running(meter.tell_forever("127.0.0.1", first.getsockname()[1])) as telling:
-            async with asyncio.timeout(WAIT_SECONDS):
-                while not (found := list(Path(shared).glob("*.sock"))) and not telling.done():  # noqa: ASYNC110, ASYNC240
-                    await asyncio.sleep(0.01)
-                reader, writer = await asyncio.open_unix_connection(found[0])
-                told = await reader.read()
-            writer.close()
-            assert not telling.done()
-    assert b"process_open_fds" in told
+        counted = Counter("attempts", "Attempts.", registry=meter.registry)
+        with socket.create_server(("127.0.0.1", port)) as first:
+            async with _running(meter.tell_forever("127.0.0.1", port)) as telling:
+                told = await _told_to_a_neighbour(Path(shared), telling)
+                counted.inc(3)
+                first.close()
+                after = await _told_at(port)
+    assert b"attempts_total{process=" in told
+    assert re.search(r"attempts_total\{process=[^}]*\} 3.0", after)
+
+
+async def _told_to_a_neighbour(directory: Path, telling: "asyncio.Task[None]") -> bytes:
+    """Ask by the socket in METRICS_DIR, as soon as it is there."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not (found := list(directory.glob("*.sock"))) and not telling.done():  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.01)
+        reader, writer = await asyncio.open_unix_connection(found[0])
+        told = await reader.read()
+    writer.close()
+    return told
 
 
 @asynccontextmanager
