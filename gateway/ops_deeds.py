@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -19,9 +19,6 @@ from gateway.ops_board import board_of
 from store import dead_letters, flags, queue_control
 from store.pool import Connection
 
-# At once: a click must not hold a connection for minutes; another click goes on.
-MOST_AT_ONCE = 500
-
 Asked = TypeVar("Asked", bound=BaseModel)
 Reason = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[a-z0-9_:.-]+$")]
@@ -36,11 +33,12 @@ class Why(BaseModel):
 
 
 class OfCause(Why):
-    """All dead letters of one cause, as the page groups them."""
+    """Dead letters of one cause, as the page groups them: a batch, that after the last letter of the one before."""
 
     job_type: str
     error_code: str
     cause: str
+    after: UUID | None = None
 
 
 class Switch(Why):
@@ -91,14 +89,14 @@ async def discard(request: Request) -> Response:
 
 
 async def retry_cause(request: Request) -> Response:
-    """Queue all again that died of this; answers {done, kept}."""
+    """Queue the oldest again that died of this; answers {done, kept, next}, whose `next` is where to go on."""
     answer = await _each_of_cause(request, dead_letters.retry)
     await context_of(request).queue.ring()
     return json_response(answer)
 
 
 async def discard_cause(request: Request) -> Response:
-    """Let all go that died of this; answers {done, kept}."""
+    """Let the oldest go that died of this; answers as the retry does."""
     return json_response(await _each_of_cause(request, dead_letters.discard))
 
 
@@ -149,15 +147,15 @@ async def _asked(request: Request, model: type[Asked]) -> tuple[Principal, Asked
     return principal, await read_json(request, model)
 
 
-async def _each_of_cause(request: Request, deed: dead_letters.Deed) -> dict[str, int]:
-    """Do it to each; one that cannot be done keeps no other back."""
+async def _each_of_cause(request: Request, deed: dead_letters.Deed) -> dict[str, Any]:
+    """Do it to each of a batch; one that cannot be done keeps no other back."""
     principal, wanted = await _asked(request, OfCause)
-    of_cause = (wanted.job_type, wanted.error_code, wanted.cause)
+    kind = dead_letters.Kind(wanted.job_type, wanted.error_code, wanted.cause)
     async with acting(request, principal) as conn:
-        letters = await dead_letters.of_cause(conn, *of_cause, MOST_AT_ONCE)
-        refusals = [await dead_letters.attempt(conn, deed, letter, wanted.reason) for letter in letters]
-    done = refusals.count(None)
-    return {"done": done, "kept": len(refusals) - done}
+        batch = await dead_letters.attempt_batch(conn, deed, kind, wanted.reason, after=wanted.after)
+    kept = sum(each.why_kept is not None for each in batch)
+    more = batch[-1].letter_id if len(batch) == dead_letters.BATCH else None
+    return {"done": len(batch) - kept, "kept": kept, "next": more}
 
 
 routes = [

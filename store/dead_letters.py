@@ -1,7 +1,8 @@
 """Dead letters: jobs that nobody tries any more, until an operator queues them again or lets them go. For operators."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,26 @@ SQL = Queries("dead_letters")
 # What may be done to one: `retry` and `discard`.
 Deed: TypeAlias = Callable[[Connection, UUID, str], Awaitable[UUID]]
 
+# In one transaction: it must not hold a connection, and the rows it has touched, for minutes.
+BATCH = 500
+
 _UNKNOWN = "There is no such dead letter waiting."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Which letters: of this job type, error code and cause; None where any will do."""
+
+    job_type: str | None = None
+    error_code: str | None = None
+    cause: str | None = None
+
+
+class Attempt(NamedTuple):
+    """One letter of several that something was to be done to, and why it could not be."""
+
+    letter_id: UUID
+    why_kept: str | None
 
 
 async def newest(conn: Connection, limit: int) -> list[Record]:
@@ -29,11 +49,6 @@ async def newest(conn: Connection, limit: int) -> list[Record]:
 async def causes(conn: Connection) -> list[Record]:
     """Return (job_type, error_code, cause, letters, tenants, oldest, newest), the most frequent first."""
     return await conn.fetch(SQL.causes)
-
-
-async def of_cause(conn: Connection, job_type: str, error_code: str, cause: str, limit: int) -> list[UUID]:
-    """Return the ids of waiting letters of one cause, the oldest first."""
-    return [row["id"] for row in await conn.fetch(SQL.of_cause, job_type, error_code, cause, limit)]
 
 
 async def retry(conn: Connection, letter_id: UUID, reason: str) -> UUID:
@@ -58,11 +73,30 @@ async def discard(conn: Connection, letter_id: UUID, reason: str) -> UUID:
     return job_id
 
 
-async def attempt(conn: Connection, deed: Deed, letter_id: UUID, reason: str) -> str | None:
-    """Do it to one of many, so that one that cannot be keeps no other back; returns why it could not, or None."""
+async def require_waiting(conn: Connection, letter_id: UUID) -> None:
+    """Raise `NotFound` where no letter of this id waits."""
+    if not await conn.fetchval(SQL.waits, letter_id):
+        raise NotFound(_UNKNOWN)
+
+
+async def attempt_one(conn: Connection, deed: Deed, letter_id: UUID, reason: str) -> Attempt:
+    """Do it to a letter that waits. Raises `NotFound`."""
+    await require_waiting(conn, letter_id)
+    return await _attempt(conn, deed, letter_id, reason)
+
+
+async def attempt_batch(  # noqa: PLR0913 - which, from where, how many, and what for
+    conn: Connection, deed: Deed, kind: Kind, reason: str, *, after: UUID | None = None, limit: int = BATCH
+) -> list[Attempt]:
+    """Do it to the oldest of a kind that come after the letter `after`: one that cannot be keeps no other back."""
+    rows = await conn.fetch(SQL.waiting, kind.job_type, kind.error_code, kind.cause, after, max(0, min(limit, BATCH)))
+    return [await _attempt(conn, deed, row["id"], reason) for row in rows]
+
+
+async def _attempt(conn: Connection, deed: Deed, letter_id: UUID, reason: str) -> Attempt:
     try:
         async with conn.transaction():
             await deed(conn, letter_id, reason)
     except (Conflict, NotFound) as refusal:
-        return refusal.detail
-    return None
+        return Attempt(letter_id, refusal.detail)
+    return Attempt(letter_id, None)

@@ -13,10 +13,11 @@ class JobOfLetter(Shape):
 
 
 class DoneToEach(Shape):
-    """For how many it was done, and how many could not be."""
+    """For how many it was done, how many could not be, and after which letter to go on where there are more."""
 
     done: int
     kept: int
+    next: UUID | None
 
 
 class Paused(Shape):

@@ -14,6 +14,7 @@ const DEEDS = {
     text: causeOf(button).cause,
     path: "/ops/dead/retry",
     body: causeOf(button),
+    most: lettersOf(button),
     done: ({ done, kept }) => `${done} queued again${kept ? `, ${kept} left: their visits have other jobs` : ""}.`,
   }),
   "discard-cause": (button) => ({
@@ -21,6 +22,7 @@ const DEEDS = {
     text: `They stay failed, and wait for nobody any more. ${causeOf(button).cause}`,
     path: "/ops/dead/discard",
     body: causeOf(button),
+    most: lettersOf(button),
     done: ({ done }) => `${done} discarded.`,
   }),
   retry: (button) => ({
@@ -74,6 +76,7 @@ const DEEDS = {
   }),
 };
 
+const lettersOf = (button) => Number(button.closest("[data-cause]").dataset.letters);
 const letterOf = (button) => button.closest("[data-letter]").dataset.letter;
 
 function causeOf(button) {
@@ -88,11 +91,22 @@ byId("board").addEventListener("click", async ({ target }) => {
   const reason = await ask(deed);
   if (reason === null) return;
   try {
-    say(deed.done(await call("POST", deed.path, { ...deed.body, reason })));
+    say(deed.done(await perform(deed, reason)));
   } catch (problem) {
     say(problem.message, "failed");
   }
 });
+
+/** Do it; what is too much for one transaction is done batch by batch, up to as many as the page showed. */
+async function perform({ path, body, most, done: words }, reason) {
+  const answer = await call("POST", path, { ...body, reason });
+  while (answer.next && answer.done + answer.kept < most) {
+    say(`${words(answer)} Going on…`);
+    const { done, kept, next } = await call("POST", path, { ...body, reason, after: answer.next });
+    Object.assign(answer, { done: answer.done + done, kept: answer.kept + kept, next });
+  }
+  return answer;
+}
 
 /** Ask whether and why; null when it is to be left. */
 function ask({ title, text }) {

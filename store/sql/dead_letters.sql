@@ -7,9 +7,13 @@ FROM scopekit.dead_letters($1);
 -- How many died of what.
 SELECT job_type, error_code, cause, letters, tenants, oldest, newest FROM scopekit.dead_causes();
 
--- name: of_cause
--- Who died of this, the oldest first.
-SELECT id FROM scopekit.letters_of_cause($1, $2, $3, $4);
+-- name: waits
+-- Whether a letter is there and waits.
+SELECT scopekit.letter_waits($1);
+
+-- name: waiting
+-- Those of a kind, the oldest first, after one of them.
+SELECT id FROM scopekit.waiting_letters($1, $2, $3, $4, $5);
 
 -- name: retry
 -- Queue it again; the job's id.

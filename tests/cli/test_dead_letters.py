@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+from gateway.cli_dlq import MOST
+from store.dead_letters import BATCH
 from tests.command import answer, scopekit
 from tests.operators.letters import bury
 from tests.stack import Services
@@ -35,6 +37,29 @@ async def test_all_of_a_kind_are_discarded_once_confirmed(services: Services, ad
         "WHERE d.id = ANY ($1) AND s.status = 'failed'"
     )
     assert await admin.fetchval(failed, letters) == 2
+
+
+async def test_all_are_done_in_batches_up_to_a_limit(services: Services, admin: Any, tenant: Tenant) -> None:
+    """The oldest first; however many there are, the newest is found by its id too."""
+    rows = (
+        "INSERT INTO ai_jobs_dlq (original_job_id, tenant_id, visit_id, job_type, last_error, error_code, attempts, "
+        "moved_at) SELECT uuidv7(), $1, $2, 'estimate', 'x', 'cli_many', 3, now() - make_interval(secs => n) "
+        "FROM generate_series(1, $3::integer) AS n"
+    )
+    letter, _ = await bury(admin, tenant, code="cli_many")
+    visit = await admin.fetchval("SELECT visit_id FROM ai_jobs_dlq WHERE id = $1", letter)
+    await admin.execute("UPDATE ai_jobs_dlq SET moved_at = now() - interval '1 day' WHERE id = $1", letter)
+    await admin.execute(rows, tenant.id, visit, BATCH + MOST + 20)
+    many = ("--code", "cli_many", "--all", "--yes", "--limit", str(BATCH + 10))
+    assert answer(services, "dlq", "discard", *many, "--dry-run") == {"would_be_discarded": BATCH + 10}
+    discarded = answer(services, "dlq", "discard", *many)["discarded"]
+    assert (len(discarded), discarded[0]) == (BATCH + 10, str(letter))
+    oldest = await admin.fetchval(
+        "SELECT id FROM ai_jobs_dlq WHERE error_code = 'cli_many' AND retried_at IS NULL ORDER BY moved_at LIMIT 1"
+    )
+    assert answer(services, "dlq", "retry", str(oldest))["retried"] == [str(oldest)]
+    await admin.execute("DELETE FROM ai_jobs_dlq WHERE error_code = 'cli_many'")
+    await admin.execute("DELETE FROM ai_jobs WHERE visit_id = $1", visit)
 
 
 async def test_one_that_cannot_be_retried_keeps_no_other_back(services: Services, admin: Any, tenant: Tenant) -> None:

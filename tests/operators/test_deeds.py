@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from config.flags import Flag, is_on
-from tests.operators.letters import bury
+from store import dead_letters
+from tests.operators.letters import CAUSE, bury
 from tests.tenants import Tenant
 
 ESTIMATION = Flag.ESTIMATION.value
@@ -52,14 +53,34 @@ async def test_a_cause_is_retried_or_discarded_whole(
     words = "The model did not answer within # s."
     cause = {"job_type": "estimate", "error_code": "engine_unavailable", "cause": words}
     answer = await client.post("/ops/dead/retry", headers=operator.headers, json=cause)
-    assert answer.json() == {"done": 2, "kept": 0}
+    assert answer.json() == {"done": 2, "kept": 0, "next": None}
     assert await admin.fetchval("SELECT count(*) FROM ai_jobs WHERE tenant_id = $1", tenant.id) == 2
     rest = {"job_type": "estimate", "error_code": "bad_input", "cause": "No photo can be opened."}
     answer = await client.post("/ops/dead/discard", headers=operator.headers, json=rest)
-    assert answer.json() == {"done": 1, "kept": 0}
+    assert answer.json() == {"done": 1, "kept": 0, "next": None}
     assert await admin.fetchval("SELECT discarded_at IS NOT NULL FROM ai_jobs_dlq WHERE id = $1", other)
     gone = await client.post(f"/ops/dead/{other}/retry", headers=operator.headers, json={})
     assert gone.status_code == 404
+
+
+async def test_more_than_a_batch_is_done_batch_by_batch(
+    client: httpx.AsyncClient, admin: Any, tenant: Tenant, operator: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each begins after the one before, so that letters that cannot be retried hold none back."""
+    monkeypatch.setattr(dead_letters, "BATCH", 2)
+    letters = [(await bury(admin, tenant, code="batches"))[0] for _ in range(5)]
+    busy = await admin.fetch("SELECT visit_id FROM ai_jobs_dlq WHERE id = ANY ($1)", letters[:2])
+    await admin.executemany(
+        "INSERT INTO ai_jobs (tenant_id, visit_id, job_type) VALUES ($1, $2, 'estimate')",
+        [(tenant.id, row["visit_id"]) for row in busy],
+    )
+    told, after = [], None
+    while not told or after is not None:
+        cause = {"job_type": "estimate", "error_code": "batches", "cause": CAUSE.replace("120", "#"), "after": after}
+        answer = (await client.post("/ops/dead/retry", headers=operator.headers, json=cause)).json()
+        told.append((answer["done"], answer["kept"]))
+        after = answer["next"]
+    assert told == [(0, 2), (2, 0), (1, 0)]
 
 
 async def test_a_discarded_job_stays_failed_to_its_tenant(
