@@ -91,7 +91,7 @@ class _Wanted:
             await dead_letters.require_waiting(conn, self._letter)
             return 1
         causes = await dead_letters.causes(conn)
-        waiting = sum(row["letters"] for row in causes if self._kind.error_code in (None, row["error_code"]))
+        waiting: int = sum(row["letters"] for row in causes if self._kind.error_code in (None, row["error_code"]))
         return waiting if self._limit is None else min(waiting, self._limit)
 
     def attempts(self, deed: dead_letters.Deed, number: int, reason: str) -> Iterator[Attempt]:

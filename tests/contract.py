@@ -55,6 +55,16 @@ class Witness:
         if body:
             self._judge_body(name, answer, headers.get("content-type", ""), body)
 
+    def judge_event(self, path: str, message: dict[str, str]) -> None:
+        """Note in which way a message of a stream, by its fields, is not as described."""
+        schema = self.document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
+        ways = [way for way in schema.get("oneOf", [schema]) if jsonschema_rs.is_valid(way, message)]
+        if len(ways) != 1:
+            self.broken.append(f"{path}: {len(ways)} descriptions fit {message}")
+        elif (inner := ways[0]["properties"]["data"].get("contentSchema")) is not None:
+            wrong = jsonschema_rs.validator_for(inner).iter_errors(orjson.loads(message["data"]))
+            self.broken += [f"{path}: data{error.instance_path}: {error.message}" for error in wrong]
+
     def _resolved(self, answer: dict[str, Any]) -> dict[str, Any]:
         if "$ref" not in answer:
             return answer

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from gateway import ops_deeds
 from gateway.openapi.operation import JSON, TEXT, Answer, Operation, Shape, gives, takes_json
+from gateway.ops_board import SECTIONS
 
 
 class JobOfLetter(Shape):
@@ -46,25 +47,44 @@ class Remembered(Shape):
 
 
 _PAGE = {"text/html": TEXT}
-_CHANGES = {
+_TOKEN = {
     "type": "object",
-    "required": ["data"],
-    "properties": {"event": {"enum": ["message", "away"]}, "data": {"type": "string", "contentMediaType": JSON}},
+    "required": ["token"],
+    "properties": {"token": {"type": "string", "description": "An operator's token; nothing else signs in."}},
+}
+_NAMES = {"type": "array", "items": {"enum": [*SECTIONS]}, "uniqueItems": True}
+_CHANGES = {
+    "oneOf": [
+        {
+            "description": "Which sections have changed, none for a sign of life; the page has them as they are now.",
+            "type": "object",
+            "required": ["data"],
+            "properties": {"data": {"type": "string", "contentMediaType": JSON, "contentSchema": _NAMES}},
+            "additionalProperties": False,
+        },
+        {
+            "description": "The database does not answer; what the page shows may be old.",
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {"event": {"const": "away"}, "data": {"const": "{}"}},
+            "additionalProperties": False,
+        },
+    ]
 }
 _DEED = (409,)
 
 OPERATIONS = {
     "GET /ops": Operation({200: Answer("How the product stands.", _PAGE), 303: Answer("Signed in.")}, "operator"),
     "POST /ops/session": Operation(
-        {303: Answer("Signed in.", {}, {"location": "The page."})},
-        "operator",
-        takes={"application/x-www-form-urlencoded": TEXT},
+        {303: Answer("Signed in.", {}, {"location": "The page.", "set-cookie": "The session."})},
+        "newcomer",
+        takes={"application/x-www-form-urlencoded": _TOKEN},
         must_take=True,
     ),
     "GET /ops/live": Operation(
         {
             200: Answer(
-                "Server-sent events: lists of names of sections that changed.",
+                "Server-sent events: all names of sections at first, then of those that change, every 20 s at least.",
                 {"text/event-stream": _CHANGES},
             )
         },

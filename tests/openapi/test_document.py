@@ -37,6 +37,7 @@ async def test_the_document_is_served(client: httpx.AsyncClient) -> None:
     assert document["openapi"] == "3.1.0"
     assert document["paths"]["/v1/visits"]["post"]["security"] == [{"token": []}, {"session": []}]
     assert document["paths"]["/livez"]["get"]["security"] == [{}]
+    assert document["paths"]["/ops/session"]["post"]["security"] == [{}], "who signs in has no token yet"
     assert set(document["components"]["securitySchemes"]) >= {"token", "session", "ticket", "internalKey"}
 
 
@@ -82,3 +83,15 @@ def test_the_witness_sees_what_is_not_as_described() -> None:
     witness.judge("GET", "/livez", 200, {"content-type": "application/json"}, b'{"status":"ok","more":1}')
     witness.judge("GET", "/v1/me", 401, problem, b'{"detail":"no"}')
     assert len(witness.broken) == 5
+
+
+def test_the_witness_sees_messages_that_are_not_as_described() -> None:
+    """Of a stream: another name, another field, a section there is not."""
+    witness = Witness(all_routes())
+    for message in ({"data": '["dead","speed"]'}, {"data": "[]"}, {"event": "away", "data": "{}"}):
+        witness.judge_event("/ops/live", message)
+    assert witness.broken == []
+    wrong = ({"event": "gone", "data": "{}"}, {"id": "1", "data": "[]"}, {"data": '["weather"]'}, {"data": "{}"})
+    for message in wrong:
+        witness.judge_event("/ops/live", message)
+    assert len(witness.broken) == len(wrong)

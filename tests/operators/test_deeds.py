@@ -74,7 +74,8 @@ async def test_more_than_a_batch_is_done_batch_by_batch(
         "INSERT INTO ai_jobs (tenant_id, visit_id, job_type) VALUES ($1, $2, 'estimate')",
         [(tenant.id, row["visit_id"]) for row in busy],
     )
-    told, after = [], None
+    told: list[tuple[int, int]] = []
+    after = None
     while not told or after is not None:
         cause = {"job_type": "estimate", "error_code": "batches", "cause": CAUSE.replace("120", "#"), "after": after}
         answer = (await client.post("/ops/dead/retry", headers=operator.headers, json=cause)).json()

@@ -5,12 +5,13 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
-from httpx_sse import aconnect_sse
+from httpx_sse import ServerSentEvent, aconnect_sse
 from starlette.applications import Starlette
 from starlette.requests import Request
 
 from gateway.ops import live
 from gateway.ops_board import SECTIONS
+from tests.contract import Witness
 from tests.operators.letters import bury
 from tests.product import Product
 from tests.tenants import Tenant
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 30
 
 
-async def test_a_dead_job_shows_without_asking(server: Product, admin: Any, tenant: Tenant, operator: Tenant) -> None:
+def fields_of(message: str | ServerSentEvent) -> dict[str, str]:
+    """Return the fields of a message that were sent."""
+    if isinstance(message, str):
+        return dict(line.split(": ", 1) for line in message.splitlines() if line)
+    named = {"event": message.event} if message.event != "message" else {}
+    return named | {"data": message.data} | ({"id": message.id} if message.id else {})
+
+
+async def test_a_dead_job_shows_without_asking(
+    server: Product, admin: Any, tenant: Tenant, operator: Tenant, witness: Witness
+) -> None:
     """First every section is named; then the one that changed, which has the error's words, its markup harmless."""
     async with (
         asyncio.timeout(WAIT_SECONDS),
@@ -29,9 +40,12 @@ async def test_a_dead_job_shows_without_asking(server: Product, admin: Any, tena
         aconnect_sse(client, "GET", "/ops/live") as events,
     ):
         told = events.aiter_sse()
-        assert json.loads((await anext(told)).data) == list(SECTIONS)
+        first = await anext(told)
+        witness.judge_event("/ops/live", fields_of(first))
+        assert json.loads(first.data) == list(SECTIONS)
         letter, _ = await bury(admin, tenant, code="test_live", error="<script>alert(1)</script>")
         async for event in told:
+            witness.judge_event("/ops/live", fields_of(event))
             if "dead" in json.loads(event.data) and "test_live" in (html := (await client.get("/ops")).text):
                 break
     assert "<script>alert" not in html
@@ -40,7 +54,7 @@ async def test_a_dead_job_shows_without_asking(server: Product, admin: Any, tena
 
 
 async def test_the_stream_outlives_a_database_that_goes_during_a_reading(
-    app: Starlette, admin: Any, operator: Tenant
+    app: Starlette, admin: Any, operator: Tenant, witness: Witness
 ) -> None:
     """It says `away`, and everything again once the database is back."""
     async with asyncio.timeout(WAIT_SECONDS):
@@ -55,8 +69,12 @@ async def test_the_stream_outlives_a_database_that_goes_during_a_reading(
                 "WHERE relation = 'queue_samples'::regclass AND NOT granted"
             ):
                 await asyncio.sleep(0.01)
-            assert "event: away" in (await first).decode()
-        assert json.loads((await anext(told)).decode().removeprefix("data: ")) == list(SECTIONS)
+            away = fields_of((await first).decode())
+            assert away["event"] == "away"
+        back = fields_of((await anext(told)).decode())
+    for message in (away, back):
+        witness.judge_event("/ops/live", message)
+    assert json.loads(back["data"]) == list(SECTIONS)
 
 
 async def test_the_stream_ends_with_its_token(server: Product, operator: Tenant) -> None:
