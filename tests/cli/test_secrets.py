@@ -1,10 +1,6 @@
 """`scopekit secrets rotate`: through a gateway that runs, old and new both hold in between, and the old fails after."""
 
-import asyncio
 import stat
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +8,12 @@ import httpx
 import pytest
 from dotenv import dotenv_values
 
+from tests.cli.rotating import file, gateway, services, text_of
 from tests.command import answer, scopekit
-from tests.product import free_port, process, wait_until_ready
-from tests.stack import JWT_SECRET, QUEUE_KEY, Services, make_services, xdist_worker
+from tests.stack import JWT_SECRET, QUEUE_KEY, Services
 from tests.tenants import Tenant
 
-
-@pytest.fixture(scope="session")
-def services(services: Services, request: pytest.FixtureRequest) -> Services:
-    """Give these tests a database of their own: the product the other suites run there has its own keys."""
-    own = asyncio.run(make_services(services.endpoints, f"rotation_{xdist_worker(request.config)}"))
-    return replace(own, redis_url=services.redis_url, bucket=services.bucket)
-
-
-@pytest.fixture
-async def file(tmp_path: Path, admin: Any) -> AsyncIterator[Path]:
-    """Give an empty secrets file; no rotation is open before and after."""
-    await admin.execute("DELETE FROM secret_rotations; DELETE FROM processes")
-    path = tmp_path / "secrets.env"
-    path.touch()
-    yield path
-    await admin.execute("DELETE FROM secret_rotations")
-
-
-@contextmanager
-def gateway(services: Services, file: Path, logs: Path) -> Iterator[httpx.Client]:
-    """Start a gateway with what the file holds now."""
-    port = free_port()
-    environment = services.environment(PORT=str(port), SECRETS_FILE=str(file))
-    with process("gateway", ["gateway", "serve"], environment, logs) as running:
-        wait_until_ready(f"http://127.0.0.1:{port}", running, logs / "gateway.log")
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
+__all__ = ["file", "services"]
 
 
 def opens(client: httpx.Client, tenant: Tenant, *, jwt: str, queue: str) -> tuple[bool, bool]:
@@ -56,11 +26,6 @@ def opens(client: httpx.Client, tenant: Tenant, *, jwt: str, queue: str) -> tupl
 def mode_of(path: Path) -> int:
     """Return who may read a file."""
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def text_of(path: Path) -> str:
-    """Return what a file holds."""
-    return path.read_text()
 
 
 async def test_old_and_new_hold_in_between_and_the_old_fails_after(

@@ -21,6 +21,12 @@ PART = 24  # characters of a streamed answer that come at once
 USAGE = {"input_tokens": 1200, "output_tokens": 340, "total_tokens": 1540}
 
 
+_WRONG_KEY = JSONResponse(
+    {"error": {"message": "Incorrect API key provided.", "type": "invalid_request_error", "code": "invalid_api_key"}},
+    401,
+)
+
+
 @dataclass
 class ApiDouble:
     """What the server answers next, and what it was asked."""
@@ -30,6 +36,8 @@ class ApiDouble:
     # By the name of the schema that is asked for; comes before `reply`.
     answers_by_schema: dict[str, dict[str, Any]] = field(default_factory=dict)
     models: list[str] | None = None
+    # The keys it takes; None takes any.
+    keys: set[str] | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     hangs: bool = False
     # The number of the call that hangs once, and who wants to know when it has come.
@@ -59,8 +67,10 @@ class ApiDouble:
         """The newest request: {path, headers, json | form}."""
         return self.asked[-1]
 
-    async def list_models(self, _request: Request) -> Response:
+    async def list_models(self, request: Request) -> Response:
         """Serve GET /v1/models; 404 where no models are named, as some endpoints do."""
+        if not self._takes_key_of(request):
+            return _WRONG_KEY
         if self.models is None:
             return Response(status_code=404)
         return JSONResponse({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
@@ -84,6 +94,8 @@ class ApiDouble:
         return await self._reply(request)
 
     async def _reply(self, request: Request, first: dict[str, Any] | None = None, *, stream: bool = False) -> Response:
+        if not self._takes_key_of(request):
+            return _WRONG_KEY
         if len(self.asked) == self.hangs_at:
             self.reached.set()
         if self.hangs or len(self.asked) == self.hangs_at:
@@ -96,6 +108,9 @@ class ApiDouble:
         if stream and answer is not None and answer.get("object") == "response":
             return StreamingResponse(self._stream(answer), media_type="text/event-stream", headers=headers)
         return JSONResponse(answer, headers=headers)
+
+    def _takes_key_of(self, request: Request) -> bool:
+        return self.keys is None or request.headers["authorization"].removeprefix("Bearer ") in self.keys
 
     async def _hang(self, request: Request) -> None:
         """Say nothing until released, or until the caller has had enough."""
