@@ -6,7 +6,7 @@ import threading
 from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 from uuid import uuid4
 
 import orjson
@@ -21,8 +21,8 @@ _PROCESS_ID = f"process-{uuid4()}"
 Event = MutableMapping[str, Any]
 
 
-def configure_logging(*, level: str, function: str) -> None:
-    """Send every logger of this process, the libraries' too, to stdout as JSON lines."""
+def configure_logging(*, level: str, function: str, to: TextIO | None = None) -> None:
+    """Send every logger of this process, the libraries' too, as JSON lines to stdout, or where its answers are not."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -40,7 +40,7 @@ def configure_logging(*, level: str, function: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(to or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,6 +1,7 @@
 """The command line: `scopekit COMMAND`, which is `python -m gateway COMMAND`."""
 
 import asyncio
+import sys
 from typing import Annotated
 from uuid import UUID
 
@@ -118,5 +119,6 @@ def token(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; what is logged meanwhile does not stand among its answers."""
+    configure_logging(level="warning", function="cli", to=sys.stderr)
     app(prog_name="scopekit")

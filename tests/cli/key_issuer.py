@@ -52,7 +52,7 @@ class KeyIssuer(Seaweed):
     @asynccontextmanager
     async def _client(self, service: str) -> AsyncIterator[Any]:
         async with get_session().create_client(
-            service,  # type: ignore[call-overload]
+            service,
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id=self.access_key,

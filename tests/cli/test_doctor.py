@@ -1,6 +1,15 @@
 """`scopekit doctor` and `scopekit slo`, by running them."""
 
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
+
+from aiobotocore.session import get_session
 
 from tests.command import answer, scopekit
 from tests.product import Product, free_port
@@ -42,6 +51,74 @@ def test_what_is_wrong_is_named_with_what_to_do(services: Services) -> None:
     assert {"database", "redis", "bucket"} <= set(failed)
     assert "-> Let DATABASE_URL log in as scopekit_gateway" in done.stdout
     assert "a-wrong-key" not in done.stdout + done.stderr
+
+
+async def test_a_bucket_that_anybody_may_list_is_named(services: Services) -> None:
+    """With what to take away; the policy is a real one of the store's."""
+    own = replace(services, bucket=f"{services.bucket}-public")
+    async with bucket_client(own) as s3:
+        await s3.create_bucket(Bucket=own.bucket)
+        statement = {"Effect": "Allow", "Principal": "*", "Action": ["s3:ListBucket"]}
+        policy = {"Version": "2012-10-17", "Statement": [statement | {"Resource": [f"arn:aws:s3:::{own.bucket}"]}]}
+        await s3.put_bucket_policy(Bucket=own.bucket, Policy=json.dumps(policy))
+        finding = _finding(answer(own, "doctor", code=1), "bucket policy")
+        await s3.delete_bucket(Bucket=own.bucket)
+    assert finding["state"] == "fail"
+    assert "anybody may list" in finding["found"]
+    assert finding["do"].startswith("Take its public policy away")
+
+
+def test_a_store_that_answers_strangers_oddly_is_a_warning(services: Services) -> None:
+    """Neither in nor refused: whether the bucket is private was not seen."""
+    with answering(HTTPStatus.BAD_GATEWAY) as endpoint:
+        found = answer(services, "doctor", code=1, S3_ENDPOINT_URL=endpoint)
+    finding = _finding(found, "bucket policy")
+    assert (finding["state"], finding["found"]) == ("warn", "the store answers strangers 502")
+    assert "what stands before the store" in finding["do"]
+
+
+def _finding(found: Any, name: str) -> dict[str, Any]:
+    one: dict[str, Any] = next(finding for finding in found["findings"] if finding["name"] == name)
+    return one
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """Run a server that answers everything with this status; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET  # noqa: N815 - the library's way to name a method
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", free_port()), Handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@asynccontextmanager
+async def bucket_client(services: Services) -> AsyncIterator[Any]:
+    """Speak to the store as its owner."""
+    places = services.endpoints
+    async with get_session().create_client(
+        "s3",
+        endpoint_url=places.s3_endpoint,
+        region_name=places.s3_region,
+        aws_access_key_id=places.s3_access_key,
+        aws_secret_access_key=places.s3_secret_key,
+    ) as client:
+        yield client
 
 
 def test_a_missing_setting_is_its_first_finding(services: Services) -> None:

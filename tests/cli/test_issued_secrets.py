@@ -54,7 +54,7 @@ async def test_both_keys_of_the_store_hold_until_the_old_one_is_revoked(
     """Gateways with either take photos; one with the old key holds the end back, and fails softly afterwards."""
     ours, old = await _with_key_of(issuer, services)
     new = await issuer.issue()
-    environment = {"SECRETS_FILE": str(file)}
+    environment: dict[str, Any] = {"SECRETS_FILE": str(file)}
 
     def rotate(*arguments: str, **more: Any) -> Any:
         return answer(ours, "secrets", "rotate", *arguments, **environment, **more)
@@ -94,7 +94,11 @@ async def test_both_keys_of_the_model_hold_until_the_old_one_is_revoked(
     with api_double() as provider:
         provider.models, provider.keys = ["gpt-5.2", "whisper-1"], {"sk-old", "sk-new"}
         provider.answers(completed({"lines": [asked_line(evidence=[])], "summary": "One line.", "coverage": []}))
-        environment = {"OPENAI_API_KEY": "sk-old", "OPENAI_BASE_URL": provider.url, "ESTIMATE_ENGINE": "openai"}
+        environment: dict[str, Any] = {
+            "OPENAI_API_KEY": "sk-old",
+            "OPENAI_BASE_URL": provider.url,
+            "ESTIMATE_ENGINE": "openai",
+        }
         lowered = {name.lower(): value for name, value in environment.items()}
         behind = services.settings(**lowered)
         environment["SECRETS_FILE"] = str(file)
