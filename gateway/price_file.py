@@ -14,7 +14,8 @@ from store.price_book import COLUMNS, NewItem
 MOST_ROWS = 50_000
 _ERRORS_TOLD = 100
 _NEEDED = {"description", "unit", "unit_price"}
-# A spreadsheet runs a cell that begins like this; an apostrophe before it makes it text again.
+# A spreadsheet runs a cell that begins like this; an apostrophe before it makes it text again. Words that begin with
+# apostrophes before it get one more, so that who reads may take one away and has what was written.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -98,7 +99,7 @@ def _unreadable(error: csv.Error) -> InvalidInput:
 
 def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
     cells = {name: str(row.get(name) or "").strip() for name in COLUMNS if name in row}
-    cells = {name: text[1:] if text[:1] == "'" and text[1:2] in _FORMULA else text for name, text in cells.items()}
+    cells = {name: text[1:] if text[:1] == "'" and _would_run(text) else text for name, text in cells.items()}
     return cells | {"unit_price": cells["unit_price"].replace("$", "").replace(",", "").strip()}
 
 
@@ -112,7 +113,11 @@ def _twice(item: NewItem, line: int, seen: dict[tuple[str, ...], int]) -> list[d
 
 
 def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if _would_run(text) else text
+
+
+def _would_run(text: str) -> bool:
+    return text.lstrip("'").startswith(_FORMULA)
 
 
 def _many(count: int) -> str:

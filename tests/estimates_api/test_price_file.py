@@ -1,9 +1,19 @@
 """The price book as a file: in with every error by its line, nothing by halves, and out again the same."""
 
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.price_file import MOST_ROWS
+from gateway import price_items
+from gateway.price_file import MOST_ROWS, NewPriceItem, read_file, write_file
+from store.price_book import NewItem
 from tests.tenants import Tenant
 
 HEAD = "code,description,category,unit,unit_price\n"
@@ -31,6 +41,37 @@ async def test_an_exported_book_comes_back_as_it_was(client: httpx.AsyncClient, 
     answer = await send(client, tenant, before)
     assert (answer.status_code, answer.json()) == (200, {"added": 0, "updated": before.count("\n") - 1})
     assert await book(client, tenant) == before
+
+
+_WORDS = st.text(
+    alphabet=st.one_of(st.sampled_from("'=+-@\t\r\n\",;"), st.characters(codec="utf-8")), max_size=20
+).filter(lambda text: "\0" not in text and text == text.strip())
+
+
+@given(_WORDS, _WORDS.filter(bool), _WORDS, _WORDS.filter(bool), st.decimals("0", "9999", places=2))
+def test_whatever_an_item_is_called_it_comes_back(
+    code: str, description: str, category: str, unit: str, unit_price: Decimal
+) -> None:
+    """Apostrophes, signs that a spreadsheet would run, quotes, separators and line breaks included."""
+    values = {"code": code, "description": description, "category": category, "unit": unit, "unit_price": unit_price}
+    item = NewItem(**NewPriceItem.model_validate(values | {"unit_price": str(unit_price)}).model_dump())
+    assert read_file("".join(write_file([asdict(item)])).encode()) == [item]
+
+
+async def test_a_book_is_written_beside_the_loop(
+    client: httpx.AsyncClient, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty thousand rows take longer than the streams of others should wait."""
+    threads = []
+
+    def noted(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        threads.append(threading.current_thread())
+        return write_file(rows)
+
+    monkeypatch.setattr(price_items, "write_file", noted)
+    assert "unit_price" in await book(client, tenant)
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 async def test_items_are_known_by_code_or_by_words_and_unit(client: httpx.AsyncClient, tenant: Tenant) -> None:
