@@ -101,12 +101,11 @@ async def finalize(request: Request) -> Response:
 
 
 async def drop(request: Request) -> Response:
-    """Drop what has come of a recording that was discarded; a medium that it has become stays."""
+    """Drop what has come of a recording that was discarded, and what comes still; a medium that it has become stays."""
     principal, visit_id, recording_id = await _named(request)
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
-        chunks = await recordings.chunks_of(conn, recording_id, visit_id)
-        await recordings.forget(conn, chunks)
+        chunks = await recordings.discard(conn, recording_id, visit_id)
     await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
     return Response(status_code=204)
 

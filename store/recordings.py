@@ -51,7 +51,9 @@ async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole:
 
 
 async def require_open(conn: Connection, chunk: Chunk) -> None:
-    """Raise `Conflict` when the recording is a medium by now, or of another type: it could not be played."""
+    """Raise `Conflict` when the recording is discarded, a medium by now, or of another type: it could not be played."""
+    if await conn.fetchval(SQL.is_discarded, chunk.recording_id):
+        raise Conflict("This recording was discarded; begin another one.")
     if await media.find(conn, chunk.recording_id) is not None:
         raise Conflict("This recording is finished; begin another one.")
     other = await conn.fetchval(SQL.other_type, chunk.recording_id, chunk.kind.name)
@@ -68,6 +70,15 @@ async def size_beside(conn: Connection, chunk: Chunk) -> int:
 async def chunks_of(conn: Connection, recording_id: UUID, visit_id: UUID) -> list[Record]:
     """Return a recording's chunks in order."""
     return await conn.fetch(SQL.chunks_of_recording, recording_id, visit_id)
+
+
+async def discard(conn: Connection, recording_id: UUID, visit_id: UUID) -> list[Record]:
+    """Drop what has come of a recording, and let nothing be added: what is on its way too. Returns its chunks."""
+    await conn.execute(SQL.hold_recording, recording_id)
+    await conn.execute(SQL.mark_discarded, visit_id, recording_id)
+    chunks = await chunks_of(conn, recording_id, visit_id)
+    await forget(conn, chunks)
+    return chunks
 
 
 async def forget(conn: Connection, chunks: Sequence[Record]) -> None:

@@ -27,3 +27,13 @@ SELECT * FROM recording_chunks WHERE recording_id = $1 AND visit_id = $2 ORDER B
 -- name: delete_chunks
 -- They are a medium now.
 DELETE FROM recording_chunks WHERE storage_path = ANY ($1);
+
+-- name: mark_discarded
+-- Nothing is added to it any more; marks of a month ago go.
+WITH old AS (DELETE FROM discarded_recordings WHERE discarded_at < now() - interval '30 days')
+INSERT INTO discarded_recordings (tenant_id, visit_id, recording_id)
+SELECT tenant_id, id, $2::uuid FROM site_visits WHERE id = $1 ON CONFLICT DO NOTHING;
+
+-- name: is_discarded
+-- Whether nobody wants it.
+SELECT EXISTS (SELECT FROM discarded_recordings WHERE recording_id = $1);

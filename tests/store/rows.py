@@ -78,6 +78,7 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
             is_whole=True,
             **of_visit,
         )
+        await _insert(admin, "discarded_recordings", recording_id=uuid4(), **of_visit)
         await _insert(
             admin,
             "progress_tickets",

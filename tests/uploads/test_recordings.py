@@ -295,16 +295,41 @@ async def test_two_first_chunks_of_different_types_are_not_both_taken(recording:
 
 
 async def test_a_discarded_recording_leaves_nothing(recording: Recording, objects: ObjectStore, tenant: Tenant) -> None:
-    """Its chunks go, rows and objects; once more is fine, and what became a medium stays."""
-    body = files.recording()
-    await recording.chunk(1, body)
+    """Its chunks go, rows and objects, once more is fine; what is sent later is refused."""
+    await recording.chunk(1, files.recording())
     assert [(await recording.discard()).status_code for _ in range(2)] == [204, 204]
-    assert await nothing_of(objects, tenant)
+    late = await recording.chunk(2, files.recording())
+    assert (late.status_code, "was discarded" in late.json()["detail"]) == (409, True)
     assert (await recording.finalize()).status_code == 404
-    await recording.chunk(1, body)
+    assert await nothing_of(objects, tenant)
+
+
+async def test_what_became_a_medium_is_not_discarded(recording: Recording) -> None:
+    """It is told again as what it is."""
+    await recording.chunk(1, files.recording())
     await recording.finalize()
     assert (await recording.discard()).status_code == 204
     assert (await recording.finalize()).status_code == 200
+
+
+@pytest.mark.parametrize("came_before", [0, 1])
+async def test_a_chunk_on_its_way_is_discarded_with_its_recording(
+    recording: Recording, objects: ObjectStore, tenant: Tenant, admin: Any, came_before: int
+) -> None:
+    """It began before the discard and ends after it: neither a row nor an object is left."""
+    body = files.recording()
+    for sequence in range(came_before):
+        await recording.chunk(sequence, body)
+
+    async def discarded_meanwhile() -> AsyncIterator[bytes]:
+        yield body[:-1]
+        assert (await recording.discard()).status_code == 204
+        yield body[-1:]
+
+    answer = await recording.chunk(came_before, discarded_meanwhile())
+    assert (answer.status_code, "was discarded" in answer.json()["detail"]) == (409, True)
+    assert await admin.fetchval("SELECT count(*) FROM recording_chunks WHERE tenant_id = $1", tenant.id) == 0
+    assert await nothing_of(objects, tenant)
 
 
 async def test_it_is_its_tenants_alone(recording: Recording, tenant: Tenant, other_tenant: Tenant) -> None:
