@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from store.dead_letters import BATCH
 from tests.browser.conftest import DESKTOP, PHONE, OpenPerson, sign_in_at
 from tests.operators.conftest import operator
 from tests.operators.letters import bury
@@ -40,6 +41,28 @@ async def test_a_dead_job_is_retried_on_the_page_and_completes(
     await expect(page.locator("#deeds")).to_contain_text("it is back")
     await _until_completed(admin, job_id)
     await expect(page.locator("#figures")).to_contain_text("Done in the last hour")
+
+
+async def test_a_cause_of_many_letters_is_discarded_by_one_click(
+    open_person: OpenPerson, server: Product, admin: Any, tenant: Tenant, operator: Tenant
+) -> None:
+    """More than one transaction takes: the page goes on until all that it showed are done."""
+    person = await open_person()
+    page = person.page
+    letter, _ = await bury(admin, tenant, code="many_test")
+    await admin.execute(
+        "INSERT INTO ai_jobs_dlq (original_job_id, tenant_id, visit_id, job_type, last_error, error_code, attempts) "
+        "SELECT gen_random_uuid(), tenant_id, visit_id, job_type, last_error, error_code, 3 "
+        "FROM ai_jobs_dlq, generate_series(1, $2::integer) WHERE id = $1",
+        *(letter, BATCH),
+    )
+    await sign_in_at(person, f"{server.url}/ops", operator)
+    cause = page.locator(".cause", has_text="many_test")
+    await cause.get_by_role("button", name="Discard all").click()
+    await page.get_by_role("button", name="Do it").click()
+    await expect(page.locator("#news")).to_have_text(f"{BATCH + 1} discarded.", timeout=60_000)
+    await expect(cause).to_have_count(0)
+    await admin.execute("DELETE FROM ai_jobs_dlq WHERE error_code = 'many_test'")
 
 
 async def test_a_flag_is_switched_on_the_page(

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 
-import pytest
+import yaml
 
 from tests.product import ROOT
 
@@ -69,14 +69,14 @@ def test_what_is_copied_is_there_and_let_into_the_context() -> None:
         assert source == "." or f"!{source}" in ignored, source
 
 
-@pytest.mark.parametrize("module", [("gateway", "serve"), ("jobs.worker",)])
-def test_what_the_image_starts_is_a_module_of_the_code_in_it(module: tuple[str, ...]) -> None:
-    """Its entry point with its own command, and with the worker's that compose gives."""
-    entry = json.loads(re.findall(r"^ENTRYPOINT (.+)$", DOCKERFILE, re.MULTILINE)[0])
-    assert entry == ["python", "-m"]
-    command = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[-1])
-    assert command == ["gateway", "serve"]
-    place = ROOT.joinpath(*module[0].split("."))
-    assert (place / "__main__.py").exists() or place.with_suffix(".py").exists()
-    compiled = re.findall(r"^RUN python -m compileall -q (.+)$", DOCKERFILE, re.MULTILINE)[0].split()
-    assert module[0].partition(".")[0] in compiled
+def test_what_the_image_starts_is_a_module_of_the_code_in_it() -> None:
+    """By its own command, and by those that compose gives: each lies in a package that is compiled into the image."""
+    (entry,) = re.findall(r"^ENTRYPOINT (.+)$", DOCKERFILE, re.MULTILINE)
+    assert json.loads(entry) == ["python", "-m"]
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"].values()
+    given = [service["command"] for service in services if "build" in service and "command" in service]
+    (compiled,) = re.findall(r"^RUN python -m compileall -q (.+)$", DOCKERFILE, re.MULTILINE)
+    for command in (*map(json.loads, re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)), *given):
+        place = ROOT.joinpath(*command[0].split("."))
+        assert (place / "__main__.py").exists() or place.with_suffix(".py").exists(), command
+        assert command[0].partition(".")[0] in compiled.split(), command
