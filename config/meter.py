@@ -99,16 +99,14 @@ class Meter:
         """Tell at this port what this process and its neighbours count, as soon as no neighbour has the port."""
         registry = CollectorRegistry()
         registry.register(_Neighbourhood(self, asyncio.get_running_loop()))
-        while True:
-            try:
-                opened = _until_left(*start_http_server(port, host, registry))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-            else:
-                _log.info("The metrics of this machine are told at METRICS_PORT", port=port)
-                return opened
+        serving = _serving(host, port, registry)
+        if serving is None:
+            _log.info("Another process has METRICS_PORT; this one waits for it", port=port)
+        while serving is None:
             await asyncio.sleep(TAKE_OVER_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
+            serving = _serving(host, port, registry)
+        _log.info("The metrics of this machine are told at METRICS_PORT", port=port)
+        return _until_left(*serving)
 
     async def _text(self) -> bytes:
         """Write it all down, beside the event loop: a thousand samples take ten milliseconds."""
@@ -136,6 +134,16 @@ class _Neighbourhood(Collector):
     def collect(self) -> Iterable[Metric]:
         told = asyncio.run_coroutine_threadsafe(self._meter.tell(), self._loop).result(ANSWER_SECONDS)
         return text_string_to_metric_families(told.decode())
+
+
+def _serving(host: str, port: int, registry: CollectorRegistry) -> tuple[WSGIServer, Thread] | None:
+    """Start a server for who scrapes, unless another process has the port."""
+    try:
+        return start_http_server(port, host, registry)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    return None
 
 
 @contextmanager
