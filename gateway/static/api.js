@@ -36,15 +36,6 @@ export class Problem extends Error {
   get tooLarge() {
     return this.status === 413 && this.members.quota === undefined;
   }
-
-  /** Whether the bytes themselves were refused. A full storage is a 413 too, and may have room tomorrow. */
-  get final() {
-    return [415, 422].includes(this.status) || this.tooLarge;
-  }
-
-  get tooLarge() {
-    return this.status === 413 && this.members.quota === undefined;
-  }
 }
 
 const unreachable = () =>
