@@ -35,6 +35,7 @@ from gateway.errors import HANDLERS, LastResort
 from gateway.lifespan import lifespan_of
 from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
 from gateway.openapi import catalogue
+from gateway.stream_door import StreamDoor
 from gateway.tracing import Tracing
 from gateway.traffic import Traffic
 
@@ -101,6 +102,7 @@ def middleware(settings: Settings, traffic: Traffic) -> list[Middleware]:
     return [
         Middleware(Correlation, traffic=traffic),
         *traced,
+        Middleware(StreamDoor),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,

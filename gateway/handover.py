@@ -8,17 +8,36 @@ it is missing (any other server), the application answers as it always would.
 import asyncio
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
 from gateway.bounds import BoundedProtocol
 from realtime.stream import EXTENSION
 
+_CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+
 
 class HandoverProtocol(BoundedProtocol):
-    """Offers `take(protocol)`; give it to uvicorn as `http=`."""
+    """Offers `begin(head)` and `take(protocol)`; give it to uvicorn as `http=`."""
 
     def on_message_begin(self) -> None:
         """Begin a request as ever, and put the offer in its scope."""
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: {"take": self.take}}
+        self.scope["extensions"] = {EXTENSION: {"begin": self.begin, "take": self.take}}
+
+    def begin(self, head: bytes) -> bool:
+        """Begin a chunked answer, 200, with the lines of a head that was encoded before.
+
+        As if the application had sent its start: the body goes the usual way. False, and nothing has changed, when the
+        client is gone, more requests are waiting on this connection, or an answer has begun.
+        """
+        cycle = self.cycle
+        if self.pipeline or cycle.response_started or cycle.disconnected or self.transport.is_closing():
+            return False
+        cycle.response_started = cycle.chunked_encoding = True
+        ours = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        closing = b"" if cycle.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"".join((STATUS_LINE[200], ours, head, closing, _CHUNKED)))
+        return True
 
     def take(self, protocol: asyncio.Protocol) -> bool:
         """Let `protocol` have the connection, once the response's head and any first chunks have been sent.

@@ -2,10 +2,10 @@
 
 import re
 import time
-from secrets import token_hex
+from dataclasses import dataclass
+from random import getrandbits
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import get_logger
@@ -16,6 +16,27 @@ _FIT_TO_LOG = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 _QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics", "/functions/v1/health", "/static"})
 
 CORRELATION_HEADER = "x-correlation-id"
+_HEADER = CORRELATION_HEADER.encode()
+_NOTED = "scopekit.noted"
+
+
+@dataclass(slots=True)
+class Noted:
+    """What is known of a request: its id, and the status it was answered with, 0 before that."""
+
+    correlation_id: str
+    status: int = 0
+
+    @property
+    def header(self) -> tuple[bytes, bytes]:
+        """The id, for the answer's head."""
+        return _HEADER, self.correlation_id.encode()
+
+
+def noted_of(scope: Scope) -> Noted:
+    """Return what is known of a request that has come through `Correlation`."""
+    noted: Noted = scope[_NOTED]
+    return noted
 
 
 class Correlation:
@@ -33,26 +54,23 @@ class Correlation:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(CORRELATION_HEADER, "")
-        correlation_id = given if _FIT_TO_LOG.match(given) else token_hex(16)
-        status = 0
+        noted = scope[_NOTED] = Noted(_correlation_id(scope))
         began = time.perf_counter()
 
         async def with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                MutableHeaders(scope=message)[CORRELATION_HEADER] = correlation_id
+                noted.status = message["status"]
+                message["headers"] = [*message["headers"], noted.header]
             await send(message)
 
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+        structlog.contextvars.bind_contextvars(correlation_id=noted.correlation_id)
         try:
             await self._app(scope, receive, with_id)
         finally:
             seconds = time.perf_counter() - began
-            self._traffic.note(_pattern(scope), scope["method"], status, seconds)
-            _log_request(scope, status, seconds)
+            self._traffic.note(_pattern(scope), scope["method"], noted.status, seconds)
+            _log_request(scope, noted.status, seconds)
 
 
 class SecurityHeaders:
@@ -81,6 +99,11 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _correlation_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == _HEADER), b"").decode("latin-1")
+    return given if _FIT_TO_LOG.match(given) else f"{getrandbits(128):032x}"  # no secret, so no call of the kernel's
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:

@@ -23,6 +23,7 @@ from gateway.progress_answer import (
     foreign_id,
     last_event_id,
     not_enabled,
+    query_param,
     require_member,
     stream_or_drop,
 )
@@ -38,12 +39,31 @@ from store.pool import Record
 TICKET_SECONDS = 30
 PAGE = 500
 _NO_VISIT = "There is no such visit."
+_DECIDED = "scopekit.decided"
 _NO_STORE = {"cache-control": "no-store"}
 
 
 async def progress(request: Request) -> Answer:
     """Stream a visit's progress from its path."""
-    return await _stream(request, request.path_params["visit_id"])
+    decided: Answer | Exception | None = request.scope.get(_DECIDED)
+    if decided is None:
+        return await _stream(request, request.path_params["visit_id"])
+    if isinstance(decided, Exception):
+        raise decided
+    return decided
+
+
+async def decide(request: Request, visit_id: str) -> Answer | Exception:
+    """Return what `progress` is to answer, or to raise, before the request has come to it."""
+    try:
+        return await _stream(request, visit_id)
+    except Exception as error:  # noqa: BLE001 - raised where it can be answered
+        return error
+
+
+def leave_decided(request: Request, decided: Answer | Exception) -> None:
+    """Have `progress` give this answer, or raise this."""
+    request.scope[_DECIDED] = decided
 
 
 async def sse_progress(request: Request) -> Answer:
@@ -101,7 +121,6 @@ async def _stream(request: Request, text: str) -> Answer:
     visit_id = uuid_param(text, "visit_id")
     principal = await _caller(request, visit_id)
     context, name = context_of(request), str(visit_id)
-    structlog.contextvars.bind_contextvars(visit_id=name)
     # Admitted before anything is read for it, or what happens meanwhile would be missed.
     subscriber = context.hub.admission.subscribe(name, *principal.who, expires_at=principal.expires_at)
     if subscriber is None:
@@ -179,7 +198,7 @@ async def _job(context: Context, principal: Principal, job_id: UUID | None) -> d
 
 async def _caller(request: Request, visit_id: UUID) -> Principal:
     """Return who asks: by ticket, else as everywhere, with a token that lives. Raises `Unauthenticated`."""
-    secret = request.query_params.get("ticket")
+    secret = query_param(request, "ticket")
     principal = await authenticate(request) if secret is None else await _holder(request, visit_id, secret)
     principal.require_unexpired()
     return principal
@@ -228,8 +247,10 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+VISIT_STREAM = Route("/v1/visits/{visit_id}/progress", progress)
+
 routes = [
-    Route("/v1/visits/{visit_id}/progress", progress),
+    VISIT_STREAM,
     Route("/functions/v1/sse-progress", sse_progress),
     Route("/v1/visits/{visit_id}/progress/ticket", ticket, methods=["POST"]),
     Route("/v1/visits/{visit_id}/events", page),

@@ -29,13 +29,15 @@ class Caps:
         """Count one more stream in, or return whose limit is reached."""
         refusal = self._reached(tenant_id, user_id)
         if refusal is None:
-            self._open.update((tenant_id, user_id))
+            self._open[tenant_id] += 1
+            self._open[user_id] += 1
             self.total += 1
         return refusal
 
     def give_back(self, tenant_id: str, user_id: str) -> None:
         """Count one stream out."""
-        self._open.subtract((tenant_id, user_id))
+        self._open[tenant_id] -= 1
+        self._open[user_id] -= 1
         self.total -= 1
         self._forget(tenant_id, user_id)
 

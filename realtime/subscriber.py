@@ -102,7 +102,8 @@ class Subscriber:
         if self._sink is None:
             return
         if self._backlog is None:
-            self._write(HEARTBEAT)
+            if not self._sink.write(HEARTBEAT) and not self.ended:
+                self._backlog = Backlog()
         elif self._stalled:
             self.cut_off()
         else:

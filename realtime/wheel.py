@@ -17,12 +17,17 @@ class Timed(Protocol):
 
 Stream = TypeVar("Stream", bound=Timed)
 
+# Whoever came together lies together in memory, here and in the kernel: who beats together should be those.
+NEIGHBOURS = 32
+
 
 class Wheel(Generic[Stream]):
     """Each stream stands in one slot and is due when the wheel comes round to it, once every `slots` turns."""
 
     def __init__(self, slots: int, tick_s: float, now: float, random: Random) -> None:
-        self._slots: list[set[Stream]] = [set() for _ in range(slots)]
+        self._slots: list[dict[Stream, None]] = [{} for _ in range(slots)]  # in the order they came
+        self._filling = 0
+        self._room = 0
         self._hand = 0
         self._tick_s = tick_s
         self._random = random
@@ -30,15 +35,18 @@ class Wheel(Generic[Stream]):
         self._seen = self._tick_of(now)
 
     def add(self, stream: Stream) -> None:
-        """Give a stream a slot at random, so that a storm of reconnects does not beat as one for ever after."""
-        stream.slot = self._random.randrange(len(self._slots))
-        self._slots[stream.slot].add(stream)
+        """Give a stream a slot, and the same to a few who come next."""
+        if self._room == 0:
+            self._filling, self._room = self._choose(), NEIGHBOURS
+        self._room -= 1
+        stream.slot = self._filling
+        self._slots[stream.slot][stream] = None
         if math.isfinite(stream.expires_at):
             self._expiring.setdefault(self._expiry_of(stream), set()).add(stream)
 
     def discard(self, stream: Stream) -> None:
         """Take a stream off; harmless when it is not on."""
-        self._slots[stream.slot].discard(stream)
+        self._slots[stream.slot].pop(stream, None)
         if not math.isfinite(stream.expires_at):
             return
         tick = self._expiry_of(stream)
@@ -64,6 +72,11 @@ class Wheel(Generic[Stream]):
         if self._seen - first > len(self._expiring):  # the clock was set, or the machine slept
             ticks = [tick for tick in self._expiring if tick < self._seen]
         return [stream for tick in ticks for stream in self._expiring.pop(tick, ())]
+
+    def _choose(self) -> int:
+        """Choose at random, so that a storm of reconnects does not beat as one for ever after; the emptier of two."""
+        first, second = (int(self._random.random() * len(self._slots)) for _ in range(2))
+        return min(first, second, key=lambda slot: len(self._slots[slot]))
 
     def _expiry_of(self, stream: Stream) -> int:
         return max(self._tick_of(stream.expires_at), self._seen)

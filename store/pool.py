@@ -53,6 +53,7 @@ class Database:
             statement_cache_size=0 if pooled else 200,
             server_settings=server_settings,
             init=use_json,
+            reset=_ask_nothing,
         )
         return cls(pool, name)
 
@@ -120,6 +121,13 @@ async def use_json(connection: Connection) -> None:
     """Let json and jsonb go in and out as Python values."""
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, schema="pg_catalog", encoder=_encode, decoder=orjson.loads, format="text")
+
+
+async def _ask_nothing(_connection: Connection) -> None:
+    """Take a connection back as it is: all that is ever set here is set for one transaction, and that has ended.
+
+    asyncpg's own way, RESET ALL and more, is a round trip for each loan: as much again as a small question costs.
+    """
 
 
 def _encode(value: Any) -> str:

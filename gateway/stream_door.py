@@ -1,0 +1,88 @@
+"""Answers a request for a visit's stream past the framework: to pass through it was a third of what opening one costs.
+
+What the answer is, the route itself decides here as there (`gateway.progress`). Only a stream begins here, with the
+head that the framework gave the first one like it; any other answer, and every error, is left to the framework to give.
+"""
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.middleware import noted_of
+from gateway.progress import VISIT_STREAM, decide, leave_decided
+from realtime.stream import EXTENSION, ProgressStream
+from realtime.wire import HEADERS
+
+_PREFIX, _SUFFIX = VISIT_STREAM.path.split("{visit_id}")
+_UUID_LENGTH = 36
+_LENGTH = len(_PREFIX) + _UUID_LENGTH + len(_SUFFIX)
+# One for each origin that streams are asked for from: ours, and those of ALLOWED_ORIGINS.
+MOST_HEADS = 64
+
+
+class StreamDoor:
+    """Stands within `Correlation`, which notes the request, and before all that only shapes answers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._heads: dict[bytes | None, bytes] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a stream, or pass the request on."""
+        if not _asks_for_stream(scope):
+            await self._app(scope, receive, send)
+            return
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        head = self._heads.get(origin)
+        if head is None:
+            await self._app(scope, receive, self._learning(origin, send))
+            return
+        request = Request(scope, receive)
+        decided = await decide(request, scope["path"][len(_PREFIX) : -len(_SUFFIX)])
+        noted = noted_of(scope)
+        if isinstance(decided, ProgressStream) and _begin(scope, head + _line(noted.header)):
+            noted.status = 200
+            scope["route"] = VISIT_STREAM
+            await decided(scope, receive, _past_head(send))
+        else:
+            leave_decided(request, decided)
+            await self._app(scope, receive, send)
+
+    def _learning(self, origin: bytes | None, send: Send) -> Send:
+        """Look at what the framework sends, and keep the head of a stream."""
+
+        async def learn(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:  # noqa: PLR2004 - OK
+                headers = message["headers"]
+                if HEADERS[0] in headers:
+                    if len(self._heads) >= MOST_HEADS:  # somebody makes them up
+                        self._heads.clear()
+                    self._heads[origin] = b"".join(map(_line, headers))
+            await send(message)
+
+        return learn
+
+
+def _asks_for_stream(scope: Scope) -> bool:
+    """Tell whether this asks for a visit's stream, of a server that takes an encoded head."""
+    if scope["type"] != "http" or scope["method"] != "GET" or scope["http_version"] != "1.1":
+        return False
+    path: str = scope["path"]
+    ours = len(path) == _LENGTH and path.startswith(_PREFIX) and path.endswith(_SUFFIX)
+    return ours and EXTENSION in scope.get("extensions", {})
+
+
+def _begin(scope: Scope, head: bytes) -> bool:
+    begun: bool = scope["extensions"][EXTENSION]["begin"](head)
+    return begun
+
+
+def _past_head(send: Send) -> Send:
+    async def send_body(message: Message) -> None:
+        if message["type"] != "http.response.start":
+            await send(message)
+
+    return send_body
+
+
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    return b"%b: %b\r\n" % header
