@@ -12,7 +12,6 @@ import fcntl
 import sys
 import termios
 from secrets import token_hex
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -55,16 +54,15 @@ _HOSTS = Unfit(400, "A request names its host once.")
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses by a problem document, and closes."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._in_head = False
-        self._head_bytes = 0
-        self._body_ended = True
-        self._heard = False
-        self._leaving = False
-        self._unfit = _UNREADABLE
-        self._deadline: asyncio.TimerHandle | None = None
-        self._reading: asyncio.TimerHandle | None = None
+    # Each connection begins with these, and has its own from where it departs from them.
+    _in_head = False
+    _head_bytes = 0
+    _body_ended = True
+    _heard = False
+    _leaving = False
+    _unfit = _UNREADABLE
+    _deadline: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a request soon."""

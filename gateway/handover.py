@@ -17,17 +17,17 @@ _CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 
 
 class HandoverProtocol(BoundedProtocol):
-    """Offers `begin(head)` and `take(protocol)`; give it to uvicorn as `http=`."""
+    """Offers `begin(head, body)` and `take(protocol)`; give it to uvicorn as `http=`."""
 
     def on_message_begin(self) -> None:
         """Begin a request as ever, and put the offer in its scope."""
         super().on_message_begin()
         self.scope["extensions"] = {EXTENSION: {"begin": self.begin, "take": self.take}}
 
-    def begin(self, head: bytes) -> bool:
-        """Begin a chunked answer, 200, with the lines of a head that was encoded before.
+    def begin(self, head: bytes, body: bytes) -> bool:
+        """Begin a chunked answer, 200, with the lines of a head that was encoded before, and the first of its body.
 
-        As if the application had sent its start: the body goes the usual way. False, and nothing has changed, when the
+        As if the application had sent them: the rest goes the usual way. False, and nothing has changed, when the
         client is gone, more requests are waiting on this connection, or an answer has begun.
         """
         cycle = self.cycle
@@ -36,7 +36,8 @@ class HandoverProtocol(BoundedProtocol):
         cycle.response_started = cycle.chunked_encoding = True
         ours = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
         closing = b"" if cycle.keep_alive else b"connection: close\r\n"
-        self.transport.write(b"".join((STATUS_LINE[200], ours, head, closing, _CHUNKED)))
+        first = b"%x\r\n%b\r\n" % (len(body), body)
+        self.transport.write(b"".join((STATUS_LINE[200], ours, head, closing, _CHUNKED, first)))
         return True
 
     def take(self, protocol: asyncio.Protocol) -> bool:

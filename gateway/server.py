@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import socket
-from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -59,10 +58,10 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Keep the date of the answers right, until the end is near."""
+        ended = asyncio.ensure_future(self._ended.wait())
         while not await self.on_tick(0):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._ended.wait()
+            await asyncio.wait((ended,), timeout=TICK_SECONDS)
+        ended.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the drain; a second signal goes straight to uvicorn."""

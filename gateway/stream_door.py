@@ -39,10 +39,10 @@ class StreamDoor:
         request = Request(scope, receive)
         decided = await decide(request, scope["path"][len(_PREFIX) : -len(_SUFFIX)])
         noted = noted_of(scope)
-        if isinstance(decided, ProgressStream) and _begin(scope, head + _line(noted.header)):
+        if isinstance(decided, ProgressStream) and _begin(scope, head + _line(noted.header), decided.opening):
             noted.status = 200
             scope["route"] = VISIT_STREAM
-            await decided(scope, receive, _past_head(send))
+            await decided.go_on(scope, receive, send)
         else:
             leave_decided(request, decided)
             await self._app(scope, receive, send)
@@ -71,17 +71,9 @@ def _asks_for_stream(scope: Scope) -> bool:
     return ours and EXTENSION in scope.get("extensions", {})
 
 
-def _begin(scope: Scope, head: bytes) -> bool:
-    begun: bool = scope["extensions"][EXTENSION]["begin"](head)
+def _begin(scope: Scope, head: bytes, opening: bytes) -> bool:
+    begun: bool = scope["extensions"][EXTENSION]["begin"](head, opening)
     return begun
-
-
-def _past_head(send: Send) -> Send:
-    async def send_body(message: Message) -> None:
-        if message["type"] != "http.response.start":
-            await send(message)
-
-    return send_body
 
 
 def _line(header: tuple[bytes, bytes]) -> bytes:

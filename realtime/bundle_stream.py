@@ -16,7 +16,6 @@ class BundleStream(ProgressStream):
         self._bundle = bundle
 
     async def _replay(self, send: Send) -> None:
-        await self._send(send, self.opening)
         # While one visit is brought up, another may have moved on. All are level in the turn in which none is behind.
         while not self._subscriber.ending and (behind := self._bundle.behind()):
             for leg in behind:

@@ -13,24 +13,35 @@ MOST = 64
 
 
 class Gathering(Generic[Question, Answer]):
-    """Asks for many by `ask`, which answers a list of questions in their order, or fails them all."""
+    """Asks for many by `ask`, which answers a list of questions in their order, or fails them all.
 
-    def __init__(self, ask: Callable[[list[Question]], Awaitable[list[Answer]]], *, most: int = MOST) -> None:
+    A second asking begins beside the first when somebody has waited for `patience_s`: the more who share a round trip,
+    the less it costs each.
+    """
+
+    def __init__(
+        self, ask: Callable[[list[Question]], Awaitable[list[Answer]]], *, most: int = MOST, patience_s: float = 0
+    ) -> None:
         self._ask = ask
         self._most = most
+        self._patience_s = patience_s
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
         self._askers: set[asyncio.Task[None]] = set()
+        self._late: asyncio.TimerHandle | None = None
 
     def put(self, question: Question) -> "asyncio.Future[Answer]":
         """Have a question asked, by an asking that has not begun yet, and return where its answer will be."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
-        if len(self._askers) < ASKERS and len(self._waiting) == 1:
-            self._askers.add(asyncio.create_task(self._ask_all()))
+        if not self._askers:
+            self._send_asker()
+        else:
+            self._watch()
         return future
 
     async def close(self) -> None:
         """Give up what is being asked, and what waits to be."""
+        self._unwatch()
         askers = list(self._askers)
         for asker in askers:
             asker.cancel()
@@ -42,12 +53,35 @@ class Gathering(Generic[Question, Answer]):
     async def _ask_all(self) -> None:
         try:
             while self._waiting:
-                batch = self._waiting[: self._most]
-                del self._waiting[: self._most]
-                await self._ask_for(batch)
+                await self._ask_for(self._take())
         finally:
             # In this same turn: whoever comes next must not count on one who has looked for the last time.
             self._askers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    def _send_asker(self) -> None:
+        self._askers.add(asyncio.create_task(self._ask_all()))
+
+    def _take(self) -> list[tuple[Question, "asyncio.Future[Answer]"]]:
+        batch = self._waiting[: self._most]
+        del self._waiting[: self._most]
+        self._unwatch()
+        if self._waiting:
+            self._watch()
+        return batch
+
+    def _watch(self) -> None:
+        """See to it that whoever waits now does not wait for one slow answer."""
+        if self._late is None and len(self._askers) < ASKERS:
+            self._late = asyncio.get_running_loop().call_later(self._patience_s, self._send_another)
+
+    def _unwatch(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _send_another(self) -> None:
+        self._late = None
+        self._send_asker()
 
     async def _ask_for(self, batch: list[tuple[Question, "asyncio.Future[Answer]"]]) -> None:
         try:

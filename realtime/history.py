@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 READERS = 4
 READ_SECONDS = 10.0
 PAGE = 500
+# While all is well an opening is answered in a tenth of this.
+PATIENCE_SECONDS = 0.025
 # After the listener was away every watched visit is read: many pages in one round trip, most short, each a megabyte at
 # most but for a larger event.
 PAGES = 32
@@ -35,7 +37,7 @@ class History:
         self._free = asyncio.Semaphore(READERS)
         self._reading: dict[Key, asyncio.Task[list[Event]]] = {}
         self._opening: dict[tuple[object, ...], asyncio.Future[list[Record]]] = {}
-        self._openings: Gathering[Opening, list[Record]] = Gathering(self._ask_openings)
+        self._openings: Gathering[Opening, list[Record]] = Gathering(self._ask_openings, patience_s=PATIENCE_SECONDS)
         self._pages: Gathering[Key, list[Record]] = Gathering(self._ask_pages, most=PAGES)
 
     async def after(self, visit_id: str, position: int) -> list[Event]:

@@ -28,11 +28,16 @@ class ProgressStream:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer, replay, join; then hand the connection over, or stay until the end."""
+        await self._answer(scope, receive, send, begun=False)
+
+    async def go_on(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Do the same where the head and the opening have been sent."""
+        await self._answer(scope, receive, send, begun=True)
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, *, begun: bool) -> None:
         handed_over = False
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
-            if scope["method"] == "HEAD":
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if not begun and not await self._begin(scope, send):
                 return
             await self._replay(send)
             handed_over = self._hand_over(scope)
@@ -41,6 +46,15 @@ class ProgressStream:
         finally:
             if not handed_over:
                 self._subscriber.lost()
+
+    async def _begin(self, scope: MutableMapping[str, Any], send: Send) -> bool:
+        """Send the head, and the opening unless that was all that was asked for; False then."""
+        await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return False
+        await self._send(send, self.opening)
+        return True
 
     def _hand_over(self, scope: MutableMapping[str, Any]) -> bool:
         """Move to the bare connection where the server offers it; then this request is over."""
@@ -62,7 +76,6 @@ class ProgressStream:
         self._hub.join(self._subscriber, sink, self._position)
 
     async def _replay(self, send: Send) -> None:
-        await self._send(send, self.opening)
         count = size = 0
         while events := await self._hub.catch_up.page(self._subscriber.channel, self._position):
             body = wire.frames(events)
