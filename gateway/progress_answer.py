@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from gateway.context import Context
-from realtime.stream import ProgressStream, SoftRefusal
+from realtime.stream import ProgressStream, SoftRefusal, Whole
 from realtime.subscriber import Subscriber
 from store.errors import Forbidden, InvalidInput
 from store.pool import Record
@@ -17,7 +17,7 @@ NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner
 # Longer than after a stream's end: whoever is refused should not be the next to be refused.
 _BUSY_MS = 5_000
 
-Answer: TypeAlias = Response | ProgressStream | SoftRefusal
+Answer: TypeAlias = Response | ProgressStream | Whole
 
 
 async def stream_or_drop(subscriber: Subscriber, answer: Awaitable[Answer]) -> Answer:

@@ -1,7 +1,7 @@
 """Answers a request for a visit's stream past the framework: to pass through it was a third of what opening one costs.
 
-What the answer is, the route itself decides here as there (`gateway.progress`). Only a stream begins here, with the
-head that the framework gave the first one like it; any other answer, and every error, is left to the framework to give.
+What the answer is, the route decides here as there (`gateway.progress`). Only a stream begins here, with the head that
+the framework gives one; any other answer, and every error, is left to the framework to give.
 """
 
 from starlette.requests import Request
@@ -9,13 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.middleware import noted_of
 from gateway.progress import VISIT_STREAM, decide, leave_decided
-from realtime.stream import EXTENSION, ProgressStream
-from realtime.wire import HEADERS
+from realtime.stream import EXTENSION, ProgressStream, Whole
 
 _PREFIX, _SUFFIX = VISIT_STREAM.path.split("{visit_id}")
 _UUID_LENGTH = 36
 _LENGTH = len(_PREFIX) + _UUID_LENGTH + len(_SUFFIX)
-# One for each origin that streams are asked for from: ours, and those of ALLOWED_ORIGINS.
+# One for each origin that streams are asked for from: none, and those of ALLOWED_ORIGINS.
 MOST_HEADS = 64
 
 
@@ -31,12 +30,8 @@ class StreamDoor:
         if not _asks_for_stream(scope):
             await self._app(scope, receive, send)
             return
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-        head = self._heads.get(origin)
-        if head is None:
-            await self._app(scope, receive, self._learning(origin, send))
-            return
         request = Request(scope, receive)
+        head = await self._head(request)
         decided = await decide(request, scope["path"][len(_PREFIX) : -len(_SUFFIX)])
         noted = noted_of(scope)
         if isinstance(decided, ProgressStream) and _begin(scope, head + _line(noted.header), decided.opening):
@@ -47,19 +42,29 @@ class StreamDoor:
             leave_decided(request, decided)
             await self._app(scope, receive, send)
 
-    def _learning(self, origin: bytes | None, send: Send) -> Send:
-        """Look at what the framework sends, and keep the head of a stream."""
+    async def _head(self, request: Request) -> bytes:
+        """Return the lines that the framework puts before a stream, which differ by the origin that asks."""
+        origin = next((value for name, value in request.scope["headers"] if name == b"origin"), None)
+        head = self._heads.get(origin)
+        if head is None:
+            head = await self._rehearse(request)
+            if len(self._heads) >= MOST_HEADS:  # somebody makes them up
+                self._heads.clear()
+            self._heads[origin] = head
+        return head
 
-        async def learn(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 200:  # noqa: PLR2004 - OK
-                headers = message["headers"]
-                if HEADERS[0] in headers:
-                    if len(self._heads) >= MOST_HEADS:  # somebody makes them up
-                        self._heads.clear()
-                    self._heads[origin] = b"".join(map(_line, headers))
-            await send(message)
+    async def _rehearse(self, request: Request) -> bytes:
+        """Have the framework answer the request with the head of a stream and nothing else, and keep that."""
+        lines: list[bytes] = []
 
-        return learn
+        async def keep_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                lines.extend(map(_line, message["headers"]))
+
+        rehearsed = Request(request.scope.copy(), request.receive)
+        leave_decided(rehearsed, Whole())
+        await self._app(rehearsed.scope, rehearsed.receive, keep_head)
+        return b"".join(lines)
 
 
 def _asks_for_stream(scope: Scope) -> bool:

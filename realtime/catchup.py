@@ -80,7 +80,7 @@ class CatchUp:
         for first in range(0, len(visit_ids), ROWS_A_QUERY):
             for row in await self._history.heads(visit_ids[first : first + ROWS_A_QUERY]):
                 self._settle(row, heads[str(row["visit_id"])])
-        self._hurry()
+            self._hurry()
         await self._remove_strangers()
 
     async def page(self, channel: Channel, position: int) -> list[Event]:

@@ -93,13 +93,20 @@ class ProgressStream:
         await send_within(2 * self._hub.heartbeat_s, send, message)
 
 
-class SoftRefusal:
-    """A whole stream that says `busy`: an EventSource comes back after it, where any other status stops it for good."""
+class Whole:
+    """A stream that ends with these bytes."""
 
-    def __init__(self, retry_ms: int) -> None:
-        self._body = wire.refusal(retry_ms=retry_ms)
+    def __init__(self, body: bytes = b"") -> None:
+        self._body = body
 
     async def __call__(self, _scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
         """Answer."""
         await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
+class SoftRefusal(Whole):
+    """Says `busy`: an EventSource comes back after it, where any other status stops it for good."""
+
+    def __init__(self, retry_ms: int) -> None:
+        super().__init__(wire.refusal(retry_ms=retry_ms))
