@@ -102,8 +102,10 @@ class SecurityHeaders:
 
 
 def _correlation_id(scope: Scope) -> str:
-    given = next((value for name, value in scope["headers"] if name == _HEADER), b"").decode("latin-1")
-    return given if _FIT_TO_LOG.match(given) else f"{getrandbits(128):032x}"  # no secret, so no call of the kernel's
+    for name, value in scope["headers"]:
+        if name == _HEADER and _FIT_TO_LOG.match(given := value.decode("latin-1")):
+            return given
+    return f"{getrandbits(128):032x}"  # no secret, so no call of the kernel's
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:

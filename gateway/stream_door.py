@@ -1,4 +1,4 @@
-"""Answers a request for a visit's stream past the framework: to pass through it was a third of what opening one costs.
+"""Begins a visit's stream before the framework, whose layers and headers were a sixth of what opening one cost.
 
 What the answer is, the route decides here as there (`gateway.progress`). Only a stream begins here, with the head that
 the framework gives one; any other answer, and every error, is left to the framework to give.

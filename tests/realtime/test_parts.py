@@ -13,7 +13,7 @@ from realtime.caps import Caps, Limits
 from realtime.drain import schedule
 from realtime.events import Event, Malformed, Mention, parse, visit_of
 from realtime.members import MOST_TENANTS, Members
-from realtime.wheel import Wheel
+from realtime.wheel import NEIGHBOURS, Wheel
 from realtime.window import Window
 from tests.realtime.eventsource import EventStream
 
@@ -158,6 +158,19 @@ def test_each_stream_beats_once_a_round() -> None:
     due = [stream for _ in range(8) for stream in wheel.turn()]
     assert len(due) == 99
     assert set(due) == set(streams[1:])
+
+
+def test_neighbours_beat_together_and_a_crowd_does_not() -> None:
+    """Who came together shares a turn, in the order they came; no turn has much more of a storm than another."""
+    wheel: Wheel[Stream] = Wheel(60, 0.5, now=0, random=Random(1))
+    streams = [Stream() for _ in range(60 * 5 * NEIGHBOURS)]
+    for stream in streams:
+        wheel.add(stream)
+    turns = [wheel.turn() for _ in range(60)]
+    assert max(map(len, turns)) <= 2 * 5 * NEIGHBOURS
+    blocks = {tuple(turn[first : first + NEIGHBOURS]) for turn in turns for first in range(0, len(turn), NEIGHBOURS)}
+    came = [streams[first : first + NEIGHBOURS] for first in range(0, len(streams), NEIGHBOURS)]
+    assert blocks == set(map(tuple, came))
 
 
 def test_expiry_shows_within_a_second() -> None:
