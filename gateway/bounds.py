@@ -13,7 +13,9 @@ import sys
 import termios
 from secrets import token_hex
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import is_ssl
 
 from config.logging import bind, get_logger
 from gateway.errors import problem
@@ -65,8 +67,15 @@ class BoundedProtocol(HttpToolsProtocol):
     _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Expect a request soon."""
-        super().connection_made(transport)
+        """Take the connection over as uvicorn's own does, and expect a request soon.
+
+        Its own makes two sockets only to ask them for the addresses, which the transport knows: 8 us a connection.
+        """
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server, self.client = _address(transport, "sockname"), _address(transport, "peername")
+        self.scheme = "https" if is_ssl(transport) else "http"
         self._expect_within(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -222,6 +231,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_idle or not self.cycle.response_started:
             self.transport.write(_answer(unfit))
         self.transport.close()
+
+
+def _address(transport: asyncio.Transport, end: str) -> tuple[str, int] | None:
+    found = transport.get_extra_info(end)
+    return (found[0], found[1]) if isinstance(found, tuple) else None  # an IPv6 address has two more parts
 
 
 def _answer(unfit: Unfit) -> bytes:

@@ -61,7 +61,7 @@ class StreamDoor:
             if message["type"] == "http.response.start":
                 lines.extend(map(_line, message["headers"]))
 
-        rehearsed = Request(request.scope.copy(), request.receive)
+        rehearsed = Request(dict(request.scope), request.receive)
         leave_decided(rehearsed, Whole())
         await self._app(rehearsed.scope, rehearsed.receive, keep_head)
         return b"".join(lines)

@@ -1,13 +1,14 @@
 """Reads a visit's events from the table: the same question asked twice at once is one query."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from realtime.events import Event, parse_row
 from realtime.gathering import Gathering
+from realtime.readings import Readings
 from store import events
 from store.errors import Unavailable
 from store.events import Opening
@@ -35,8 +36,8 @@ class History:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._free = asyncio.Semaphore(READERS)
-        self._reading: dict[Key, asyncio.Task[list[Event]]] = {}
-        self._opening: dict[tuple[object, ...], asyncio.Future[list[Record]]] = {}
+        self._reading: Readings[list[Event]] = Readings()
+        self._opening: Readings[list[Record]] = Readings()
         self._openings: Gathering[Opening, list[Record]] = Gathering(self._ask_openings, patience_s=PATIENCE_SECONDS)
         self._pages: Gathering[Key, list[Record]] = Gathering(self._ask_pages, most=PAGES)
 
@@ -45,12 +46,9 @@ class History:
 
         Raises `Unavailable` when the database does not answer in time.
         """
-        key = (visit_id, position)
-        task = self._reading.get(key)
-        if task is None:
-            task = self._reading[key] = asyncio.create_task(self.read(visit_id, position))
-            task.add_done_callback(lambda _: _forget_soon(self._reading, key))
-        return await asyncio.shield(task)
+        return await self._reading.share(
+            (visit_id, position), lambda: asyncio.create_task(self.read(visit_id, position))
+        )
 
     async def read(self, visit_id: str, position: int) -> list[Event]:
         """Return the next page after `position` as it is now: an empty one means that there is none."""
@@ -65,12 +63,10 @@ class History:
         collected ever since, nor in another time than the caller's `since`.
         Raises `Unavailable` when the database does not answer in time.
         """
-        key = (tenant_id, snapshot, since, *channels)
-        reading = self._opening.get(key)
-        if reading is None:
-            reading = self._opening[key] = self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot)
-            reading.add_done_callback(lambda _: _forget_soon(self._opening, key))
-        return await asyncio.shield(reading)
+        return await self._opening.share(
+            (tenant_id, snapshot, since, *channels),
+            lambda: self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot),
+        )
 
     async def openings_now(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
@@ -100,10 +96,7 @@ class History:
         """Give up what is being read."""
         await self._openings.close()
         await self._pages.close()
-        tasks = list(self._reading.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reading.close()
 
     def _ask_opening(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
@@ -127,12 +120,3 @@ class History:
                 yield conn
         except DRIVER_TROUBLE as error:
             raise Unavailable(refusal) from error
-
-
-def _forget_soon(readings: MutableMapping[Any, Any], key: object) -> None:
-    """Forget a reading once those who waited for it have gone on, two turns of the loop later.
-
-    Whoever comes before that shares it: what it read is not yet where they would find it without asking.
-    """
-    loop = asyncio.get_running_loop()
-    loop.call_soon(lambda: loop.call_soon(lambda: readings.pop(key, None)))
