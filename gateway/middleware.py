@@ -102,7 +102,8 @@ class SecurityHeaders:
 
 
 def _correlation_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    for name, value in headers:
         if name == _HEADER and _FIT_TO_LOG.match(given := value.decode("latin-1")):
             return given
     return f"{getrandbits(128):032x}"  # no secret, so no call of the kernel's

@@ -1,10 +1,11 @@
-"""Questions that are gathered: few askings, each after its questions, and nobody's trouble is another's."""
+"""Questions that are gathered or shared: few askings, each after its questions; nobody's trouble is another's."""
 
 import asyncio
 
 import pytest
 
 from realtime.gathering import ASKERS, MOST, Gathering
+from realtime.readings import Readings
 from tests.realtime.watcher import eventually
 
 
@@ -39,6 +40,38 @@ async def test_who_comes_during_an_asking_shares_the_next() -> None:
     assert [len(asking) for asking in table.askings] == [*[1] * ASKERS, MOST, 1]
     async with asyncio.timeout(10):
         assert await gathering.put(50) == 100, "an asker that has gone home is not counted on"
+
+
+async def test_while_nobody_waits_long_one_asks_for_all() -> None:
+    """A second asking costs another round trip: it begins only for those who have waited longer than is usual."""
+    table = Table()
+    gathering: Gathering[int, int] = Gathering(table.ask, patience_s=600)
+    futures = [gathering.put(0)]
+    await eventually(lambda: table.askings)
+    futures += [gathering.put(number) for number in range(1, 6)]
+    table.open.set()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*futures)
+    assert table.askings == [[0], [1, 2, 3, 4, 5]]
+
+
+async def test_who_asks_the_same_at_once_shares_a_reading() -> None:
+    """Nobody's leaving is another's, and whoever comes after they have gone on has a reading of his own."""
+    readings: Readings[int] = Readings()
+    begun: list[asyncio.Future[int]] = []
+
+    def begin() -> asyncio.Future[int]:
+        begun.append(asyncio.get_running_loop().create_future())
+        return begun[-1]
+
+    leaving, staying = (asyncio.ensure_future(readings.share("visit", begin)) for _ in range(2))
+    leaving.cancel()
+    begun[0].set_result(1)
+    async with asyncio.timeout(10):
+        assert await staying == 1
+    await eventually(lambda: not readings._under_way)
+    asyncio.ensure_future(readings.share("visit", begin)).cancel()
+    assert len(begun) == 2
 
 
 async def test_a_failed_asking_is_the_trouble_of_those_in_it() -> None:
