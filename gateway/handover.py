@@ -34,6 +34,7 @@ class HandoverProtocol(BoundedProtocol):
         if self.pipeline or cycle.response_started or cycle.disconnected or self.transport.is_closing():
             return False
         cycle.response_started = cycle.chunked_encoding = True
+        cycle.waiting_for_100_continue = False
         ours = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
         closing = b"" if cycle.keep_alive else b"connection: close\r\n"
         first = b"%x\r\n%b\r\n" % (len(body), body)

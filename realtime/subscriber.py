@@ -102,8 +102,7 @@ class Subscriber:
         if self._sink is None:
             return
         if self._backlog is None:
-            if not self._sink.write(HEARTBEAT) and not self.ended:
-                self._backlog = Backlog()
+            self._write(HEARTBEAT)
         elif self._stalled:
             self.cut_off()
         else:

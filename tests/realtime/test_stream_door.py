@@ -23,12 +23,16 @@ async def head(url: str, address: str, headers: dict[str, str]) -> tuple[int, li
         return response.status_code, sorted(line for line in response.headers.multi_items() if line[0] not in OWN)
 
 
-@pytest.mark.parametrize("origin", [None, "https://app.example.test", "https://elsewhere.example.test"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"origin": "https://app.example.test"}, {"origin": "https://elsewhere.example.test"}, {"connection": "close"}],
+    ids=["plain", "ours", "elsewhere", "closing"],
+)
 async def test_a_stream_has_the_head_that_the_framework_gives(
-    settings: Settings, house: House, tenant: Tenant, visit: UUID, origin: str | None
+    settings: Settings, house: House, tenant: Tenant, visit: UUID, more: dict[str, str]
 ) -> None:
     """The first of its kind and every later one, for whatever origin: CORS, policies, and the caller's own id."""
-    asked = tenant.headers | ({} if origin is None else {"origin": origin}) | {"x-correlation-id": "mine-1"}
+    asked = tenant.headers | more | {"x-correlation-id": "mine-1"}
     async with open_house(settings, writer="asgi") as plain:
         given = await head(plain.url, path(visit), asked)
     assert [await head(house.url, path(visit), asked) for _ in range(2)] == [given, given]
