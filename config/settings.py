@@ -106,6 +106,10 @@ class Settings(BaseSettings):
         default=False, description="True behind a transaction pooler: no prepared statements are kept."
     )
     redis_url: RedisDsn = Field(description="Redis or Valkey for the queue's doorbell.")
+    event_bus: Literal["notify", "redis"] = Field(
+        "notify", description="How events reach gateways: `notify` of the database, or by a stream in `redis`."
+    )
+    bus_url: RedisDsn | None = Field(None, description="Redis or Valkey of the event bus, where it is not REDIS_URL.")
 
     s3_endpoint_url: str | None = Field(None, description="S3 endpoint; empty for AWS itself.")
     s3_public_endpoint_url: str | None = Field(
@@ -294,6 +298,11 @@ class Settings(BaseSettings):
     def listen_url(self) -> str:
         """The direct connection for LISTEN."""
         return str(self.database_listen_url or self.database_url)
+
+    @property
+    def event_bus_url(self) -> str:
+        """The server of the event bus."""
+        return str(self.bus_url or self.redis_url)
 
     @property
     def worker_url(self) -> str:

@@ -72,8 +72,8 @@ class Hub:
 
     def __init__(
         self,
+        settings: Settings,
         db: Database,
-        listen_url: str,
         *,
         heartbeat_s: float = HEARTBEAT_SECONDS,
         limits: Limits | None = None,
@@ -87,7 +87,7 @@ class Hub:
         self._history = History(db)
         self._openings = Openings(self._history)
         self.catch_up = CatchUp(self, self._history)
-        self._feed = Feed(db, listen_url, self.catch_up, heard=self._heard, told=self._told)
+        self._feed = Feed(settings, db, self.catch_up, heard=self._heard, told=self._told)
         self._lookout = Lookout(self, self.catch_up, self._history)
         self._tick_s = tick_s
         self._wheel: Wheel[Subscriber] = Wheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
@@ -110,8 +110,8 @@ class Hub:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, db: Database, **options: Any) -> AsyncIterator[Self]:
-        """Start a hub and stop it again. Raises when the listener's first connect fails."""
-        hub = cls(db, settings.listen_url, **options)
+        """Start a hub and stop it again. Raises when the database is not there."""
+        hub = cls(settings, db, **options)
         await hub.start()
         try:
             yield hub
@@ -120,16 +120,16 @@ class Hub:
 
     @property
     def hearing(self) -> int | None:
-        """Which of its connections brings word of changes, counted; None while none does."""
+        """Which of its times of hearing this is, counted; None while no word of changes comes."""
         return self._feed.reconnects if self._feed.live else None
 
     async def start(self) -> None:
-        """Begin to listen. Raises when the first connect fails."""
+        """Begin to hear. Raises when the database is not there."""
         await self._feed.start()
         self._wind()
 
     async def stop(self) -> None:
-        """Drop every stream and stop listening."""
+        """Drop every stream and stop hearing."""
         self.admission.draining = True
         if self._tick is not None:
             self._tick.cancel()
@@ -165,8 +165,7 @@ class Hub:
             "streams": self.admission.streams,
             "channels": len(self.channels),
             "healed": self.catch_up.healed,
-            "reconnects": self._feed.reconnects,
-            "live": self._feed.live,
+            **self._feed.stats(),
             "draining": self.admission.draining,
         }
 

@@ -10,6 +10,7 @@ import asyncpg
 
 from config.logging import get_logger
 from realtime.backoff import Backoff
+from store import event_bus
 
 _log = get_logger(__name__)
 
@@ -19,6 +20,7 @@ DEADLINE_SECONDS = 1.5
 CONNECT_SECONDS = 5.0
 RETRY_FIRST_SECONDS = 0.05
 RETRY_CAP_SECONDS = 2.0
+SETTLE_SECONDS = 0.02
 
 NAME = "scopekit listener"
 LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -110,6 +112,7 @@ class Listener:
             async with asyncio.timeout(CONNECT_SECONDS):
                 for channel in self._channels:
                     await connection.add_listener(channel, self._notified)
+                await _have_events_notified(connection)
         except BaseException:
             connection.terminate()
             raise
@@ -119,6 +122,13 @@ class Listener:
 
     def _notified(self, _connection: Any, _pid: int, channel: str, payload: object) -> None:
         self._channels[channel](str(payload))
+
+
+async def _have_events_notified(connection: Connection) -> None:
+    """Where a fleet comes back from the bus, wait for those who insert and did not yet know."""
+    since = await event_bus.hear_by_notify(connection)
+    while since and not await event_bus.all_ended(connection, since):
+        await asyncio.sleep(SETTLE_SECONDS)
 
 
 async def _close(connection: Connection) -> None:

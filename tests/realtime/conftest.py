@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
+import asyncpg
 import pytest
 import uvloop
 
 from config.settings import Settings
+from store import event_bus
 from store.pool import Database
 from tests.browser.conftest import browser
 from tests.realtime.house import House, make_visit, open_house
+from tests.stack import Services
 from tests.tenants import Tenant
 
 __all__ = ["browser"]  # one Chromium fixture for all
@@ -25,6 +28,22 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 def writer() -> str:
     """Name how streams are written; a module that holds for both overrides this."""
     return "connection"
+
+
+@pytest.fixture
+def bus() -> str:
+    """Name how events come; what holds for both ways is marked so (`house.BOTH`)."""
+    return "notify"
+
+
+@pytest.fixture
+async def settings(services: Services, bus: str) -> AsyncIterator[Settings]:
+    """Settings of a gateway; after one on the bus there is NOTIFY alone again, for whoever listens by himself."""
+    yield services.settings(event_bus=bus)
+    if bus == "redis":
+        connection = await asyncpg.connect(services.admin_url)
+        assert await event_bus.retire(connection)
+        await connection.close()
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -31,9 +33,12 @@ from store import events, visits
 from store.flag_cache import FlagCache
 from store.pool import Database
 from tests.realtime.watcher import eventually
+from tests.stack import Services, make_services
 from tests.tenants import Tenant
 
 DRAIN_SECONDS = 0.4
+# For what holds however events come.
+BOTH = pytest.mark.parametrize("bus", ["notify", "redis"])
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,12 @@ async def open_house(
     ):
         yield House(url, hub, server)
         await hub.stop()  # so that uvicorn has nothing to wait for
+
+
+async def another_database(services: Services) -> str:
+    """Make a database in which nothing happens, and return the gateway's address of it."""
+    name = urlsplit(services.gateway_url).path.removeprefix("/scopekit_")
+    return (await make_services(services.endpoints, f"silent_{name}")).gateway_url
 
 
 async def make_visit(db: Database, tenant: Tenant) -> UUID:

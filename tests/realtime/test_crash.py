@@ -25,7 +25,7 @@ from realtime.hub import Hub
 from realtime.tear import LEAP, told_in_vain, unbroken
 from store.embedded.stack import Stack
 from store.pool import Database
-from tests.realtime.house import House, make_visit, tell
+from tests.realtime.house import BOTH, House, make_visit, tell
 from tests.realtime.watcher import eventually, is_open, path, watch
 from tests.stack import Services, make_services, make_template
 from tests.tenants import Tenant
@@ -146,6 +146,7 @@ async def test_a_server_that_was_stopped_in_good_order_goes_on_counting(
     assert await insert(services, visit, 1) == [before + 1]
 
 
+@BOTH
 @pytest.mark.parametrize("seen", [2, 4], ids=["what survived", "what was lost"])
 async def test_a_client_that_was_away_misses_nothing(
     house: House, services: Services, db: Database, tenant: Tenant, seen: int
@@ -166,6 +167,7 @@ async def test_a_client_that_was_away_misses_nothing(
     assert watcher.seqs == [*(after if resumes else []), after[-1] + 1]
 
 
+@BOTH
 async def test_a_client_that_stayed_misses_nothing(
     house: House, services: Services, db: Database, tenant: Tenant
 ) -> None:
@@ -237,7 +239,7 @@ async def test_a_tear_found_while_reading_up_ends_the_stream_before_it_is_led_on
     services: Services, db: Database, twice_torn: UUID, seen: int, given: list[int]
 ) -> None:
     """The crash may come between a stream's opening and its next page: who saw what was lost is given nothing more."""
-    hub = Hub(db, services.settings().listen_url)
+    hub = Hub(services.settings(), db)
     subscriber = hub.admission.subscribe(str(twice_torn), "t", "u", expires_at=math.inf)
     assert subscriber is not None
     subscriber.channel.establish(2 * LEAP + 3, None, ())
@@ -275,7 +277,7 @@ async def test_a_stream_ahead_of_its_channel_is_not_led_over_a_tear(
     await insert(services, visit, 2)
     await lose(services, {visit: 2})
     await insert(services, visit, 1)
-    hub = Hub(db, services.settings().listen_url)
+    hub = Hub(services.settings(), db)
     subscriber = hub.admission.subscribe(str(visit), "t", "u", expires_at=math.inf)
     assert subscriber is not None
     channel = subscriber.channel
@@ -289,7 +291,7 @@ async def test_a_stream_ahead_of_its_channel_is_not_led_over_a_tear(
 
 async def test_beginning_again_leaves_the_channel_that_took_its_place(services: Services, db: Database) -> None:
     """A channel that was rewound may be found torn once more; the streams that came since are not its own."""
-    hub = Hub(db, services.settings().listen_url)
+    hub = Hub(services.settings(), db)
     old = hub.channels.open("v")
     hub.rewind(old)
     new = hub.channels.open("v")

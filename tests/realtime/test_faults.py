@@ -10,14 +10,13 @@ import asyncpg
 import pytest
 
 from config.settings import Settings
-from realtime import feed
+from realtime import carrier, feed, listener, notify
 from realtime.catchup import CatchUp
 from realtime.hub import Hub
-from realtime.listener import NAME
 from store import events
 from store.pool import Database
 from tests.proxy import Proxy, proxy_to
-from tests.realtime.house import House, open_house, tell
+from tests.realtime.house import BOTH, House, another_database, open_house, tell
 from tests.realtime.watcher import Watcher, eventually, is_open, path, watch
 from tests.stack import Services
 from tests.tenants import Tenant
@@ -26,28 +25,29 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def terminate_listener(admin: Connection) -> int:
-    """End the backend of every listener in this database; returns how many."""
+    """End the backend of every listener and carrier in this database; returns how many."""
     killed: int = await admin.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-        "WHERE application_name = $1 AND datname = current_database()",
-        NAME,
+        "WHERE application_name = ANY($1) AND datname = current_database()",
+        [listener.NAME, carrier.NAME],
     )
     return killed
 
 
+@BOTH
 async def test_a_terminated_listener_loses_nothing(
     house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
-    """The listener's backend is ended five times among fifty inserts: each event still comes once, in order."""
+    """The listener's, or the carrier's, backend is ended five times among fifty inserts: each event still comes once, in order."""
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
         for round_ in range(1, 6):
             assert await terminate_listener(admin) == 1
             await tell(db, tenant, visit, *["a.b"] * 10)
             await watcher.until_seq(round_ * 10)
+            await eventually(lambda: house.hub.stats()["reconnects"] == round_)  # noqa: B023 - awaited in its round
             await listening(house)
     assert watcher.seqs == list(range(1, 51))
-    assert house.hub.stats()["reconnects"] == 5
     assert len(watcher.named("open")) == 1
 
 
@@ -76,6 +76,7 @@ async def test_no_error_ends_the_listener_for_good(
     assert watcher.seqs == [1]
 
 
+@BOTH
 async def test_while_the_listener_is_away_the_table_is_polled(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
@@ -94,6 +95,7 @@ async def test_while_the_listener_is_away_the_table_is_polled(
     assert watcher.seqs == [1, 2, 3]
 
 
+@BOTH
 async def test_a_look_that_fails_is_not_the_last_one(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +134,7 @@ async def test_a_listener_lost_while_notify_is_tried_is_made_good_at_once(
         tried.set()
 
     async with watched_by_proxy(settings, services, tenant, visit) as (proxy, _house, watcher):
-        monkeypatch.setattr(feed, "TEST_SECONDS", 600)
+        monkeypatch.setattr(notify, "TEST_SECONDS", 600)
         monkeypatch.setattr(events, "notify", lose)
         await terminate_listener(admin)
         await eventually(tried.is_set)
@@ -142,6 +144,7 @@ async def test_a_listener_lost_while_notify_is_tried_is_made_good_at_once(
         await watcher.until_seq(1)
 
 
+@BOTH
 async def test_a_dead_but_open_listener_is_noticed(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
@@ -154,6 +157,7 @@ async def test_a_dead_but_open_listener_is_noticed(
     assert watcher.seqs == [1]
 
 
+@BOTH
 async def test_a_member_removed_while_the_listener_is_away_loses_his_streams(
     settings: Settings, services: Services, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
@@ -170,10 +174,11 @@ async def test_a_member_removed_while_the_listener_is_away_loses_his_streams(
 async def watched_by_proxy(
     settings: Settings, services: Services, tenant: Tenant, visit: UUID
 ) -> AsyncIterator[tuple[Proxy, House, Watcher]]:
-    """Open a stream in a house whose listener goes by a way that can be cut."""
+    """Open a stream in a house to which word comes by a way that can be cut."""
+    by_bus = settings.event_bus == "redis"
     async with (
-        proxy_to(services.gateway_url) as proxy,
-        open_house(settings.model_copy(update={"database_listen_url": proxy.url})) as house,
+        proxy_to(services.redis_url if by_bus else services.gateway_url) as proxy,
+        open_house(settings.model_copy(update={"bus_url" if by_bus else "database_listen_url": proxy.url})) as house,
         watch(house.url, path(visit), headers=tenant.headers) as watcher,
     ):
         await watcher.until(is_open)
@@ -185,6 +190,7 @@ async def listening(house: House) -> None:
     await eventually(lambda: house.hub.stats()["live"])
 
 
+@BOTH
 async def test_a_lost_notification_is_made_good_by_the_next(
     house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
@@ -227,7 +233,7 @@ async def test_without_notify_the_table_is_polled(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
     """A listener that hears nothing (here: of another database) is found out at once, and the table is looked at."""
-    deaf = services.gateway_url.rsplit("/", 1)[0] + "/postgres"
+    deaf = await another_database(services)
     async with (
         open_house(settings.model_copy(update={"database_listen_url": deaf})) as house,
         watch(house.url, path(visit), headers=tenant.headers) as watcher,
@@ -247,12 +253,13 @@ async def test_without_notify_the_table_is_polled(
 async def test_the_first_connect_fails_fast(settings: Settings, services: Services, db: Database) -> None:
     """A listen URL that leads nowhere stops the start instead of trying for ever."""
     nowhere = services.gateway_url.rsplit("/", 1)[0] + "/no_such_database"
-    hub = Hub(db, nowhere)
+    hub = Hub(services.settings(database_listen_url=nowhere), db)
     with pytest.raises(asyncpg.InvalidCatalogNameError):
         async with asyncio.timeout(5):
             await hub.start()
 
 
+@BOTH
 async def test_a_table_that_went_back_starts_its_streams_afresh(
     house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:

@@ -14,7 +14,7 @@ from config.settings import Settings
 from realtime import wide
 from realtime.caps import Limits
 from store.pool import Database
-from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.house import BOTH, House, another_database, make_visit, open_house, tell
 from tests.realtime.test_faults import terminate_listener
 from tests.realtime.watcher import Watcher, eventually, is_open, path, watch
 from tests.stack import Services
@@ -46,6 +46,7 @@ def has(events: int) -> Callable[[Watcher], bool]:
     return lambda watcher: len(watcher.events) >= events
 
 
+@BOTH
 async def test_every_event_of_every_visit_comes_once_and_no_foreign_one(
     house: House, db: Database, tenant: Tenant, other_tenant: Tenant
 ) -> None:
@@ -78,6 +79,7 @@ async def test_every_event_of_every_visit_comes_once_and_no_foreign_one(
     assert (house.hub.channels, house.hub._lookout.watches) == ({}, False)
 
 
+@BOTH
 async def test_writers_that_go_on_while_it_opens_lose_nothing_to_it(house: House, db: Database, tenant: Tenant) -> None:
     """Six visits are written to all the time while five streams open: each has an unbroken run of each visit."""
     visits = [await make_visit(db, tenant) for _ in range(6)]
@@ -143,6 +145,7 @@ async def test_the_visits_it_remembers_are_bounded(
     assert seen(watcher) == {str(visit): [1, 2, 3] for visit in visits}
 
 
+@BOTH
 async def test_it_begins_again_when_the_listener_was_away(
     house: House, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
 ) -> None:
@@ -207,7 +210,7 @@ async def test_while_notify_does_not_arrive_it_is_refused_softly(
     settings: Settings, services: Services, writer: str, tenant: Tenant
 ) -> None:
     """Which visits become active cannot be heard of; it comes back until it can."""
-    deaf = services.gateway_url.rsplit("/", 1)[0] + "/postgres"
+    deaf = await another_database(services)
     async with (
         open_house(settings.model_copy(update={"database_listen_url": deaf}), writer=writer) as house,
         watch(house.url, ALL, headers=tenant.headers) as refused,

@@ -1,0 +1,31 @@
+-- name: hear_by_notify
+-- Keep NOTIFY open while this session lives; by which transaction it was opened.
+SELECT scopekit.hear_by_notify();
+
+-- name: all_ended
+-- Whether all transactions up to this one have ended.
+SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8;
+
+-- name: is_carried
+-- Whether there is a carrier.
+SELECT scopekit.bus_is_carried();
+
+-- name: carry
+-- Be the carrier while this session lives; by which transaction the way was opened.
+SELECT scopekit.carry_bus();
+
+-- name: position
+-- How things stand, once all transactions up to this one have ended.
+SELECT pg_current_snapshot()::text WHERE pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8;
+
+-- name: committed_since
+-- What was committed since then, and how things stand now.
+SELECT snapshot::text, words FROM scopekit.committed_since($1::text::pg_snapshot, $2);
+
+-- name: tend
+-- Clear what was taken, and close NOTIFY where nobody listens.
+SELECT scopekit.tend_bus($1::text::pg_snapshot);
+
+-- name: retire
+-- Close the carrier's way where there is no carrier.
+SELECT scopekit.retire_bus();
