@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from config.logging import get_logger
-from store import outbox, upkeep
+from store import event_bus, outbox, upkeep
 from store.pool import AWAY, Connection, Database
 
 log = get_logger(__name__)
@@ -52,7 +52,14 @@ async def check_alerts(conn: Connection) -> None:
             log.info("An alert is over", **known)
 
 
+async def retire_bus(conn: Connection) -> None:
+    """Let events no longer be noted for a bus that no gateway is on any more."""
+    if await event_bus.retire(conn):
+        log.info("Nobody carries the event bus: events are told by NOTIFY alone")
+
+
 CHORES = (
+    Chore("event_bus", timedelta(minutes=1), retire_bus),
     Chore("prune", timedelta(minutes=5), prune),
     Chore("alerts", timedelta(minutes=5), check_alerts),
     Chore("sample", timedelta(seconds=30), upkeep.sample),

@@ -5,7 +5,7 @@ Invariants, beside those of every source (`realtime.source`):
  1 An event is put on the bus at most once, after its commit and, of a visit, in order (`realtime.carrier`).
  2 Reading begins behind the newest entry, and with the first that then comes the table is looked at: what is neither in
    that entry nor behind it was committed before, and is in the table.
- 3 From there on each entry is the next of its chain, or the table is looked at again. The server may lose what it likes.
+ 3 From there on each entry is the next of its chain, or the table is looked at again: Redis may lose what it likes.
  4 Without an entry for 1.5 s neither server nor carrier is believed to be there: reading begins anew, over a new
    connection, and whoever notices tries to be the carrier.
 """
@@ -83,7 +83,7 @@ class Bus:
                     await self._follow(stream)
             except BUS_AWAY as error:
                 self._lose(repr(error))
-            except Exception:  # a reader that ended would do so unseen
+            except Exception:  # noqa: BLE001 - a reader that ended would do so unseen
                 _log.exception("The event bus failed in a way not foreseen")
                 self._lose("see above")
             await asyncio.sleep(self._backoff.next())

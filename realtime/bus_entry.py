@@ -51,8 +51,11 @@ def unpack(fields: Mapping[bytes, bytes]) -> Entry:
 
 
 class Chain:
-    """Whether an entry is the very next one. Whatever takes entries away - a trim that overtook the reader, a flush, a
-    failover, a crash, a write whose answer never came - breaks the chain, and so does a new carrier."""
+    """Whether an entry is the very next one.
+
+    Whatever takes entries away - a trim that overtook the reader, a flush, a failover, a crash, a write whose answer
+    never came - breaks the chain, and so does a new carrier.
+    """
 
     def __init__(self) -> None:
         self._last: Mark | None = None

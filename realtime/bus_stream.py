@@ -1,4 +1,4 @@
-"""The stream in Redis that the event bus is: one connection to it, every answer with a deadline, nothing tried twice."""
+"""The stream in Redis that the event bus is: a connection to it, every answer with a deadline, nothing tried twice."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ from realtime.bus_entry import Entry, Foreign, pack, unpack
 _log = get_logger(__name__)
 
 STREAM = "scopekit:events"
-# An entry comes every half second at least; three missing are no chance.
-BEAT_SECONDS = 0.5
+# An entry comes five times a second at least; that seven are missing is no chance.
+BEAT_SECONDS = 0.2
 SILENCE_SECONDS = 1.5
 ANSWER_SECONDS = 1.0
 # An entry has 250 words at most, of less than 8 KB each, and most have a few of 300 bytes; whoever is further behind
@@ -35,7 +35,7 @@ class BusStream:
     @classmethod
     @asynccontextmanager
     async def connected(cls, url: str) -> AsyncIterator[Self]:
-        """Lend one; it connects with the first word. An entry that were written twice would be told twice: no retries."""
+        """Lend one, which connects with its first question. Without retries: what is written twice is told twice."""
         redis: Redis = Redis.from_url(
             url,
             single_connection_client=True,
@@ -64,12 +64,12 @@ class BusStream:
         if not found:
             raise TimeoutError(f"nothing has come for {SILENCE_SECONDS} s")
         entries = []
-        for place, fields in found[0][1]:  # noqa: B020, PLR1704 - the last one's is where to read on
+        for _, fields in found[0][1]:
             try:
                 entries.append(unpack(fields))
             except Foreign:
                 _log.warning("Not an entry of ours on the event bus")
-        return place, entries
+        return found[0][1][-1][0], entries
 
     async def append(self, entry: Entry) -> None:
         """Put an entry at the end. When this raises nobody knows whether it is there."""

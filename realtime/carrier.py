@@ -1,7 +1,7 @@
 """Sees to it that somebody carries committed events to the bus: one process of the fleet, whichever comes first.
 
-A lock of the database says who, so there is one carrier at most; whoever hears nothing from the bus asks whether there is
-one, and takes its place if not. A carrier that is stopped in good order says farewell, and is replaced at once.
+A lock of the database says who, so there is one carrier at most; whoever hears nothing from the bus asks whether there
+is one, and takes its place if not. A carrier that is stopped in good order says farewell, and is replaced at once.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ NAME = "scopekit carrier"
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 2.0
 CLOSE_SECONDS = 0.5
-RETRY_FIRST_SECONDS = 0.2
-RETRY_CAP_SECONDS = 2.0
+RETRY_FIRST_SECONDS = 0.1
+RETRY_CAP_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 
 
@@ -53,7 +53,7 @@ class Carrier:
                 await self._carry_if_nobody_does()
             except (*AWAY, *BUS_AWAY) as error:
                 _log.warning("The event bus is not carried by this process", reason=repr(error))
-            except Exception:  # a carrier that ended would do so unseen
+            except Exception:  # noqa: BLE001 - a carrier that ended would do so unseen
                 _log.exception("The carrier failed in a way not foreseen")
             await self._until_needed()
 

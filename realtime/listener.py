@@ -127,7 +127,7 @@ class Listener:
 async def _have_events_notified(connection: Connection) -> None:
     """Where a fleet comes back from the bus, wait for those who insert and did not yet know."""
     since = await event_bus.hear_by_notify(connection)
-    while since and not await event_bus.all_ended(connection, since):
+    while since and not await event_bus.all_ended(connection, since):  # noqa: ASYNC110 - they tell nobody
         await asyncio.sleep(SETTLE_SECONDS)
 
 

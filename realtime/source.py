@@ -2,9 +2,9 @@
 
 Invariants, which tests/realtime holds for every source alike:
 
- 1 While `live`, word of every event that was committed since the last `missed` comes by `heard`, within a moment, unless
-   `missed` is called again first. It may come late, twice or not in order: that is the channels' matter.
- 2 What is noticed to be lost - the connection, an answer, a link of the chain - is told by `missed`, after word can come
+ 1 While `live`, word of every event that was committed since the last `missed` comes by `heard`, within a moment,
+   unless `missed` is called again first. It may come late, twice or not in order: that is the channels' matter.
+ 2 What is noticed to be lost - the connection, an answer, a link of the chain - is told by `missed`, once word can come
    again, so that a look at the table then leaves no hole; and `reconnects` has moved on before it.
  3 A source that brings nothing is not `live` within 3 s, whatever has become of it, and keeps trying, with jitter.
 """
@@ -44,8 +44,7 @@ class Source(Protocol):
         """How often word has come again after some may have been missed."""
 
     async def start(self) -> None:
-        """Begin; returns when it is known whether word arrives, within a few seconds. Raises on a database that is not
-        there."""
+        """Begin; it is over in a few seconds, and then known whether word arrives. Raises without a database."""
 
     async def stop(self) -> None:
         """End, and let others know who depend on this process."""

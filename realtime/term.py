@@ -7,8 +7,8 @@ Invariants:
  2 It begins with a snapshot in which all has ended that was running when its way was opened. What that shows is in the
    table before the term's first entry; what each later snapshot shows beyond the one before, and nothing else, is told:
    once, and of a visit in order.
- 3 An entry that may not have arrived is not repeated. It leaves a hole in the numbers, at which readers look at the table;
-   so does a batch too large to be told.
+ 3 An entry that may not have arrived is not repeated. It leaves a hole in the numbers, at which readers look at the
+   table; so does a batch too large to be told.
  4 When the bus takes nothing for 3 s the term ends: perhaps another process can reach it.
 """
 
@@ -17,9 +17,8 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from random import SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import orjson
 
 from config.logging import get_logger
@@ -28,6 +27,9 @@ from realtime.bus_entry import Entry, Mark
 from realtime.bus_stream import BEAT_SECONDS, BUS_AWAY, BusStream
 from realtime.source import CONTROL, control_word
 from store import event_bus, events
+
+if TYPE_CHECKING:
+    import asyncpg
 
 _log = get_logger(__name__)
 
@@ -100,7 +102,7 @@ class Term:
                 await self._stream.append(Entry(self._next_mark(), farewell=True))
 
     async def _first_snapshot(self) -> str:
-        while (snapshot := await event_bus.position(self._connection, self._since)) is None:
+        while (snapshot := await event_bus.position(self._connection, self._since)) is None:  # noqa: ASYNC110 - others'
             await asyncio.sleep(SETTLE_SECONDS)
         return snapshot
 

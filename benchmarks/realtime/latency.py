@@ -1,4 +1,4 @@
-"""From an INSERT to its subscribers, and what the NOTIFY costs writers: `python -m benchmarks.realtime.latency`.
+"""From an INSERT to its subscribers, and what telling costs writers: `python -m benchmarks.realtime.latency`.
 
 The time is taken by the database inside the INSERT and by the client when the bytes are read, on one machine's clock:
 it holds the rest of the statement, the commit with its fsync, NOTIFY, the gateway and the client's own wake-up.
@@ -81,9 +81,9 @@ class Publisher:
             self.commits_ms.append((time.perf_counter() - sent) * 1000)
 
 
-def measure(site: Site, setting: Setting, seconds: float) -> None:
+def measure(site: Site, setting: Setting, seconds: float, bus: str) -> None:
     """Open the streams, publish, and print a line."""
-    with gateway(site) as server:
+    with gateway(site, EVENT_BUS=bus) as server:
         streams = site.streams(server.port, setting.streams())
         with LoadClient.running(streams) as client:
             client.open_all(deadline_s=OPEN_SECONDS)
@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=float, default=30, help="of events, for each setting")
     parser.add_argument("--rounds", type=int, default=3, help="of the writers' tax; 0 leaves it out")
+    parser.add_argument("--bus", choices=("notify", "redis"), default="notify", help="how events reach the gateway")
     parser.add_argument("--fast-disk", action="store_true", help="without fsync, as in the tests")
     options = parser.parse_args()
     print(f"before: {load()}", flush=True)
@@ -122,7 +123,7 @@ def main() -> None:
             tax.run(site, rounds=options.rounds)
         stay_on_client_core()
         for setting in SETTINGS:
-            measure(site, setting, options.seconds)
+            measure(site, setting, options.seconds, options.bus)
     print(f"after: {load()}")
 
 

@@ -1,7 +1,9 @@
-"""What the trigger's NOTIFY costs 32 writers: pgbench with it and, by a copy of the function, without it, in turns.
+"""What telling of events costs 32 writers: pgbench with NOTIFY, with the bus, and without either, in turns.
 
 NOTIFY takes a lock of the whole database to the end of the commit, so what a commit waits for (the disk) counts for all
-writers, and what a transaction holds (many events) is paid for once. The last line is how a worker writes progress.
+writers, and what a transaction holds (many events) is paid for once. With the bus a gateway runs beside the writers on
+the same cores, carries and reads; without either a copy of the trigger's function runs. The last lines are how a worker
+writes progress.
 """
 
 import asyncio
@@ -9,13 +11,17 @@ import os
 import re
 import statistics
 import subprocess
+import time
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 
-from benchmarks.realtime.site import Site
+from benchmarks.realtime.site import Site, gateway
 from store.embedded.postgres import binaries
 
 WRITERS = 32
@@ -23,6 +29,7 @@ SECONDS = 6
 KEPT = 0.90
 # synchronous_commit, and events in a transaction.
 WAYS = (("on", 1), ("off", 1), ("off", 20))
+TELLING = ("NOTIFY", "bus", "nothing")
 
 Way = tuple[str, int]
 
@@ -42,30 +49,46 @@ _NOTIFY = re.compile(r"^.*PERFORM pg_notify\('processing_events'.*$\n", re.MULTI
 
 def run(site: Site, *, rounds: int) -> None:
     """Take turns and print what is kept, with synchronous commits and without. Leaves the trigger as it was."""
-    whole = asyncio.run(_prepare(site.services.admin_url))
-    silent, removed = _NOTIFY.subn("", whole)
-    assert removed == 1, "the trigger's function has changed: its pg_notify is not found"
-    taken: dict[tuple[Way, bool], list[float]] = defaultdict(list)
-    try:
-        for number in range(rounds):
-            for notifies in (True, False) if number % 2 else (False, True):
-                asyncio.run(_execute(site.services.admin_url, whole if notifies else silent))
+    definition = asyncio.run(_prepare(site.services.admin_url))
+    taken: dict[tuple[Way, str], list[float]] = defaultdict(list)
+    for number in range(rounds):
+        for how in TELLING[:: 1 if number % 2 else -1]:
+            with _telling(site, how, definition):
                 for way in WAYS:
-                    taken[way, notifies].append(_pgbench(site, *way))
-    finally:
-        asyncio.run(_execute(site.services.admin_url, whole))
+                    taken[way, how].append(_pgbench(site, *way))
     for way in WAYS:
-        _print(way, taken[way, True], taken[way, False])
+        _print(way, {how: taken[way, how] for how in TELLING})
 
 
-def _print(way: Way, with_it: list[float], without: list[float]) -> None:
-    ours, bare, (commit, rows) = statistics.median(with_it), statistics.median(without), way
-    print(
-        f"{WRITERS} writers, synchronous_commit {commit:<3}, {rows:2} a transaction: {ours:7,.0f} events/s with NOTIFY "
-        f"({min(with_it):,.0f}-{max(with_it):,.0f}), {bare:7,.0f} without ({min(without):,.0f}-{max(without):,.0f}): "
-        f"{ours / bare:.0%} kept ({'met' if ours / bare >= KEPT else 'MISSED'})",
-        flush=True,
-    )
+def _print(way: Way, taken: Mapping[str, list[float]]) -> None:
+    commit, rows = way
+    bare = statistics.median(taken["nothing"])
+    print(f"{WRITERS} writers, synchronous_commit {commit:<3}, {rows:2} a transaction:", flush=True)
+    for how, found in taken.items():
+        kept = statistics.median(found) / bare
+        verdict = "" if how == "nothing" else f"; {kept:.0%} kept ({'met' if kept >= KEPT else 'MISSED'})"
+        print(f"  {how:<8}{statistics.median(found):7,.0f} events/s ({min(found):,.0f}-{max(found):,.0f}){verdict}")
+
+
+@contextmanager
+def _telling(site: Site, how: str, definition: str) -> Iterator[None]:
+    """Have events told so; afterwards by NOTIFY again."""
+    url = site.services.admin_url
+    if how == "bus":
+        with gateway(site, pinned=False, EVENT_BUS="redis"):
+            while not asyncio.run(_ask(url, "SELECT pg_sequence_last_value('scopekit.notify_way') = 2")):
+                time.sleep(0.05)
+            yield
+        assert asyncio.run(_ask(url, "SELECT scopekit.retire_bus()")), "the gateway has left a carrier behind"
+        return
+    if how == "nothing":
+        silent, removed = _NOTIFY.subn("", definition)
+        assert removed == 1, "the trigger's function has changed: its pg_notify is not found"
+        asyncio.run(_ask(url, silent))
+    try:
+        yield
+    finally:
+        asyncio.run(_ask(url, definition))
 
 
 async def _prepare(url: str) -> str:
@@ -80,10 +103,10 @@ async def _prepare(url: str) -> str:
     return definition
 
 
-async def _execute(url: str, statement: str) -> None:
+async def _ask(url: str, statement: str) -> Any:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(statement)
+        return await connection.fetchval(statement)
     finally:
         await connection.close()
 

@@ -38,7 +38,7 @@ async def terminate_listener(admin: Connection) -> int:
 async def test_a_terminated_listener_loses_nothing(
     house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
-    """The listener's, or the carrier's, backend is ended five times among fifty inserts: each event still comes once, in order."""
+    """The listener's or carrier's backend is ended five times among fifty inserts: each comes once, in order."""
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
         for round_ in range(1, 6):
