@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 
 from config.settings import Settings
 from gateway.issued_keys import takes_key
+from realtime.bus_stream import SILENCE_SECONDS, BusStream
 from store import health, presence, queue_control
 from store.migrate import pending
 from store.objects import ObjectStore
@@ -118,6 +119,19 @@ async def _redis(settings: Settings) -> Finding:
     )
 
 
+async def _event_bus(settings: Settings) -> Finding:
+    """Look how old the newest entry is: a carrier writes five a second."""
+    if settings.event_bus == "notify":
+        return Finding("event bus", "ok", "none: events come by NOTIFY")
+    async with BusStream.connected(settings.event_bus_url) as stream:
+        newest_ms = int((await stream.newest()).partition(b"-")[0])
+        silent_s = (await stream.now_ms() - newest_ms) / 1000
+    if not newest_ms or silent_s > SILENCE_SECONDS:
+        do = "Start a gateway with EVENT_BUS=redis: one of them carries. If one runs, its log says why it does not."
+        return Finding("event bus", "fail", "nobody carries it: gateways poll the table", do)
+    return Finding("event bus", "ok", "it is carried")
+
+
 async def _bucket(settings: Settings) -> Finding:
     async with ObjectStore.open(settings) as objects:
         await objects.ping()
@@ -207,6 +221,7 @@ LOOKS: dict[str, tuple[Look, str]] = {
     "worker login": (_worker_login, "Check DATABASE_WORKER_URL: that login may act as service_role."),
     "migrations": (_migrations, "Check DATABASE_ADMIN_URL, the owner of the schema; then `scopekit migrate`."),
     "LISTEN": (_notify, "Check DATABASE_LISTEN_URL, or DATABASE_URL where it is not set."),
+    "event bus": (_event_bus, "Check BUS_URL, or REDIS_URL where it is not set; without it gateways poll the table."),
     "redis": (_redis, "Check REDIS_URL and that the server runs; without it jobs start a second or two late."),
     "bucket": (_bucket, "Check S3_ENDPOINT_URL, S3_BUCKET and the S3 keys."),
     "bucket policy": (_bucket_policy, "Check S3_ENDPOINT_URL and that the store runs."),

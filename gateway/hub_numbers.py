@@ -14,13 +14,14 @@ Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFam
 
 _COUNTERS = {
     "opened": ("streams_opened", "Streams admitted."),
-    "events": ("events_heard", "Notifications that brought something new to a watched visit."),
+    "events": ("events_heard", "Words that brought something new to a watched visit."),
     "deliveries": ("stream_deliveries", "Pieces of one or more events given to a stream."),
     "bytes": ("stream_bytes", "Bytes of events given to streams, live and replayed."),
     "replays": ("stream_replays", "Streams that were given events they had missed."),
     "replayed": ("events_replayed", "Missed events given to streams."),
     "healed": ("gaps_healed", "Holes in what was heard, filled from the table."),
-    "reconnects": ("listener_reconnects", "Times the listener came back."),
+    "reconnects": ("listener_reconnects", "Times word of events came again after some may have been missed."),
+    "carried": ("bus_events_carried", "Events this process has put on the event bus."),
     "slow": ("streams_slow_closed", "Streams closed because their reader did not keep up."),
     "vanished": ("streams_vanished", "Streams closed because their reader acknowledged nothing for a heartbeat."),
     "superseded": ("events_superseded", "Progress left out for slow readers because later progress said it all."),
@@ -29,7 +30,8 @@ _COUNTERS = {
 _GAUGES = {
     "streams": ("streams_open", "Open streams."),
     "channels": ("visits_watched", "Visits with an open stream."),
-    "live": ("listener_live", "1 while NOTIFY is known to arrive, 0 while the table is polled."),
+    "live": ("listener_live", "1 while NOTIFY, or the event bus, is known to arrive, 0 while the table is polled."),
+    "carries": ("bus_carrier", "1 while this process carries the event bus, for all gateways."),
     "draining": ("draining", "1 while this process lets its streams go."),
 }
 
@@ -47,10 +49,13 @@ class HubNumbers(Collector):
 
 def _of_hub(hub: "Hub") -> Iterable[Family]:
     stats: Mapping[str, float] = hub.stats()
+    # Those of the bus only where there is one.
     for key, (name, text) in _COUNTERS.items():
-        yield CounterMetricFamily(f"scopekit_{name}", text, value=stats[key])
+        if key in stats:
+            yield CounterMetricFamily(f"scopekit_{name}", text, value=stats[key])
     for key, (name, text) in _GAUGES.items():
-        yield GaugeMetricFamily(f"scopekit_{name}", text, value=float(stats[key]))
+        if key in stats:
+            yield GaugeMetricFamily(f"scopekit_{name}", text, value=float(stats[key]))
     refused = CounterMetricFamily("scopekit_streams_refused", "Streams refused softly, by limit.", labels=["reason"])
     for reason, count in hub.admission.refusals.items():
         refused.add_metric([reason], count)

@@ -1,6 +1,7 @@
 """Nothing lost, doubled or out of order, whatever breaks: `python -m benchmarks.realtime.faults --minutes N --seed S`.
 
-Real processes: a durable stack, a gateway that listens by way of a proxy, many writers, and subscribers in the C client
+Real processes: a durable stack, a gateway that hears by way of a proxy (with `--bus redis` the bus, which a second
+gateway may carry), many writers, and subscribers in the C client
 that resume by Last-Event-ID. Faults are drawn by the seed, one after the other, some while part of the subscribers are
 stalled. Most writers commit without waiting for the flush, so a crash takes back what subscribers have been given. In
 the end every subscriber must have been given exactly what its visit holds, each document as the table has it (by
@@ -23,6 +24,7 @@ from random import Random
 
 import orjson
 
+from benchmarks.realtime.bus_rig import BusRig
 from benchmarks.realtime.machine import allow_files, load
 from benchmarks.realtime.rig import Rig
 from benchmarks.realtime.verdict import Verdict, verdict_of
@@ -30,24 +32,12 @@ from benchmarks.realtime.verdict import Verdict, verdict_of
 WRITERS = 16
 SETTLE_SECONDS = 90.0
 LISTENER_MS = 250.0
-# How often each kind is drawn.
-WEIGHTS = {
-    "terminate_listener": 4,
-    "crash_postgres": 2,
-    "restart_postgres": 1,
-    "kill_gateway": 3,
-    "stall": 3,
-    "hold": 3,
-    "black_hole": 3,
-    "cut": 2,
-}
-# Those after which the listener comes back by itself, in 250 ms from its reconnect.
-BY_LISTENER = ("terminate_listener", "crash_postgres", "restart_postgres", "black_hole", "cut")
+RIGS: dict[str, type[Rig]] = {"notify": Rig, "redis": BusRig}
 
 
 async def torment(rig: Rig, random: Random, healed: dict[str, list[float]], *, until: float) -> list[str]:
     """Do one fault after the other, noting healing times in ms; one that does not heal is returned, as the end."""
-    kinds, weights = list(WEIGHTS), list(WEIGHTS.values())
+    kinds, weights = list(rig.FAULTS), list(rig.FAULTS.values())
     first = random.sample(kinds, len(kinds))  # each at least once
     while time.monotonic() < until:
         kind = first.pop() if first else random.choices(kinds, weights)[0]
@@ -69,7 +59,7 @@ async def run(options: argparse.Namespace, opened: AsyncExitStack) -> int:
     """Set up, torment, check and report; returns the exit code."""
     directory = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="scopekit-faults-")))
     rig = await opened.enter_async_context(
-        Rig.standing(directory, visits=options.visits, subscribers=options.subscribers, seed=options.seed)
+        RIGS[options.bus].standing(directory, visits=options.visits, subscribers=options.subscribers, seed=options.seed)
     )
     random = Random(options.seed)
     began = time.monotonic()
@@ -93,7 +83,7 @@ def _report(rig: Rig, healed: dict[str, list[float]], verdict: Verdict, seconds:
     print(f"{sum(map(len, healed.values()))} faults; streams opened again {stats['named_open'] - rig.client.size:,}")
     print(f"refused by status {stats['refused']}, ended in order {stats['ended']}, broken {stats['resets']}")
     for kind, times in healed.items():
-        late = f"; {sum(t > LISTENER_MS for t in times)} over {LISTENER_MS:.0f} ms" if kind in BY_LISTENER else ""
+        late = f"; {sum(t > LISTENER_MS for t in times)} over {LISTENER_MS:.0f} ms" if kind in rig.BY_LISTENER else ""
         print(f"  {kind:<20} {len(times):3}  healed p50 {statistics.median(times):7.0f} max {max(times):7.0f} ms{late}")
     if rig.noticed:
         print(f"  a black hole was noticed after p50 {statistics.median(rig.noticed):.2f} max {max(rig.noticed):.2f} s")
@@ -112,6 +102,7 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=40)
     parser.add_argument("--subscribers", type=int, default=120)
     parser.add_argument("--rate", type=float, default=200, help="transactions a second, of about 4 events")
+    parser.add_argument("--bus", choices=sorted(RIGS), default="notify", help="how events reach the gateway")
     parser.add_argument("--keep-log", help="where to copy the gateway's log")
     options = parser.parse_args()
     allow_files()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import asyncpg
 
@@ -27,24 +27,44 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.005
 HEAL_SECONDS = 60.0
 COMMAND_SECONDS = 5.0
-SILENT = b"does not answer"
-
-LISTENERS = """
-SELECT pid FROM pg_stat_activity
-WHERE application_name = $1 AND (query ILIKE 'LISTEN %scopekit_control%' OR query ILIKE 'SELECT 1%')
-"""
 
 
 class Rig:
-    """A standing product under test; `noticed` holds how many seconds each black hole went unseen."""
+    """A standing product under test; `noticed` holds how many seconds each black hole went unseen.
 
-    def __init__(self, site: Site, keeper: Keeper, proxy: Proxy, seed: int) -> None:
+    Word comes to the gateway by way of a proxy.
+    """
+
+    # How often each kind is drawn.
+    FAULTS: ClassVar[dict[str, int]] = {
+        "terminate_listener": 4,
+        "crash_postgres": 2,
+        "restart_postgres": 1,
+        "kill_gateway": 3,
+        "stall": 3,
+        "hold": 3,
+        "black_hole": 3,
+        "cut": 2,
+    }
+    # Those after which the listener comes back by itself, in 250 ms from its reconnect.
+    BY_LISTENER: ClassVar[tuple[str, ...]] = (
+        *("terminate_listener", "crash_postgres", "restart_postgres", "black_hole", "cut"),
+    )
+    # What the gateway's log says when it has noticed that no word comes.
+    SILENT: ClassVar[bytes] = b"does not answer"
+    SESSION: ClassVar[str] = NAME
+    LISTENERS: ClassVar[str] = """
+        SELECT pid FROM pg_stat_activity
+        WHERE application_name = $1 AND (query ILIKE 'LISTEN %scopekit_control%' OR query ILIKE 'SELECT 1%')
+    """
+
+    def __init__(self, site: Site, keeper: Keeper, seed: int) -> None:
         self.site = site
         self.writers = Writers(site, seed)
         self.noticed: list[float] = []
         self.client: LoadClient
         self._keeper = keeper
-        self._proxy = proxy
+        self._proxy: Proxy
         self._port = free_port()
         self._gateway = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,8 +76,8 @@ class Rig:
         async with AsyncExitStack() as opened:
             keeper, endpoints = await opened.enter_async_context(Keeper.running(directory / "stack"))
             site = await fill(endpoints, directory, visits=visits, streams=subscribers)
-            proxy = await opened.enter_async_context(proxy_to(site.services.gateway_url))
-            rig = cls(site, keeper, proxy, seed)
+            rig = cls(site, keeper, seed)
+            rig._proxy = await rig._open_way(opened)
             opened.callback(rig._gateway.close)
             await rig._start_gateway()
             streams = site.streams(rig._port, [number % visits for number in range(subscribers)])
@@ -125,7 +145,7 @@ class Rig:
         self._proxy.black_hole()
         lasts = random.uniform(3.2, 5)
         while time.monotonic() < began + lasts:
-            if log.stat().st_size > size and SILENT in log.read_bytes()[size:]:
+            if log.stat().st_size > size and self.SILENT in log.read_bytes()[size:]:
                 self.noticed.append(time.monotonic() - began)
                 break
             await asyncio.sleep(0.02)
@@ -194,8 +214,16 @@ class Rig:
         """Return where each visit stands in the table."""
         return await heads(self.site, connection)
 
+    async def _open_way(self, opened: AsyncExitStack) -> Proxy:
+        """Return the proxy through which word will come."""
+        return await opened.enter_async_context(proxy_to(self.site.services.gateway_url))
+
+    def _way(self) -> dict[str, str]:
+        """Return the settings by which it does."""
+        return {"DATABASE_LISTEN_URL": self._proxy.url}
+
     async def _listeners(self, connection: Connection) -> set[int]:
-        return {row["pid"] for row in await connection.fetch(LISTENERS, NAME)}
+        return {row["pid"] for row in await connection.fetch(self.LISTENERS, self.SESSION)}
 
     async def _level_by_listener(self, before: set[int]) -> float:
         """Wait for a listener that was not there before, and from then on for the subscribers."""
@@ -223,8 +251,6 @@ class Rig:
         return (time.monotonic() - began) * 1000
 
     async def _start_gateway(self) -> None:
-        self._process = self._gateway.enter_context(
-            gateway_process(self.site, self._port, DATABASE_LISTEN_URL=self._proxy.url)
-        )
+        self._process = self._gateway.enter_context(gateway_process(self.site, self._port, **self._way()))
         url, log = f"http://127.0.0.1:{self._port}", self.site.directory / "gateway.log"
         await asyncio.to_thread(wait_until_ready, url, self._process, log)

@@ -1,9 +1,9 @@
 """What telling of events costs 32 writers: pgbench with NOTIFY, with the bus, and without either, in turns.
 
 NOTIFY takes a lock of the whole database to the end of the commit, so what a commit waits for (the disk) counts for all
-writers, and what a transaction holds (many events) is paid for once. With the bus a gateway runs beside the writers on
-the same cores, carries and reads; without either a copy of the trigger's function runs. The last lines are how a worker
-writes progress.
+writers, and what a transaction holds (many events) is paid for once. A gateway runs beside the writers, on the same
+cores: it listens, or it carries the bus and reads it. Without either a copy of the trigger's function runs. The last
+lines are how a worker writes progress.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 
+from benchmarks.realtime.machine import cpu_seconds
 from benchmarks.realtime.site import Site, gateway
 from store.embedded.postgres import binaries
 
@@ -30,6 +32,7 @@ KEPT = 0.90
 # synchronous_commit, and events in a transaction.
 WAYS = (("on", 1), ("off", 1), ("off", 20))
 TELLING = ("NOTIFY", "bus", "nothing")
+NOTIFY_IS_CLOSED = "SELECT pg_sequence_last_value('scopekit.notify_way') = 2"
 
 Way = tuple[str, int]
 
@@ -47,48 +50,59 @@ FROM bench_writers, generate_series(1, :rows::int) WHERE n = :client_id;
 _NOTIFY = re.compile(r"^.*PERFORM pg_notify\('processing_events'.*$\n", re.MULTILINE)
 
 
+@dataclass
+class Taken:
+    """What one way of telling made of one way of writing, a value for each turn."""
+
+    rates: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
+
+
 def run(site: Site, *, rounds: int) -> None:
     """Take turns and print what is kept, with synchronous commits and without. Leaves the trigger as it was."""
     definition = asyncio.run(_prepare(site.services.admin_url))
-    taken: dict[tuple[Way, str], list[float]] = defaultdict(list)
+    taken: dict[tuple[Way, str], Taken] = defaultdict(Taken)
     for number in range(rounds):
         for how in TELLING[:: 1 if number % 2 else -1]:
-            with _telling(site, how, definition):
+            with _telling(site, how, definition) as pid:
                 for way in WAYS:
-                    taken[way, how].append(_pgbench(site, *way))
+                    before = cpu_seconds(pid)
+                    rate = _pgbench(site, *way)
+                    taken[way, how].rates.append(rate)
+                    taken[way, how].cpu_us.append((cpu_seconds(pid) - before) * 1e6 / (rate * SECONDS))
     for way in WAYS:
         _print(way, {how: taken[way, how] for how in TELLING})
 
 
-def _print(way: Way, taken: Mapping[str, list[float]]) -> None:
+def _print(way: Way, taken: Mapping[str, Taken]) -> None:
     commit, rows = way
-    bare = statistics.median(taken["nothing"])
+    bare = statistics.median(taken["nothing"].rates)
     print(f"{WRITERS} writers, synchronous_commit {commit:<3}, {rows:2} a transaction:", flush=True)
     for how, found in taken.items():
-        kept = statistics.median(found) / bare
-        verdict = "" if how == "nothing" else f"; {kept:.0%} kept ({'met' if kept >= KEPT else 'MISSED'})"
-        print(f"  {how:<8}{statistics.median(found):7,.0f} events/s ({min(found):,.0f}-{max(found):,.0f}){verdict}")
+        median = statistics.median(found.rates)
+        verdict = f"; {median / bare:.0%} kept ({'met' if median / bare >= KEPT else 'MISSED'})"
+        print(
+            f"  {how:<8}{median:7,.0f} events/s ({min(found.rates):,.0f}-{max(found.rates):,.0f}), the gateway's CPU "
+            f"{statistics.median(found.cpu_us):5.1f} us an event{verdict if how != 'nothing' else ''}"
+        )
 
 
 @contextmanager
-def _telling(site: Site, how: str, definition: str) -> Iterator[None]:
-    """Have events told so; afterwards by NOTIFY again."""
+def _telling(site: Site, how: str, definition: str) -> Iterator[int]:
+    """Have events told so to a gateway, whose process id this gives; afterwards by NOTIFY again."""
     url = site.services.admin_url
-    if how == "bus":
-        with gateway(site, pinned=False, EVENT_BUS="redis"):
-            while not asyncio.run(_ask(url, "SELECT pg_sequence_last_value('scopekit.notify_way') = 2")):
-                time.sleep(0.05)
-            yield
-        assert asyncio.run(_ask(url, "SELECT scopekit.retire_bus()")), "the gateway has left a carrier behind"
-        return
     if how == "nothing":
         silent, removed = _NOTIFY.subn("", definition)
         assert removed == 1, "the trigger's function has changed: its pg_notify is not found"
         asyncio.run(_ask(url, silent))
     try:
-        yield
+        with gateway(site, pinned=False, EVENT_BUS="redis" if how == "bus" else "notify") as server:
+            while how == "bus" and not asyncio.run(_ask(url, NOTIFY_IS_CLOSED)):
+                time.sleep(0.05)
+            yield server.pid
     finally:
         asyncio.run(_ask(url, definition))
+        asyncio.run(_ask(url, "SELECT scopekit.retire_bus()"))
 
 
 async def _prepare(url: str) -> str:
