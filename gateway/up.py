@@ -38,6 +38,8 @@ LOCAL = (
         "DATABASE_WORKER_URL",
         "DATABASE_ADMIN_URL",
         "REDIS_URL",
+        "EVENT_BUS",
+        "BUS_URL",
         "PORT",
         "ALLOWED_ORIGINS",
     ),

@@ -35,7 +35,7 @@ class BusRig(Rig):
         "flush_redis": 3,
         "pause_redis": 2,
     }
-    BY_LISTENER: ClassVar[tuple[str, ...]] = ()  # a term begins when the database and the bus are there again
+    BY_LISTENER: ClassVar[tuple[str, ...]] = ("terminate_listener", "crash_postgres", "restart_postgres")
     SILENT: ClassVar[bytes] = b"Nothing comes by the event bus"
     SESSION: ClassVar[str] = NAME
     LISTENERS: ClassVar[str] = "SELECT pid FROM pg_stat_activity WHERE application_name = $1"
@@ -97,7 +97,7 @@ class BusRig(Rig):
     def _way(self) -> dict[str, str]:
         return {"EVENT_BUS": "redis", "BUS_URL": self._proxy.url}
 
-    async def _level_by_listener(self, _before: set[int]) -> float:
+    async def _level_by_way(self, _before: set[int]) -> float:
         return await self._level()
 
     async def _start_beside(self) -> None:

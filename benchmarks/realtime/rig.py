@@ -153,7 +153,7 @@ class Rig:
             self.noticed.append(float("inf"))
         await asyncio.sleep(max(0, began + lasts - time.monotonic()))
         self._proxy.mend()
-        return await self._level_by_listener(before)
+        return await self._level_by_way(before)
 
     async def cut(self, random: Random) -> float:
         """Break the listener's connection and refuse new ones for a while."""
@@ -163,7 +163,7 @@ class Rig:
         self._proxy.cut()
         await asyncio.sleep(random.uniform(0.1, 2.5))
         self._proxy.mend()
-        return await self._level_by_listener(before)
+        return await self._level_by_way(before)
 
     @asynccontextmanager
     async def some_stalled(self, random: Random) -> AsyncIterator[None]:
@@ -235,6 +235,10 @@ class Rig:
                         await asyncio.sleep(POLL_SECONDS)
                     return await self._level(connection)
                 connection.terminate()
+
+    async def _level_by_way(self, before: set[int]) -> float:
+        """Wait for the same when it was the way of word that was broken, not the server."""
+        return await self._level_by_listener(before)
 
     async def _level(self, known: "Connection | None" = None) -> float:
         """Return the ms until every reading subscriber has what the table holds now."""

@@ -29,6 +29,7 @@ def test_a_well_product_is_well(services: Services, server: Product) -> None:
         "migrations",
         "LISTEN",
         "redis",
+        "event bus",
         "bucket",
         "bucket policy",
         "clock",
@@ -44,11 +45,12 @@ def test_what_is_wrong_is_named_with_what_to_do(services: Services) -> None:
         "doctor",
         DATABASE_URL=services.admin_url,
         REDIS_URL=f"redis://127.0.0.1:{free_port()}/0",
+        EVENT_BUS="redis",
         S3_SECRET_ACCESS_KEY="a-wrong-key",
     )
     assert done.returncode == 1
     failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAIL")]
-    assert {"database", "redis", "bucket"} <= set(failed)
+    assert {"database", "redis", "event", "bucket"} <= set(failed)
     assert "-> Let DATABASE_URL log in as scopekit_gateway" in done.stdout
     assert "a-wrong-key" not in done.stdout + done.stderr
 

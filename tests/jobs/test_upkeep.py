@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 import structlog
 
-from jobs.upkeep import ALERTS, Chore, Upkeep, check_alerts
-from store import health, upkeep
+from jobs.upkeep import ALERTS, Chore, Upkeep, check_alerts, retire_bus
+from store import event_bus, health, upkeep
 from store.pool import Connection
 from tests.jobs.conftest import Bench
+from tests.stack import Services
 
 HOUR = timedelta(hours=1)
 
@@ -71,6 +72,28 @@ async def test_old_finished_jobs_are_forgotten_and_no_others(bench: Bench) -> No
     assert await bench.row(fresh) is not None
     assert await bench.row(waiting) is not None
     assert await bench.events(old) == ["job.queued", "job.cancelled"]
+
+
+async def test_events_are_noted_for_the_bus_as_long_as_somebody_carries_it(bench: Bench, services: Services) -> None:
+    """A fleet that went back to NOTIFY leaves nothing that grows, and nobody who listens in vain."""
+    carrier = await asyncpg.connect(services.admin_url)
+    snapshot = await event_bus.position(carrier, await event_bus.carry(carrier) or 0)
+    assert snapshot is not None
+    noted = "SELECT count(*) FROM scopekit.event_outbox"
+    closed = "SELECT pg_sequence_last_value('scopekit.notify_way') = 2"
+    try:
+        await event_bus.tend(carrier, snapshot)
+        assert await bench.admin.fetchval(closed)
+        await bench.enqueue()
+        async with bench.service.as_system() as conn:
+            assert not await event_bus.retire(conn)
+        assert await bench.admin.fetchval(noted) > 0
+    finally:
+        await carrier.close()
+    async with bench.service.as_system() as conn:
+        await retire_bus(conn)
+    await bench.enqueue()
+    assert (await bench.admin.fetchval(noted), await bench.admin.fetchval(closed)) == (0, False)
 
 
 async def _completed(bench: Bench, *seconds: float) -> None:

@@ -58,10 +58,23 @@ async def test_what_streams_do_is_counted(
     wanted |= {"streams_vanished_total": 0, "events_superseded_total": 0}
     wanted |= {"event_latency_seconds_count": 2, "event_latency_seconds_bucket+Inf": 2}
     assert {name: told[name] for name in wanted} == wanted
+    assert "bus_carrier" not in told
     sizes = [len(f"id: {m.id}\ndata: {m.data}\n\n") for watcher in (one, two) for m in watcher.events]
     assert told["stream_bytes_total"] == sum(sizes)
     assert 0 <= told["notify_queue_usage_ratio"] < 1
     assert told["loop_lag_seconds_count"] >= 0
+
+
+@pytest.mark.parametrize("bus", ["redis"])
+async def test_the_carrier_of_the_bus_says_so(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
+    """Which process it is, and how much it has carried; without a bus there is no such number."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        await tell(db, tenant, visit, "a.b", "a.b")
+        await watcher.until_seq(2)
+    await eventually(lambda: house.hub.stats()["carries"])
+    told = await numbers(house)
+    assert (told["bus_carrier"], told["listener_live"], told["bus_events_carried_total"] >= 2) == (1, 1, True)
 
 
 async def test_refusals_are_counted_by_their_limit(settings: Settings, db: Database, tenant: Tenant) -> None:

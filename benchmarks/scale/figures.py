@@ -1,0 +1,46 @@
+"""What the model is fed with: what was measured, each with the command that did, and what is assumed."""
+
+from dataclasses import dataclass
+
+US = 1e-6
+KB = 1000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of CPU, bytes, and commits a second, on two cores of a shared machine. ARCHITECTURE.md has the runs."""
+
+    # python -m benchmarks.realtime.idle --window 45 (10,000 streams)
+    stream_bytes: float = 2.8 * KB
+    heartbeat_s: float = 16 * US
+    opening_s: float = 401 * US
+    # python -m benchmarks.realtime.fanout --rounds 3 --events 100 (one event at a time, 1,000 subscribers)
+    delivery_s: float = 3.8 * US
+    # python -m benchmarks.realtime.latency --rounds 3 (32 writers, one event a commit, commits that wait for no flush)
+    notify_commits: float = 5_350
+    silent_commits: float = 17_029
+    bus_commits: float = 17_029
+    notify_word_s: float = 10 * US
+    bus_word_s: float = 10 * US
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """How the product is used, and how much of a core is planned for."""
+
+    streams_a_visit: float = 2.0
+    events_a_visit_s: float = 0.05  # most pages are open and wait; a job at work tells one a second
+    event_bytes: float = 400.0
+    events_a_commit: float = 2.0  # progress is written in batches of what 50 ms bring, results one by one
+    heartbeat_every_s: float = 30.0
+    process_bytes: float = 120 * KB * KB  # a gateway without streams
+    planned_core: float = 0.6  # beyond that waits grow faster than load
+    process_streams: int = 20_000  # realtime.caps
+    drain_s: float = 5.0  # DRAIN_SECONDS
+    visits_a_query: int = 500  # realtime.catchup
+    queries_a_visit: int = 2  # that nobody watched, however many come back to it: tests/realtime/test_storm.py
+    entries_s: float = 60.0  # of a busy carrier, which looks every 10 ms and what a look takes
+
+
+MEASURED = Measured()
+ASSUMED = Assumed()

@@ -1,0 +1,1 @@
+"""The model of large fleets: its arithmetic, and its queues."""
