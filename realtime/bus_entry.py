@@ -1,6 +1,6 @@
 """What stands in an entry of the bus, and how a gap between two of them shows. Pure: values in, values out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -48,6 +48,20 @@ def unpack(fields: Mapping[bytes, bytes]) -> Entry:
     except (KeyError, ValueError) as error:
         raise Foreign(str(error)) from error
     return Entry(mark, words, control, b"farewell" in fields)
+
+
+def batches(words: Sequence[str], most: int) -> Iterator[list[str]]:
+    """Divide words into entries of at most so many characters, but for a single word that is longer."""
+    batch: list[str] = []
+    size = 0
+    for word in words:
+        if batch and size + len(word) > most:
+            yield batch
+            batch, size = [], 0
+        batch.append(word)
+        size += len(word)
+    if batch:
+        yield batch
 
 
 class Chain:

@@ -18,8 +18,7 @@ STREAM = "scopekit:events"
 BEAT_SECONDS = 0.2
 SILENCE_SECONDS = 1.5
 ANSWER_SECONDS = 1.0
-# An entry has 250 words at most, of less than 8 KB each, and most have a few of 300 bytes; whoever is further behind
-# than that reads the table.
+# Of 64 KB each at most, and most of one or two: 20 s of a busy bus. Whoever is further behind reads the table.
 KEPT_ENTRIES = 2_000
 READ_ENTRIES = 20
 

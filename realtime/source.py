@@ -44,7 +44,7 @@ class Source(Protocol):
         """How often word has come again after some may have been missed."""
 
     async def start(self) -> None:
-        """Begin; it is over in a few seconds, and then known whether word arrives. Raises without a database."""
+        """Begin; in a few seconds it is known whether word arrives. May raise what its connect raises."""
 
     async def stop(self) -> None:
         """End, and let others know who depend on this process."""

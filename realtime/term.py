@@ -23,7 +23,7 @@ import orjson
 
 from config.logging import get_logger
 from realtime.backoff import Backoff
-from realtime.bus_entry import Entry, Mark
+from realtime.bus_entry import Entry, Mark, batches
 from realtime.bus_stream import BEAT_SECONDS, BUS_AWAY, BusStream
 from realtime.source import CONTROL, control_word
 from store import event_bus, events
@@ -40,7 +40,7 @@ TEND_SECONDS = 1.0
 # More at once, as from one huge transaction, is read from the table by those who watch it.
 MOST_WORDS = 20_000
 MOST_CONTROL = 1_000
-WORDS_AN_ENTRY = 250
+ENTRY_CHARACTERS = 65_536
 TEST_SECONDS = 1.0
 SETTLE_SECONDS = 0.02
 GIVE_UP_SECONDS = 3.0
@@ -115,8 +115,8 @@ class Term:
             words, control, self._beat_at = (), [], 0.0
         if control or (not words and self._now() >= self._beat_at):
             yield Entry(self._next_mark(), control=control)
-        for first in range(0, len(words), WORDS_AN_ENTRY):
-            yield Entry(self._next_mark(), words[first : first + WORDS_AN_ENTRY])
+        for batch in batches(words, ENTRY_CHARACTERS):
+            yield Entry(self._next_mark(), batch)
 
     async def _put(self, entry: Entry) -> None:
         try:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from config.settings import Settings
 from realtime import term
-from realtime.bus_entry import Chain, Entry, Foreign, Mark, pack, unpack
+from realtime.bus_entry import Chain, Entry, Foreign, Mark, batches, pack, unpack
 from realtime.bus_stream import STREAM, BusStream
 from realtime.events import parse
 from store import event_bus
@@ -324,6 +324,12 @@ async def test_what_is_put_on_the_bus_is_read_as_it_was(services: Services) -> N
         await stream.append(Entry(Mark("t", 8), farewell=True))
         _, read = await stream.read(place)
     assert read == [entry, Entry(Mark("t", 8), farewell=True)]
+
+
+def test_entries_are_bounded_and_keep_the_order_of_words() -> None:
+    """What does not fit begins the next one; a word longer than an entry has one to itself."""
+    assert list(batches(["aa", "b", "cc", "ddddd", "e"], 3)) == [["aa", "b"], ["cc"], ["ddddd"], ["e"]]
+    assert list(batches([], 3)) == []
 
 
 def test_a_chain_breaks_where_something_may_be_missing() -> None:
