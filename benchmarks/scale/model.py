@@ -146,23 +146,26 @@ def last(fits: Callable[[int], bool]) -> int:
 
 
 def lines(fleets: list[Fleet]) -> Iterator[str]:
-    """Give the table, a line for each quantity and a column for each fleet."""
-    rows: list[tuple[str, Callable[[Fleet], str]]] = [
-        ("events/s", lambda f: f"{f.events:,.0f}"),
-        ("gateway processes", lambda f: f"{f.gateways:,.0f}"),
-        ("  cores for heartbeats", lambda f: f"{f.heartbeat_cores:.2f}"),
-        ("  cores for fan-out", lambda f: f"{f.fanout_cores:.2f}"),
-        ("  of each core, to hear", lambda f: f"{f.hearing:.1%}"),
-        ("memory of all, GB", lambda f: f"{f.memory_bytes / 1e9:.2f}"),
-        ("one restarts: others' openings", lambda f: f"{f.restart_share:.1%}"),
-        ("all restart: CPU s in each", lambda f: f"{f.all_at_once_s:.1f}"),
-        ("all restart: queries", lambda f: f"{f.openings_queries:,.0f}"),
-        ("commits, of what fits", lambda f: f"{f.commit_share:.1%}"),
-        ("listeners woken/s", lambda f: f"{f.wakes:,.0f}"),
-        ("queries of a look by all", lambda f: f"{f.look_queries:,.0f}"),
-        ("Redis commands/s", lambda f: f"{f.redis_ops:,.0f}"),
-        ("Redis out, MB/s", lambda f: f"{f.redis_bytes / 1e6:,.1f}"),
-    ]
+    """Give the table: a line for each quantity, a column for each fleet, and nothing where no fleet would do."""
     yield f"{'open streams':<32}" + "".join(f"{fleet.streams:>12,}" for fleet in fleets)
-    for name, value in rows:
-        yield f"{name:<32}" + "".join(f"{value(fleet):>12}" for fleet in fleets)
+    for name, quantity, form in QUANTITIES:
+        values = [quantity(fleet) if math.isfinite(fleet.gateways) else math.nan for fleet in fleets]
+        yield f"{name:<32}" + "".join(f"{'-' if math.isnan(value) else format(value, form):>12}" for value in values)
+
+
+QUANTITIES: tuple[tuple[str, Callable[[Fleet], float], str], ...] = (
+    ("events/s", lambda fleet: fleet.events, ",.0f"),
+    ("gateway processes", lambda fleet: fleet.gateways, ",.0f"),
+    ("  cores for heartbeats", lambda fleet: fleet.heartbeat_cores, ".2f"),
+    ("  cores for fan-out", lambda fleet: fleet.fanout_cores, ".2f"),
+    ("  of each core, to hear", lambda fleet: fleet.hearing, ".1%"),
+    ("memory of all, GB", lambda fleet: fleet.memory_bytes / 1e9, ".2f"),
+    ("one restarts: others' openings", lambda fleet: fleet.restart_share, ".1%"),
+    ("all restart: CPU s in each", lambda fleet: fleet.all_at_once_s, ".1f"),
+    ("all restart: queries", lambda fleet: fleet.openings_queries, ",.0f"),
+    ("commits, of what fits", lambda fleet: fleet.commit_share, ".1%"),
+    ("listeners woken/s", lambda fleet: fleet.wakes, ",.0f"),
+    ("queries of a look by all", lambda fleet: fleet.look_queries, ",.0f"),
+    ("Redis commands/s", lambda fleet: fleet.redis_ops, ",.0f"),
+    ("Redis out, MB/s", lambda fleet: fleet.redis_bytes / 1e6, ",.1f"),
+)
