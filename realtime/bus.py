@@ -20,6 +20,7 @@ from realtime.backoff import Backoff
 from realtime.bus_entry import Chain, Entry
 from realtime.bus_stream import BUS_AWAY, BusStream
 from realtime.carrier import Carrier
+from realtime.ending import end
 from realtime.source import Ears, control_word
 from store.pool import Database
 
@@ -68,9 +69,7 @@ class Bus:
 
     async def stop(self) -> None:
         """Stop reading; another process may carry on at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def stats(self) -> Mapping[str, int]:
         """Return whether this is the carrier, and how many events it has put on the bus."""

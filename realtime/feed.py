@@ -7,6 +7,7 @@ from config.logging import get_logger
 from config.settings import Settings
 from realtime.bus import Bus
 from realtime.catchup import CatchUp
+from realtime.ending import end
 from realtime.notify import Notify
 from realtime.source import Ears, Source
 from store.errors import Unavailable
@@ -61,9 +62,7 @@ class Feed:
 
     async def stop(self) -> None:
         """Stop hearing and asking."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await end(self._keeper)
         await self._source.stop()
 
     def look(self) -> None:

@@ -10,6 +10,7 @@ import asyncpg
 
 from config.logging import get_logger
 from realtime.backoff import Backoff
+from realtime.ending import end
 from store import event_bus
 
 _log = get_logger(__name__)
@@ -53,9 +54,7 @@ class Listener:
 
     async def stop(self) -> None:
         """Stop listening and close the connection."""
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.gather(self._supervisor, return_exceptions=True)
+        await end(self._supervisor)
 
     async def _supervise(self, connection: Connection) -> None:
         """Keep a connection for ever: whatever ends one, the next is made. A listener that died would do so unseen."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 import orjson
 
 from config.logging import get_logger
+from realtime.ending import end
 from realtime.listener import Listener
 from realtime.source import CONTROL, Ears, control_word
 from store import events
@@ -62,9 +63,7 @@ class Notify:
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._tester is not None:
-            self._tester.cancel()
-            await asyncio.gather(self._tester, return_exceptions=True)
+        await end(self._tester)
         await self._listener.stop()
 
     def stats(self) -> Mapping[str, int]:

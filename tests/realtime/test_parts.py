@@ -1,5 +1,6 @@
 """The hub's small parts, each alone."""
 
+import asyncio
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from random import Random
 
 import pytest
 
+from realtime import ending
 from realtime.backlog import BACKLOG_BYTES, Backlog
 from realtime.backoff import Backoff
 from realtime.caps import Caps, Limits
@@ -217,6 +219,25 @@ def test_members_are_known_until_removed_doubted_or_crowded_out() -> None:
     assert (members.has("0", "x"), members.has("1", "x"), len(members._of)) == (False, True, MOST_TENANTS)
     members.doubt()
     assert not members.has("t", "b")
+
+
+async def test_a_task_that_lets_a_cancel_pass_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does whose library had its answer at that very moment."""
+    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.01)
+    cancelled = 0
+
+    async def go_on() -> None:
+        nonlocal cancelled
+        while cancelled < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+
+    task = asyncio.create_task(go_on())
+    await asyncio.sleep(0)
+    await ending.end(task, None)
+    assert (task.done(), cancelled) == (True, 3)
 
 
 def test_a_retry_is_at_once_then_doubles_to_its_cap() -> None:
