@@ -249,7 +249,10 @@ async def test_what_was_committed_comes_exactly_once_whoever_holds_transactions_
     for visit in visits:
         count = await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit)
         assert seen[str(visit)] == list(range(1, count + 1))
-    assert await admin.fetchval("SELECT count(*) FROM scopekit.event_outbox") == 0
+    async with asyncio.timeout(30):  # whoever else writes in this server may hold back what is cleared
+        while await admin.fetchval("SELECT EXISTS (SELECT FROM scopekit.event_outbox)"):
+            snapshot, _ = await event_bus.committed_since(admin, snapshot, 1000)
+            await event_bus.tend(admin, snapshot)
     await admin.execute("SELECT pg_advisory_unlock_all()")
 
 
