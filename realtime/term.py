@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-# A look that finds nothing takes 0.1 ms: one such connection is the whole fleet's, however many its gateways.
-BUSY_SECONDS = 0.01
-IDLE_SECONDS = 0.02
+# Between two looks. One that finds nothing takes 0.1 ms, and they are the whole fleet's, however many its gateways.
+LOOK_SECONDS = 0.005
 TEND_SECONDS = 1.0
 # More at once, as from one huge transaction, is read from the table by those who watch it; of 8 KB each at most.
 MOST_WORDS = 10_000
@@ -93,7 +92,7 @@ class Term:
                 await event_bus.tend(self._connection, snapshot)
             for entry in self._entries(words):
                 await self._put(entry)
-            await asyncio.sleep(BUSY_SECONDS if words else IDLE_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def say_farewell(self) -> None:
         """Tell all readers that somebody else may carry now."""

@@ -39,7 +39,7 @@ class Assumed:
     drain_s: float = 5.0  # DRAIN_SECONDS
     visits_a_query: int = 500  # realtime.catchup
     queries_a_visit: int = 2  # that nobody watched, however many come back to it: tests/realtime/test_storm.py
-    entries_s: float = 60.0  # of a busy carrier, which looks every 10 ms and what a look takes
+    entries_s: float = 120.0  # of a busy carrier, which looks every 5 ms and what a look and an entry take
 
 
 MEASURED = Measured()
