@@ -18,10 +18,10 @@ class Measured:
     delivery_s: float = 3.8 * US
     # python -m benchmarks.realtime.latency --rounds 2 --seconds 0 (32 writers, one event a commit that waits for no
     # flush, a gateway beside them on the same two cores; that of the bus carries too)
-    notify_commits: float = 1_621
-    bus_commits: float = 7_134
-    notify_word_s: float = 24.9 * US
-    bus_word_s: float = 4.9 * US
+    notify_commits: float = 2_726
+    bus_commits: float = 6_854
+    notify_word_s: float = 17.7 * US
+    bus_word_s: float = 5.0 * US
 
 
 @dataclass(frozen=True)
