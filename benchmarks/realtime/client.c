@@ -11,6 +11,8 @@
  *   stats           counts, and latencies in ms since the last reset
  *   reset           forget counts and latencies; positions stay
  *   stall A N       stop reading streams A to A+N-1;  drain A N  goes on
+ *   leave A N       close the open ones of streams A to A+N-1, which come back with their Last-Event-ID
+ *   half A N        say to the server that they have said all they will; it should end them, and they come back
  *   mark S0 S1 ...  the seq that each visit has reached;  behind  counts the reading streams not yet there
  *   violations      the first 32 in words
  *   returns         when each stream last had its answer after a reconnect, in ms since the epoch, in order of time
@@ -466,6 +468,19 @@ static void stall(int first, int number, int stalled) {
     puts("{}");
 }
 
+/* Both answer how many streams were open and reading. */
+static void part(int first, int number, int halfway) {
+    int parted = 0;
+    for (int i = first; i < first + number && i < count; i++) {
+        struct stream *s = &streams[i];
+        if (s->state != BODY || s->stalled) continue;
+        if (halfway) shutdown(s->fd, SHUT_WR);
+        else leave(s, s->retry > 0 ? s->retry : 300 + random() % 400);
+        parted++;
+    }
+    printf("{\"parted\":%d}\n", parted);
+}
+
 static void mark(char *text) {
     for (int i = 0; i < visits && text && *text; i++) want[i] = strtoll(text, &text, 10);
     puts("{}");
@@ -482,6 +497,8 @@ static void obey(char *order) {
     else if (!strcmp(order, "returns")) print_returns();
     else if (sscanf(order, "stall %d %d", &a, &b) == 2) stall(a, b, 1);
     else if (sscanf(order, "drain %d %d", &a, &b) == 2) stall(a, b, 0);
+    else if (sscanf(order, "leave %d %d", &a, &b) == 2) part(a, b, 0);
+    else if (sscanf(order, "half %d %d", &a, &b) == 2) part(a, b, 1);
     else if (!strncmp(order, "mark ", 5)) mark(order + 5);
     else if (!strcmp(order, "quit")) exit(0);
     else puts("{\"error\":\"not an order\"}");

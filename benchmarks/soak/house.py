@@ -1,0 +1,79 @@
+"""The product as it runs in production: gateways and workers, each a process of its own, over real servers."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from benchmarks.realtime.site import Site, gateway_process, open_site
+from benchmarks.soak.sample import Key
+from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS
+from store.pool import use_json
+from tests.product import free_port, process, wait_until_ready
+from tests.tenants import Tenant, make_tenant
+
+CONCURRENCY = 2
+POOL = 10
+
+
+@dataclass(frozen=True)
+class House:
+    """`site` is whose visits the crowd watches; `people` are the tenants of everybody else."""
+
+    site: Site
+    people: Sequence[Tenant]
+    ports: Sequence[int]
+    processes: Mapping[str, int]
+    scratch: Path
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the gateways are."""
+        return [f"http://127.0.0.1:{port}" for port in self.ports]
+
+    @property
+    def bounds(self) -> dict[Key, int]:
+        """What processes may keep at rest because a pool keeps it, whether or not the warm-up has filled it."""
+        workers = CONCURRENCY * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS + 1
+        most = {who: POOL + 1 if who.startswith("gateway") else workers for who in self.processes}
+        backends: dict[Key, int] = {}
+        for who, number in most.items():
+            backends[who, "sockets to postgres"] = number
+            key = ("postgres", f"backends of scopekit_{who.split()[0]}")
+            backends[key] = backends.get(key, 0) + number
+        return backends
+
+
+@contextmanager
+def standing(*, visits: int, streams: int, gateways: int, workers: int, tenants: int) -> Iterator[House]:
+    """Start everything; all of it ends with the block."""
+    with ExitStack() as opened:
+        site = opened.enter_context(open_site(visits=visits, streams=streams, durable=True))
+        scratch = site.directory / "scratch"
+        scratch.mkdir()
+        own = {"TMPDIR": str(scratch), "METRICS_DIR": str(site.directory / "metrics"), "DERIVATIVES_AHEAD": "true"}
+        processes, ports = {}, []
+        for number in range(1, gateways + 1):
+            ports.append(free_port())
+            started = opened.enter_context(gateway_process(site, ports[-1], **own, DATABASE_POOL_SIZE=str(POOL)))
+            wait_until_ready(f"http://127.0.0.1:{ports[-1]}", started, site.directory / "gateway.log")
+            processes[f"gateway {number}"] = started.pid
+        variables = site.services.environment(
+            **own, FUNCTION_NAME="worker", LOG_LEVEL="warning", WORKER_CONCURRENCY=str(CONCURRENCY)
+        )
+        for number in range(1, workers + 1):
+            started = opened.enter_context(process("worker", ["jobs.worker"], variables, site.directory))
+            processes[f"worker {number}"] = started.pid
+        yield House(site, asyncio.run(_people(site, tenants)), ports, processes, scratch)
+
+
+async def _people(site: Site, tenants: int) -> list[Tenant]:
+    connection = await asyncpg.connect(site.services.admin_url)
+    try:
+        await use_json(connection)
+        return [await make_tenant(connection) for _ in range(tenants)]
+    finally:
+        await connection.close()
