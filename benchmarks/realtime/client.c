@@ -20,8 +20,9 @@
  *                   a snapshot at seq S stands among them as [-S - 1, 0]. Only with --crc
  *   quit            end; the end of stdin is the same
  *
- * An event's place is the "seq" in its document, its time of insertion a "t": microseconds in the payload. Time waited
- * for a server is in no loop here: everything hangs on epoll.
+ * An event's place is the "seq" in its document, its time of insertion a "t": microseconds in the payload. What was
+ * inserted before its stream was open and reading has no latency. Time waited for a server is in no loop here:
+ * everything hangs on epoll.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -56,7 +57,7 @@ struct given {
 
 struct stream {
     int fd, state, port, visit, stalled, chunked, part, connects, fresh;
-    i64 left, last, next_try, retry, id, seq, stamp, returned;
+    i64 left, last, next_try, retry, id, seq, stamp, returned, since;
     int has_id, has_data, snapshot;
     uint32_t crc;
     struct given *given;
@@ -221,7 +222,7 @@ static void dispatch(struct stream *s) {
             s->last = s->seq;
             s->fresh++;
             deliveries++;
-            if (s->stamp) note_latency(s->stamp);
+            if (s->stamp >= s->since) note_latency(s->stamp); /* else it waited for us */
         }
     }
     s->has_data = s->has_id = 0;
@@ -330,7 +331,8 @@ static int take_headers(struct stream *s, char *data, size_t size) {
     s->state = BODY;
     inflight--;
     ready++;
-    if (s->connects > 1) s->returned = now_us() / 1000;
+    s->since = now_us();
+    if (s->connects > 1) s->returned = s->since / 1000;
     size_t rest = s->len - (end + 4 - s->line);
     char *copy = malloc(rest + 1);
     memcpy(copy, end + 4, rest);
@@ -461,6 +463,7 @@ static void stall(int first, int number, int stalled) {
         struct stream *s = &streams[i];
         if (s->stalled == stalled) continue;
         s->stalled = stalled;
+        s->since = now_us();
         if (s->fd < 0 || s->state != BODY) continue;
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = s};
         epoll_ctl(epfd, stalled ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, s->fd, &e);

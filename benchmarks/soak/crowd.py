@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import asyncpg
 
 from benchmarks.realtime.load import LoadClient
+from benchmarks.realtime.site import heads
 from benchmarks.realtime.verdict import verdict_of
 from benchmarks.realtime.writers import Writers
 from benchmarks.soak.house import House
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 OPEN_SECONDS = 120.0
 SETTLE_SECONDS = 60.0
 TURN_SECONDS = 1.0
+POLL_SECONDS = 0.05
 # Of a thousand streams, in each turn.
 LEAVING, HALVED, STALLED = 5, 2, 2
 # Some long enough to be cut off: from one heartbeat to the next but one.
@@ -52,8 +54,10 @@ class Crowd:
         ]
         with LoadClient.running(wanted, *OPTIONS) as client:
             await asyncio.to_thread(client.open_all, deadline_s=OPEN_SECONDS)
-            client.ask("reset")  # what it missed before it was there has not taken long
-            yield cls(house.site, client, writers, random)
+            crowd = cls(house.site, client, writers, random)
+            await crowd.level()
+            client.ask("reset")  # what was there before them has not taken long
+            yield crowd
 
     async def churn(self) -> None:
         """Let some leave, half-close or stall in every turn, for ever."""
@@ -66,6 +70,17 @@ class Crowd:
             for number in [number for number, until in self._until.items() if until <= loop.time()]:
                 del self._until[number]
                 self.client.ask(f"drain {number} 1")
+
+    async def level(self) -> None:
+        """Wait until all have been given what the table holds now."""
+        connection = await self.connect()
+        try:
+            self.client.mark(await heads(self.site, connection))
+        finally:
+            await connection.close()
+        async with asyncio.timeout(OPEN_SECONDS):
+            while self.client.ask("behind")["behind"]:  # noqa: ASYNC110 - another process's state
+                await asyncio.sleep(POLL_SECONDS)
 
     async def faults(self) -> list[str]:
         """Tell what is wrong with what the streams were given, when all are level with the table."""

@@ -71,4 +71,5 @@ class Follower:
 
 async def _events(answer: httpx.Response) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
     async for event in EventSource(answer).aiter_sse():
-        yield event.event, orjson.loads(event.data) if event.data else {}
+        if event.data:  # else it only says how soon to come back
+            yield event.event, orjson.loads(event.data)

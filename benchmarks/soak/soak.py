@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from random import Random
 
@@ -17,7 +18,7 @@ from benchmarks.soak.house import House
 from benchmarks.soak.judgement import excess, growths
 from benchmarks.soak.ledger import Ledger
 from benchmarks.soak.material import Material
-from benchmarks.soak.sample import Sample
+from benchmarks.soak.sample import Key, Sample
 from benchmarks.soak.traffic import Traffic
 from benchmarks.soak.watch import SERVERS, Watch
 
@@ -44,15 +45,15 @@ class Soak:
 
     async def run(self, *, warm_up_s: float, seconds: float, streams: int) -> None:
         """Do it all and print the figures; what was wrong is in `wrong` then."""
-        fresh = await self._rest(lambda _: True)
+        fresh = await self._rest(lambda _: set())
         await self._part(warm_up_s, streams, Ledger())
-        warm = await self._rest(_is_quiet)
+        warm = await self._rest(_unrest)
         before, ledger = await self._sizes(), Ledger()
         sampling = asyncio.create_task(self._watch.keep_sampling())
         took = await self._part(seconds, streams, ledger)
         sampling.cancel()
         bounds = self._house.bounds
-        end = await self._rest(lambda sample: _is_quiet(sample) and not excess(warm, sample, bounds))
+        end = await self._rest(lambda sample: _unrest(sample) | set(excess(warm, sample, bounds)))
         after = await self._sizes()
         grown = growths(fresh, warm, self._watch.run, end, theirs=SERVERS.values())
         report.tell_requests(ledger, took)
@@ -82,19 +83,23 @@ class Soak:
         self.wrong += ledger.wrong
         return took
 
-    async def _rest(self, is_level: Callable[[Sample], bool]) -> Sample:
-        """Wait until things are level, or it is clear that they will not be; returns how they stand."""
-        until = time.monotonic() + REST_SECONDS
-        while not is_level(sample := await self._watch.sample()) and time.monotonic() < until:  # noqa: ASYNC110 - others' state
+    async def _rest(self, unrest: Callable[[Sample], AbstractSet[Key]]) -> Sample:
+        """Wait until nothing is left that should go, or it is clear that it stays; returns how everything stands."""
+        began = time.monotonic()
+        sample = await self._watch.sample()
+        while (left := unrest(sample)) and time.monotonic() < began + REST_SECONDS:
             await asyncio.sleep(LOOK_SECONDS)
+            sample = await self._watch.sample()
+        told = ", ".join(sorted(f"{who}: {what}" for who, what in left))
+        print(f"at rest after {time.monotonic() - began:.0f} s{f', but for {told}' if told else ''}", flush=True)
         return sample
 
     async def _sizes(self) -> dict[str, tables.Size]:
         return await tables.sizes(self._watch.admin)
 
 
-def _is_quiet(sample: Sample) -> bool:
-    return not any(count for (_, what), count in sample.held.items() if what in NOTHING_OF)
+def _unrest(sample: Sample) -> set[Key]:
+    return {key for key, count in sample.held.items() if count and key[1] in NOTHING_OF}
 
 
 def _errors(directory: Path) -> list[str]:
