@@ -99,7 +99,7 @@ class Crowd:
         stats, asked = self.client.ask("stats"), self._asked
         return (
             f"{stats['deliveries']:,} events to {self.client.size:,} streams, from the INSERT p50 {stats['p50']:.1f} "
-            f"and p99 {stats['p99']:.1f} ms, what was replayed with them; {stats['reconnects']:,} reconnects "
+            f"and p99 {stats['p99']:.1f} ms; {stats['reconnects']:,} reconnects "
             f"({asked['leave']:,} left, {asked['half']:,} half-closed, {asked['stall']:,} stalled)"
         )
 

@@ -45,7 +45,9 @@ class Soak:
 
     async def run(self, *, warm_up_s: float, seconds: float, streams: int) -> None:
         """Do it all and print the figures; what was wrong is in `wrong` then."""
-        fresh = await self._rest(lambda _: set())
+        fresh = await self._rest(
+            lambda sample: {(who, "numbers") for who in self._house.processes.keys() - sample.blocks}
+        )
         await self._part(warm_up_s, streams, Ledger())
         warm = await self._rest(_unrest)
         before, ledger = await self._sizes(), Ledger()

@@ -25,14 +25,13 @@ RETENTION = {
     "analytics_outbox": "30 days where no receiver is set, else until it is delivered",
     "analytics_events": "kept: the receiver's to forget",
     "cancelled_spending": "kept: a tenant's bill",
-    "resumable_uploads": "72 hours, and up to a week until the cleanup",
+    "resumable_uploads": "three days, and up to a week until the cleanup",
     "queue_samples": "a day, by the chore `sample`",
     "ops_audit": "kept: what operators did",
 }
 
 SIZES = """
-SELECT relname AS name, n_live_tup AS rows, pg_total_relation_size(relid) AS bytes
-FROM pg_stat_user_tables WHERE schemaname = 'public'
+SELECT relname AS name, pg_total_relation_size(relid) AS bytes FROM pg_stat_user_tables WHERE schemaname = 'public'
 """
 
 
@@ -44,8 +43,12 @@ class Size(NamedTuple):
 
 
 async def sizes(connection: Connection) -> dict[str, Size]:
-    """Count all tables."""
-    return {row["name"]: Size(row["rows"], row["bytes"] / 2**20) for row in await connection.fetch(SIZES)}
+    """Count all tables; exactly, as what the server estimates may be a row off."""
+    found = {}
+    for row in await connection.fetch(SIZES):
+        rows = await connection.fetchval(f'SELECT count(*) FROM public."{row["name"]}"')  # noqa: S608 - the catalogue's
+        found[row["name"]] = Size(rows, row["bytes"] / 2**20)
+    return found
 
 
 def unexplained(before: Mapping[str, Size], after: Mapping[str, Size]) -> list[str]:

@@ -50,7 +50,7 @@ def test_what_settles_is_no_leak() -> None:
     """Caches that fill in the first minutes, noise, and memory that is given back."""
     random = Random(2)
     assert not _leaks(lambda minute: 100 + 30 * (1 - math.exp(-2 * minute)))
-    assert not _leaks(lambda minute: 100 + random.gauss(0, 3))
+    assert not _leaks(lambda _: 100 + random.gauss(0, 3))
     assert not _leaks(lambda minute: 100 - minute)
 
 
