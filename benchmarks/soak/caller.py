@@ -58,13 +58,16 @@ class Caller:
 
     @asynccontextmanager
     async def stream(self, kind: str, path: str, *wanted: int, **headers: str) -> AsyncIterator[httpx.Response]:
-        """Open a stream; its time is that to the head of the answer. Raises `WrongAnswer`."""
+        """Open a stream; its time is that to the head of the answer. Raises `WrongAnswer`, for one that breaks too."""
         began = time.perf_counter()
-        request = self._client.stream("GET", next(self._urls) + path, headers=self._headers | dict(headers))
-        async with request as answer:
-            self.ledger.note(kind, answer.status_code, time.perf_counter() - began)
-            self._require(kind, answer, wanted, "")
-            yield answer
+        request = self._client.stream("GET", next(self._urls) + path, headers=self._headers | headers)
+        try:
+            async with request as answer:
+                self.ledger.note(kind, answer.status_code, time.perf_counter() - began)
+                self._require(kind, answer, wanted, "")
+                yield answer
+        except httpx.TransportError as error:
+            raise self._wrong(f"{kind}: {path} broke: {error!r}") from error
 
     def _require(self, kind: str, answer: httpx.Response, wanted: Sequence[int], text: str) -> None:
         if answer.status_code not in wanted:
