@@ -1,6 +1,7 @@
 """The product as it runs in production: gateways and workers, each a process of its own, over real servers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import asyncpg
 
 from benchmarks.realtime.site import Site, gateway_process, open_site
 from benchmarks.soak.sample import Key
+from jobs.bell import RINGING_MOST
 from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS
 from store.pool import use_json
 from tests.product import free_port, process, wait_until_ready
@@ -17,6 +19,10 @@ from tests.tenants import Tenant, make_tenant
 
 CONCURRENCY = 2
 POOL = 10
+# With the connection that listens.
+DATABASE = {"gateway": POOL + 1, "worker": CONCURRENCY * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS + 1}
+# A worker also hears bells: arq begins ten at once, and polls.
+BELLS = {"gateway": RINGING_MOST, "worker": RINGING_MOST + 12}
 # arq remembers each tick of a cron for two minutes, four sweeps and some, and has a few keys of its own.
 KEYS = 10
 
@@ -39,14 +45,14 @@ class House:
     @property
     def bounds(self) -> dict[Key, int]:
         """What processes may keep at rest because a pool keeps it, whether or not the warm-up has filled it."""
-        workers = CONCURRENCY * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS + 1
-        most = {who: POOL + 1 if who.startswith("gateway") else workers for who in self.processes}
-        backends: dict[Key, int] = {("valkey", "keys"): KEYS}
-        for who, number in most.items():
-            backends[who, "sockets to postgres"] = number
-            key = ("postgres", f"backends of scopekit_{who.split()[0]}")
-            backends[key] = backends.get(key, 0) + number
-        return backends
+        bounds: Counter[Key] = Counter({("valkey", "keys"): KEYS, ("valkey", "clients"): 1})
+        for who in self.processes:
+            kind = who.split()[0]
+            bounds[who, "sockets to postgres"] = DATABASE[kind]
+            bounds["postgres", f"backends of scopekit_{kind}"] += DATABASE[kind]
+            bounds[who, "sockets to valkey"] = BELLS[kind]
+            bounds["valkey", "clients"] += BELLS[kind]
+        return bounds
 
 
 @contextmanager

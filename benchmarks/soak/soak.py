@@ -45,29 +45,37 @@ class Soak:
 
     async def run(self, *, warm_up_s: float, seconds: float, streams: int) -> None:
         """Do it all and print the figures; what was wrong is in `wrong` then."""
-        fresh = await self._rest(
-            lambda sample: {(who, "numbers") for who in self._house.processes.keys() - sample.blocks}
-        )
+        fresh = await self._rest(self._silent)
         await self._part(warm_up_s, streams, Ledger())
         warm = await self._rest(_unrest)
         before, ledger = await self._sizes(), Ledger()
         sampling = asyncio.create_task(self._watch.keep_sampling())
         took = await self._part(seconds, streams, ledger)
         sampling.cancel()
-        bounds = self._house.bounds
-        end = await self._rest(lambda sample: _unrest(sample) | set(excess(warm, sample, bounds)))
-        after = await self._sizes()
-        grown = growths(fresh, warm, self._watch.run, end, theirs=SERVERS.values())
         report.tell_requests(ledger, took)
-        report.tell_growths(grown)
-        report.tell_held(fresh, warm, self._watch.run, end)
-        report.tell_tables(before, after)
-        held = excess(warm, end, bounds)
-        self.wrong += [f"{who}: {what}: {count}, {most} may be" for (who, what), (count, most) in held.items()]
-        self.wrong += [f"{growth.who} grows by {growth.a_minute:.2f} {growth.what}" for growth in grown if growth.leaks]
-        self.wrong += [f"nothing bounds the table {name}" for name in tables.unexplained(before, after)]
+        end = await self._rest(lambda sample: _unrest(sample) | set(excess(warm, sample, self._house.bounds)))
+        self._judge_memory(fresh, warm, end)
+        self._judge_tables(before, await self._sizes())
+        self._judge_held(fresh, warm, end)
         self.wrong += _errors(self._house.site.directory)
         report.tell_wrong(self.wrong)
+
+    def _judge_memory(self, fresh: Sample, warm: Sample, end: Sample) -> None:
+        grown = growths(fresh, warm, self._watch.run, end, theirs=SERVERS.values())
+        report.tell_growths(grown)
+        self.wrong += [f"{growth.who} grows by {growth.a_minute:.2f} {growth.what}" for growth in grown if growth.leaks]
+
+    def _judge_tables(self, before: dict[str, tables.Size], after: dict[str, tables.Size]) -> None:
+        report.tell_tables(before, after)
+        self.wrong += [f"nothing bounds the table {name}" for name in tables.unexplained(before, after)]
+
+    def _judge_held(self, fresh: Sample, warm: Sample, end: Sample) -> None:
+        report.tell_held(fresh, warm, self._watch.run, end)
+        beyond = excess(warm, end, self._house.bounds)
+        self.wrong += [f"{who}: {what}: {count}, {most} may be" for (who, what), (count, most) in beyond.items()]
+
+    def _silent(self, sample: Sample) -> set[Key]:
+        return {(who, "numbers") for who in self._house.processes.keys() - sample.blocks}
 
     async def _part(self, seconds: float, streams: int, ledger: Ledger) -> float:
         """Have traffic for so long; returns how long it was until everybody had finished."""
