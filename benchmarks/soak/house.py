@@ -1,6 +1,7 @@
 """The product as it runs in production: gateways and workers, each a process of its own, over real servers."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,10 +20,13 @@ from tests.tenants import Tenant, make_tenant
 
 CONCURRENCY = 2
 POOL = 10
+POOL_THREADS = min(32, (os.cpu_count() or 1) + 4)
 # With the connection that listens.
 DATABASE = {"gateway": POOL + 1, "worker": CONCURRENCY * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS + 1}
 # A worker also hears bells: arq begins ten at once, and polls.
 BELLS = {"gateway": RINGING_MOST, "worker": RINGING_MOST + 12}
+# asyncio's own pool, which fills as it is used, and the decoder's two.
+THREADS = {"gateway": 1 + POOL_THREADS + 2, "worker": 1 + POOL_THREADS}
 # arq remembers each tick of a cron for two minutes, four sweeps and some, and has a few keys of its own.
 KEYS = 10
 
@@ -51,6 +55,7 @@ class House:
             bounds[who, "sockets to postgres"] = DATABASE[kind]
             bounds["postgres", f"backends of scopekit_{kind}"] += DATABASE[kind]
             bounds[who, "sockets to valkey"] = BELLS[kind]
+            bounds[who, "threads"] = THREADS[kind]
             bounds["valkey", "clients"] += BELLS[kind]
         return bounds
 
