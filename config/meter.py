@@ -29,6 +29,7 @@ from prometheus_client.registry import Collector
 
 from config.logging import get_logger
 from config.settings import Settings
+from config.vitals import Vitals
 
 _log = get_logger(__name__)
 
@@ -47,6 +48,8 @@ class Meter:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self._vitals = Vitals()
+        self.registry.register(self._vitals)
         self._directory = None if settings.metrics_dir is None else Path(settings.metrics_dir)
         self._process = f"{settings.function_name}-{os.getpid()}"
 
@@ -110,6 +113,7 @@ class Meter:
 
     async def _text(self) -> bytes:
         """Write it all down, beside the event loop: a thousand samples take ten milliseconds."""
+        self._vitals.look()
         return await asyncio.to_thread(generate_latest, self)
 
     def _socket(self, directory: Path) -> Path:

@@ -26,7 +26,7 @@ from gateway.tus_headers import (
 from gateway.upload_limits import admit_file
 from store import content, media, resumables
 from store.checksum import Checksum
-from store.errors import Conflict, NotFound, TooLarge, UnsupportedType
+from store.errors import Conflict, Locked, NotFound, TooLarge, UnsupportedType
 from store.media import Draft
 from store.pool import Record
 from store.resumable_writer import ResumableWriter
@@ -96,6 +96,8 @@ async def _append(request: Request, principal: Principal, upload_id: UUID, *, of
             await _take(request, writer)
         except UnsupportedType:
             await end(context, principal, upload_id)
+            raise
+        except Locked:  # it is another's now, or nobody's
             raise
         except BaseException:
             await writer.save_what_came()

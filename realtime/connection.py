@@ -112,3 +112,5 @@ class ConnectionSink(asyncio.Protocol):
         self._socket = NO_SOCKET
         self._behind = True
         self._subscriber.lost(vanished=isinstance(exc, TimeoutError))
+        # They hold each other, and with them a channel's window, until garbage is searched for, which is seldom.
+        del self._subscriber

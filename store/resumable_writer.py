@@ -3,6 +3,8 @@
 The row's `received` moves only forward, only by the one who holds its claim, and only after the bytes lie in the
 store: full parts in the multipart upload, the rest of a request in an object of its own, the tail. A tail is written
 under a new name each time and the row then points to it, so a crash between the two leaves the one before in force.
+What the row never came to know, because the upload was ended or taken over or its checksum was wrong, is dropped at
+the end: nobody else could find it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from asyncpg import PostgresError
 
 from config.logging import get_logger
 from store import resumables
-from store.errors import SpineError, TooLarge
+from store.errors import Locked, SpineError, TooLarge
 from store.spool import PART_BYTES, Spool
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class ResumableWriter:
         self._objects = objects
         self._checksum = checksum
         self._multipart_id: str | None = row["multipart_id"]
+        # Of these the row knows nothing yet, for certain.
+        self._begun: str | None = None
+        self._tails: list[str] = []
         self._etags: list[str] = list(row["etags"])
         self._sent: int = min(PART_BYTES * len(self._etags), row["file_size"])
         self._part = Spool()
@@ -80,6 +85,7 @@ class ResumableWriter:
             for spool in filter(None, (writer._part, writer.whole)):
                 spool.close()
             await objects.finish_in_any_case(writer._quietly(writer._release()))
+            await objects.finish_in_any_case(writer._quietly(writer._drop_unknown()))
 
     @property
     def is_whole(self) -> bool:
@@ -137,7 +143,7 @@ class ResumableWriter:
     async def _send_part(self) -> None:
         key, multipart = self.row["storage_path"], self._objects.multipart
         if self._multipart_id is None:
-            self._multipart_id = await multipart.begin(key, content_type=self.row["content_type"])
+            self._multipart_id = self._begun = await multipart.begin(key, content_type=self.row["content_type"])
         self._etags.append(await multipart.send(key, self._multipart_id, len(self._etags) + 1, self._part))
         self._sent += self._part.size
         if self._part.size == self.row["file_size"]:
@@ -152,20 +158,26 @@ class ResumableWriter:
             await self._send_part()
             return None
         tail = f"{self.row['storage_path']}-{secrets.token_hex(6)}"
+        self._tails.append(tail)
         await self._objects.multipart.put(tail, self._part, content_type="application/octet-stream")
         return tail
 
     async def _commit(self, *, tail: str | None) -> None:
-        before = self.row["tail_path"]
-        async with self._db.as_user(self._claims) as conn:
-            self.row = await resumables.commit(
-                conn,
-                *(self.row["id"], self.row["writer"]),
-                received=self._received if tail else self._sent,
-                multipart_id=self._multipart_id,
-                etags=self._etags,
-                tail_path=tail,
-            )
+        before, unknown = self.row["tail_path"], (self._begun, self._tails)
+        self._begun, self._tails = None, []  # even if no answer comes: the row may have them
+        try:
+            async with self._db.as_user(self._claims) as conn:
+                self.row = await resumables.commit(
+                    conn,
+                    *(self.row["id"], self.row["writer"]),
+                    received=self._received if tail else self._sent,
+                    multipart_id=self._multipart_id,
+                    etags=self._etags,
+                    tail_path=tail,
+                )
+        except Locked:
+            self._begun, self._tails = unknown
+            raise
         self._renewed = time.monotonic()
         if before is not None:
             await self._objects.discard(before)
@@ -185,6 +197,11 @@ class ResumableWriter:
     async def _release(self) -> None:
         async with self._db.as_user(self._claims) as conn:
             await resumables.release(conn, self.row["id"], self.row["writer"])
+
+    async def _drop_unknown(self) -> None:
+        if self._begun is not None:
+            await self._objects.multipart.abort(self.row["storage_path"], self._begun)
+        await self._objects.delete(*self._tails)
 
     async def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -11,6 +11,8 @@
  *   stats           counts, and latencies in ms since the last reset
  *   reset           forget counts and latencies; positions stay
  *   stall A N       stop reading streams A to A+N-1;  drain A N  goes on
+ *   leave A N       close the open ones of streams A to A+N-1, which come back with their Last-Event-ID
+ *   half A N        say to the server that they have said all they will; it should end them, and they come back
  *   mark S0 S1 ...  the seq that each visit has reached;  behind  counts the reading streams not yet there
  *   violations      the first 32 in words
  *   returns         when each stream last had its answer after a reconnect, in ms since the epoch, in order of time
@@ -18,8 +20,9 @@
  *                   a snapshot at seq S stands among them as [-S - 1, 0]. Only with --crc
  *   quit            end; the end of stdin is the same
  *
- * An event's place is the "seq" in its document, its time of insertion a "t": microseconds in the payload. Time waited
- * for a server is in no loop here: everything hangs on epoll.
+ * An event's place is the "seq" in its document, its time of insertion a "t": microseconds in the payload. What was
+ * inserted before its stream was open and reading has no latency. Time waited for a server is in no loop here:
+ * everything hangs on epoll.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -54,7 +57,7 @@ struct given {
 
 struct stream {
     int fd, state, port, visit, stalled, chunked, part, connects, fresh;
-    i64 left, last, next_try, retry, id, seq, stamp, returned;
+    i64 left, last, next_try, retry, id, seq, stamp, returned, since;
     int has_id, has_data, snapshot;
     uint32_t crc;
     struct given *given;
@@ -219,7 +222,7 @@ static void dispatch(struct stream *s) {
             s->last = s->seq;
             s->fresh++;
             deliveries++;
-            if (s->stamp) note_latency(s->stamp);
+            if (s->stamp >= s->since) note_latency(s->stamp); /* else it waited for us */
         }
     }
     s->has_data = s->has_id = 0;
@@ -328,7 +331,8 @@ static int take_headers(struct stream *s, char *data, size_t size) {
     s->state = BODY;
     inflight--;
     ready++;
-    if (s->connects > 1) s->returned = now_us() / 1000;
+    s->since = now_us();
+    if (s->connects > 1) s->returned = s->since / 1000;
     size_t rest = s->len - (end + 4 - s->line);
     char *copy = malloc(rest + 1);
     memcpy(copy, end + 4, rest);
@@ -459,11 +463,25 @@ static void stall(int first, int number, int stalled) {
         struct stream *s = &streams[i];
         if (s->stalled == stalled) continue;
         s->stalled = stalled;
+        s->since = now_us();
         if (s->fd < 0 || s->state != BODY) continue;
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = s};
         epoll_ctl(epfd, stalled ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, s->fd, &e);
     }
     puts("{}");
+}
+
+/* Both answer how many streams were open and reading. */
+static void part(int first, int number, int halfway) {
+    int parted = 0;
+    for (int i = first; i < first + number && i < count; i++) {
+        struct stream *s = &streams[i];
+        if (s->state != BODY || s->stalled) continue;
+        if (halfway) shutdown(s->fd, SHUT_WR);
+        else leave(s, s->retry > 0 ? s->retry : 300 + random() % 400);
+        parted++;
+    }
+    printf("{\"parted\":%d}\n", parted);
 }
 
 static void mark(char *text) {
@@ -482,6 +500,8 @@ static void obey(char *order) {
     else if (!strcmp(order, "returns")) print_returns();
     else if (sscanf(order, "stall %d %d", &a, &b) == 2) stall(a, b, 1);
     else if (sscanf(order, "drain %d %d", &a, &b) == 2) stall(a, b, 0);
+    else if (sscanf(order, "leave %d %d", &a, &b) == 2) part(a, b, 0);
+    else if (sscanf(order, "half %d %d", &a, &b) == 2) part(a, b, 1);
     else if (!strncmp(order, "mark ", 5)) mark(order + 5);
     else if (!strcmp(order, "quit")) exit(0);
     else puts("{\"error\":\"not an order\"}");

@@ -11,19 +11,43 @@ import zlib
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from benchmarks.realtime.site import heads
 from realtime.tear import LEAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.realtime.rig import Rig
-    from benchmarks.realtime.site import Connection
+    from benchmarks.realtime.load import LoadClient
+    from benchmarks.realtime.site import Connection, Site
+    from benchmarks.realtime.writers import Writers
 
 COUNTED = ("lost", "doubled", "reordered", "bad_ids", "dead")
 
 Given: TypeAlias = "Sequence[tuple[int, int]]"
+
+
+class Rig(Protocol):
+    """Whatever has subscribers and writers."""
+
+    @property
+    def site(self) -> "Site":
+        """Whose visits are watched."""
+
+    @property
+    def client(self) -> "LoadClient":
+        """The subscribers."""
+
+    @property
+    def writers(self) -> "Writers":
+        """Those who have written, and know what they were promised."""
+
+    async def mend_all(self) -> None:
+        """Let every subscriber read."""
+
+    async def connect(self) -> "Connection":
+        """Connect as the schema's owner."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +74,12 @@ class Verdict:
     taken_back: int = 0
 
 
-async def verdict_of(rig: "Rig", *, settle_s: float) -> Verdict:
+async def verdict_of(rig: Rig, *, settle_s: float) -> Verdict:
     """Wait until every subscriber is level with the table, at most so long, and tell each that is not as it should."""
     await rig.mend_all()
     connection = await rig.connect()
     try:
-        rig.client.mark(await rig.heads(connection))
+        rig.client.mark(await heads(rig.site, connection))
         until = time.monotonic() + settle_s
         while rig.client.ask("behind")["behind"] and time.monotonic() < until:  # noqa: ASYNC110 - another process's
             await asyncio.sleep(0.05)
@@ -98,7 +122,7 @@ def faults_of(truth: Truth, given: Given) -> list[str]:
     return found
 
 
-async def _truth(rig: "Rig", connection: "Connection") -> list[Truth]:
+async def _truth(rig: Rig, connection: "Connection") -> list[Truth]:
     """Read what each visit has. The table itself must have no gap but the leaps after crashes."""
     truth = []
     for visit_id in rig.site.visits:
@@ -113,9 +137,10 @@ async def _truth(rig: "Rig", connection: "Connection") -> list[Truth]:
     return truth
 
 
-async def _broken_promises(rig: "Rig", connection: "Connection") -> list[str]:
+async def _broken_promises(rig: Rig, connection: "Connection") -> list[str]:
     rows = await connection.fetch(
-        "SELECT visit_id, seq, (payload ->> 'w')::int AS w, (payload ->> 'n')::int AS n FROM processing_events"
+        "SELECT visit_id, seq, (payload ->> 'w')::int AS w, (payload ->> 'n')::int AS n FROM processing_events "
+        "WHERE payload ? 'w'"
     )
     numbers = {visit_id: number for number, visit_id in enumerate(rig.site.visits)}
     held = {(row["w"], row["n"]): (numbers[row["visit_id"]], row["seq"]) for row in rows}

@@ -1,7 +1,9 @@
 """What a stream's connection does with a socket that is full, and with one it may not write to itself."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -43,7 +45,7 @@ async def connected(head: bytes = b"") -> AsyncIterator[tuple[ConnectionSink, so
         transport.abort()
         client.close()
         listener.close()
-        await eventually(lambda: sink._subscriber.ended)
+        await eventually(lambda: not hasattr(sink, "_subscriber"))
 
 
 async def read_to_end(client: socket.socket) -> bytes:
@@ -97,7 +99,7 @@ async def test_an_ended_connection_never_writes_to_a_socket_that_took_its_number
     async with connected() as (sink, client):
         number = sink._socket
         end(sink)
-        await eventually(lambda: sink._subscriber.ended)
+        await eventually(lambda: not hasattr(sink, "_subscriber"))
         strangers = [side for _ in range(8) for side in socket.socketpair()]
         assert number in {stranger.fileno() for stranger in strangers}
         with pytest.raises(RuntimeError, match="closed"):
@@ -118,4 +120,20 @@ async def test_a_client_that_is_gone_ends_its_stream_and_harms_nobody() -> None:
         client.close()
         for chunk in numbered(4):
             sink.write(chunk)
-        await eventually(lambda: sink._subscriber.ended)
+        await eventually(lambda: not hasattr(sink, "_subscriber"))
+
+
+def test_a_stream_whose_connection_is_lost_is_gone_at_once() -> None:
+    """With its channel and the events kept there: nobody has to search for what holds itself."""
+    gc.disable()
+    try:
+        stream = subscriber()
+        sink = ConnectionSink(stream, patience_s=60)
+        stream.go_live(sink)
+        left = weakref.ref(stream)
+        del stream
+        sink.connection_lost(None)
+        del sink
+        assert left() is None
+    finally:
+        gc.enable()

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from config.meter import Meter, merged
+from config.vitals import Vitals
 from gateway.deadline import within
 from gateway.queue_numbers import QueueNumbers
 from store.pool import Database
@@ -219,3 +220,34 @@ async def _told_at(port: int) -> str:
                 return (await client.get(f"http://127.0.0.1:{port}/metrics")).text
             except httpx.ConnectError:
                 await asyncio.sleep(0.01)
+
+
+async def test_tasks_are_told_by_name_or_by_what_they_run() -> None:
+    """A request is no series of its own, however many there are; one that has ended is told no more."""
+    over = asyncio.Event()
+
+    async def wait_for_it() -> None:
+        await over.wait()
+
+    vitals = Vitals()
+    tasks = [asyncio.create_task(wait_for_it()) for _ in range(3)]
+    named = asyncio.create_task(over.wait(), name="presence")
+    assert _tasks(vitals)["presence"] == 1
+    [told] = [name for name in _tasks(vitals) if name.endswith("wait_for_it")]
+    assert _tasks(vitals)[told] == 3
+    over.set()
+    await asyncio.gather(named, *tasks)
+    assert not {"presence", told} & set(_tasks(vitals))
+
+
+async def test_a_scrape_tells_tasks_and_blocks(services: Services) -> None:
+    """Each process its own."""
+    told = _samples((await Meter(services.settings()).tell()).decode())
+    assert sum(sample.value for sample in told["scopekit_asyncio_tasks"]) == len(asyncio.all_tasks())
+    assert told["scopekit_python_blocks"][0].value > 0
+
+
+def _tasks(vitals: Vitals) -> dict[str, float]:
+    vitals.look()
+    [family, _] = vitals.collect()
+    return {sample.labels["name"]: sample.value for sample in family.samples}

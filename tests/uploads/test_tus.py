@@ -165,13 +165,16 @@ async def test_a_wrong_offset_is_409(tus: Tus, large: bytes) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256"])
-async def test_a_bad_checksum_is_460_and_the_chunk_is_discarded(tus: Tus, large: bytes, algorithm: str) -> None:
-    """Even one that filled whole parts; sent again and right, it counts."""
+async def test_a_bad_checksum_is_460_and_the_chunk_is_discarded(
+    tus: Tus, large: bytes, algorithm: str, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Even one that filled whole parts, of which nothing stays; sent again and right, it counts."""
     url = await tus.begin(len(large))
     first, rest = large[:700_000], large[700_000:]
     assert (await tus.patch(url, 0, first, upload_checksum=checksum(first, algorithm))).status_code == 204
     wrong = await tus.patch(url, len(first), os.urandom(len(rest)), upload_checksum=checksum(rest, algorithm))
     assert (wrong.status_code, wrong.headers["tus-resumable"]) == (460, "1.0.0")
+    assert not await objects.unfinished(f"{tenant.id}/")
     assert await tus.offset(url) == len(first)
     right = await tus.patch(url, len(first), rest, upload_checksum=checksum(rest, algorithm))
     assert right.status_code == 204
@@ -329,8 +332,33 @@ async def test_two_clients_at_one_upload_get_one_file(tus: Tus, large: bytes) ->
     assert medium["sha256"] == hashlib.sha256(large).hexdigest()
 
 
-async def test_a_silent_writer_is_replaced_and_can_no_longer_write(tus: Tus, large: bytes, admin: Any) -> None:
-    """Once its claim is over another goes on; what the first one sends then changes nothing."""
+async def test_an_upload_that_is_ended_while_it_is_written_leaves_nothing(
+    tus: Tus, large: bytes, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Who still sends hears 423, and what the store took of it meanwhile is dropped: parts and tail."""
+    for ending in (PART_BYTES, 1000):
+        url = await tus.begin(len(large))
+        under_way, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(ending: int = ending, under_way: Any = under_way, go_on: Any = go_on) -> AsyncIterator[bytes]:
+            yield large[:100_000]
+            under_way.set()
+            await go_on.wait()
+            yield bytes(ending)
+
+        async with asyncio.timeout(30):
+            sending = asyncio.create_task(tus.patch(url, 0, slowly()))
+            await under_way.wait()
+            assert (await tus.request("DELETE", url)).status_code == 204
+            go_on.set()
+            assert (await sending).status_code == 423
+        assert await nothing_of(objects, tenant)
+
+
+async def test_a_silent_writer_is_replaced_and_can_no_longer_write(
+    tus: Tus, large: bytes, admin: Any, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Once its claim is over another goes on; what the first one sends then changes nothing, and does not stay."""
     url = await tus.begin(len(large))
     under_way, go_on = asyncio.Event(), asyncio.Event()
 
@@ -353,6 +381,7 @@ async def test_a_silent_writer_is_replaced_and_can_no_longer_write(tus: Tus, lar
     assert (await tus.patch(url, PART_BYTES + 5, large[PART_BYTES + 5 :])).status_code == 204
     (medium,) = await _media(tus)
     assert medium["sha256"] == hashlib.sha256(large).hexdigest()
+    assert not await objects.unfinished(f"{tenant.id}/")
 
 
 async def test_a_request_that_stalls_keeps_what_it_brought(

@@ -1,0 +1,1 @@
+"""Mixed traffic for minutes: nothing may grow, leak or answer wrongly."""
