@@ -4,6 +4,8 @@ What the answer is, the route decides here as there (`gateway.progress`). Only a
 the framework gives one; any other answer, and every error, is left to the framework to give.
 """
 
+from http import HTTPStatus
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,6 +16,7 @@ from realtime.stream import EXTENSION, ProgressStream, Whole
 _PREFIX, _SUFFIX = VISIT_STREAM.path.split("{visit_id}")
 _UUID_LENGTH = 36
 _LENGTH = len(_PREFIX) + _UUID_LENGTH + len(_SUFFIX)
+_SLASHES = VISIT_STREAM.path.count("/")  # more, and it is no route's
 # One for each origin that streams are asked for from: none, and those of ALLOWED_ORIGINS.
 MOST_HEADS = 64
 
@@ -32,6 +35,9 @@ class StreamDoor:
             return
         request = Request(scope, receive)
         head = await self._head(request)
+        if head is None:
+            await self._app(scope, receive, send)
+            return
         decided = await decide(request, scope["path"][len(_PREFIX) : -len(_SUFFIX)])
         noted = noted_of(scope)
         if isinstance(decided, ProgressStream) and _begin(scope, head + _line(noted.header), decided.opening):
@@ -42,29 +48,34 @@ class StreamDoor:
             leave_decided(request, decided)
             await self._app(scope, receive, send)
 
-    async def _head(self, request: Request) -> bytes:
-        """Return the lines that the framework puts before a stream, which differ by the origin that asks."""
+    async def _head(self, request: Request) -> bytes | None:
+        """Return the lines that the framework puts before a stream, which differ by the origin that asks.
+
+        None when it would not answer this request with a stream, whoever asks.
+        """
         origin = next((value for name, value in request.scope["headers"] if name == b"origin"), None)
         head = self._heads.get(origin)
         if head is None:
             head = await self._rehearse(request)
+            if head is None:
+                return None
             if len(self._heads) >= MOST_HEADS:  # somebody makes them up
                 self._heads.clear()
             self._heads[origin] = head
         return head
 
-    async def _rehearse(self, request: Request) -> bytes:
+    async def _rehearse(self, request: Request) -> bytes | None:
         """Have the framework answer the request with the head of a stream and nothing else, and keep that."""
         lines: list[bytes] = []
 
         async def keep_head(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
                 lines.extend(map(_line, message["headers"]))
 
         rehearsed = Request(dict(request.scope), request.receive)
         leave_decided(rehearsed, Whole())
         await self._app(rehearsed.scope, rehearsed.receive, keep_head)
-        return b"".join(lines)
+        return b"".join(lines) or None
 
 
 def _asks_for_stream(scope: Scope) -> bool:
@@ -73,7 +84,7 @@ def _asks_for_stream(scope: Scope) -> bool:
         return False
     path: str = scope["path"]
     ours = len(path) == _LENGTH and path.startswith(_PREFIX) and path.endswith(_SUFFIX)
-    return ours and EXTENSION in scope.get("extensions", {})
+    return ours and path.count("/") == _SLASHES and EXTENSION in scope.get("extensions", {})
 
 
 def _begin(scope: Scope, head: bytes, opening: bytes) -> bool:

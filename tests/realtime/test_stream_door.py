@@ -65,6 +65,16 @@ async def test_what_is_no_stream_is_the_frameworks_to_answer(
     assert (house.hub.stats()["streams"], house.hub.channels) == (0, {})
 
 
+async def test_an_address_that_is_none_leaves_no_head_for_streams(house: House, tenant: Tenant, visit: UUID) -> None:
+    """What is only as long as a visit's address is not found, and streams begin after it as before it."""
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        nowhere = await client.get("/v1/visits/" + "x" * 17 + "/" + "x" * 18 + "/progress")
+    status, lines = await head(house.url, path(visit), tenant.headers)
+    assert (nowhere.status_code, status) == (404, 200)
+    assert dict(lines)["content-type"].startswith("text/event-stream")
+    assert "content-length" not in dict(lines)
+
+
 async def test_a_stream_is_noted_like_any_request(house: House, tenant: Tenant, visit: UUID) -> None:
     """It is counted under its route with its status, once it has been handed over."""
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
