@@ -79,7 +79,7 @@ class Carrier:
         try:
             async with BusStream.connected(self._bus_url) as stream:
                 term = Term(connection, stream, self._count)
-                if await term.begin():
+                if await term.begin(self._db):
                     await self._serve(term, connection)
         finally:
             connection.terminate()

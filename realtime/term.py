@@ -27,6 +27,7 @@ from realtime.bus_entry import Entry, Mark, batches
 from realtime.bus_stream import BEAT_SECONDS, BUS_AWAY, BusStream
 from realtime.source import CONTROL, control_word
 from store import event_bus, events
+from store.pool import Database
 
 if TYPE_CHECKING:
     import asyncpg
@@ -66,10 +67,10 @@ class Term:
         self._reached_at = self._now()
         self._beat_at = 0.0
 
-    async def begin(self) -> bool:
-        """Become the carrier; false when there is another, or when this connection hears no NOTIFY."""
+    async def begin(self, db: Database) -> bool:
+        """Become the carrier; false when there is another, or when this connection hears no NOTIFY of `db`."""
         await self._connection.add_listener(CONTROL, self._hear)
-        if not await self._hears():
+        if not await self._hears(db):
             _log.error(
                 "NOTIFY does not arrive: the event bus is not carried. "
                 "Set DATABASE_LISTEN_URL to a direct connection, not a transaction pooler."
@@ -145,11 +146,16 @@ class Term:
         elif word.get("nonce") == self._name:
             self._tested.set()
 
-    async def _hears(self) -> bool:
-        """Whether a word to ourselves arrives."""
-        await events.notify(self._connection, CONTROL, orjson.dumps({"kind": "test", "nonce": self._name}).decode())
+    async def _hears(self, db: Database) -> bool:
+        """Whether a word arrives that another connection says: one's own comes back by a transaction pooler, too.
+
+        There the carrier's lock would stay behind, in a session that others go on with.
+        """
+        word = orjson.dumps({"kind": "test", "nonce": self._name}).decode()
         try:
             async with asyncio.timeout(TEST_SECONDS):
+                async with db.connection() as conn:
+                    await events.notify(conn, CONTROL, word)
                 await self._tested.wait()
         except TimeoutError:
             return False
