@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +17,7 @@ from realtime import term
 from realtime.bus_entry import Chain, Entry, Foreign, Mark, batches, pack, unpack
 from realtime.bus_stream import STREAM, BusStream
 from realtime.events import parse
+from realtime.term import Term
 from store import event_bus
 from store.pool import Database
 from tests.proxy import Proxy, proxy_to
@@ -306,6 +308,72 @@ async def test_a_term_waits_for_those_who_did_not_know_of_it(
         await watcher.until_seq(2)
     await writer.close()
     assert watcher.seqs == [1, 2]
+
+
+async def test_what_was_told_is_not_looked_at_again_behind_a_long_writer(
+    settings: Settings, services: Services, admin: Connection, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """A transaction that goes on writing keeps the notes from being cleared, and costs the next looks nothing."""
+    read = (
+        "SELECT pg_stat_get_xact_tuples_fetched(r) + pg_stat_get_xact_tuples_returned(r)"
+        " FROM (SELECT unnest(ARRAY['scopekit.event_outbox', 'scopekit.event_outbox_xact'])::regclass AS r) AS s"
+    )
+    writer = await asyncpg.connect(services.admin_url)
+    assert await event_bus.carry(admin) is not None
+    async with writer.transaction():
+        await writer.execute("SELECT pg_current_xact_id()")
+        await tell(db, tenant, visit, *["a.b"] * 20)
+        snapshot = await event_bus.position(admin, 0)
+        assert snapshot is not None
+        before = await admin.fetch(read)
+        assert (await event_bus.committed_since(admin, snapshot, 1000))[1] == []
+        assert await admin.fetch(read) == before
+    await writer.close()
+    await admin.execute("SELECT pg_advisory_unlock_all()")
+
+
+async def test_what_has_heaped_up_is_cleared_piece_by_piece(admin: Connection) -> None:
+    """The carrier waits for an answer no longer than a moment, however much there is."""
+    await admin.execute("DELETE FROM scopekit.event_outbox")
+    await admin.execute(
+        "INSERT INTO scopekit.event_outbox SELECT '5', gen_random_uuid(), 1 FROM generate_series(1, 50001)"
+    )
+    snapshot = await event_bus.position(admin, 0)
+    assert snapshot is not None
+    for left in (1, 0):
+        await event_bus.tend(admin, snapshot)
+        assert await admin.fetchval("SELECT count(*) FROM scopekit.event_outbox") == left
+
+
+async def test_a_way_that_another_database_opened_is_opened_anew(admin: Connection) -> None:
+    """A dump brings along by which transaction a way was opened; where it is restored none comes to that number."""
+    await admin.execute("SELECT setval('scopekit.notify_way', 1000000000000)")
+    opened = await event_bus.hear_by_notify(admin)
+    assert opened <= await admin.fetchval("SELECT pg_current_xact_id()::text::bigint")
+    assert await event_bus.hear_by_notify(admin) == opened
+    await admin.execute("SELECT pg_advisory_unlock_all()")
+
+
+async def test_notes_of_another_database_are_told_to_nobody(
+    admin: Connection, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """A dump brings them along, too; where it is restored their transactions are yet to come."""
+    await tell(db, tenant, visit, "a.b")
+    await admin.execute("INSERT INTO scopekit.event_outbox VALUES ('1000000000000', $1, 1)", visit)
+    snapshot = await event_bus.position(admin, 0)
+    assert snapshot is not None
+    assert (await event_bus.committed_since(admin, snapshot, 1000))[1] == []
+    await admin.execute("DELETE FROM scopekit.event_outbox")
+
+
+async def test_who_hears_only_itself_does_not_carry(services: Services, admin: Connection) -> None:
+    """By a transaction pooler one's own words come back, and no other's: its lock would stay with whoever comes next."""
+    elsewhere = urlsplit(services.gateway_url)._replace(path="/postgres").geturl()
+    db = await Database.open(elsewhere, name="elsewhere")
+    async with BusStream.connected(services.redis_url) as stream:
+        assert not await Term(admin, stream, lambda _: None).begin(db)
+    await db.close()
+    assert not await event_bus.is_carried(admin)
 
 
 async def test_control_words_come_by_the_bus(house: House, admin: Connection, tenant: Tenant, visit: UUID) -> None:
