@@ -367,7 +367,7 @@ async def test_notes_of_another_database_are_told_to_nobody(
 
 
 async def test_who_hears_only_itself_does_not_carry(services: Services, admin: Connection) -> None:
-    """By a transaction pooler one's own words come back, and no other's: its lock would stay with whoever comes next."""
+    """By a transaction pooler one's own words come back, and no other's; the lock would stay with who comes next."""
     elsewhere = urlsplit(services.gateway_url)._replace(path="/postgres").geturl()
     db = await Database.open(elsewhere, name="elsewhere")
     async with BusStream.connected(services.redis_url) as stream:
