@@ -22,6 +22,8 @@ CONNECT_SECONDS = 5.0
 RETRY_FIRST_SECONDS = 0.05
 RETRY_CAP_SECONDS = 2.0
 SETTLE_SECONDS = 0.02
+# Most transactions end sooner; behind one that does not, the table is polled.
+SETTLE_MOST_SECONDS = 2.0
 
 NAME = "scopekit listener"
 LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -29,11 +31,15 @@ LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, as
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+class Unsettled(Exception):
+    """Some transaction goes on that may yet insert what is not notified."""
+
+
 class Listener:
     """LISTENs on `channels`, each with what to call for a notification, and calls `on_listening` after each connect.
 
     What was sent while it was away is lost, so `on_listening` must have the table read again. The first connect fails
-    fast; after that it tries for ever, with a capped, jittered delay, and logs each attempt.
+    fast, unless it was too soon; after that it tries for ever, with a capped, jittered delay, and logs each attempt.
     """
 
     def __init__(
@@ -49,15 +55,20 @@ class Listener:
 
     async def start(self) -> None:
         """Connect and listen. Raises what the connect raises: a wrong URL must fail the start."""
-        connection = await self._connect()
+        try:
+            connection = await self._connect()
+        except Unsettled as reason:
+            _log.warning("The listener has to wait", reason=str(reason))
+            connection = None
         self._supervisor = asyncio.create_task(self._supervise(connection))
 
     async def stop(self) -> None:
         """Stop listening and close the connection."""
         await end(self._supervisor)
 
-    async def _supervise(self, connection: Connection) -> None:
+    async def _supervise(self, connection: "Connection | None") -> None:
         """Keep a connection for ever: whatever ends one, the next is made. A listener that died would do so unseen."""
+        connection = connection or await self._reconnect()
         while True:
             try:
                 await self._watch(connection)
@@ -124,10 +135,14 @@ class Listener:
 
 
 async def _have_events_notified(connection: Connection) -> None:
-    """Where a fleet comes back from the bus, wait for those who insert and did not yet know."""
+    """Where a fleet comes back from the bus, wait for those who insert and did not yet know. Raises `Unsettled`."""
     since = await event_bus.hear_by_notify(connection)
-    while since and not await event_bus.all_ended(connection, since):  # noqa: ASYNC110 - they tell nobody
-        await asyncio.sleep(SETTLE_SECONDS)
+    try:
+        async with asyncio.timeout(SETTLE_MOST_SECONDS):
+            while since and not await event_bus.all_ended(connection, since):  # noqa: ASYNC110 - they tell nobody
+                await asyncio.sleep(SETTLE_SECONDS)
+    except TimeoutError:
+        raise Unsettled("a transaction goes on from before NOTIFY was opened") from None
 
 
 async def _close(connection: Connection) -> None:

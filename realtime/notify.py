@@ -56,10 +56,11 @@ class Notify:
         return self._listener.reconnects
 
     async def start(self) -> None:
-        """Listen, and find out whether that works. Raises when the first connect fails."""
+        """Listen, and find out whether that works, unless that has to wait. Raises when the first connect fails."""
         await self._listener.start()
         self._tester = asyncio.create_task(self._test_for_ever())
-        await self._known.wait()
+        if self._listener.listening:
+            await self._known.wait()
 
     async def stop(self) -> None:
         """Stop listening."""

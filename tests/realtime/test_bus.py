@@ -291,6 +291,26 @@ async def test_a_mixed_fleet_hears_everything_by_both_ways(
     assert (one.seqs, two.seqs) == ([1, 2, 3], [2])
 
 
+async def test_a_listener_starts_behind_a_transaction_that_goes_on(
+    services: Services, admin: Connection, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """What may yet be inserted without NOTIFY is no reason not to come back from the bus: the table is polled."""
+    await admin.execute("SELECT setval('scopekit.notify_way', 2)")
+    writer = await asyncpg.connect(services.admin_url)
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute(INSERT, visit)
+    async with open_house(services.settings(event_bus="notify")) as house, watched(house, tenant, visit) as watcher:
+        assert house.hub.stats()["live"] is False
+        await transaction.commit()
+        await watcher.until_seq(1)
+        await eventually(lambda: house.hub.stats()["live"])
+        await tell(db, tenant, visit, "a.b")
+        await watcher.until_seq(2)
+    await writer.close()
+    assert watcher.seqs == [1, 2]
+
+
 async def test_a_term_waits_for_those_who_did_not_know_of_it(
     settings: Settings, services: Services, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
