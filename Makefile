@@ -41,14 +41,14 @@ install: ## Build .venv from requirements.lock, when either changed
 	fi
 
 test: install ## Run the tests; ARGS= is handed to pytest
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 3 $(ARGS)
 
 check: install ## Everything CI checks: format, lint, types, floors, tests
 	@echo "== format";  $(BIN)/ruff format --check .
 	@echo "== lint";    $(BIN)/ruff check .
 	@echo "== types";   $(BIN)/mypy --strict .
 	@echo "== floors";  $(BIN)/lint-imports
-	@echo "== tests";   $(BIN)/python -m pytest -n 2 $(ARGS)
+	@echo "== tests";   $(BIN)/python -m pytest -n 3 $(ARGS)
 
 format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
