@@ -71,6 +71,7 @@ export async function call(method, path, body, { headers = {}, signal, keepalive
  */
 export function sendBytes(method, path, body, headers, { onProgress, signal } = {}) {
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(unreachable());
     const request = new XMLHttpRequest();
     let stall = 0;
     const watch = () => {

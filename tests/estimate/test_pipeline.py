@@ -262,7 +262,7 @@ async def test_the_result_and_the_analytics_are_written_with_the_estimate(site: 
         "line_count": 1,
         "unpriced_count": 0,
     }
-    assert (await site.events())[-1] == ("job.completed", result)
+    assert (await site.events())[-1] == ("job.completed", result | {"correlation_id": str(site.job_id)})
     row = await site.admin.fetchrow("SELECT status, result FROM ai_jobs WHERE id = $1", site.job_id)
     assert row is not None
     assert (row["status"], row["result"]) == ("completed", result)
