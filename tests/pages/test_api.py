@@ -9,7 +9,8 @@ _CALLED_OFF = """
 let sent = 0;
 globalThis.XMLHttpRequest = class { upload = new EventTarget(); send() { sent += 1; } };
 const { sendBytes } = await import("./gateway/static/api.js");
-const refused = await sendBytes("POST", "/chunks", "x", {}, { signal: AbortSignal.abort() }).catch((problem) => problem);
+const called = sendBytes("POST", "/chunks", "x", {}, { signal: AbortSignal.abort() });
+const refused = await called.catch((problem) => problem);
 console.log(`${refused.constructor.name} ${sent}`);
 """
 
