@@ -10,10 +10,10 @@ KB = 1000
 class Measured:
     """Seconds of CPU, bytes, and commits a second, on two cores of a shared machine. ARCHITECTURE.md has the runs."""
 
-    # python -m benchmarks.realtime.idle --window 45 (10,000 streams)
-    stream_bytes: float = 2.8 * KB
-    heartbeat_s: float = 16 * US
-    opening_s: float = 401 * US
+    # python -m benchmarks.realtime.idle --window 45 (10,000 streams); of opening the dearer of two quiet runs
+    stream_bytes: float = 2.6 * KB
+    heartbeat_s: float = 15.5 * US
+    opening_s: float = 224 * US
     # python -m benchmarks.realtime.fanout --rounds 3 --events 100 (one event at a time, 1,000 subscribers)
     delivery_s: float = 3.8 * US
     # python -m benchmarks.realtime.latency --rounds 2 --seconds 0 (32 writers, one event a commit that waits for no
