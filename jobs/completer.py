@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
 
+from jobs.retry import retry_with_backoff
 from store import jobs
 from store.jobs import Completion, Done, Lease
 from store.pool import Database
 
 # One statement's worth: 128 jobs are some 10 ms of the database's time, and wait for each other's locks no longer.
 BATCH_MOST = 128
+# Somebody locked the same visits in another order, as an operator who queues dead jobs again may. Nothing was written,
+# and a batch's work is not to be done again for that.
+IN_THE_WAY = (asyncpg.DeadlockDetectedError,)
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,7 @@ class Completer:
 
     async def _commit(self, batch: Sequence[_Asked]) -> None:
         try:
-            async with self._db.connection() as conn:
-                answers = await jobs.complete_many(conn, [asked.done for asked in batch])
+            answers = await retry_with_backoff(partial(self._ask, [asked.done for asked in batch]), on=IN_THE_WAY)
         except asyncpg.DataError as error:  # one result cannot be stored; its neighbours can
             if len(batch) == 1:
                 _refuse(batch, error)
@@ -63,6 +67,10 @@ class Completer:
             for asked in batch:
                 if not asked.answer.done():  # its work was cancelled meanwhile
                     asked.answer.set_result(answers[asked.done.lease])
+
+    async def _ask(self, done: Sequence[Done]) -> dict[Lease, Completion]:
+        async with self._db.connection() as conn:
+            return await jobs.complete_many(conn, done)
 
 
 def _refuse(batch: Sequence[_Asked], error: Exception) -> None:
