@@ -1,7 +1,9 @@
 """A connection that leaves uvicorn for the hub, and what uvicorn is left with."""
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +53,20 @@ async def test_uvicorn_keeps_nothing_of_a_stream(house: House, db: Database, ten
         await tell(db, tenant, visit, "a.b", "job.completed")
         await watcher.until_closed()
     assert (watcher.seqs, watcher.broken) == ([1, 2], False)
+
+
+async def test_a_connection_that_is_lost_is_gone_at_once(house: House) -> None:
+    """Nobody has to search for what holds itself: not the protocol, and not the request it had last."""
+    gc.disable()
+    try:
+        async with connect(house) as (reader, writer):
+            writer.write(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+            await reader.readline()
+            left = [weakref.ref(protocol) for protocol in house.server.server_state.connections]
+            assert len(left) == 1
+        await eventually(lambda: left[0]() is None)
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_with_requests_behind_it_stays_with_uvicorn(
