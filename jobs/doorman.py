@@ -27,6 +27,7 @@ KEEP_CRON_SECONDS = 120
 JOB_SECONDS = 20
 CLEANUP_AT: dict[str, Any] = {"weekday": "sun", "hour": 3, "minute": 0, "second": 0, "timeout": 3600}
 LEAVE_SECONDS = 1.0
+LEAVE_TRIES = 10
 
 
 class Doorman:
@@ -51,7 +52,6 @@ class Doorman:
     async def listen_forever(self) -> None:
         """Serve the bell, and begin again whenever Redis or arq fails."""
         failures = 0
-        # A cancel goes to the task that arq waits in, and is lost when that ends in an error of its own instead.
         while not _cancelled():
             started = time.monotonic()
             try:
@@ -65,15 +65,11 @@ class Doorman:
 
     async def _listen(self) -> None:
         redis = open_redis(self._url)
-        worker: ArqWorker | None = None
         try:
             await _forget_stale(redis)
             self._note(away=False)
-            worker = self._worker(redis)
-            await worker.async_run()
+            await _serve(self._worker(redis))
         finally:
-            if worker is not None:
-                await _leave(worker)
             await close_redis(redis)
 
     def _worker(self, redis: ArqRedis) -> ArqWorker:
@@ -123,6 +119,7 @@ class Doorman:
 
 
 def _cancelled() -> bool:
+    """Whether this task was cancelled, also when whoever it waited for has let that pass."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -133,19 +130,35 @@ async def _forget_stale(redis: ArqRedis) -> None:
     await redis.zremrangebyscore(QUEUE, "-inf", oldest)
 
 
-async def _leave(worker: ArqWorker) -> None:
-    """End what arq left running; its own close() would wait without a deadline and re-raise.
+async def _serve(worker: ArqWorker) -> None:
+    """Let arq run until it fails, or until this task is cancelled: it is waited for beside, so that this hears of it.
+
+    A cancel that goes through arq into redis-py is lost where that has its answer, or its timeout, at that very moment.
+    """
+    serving = asyncio.create_task(worker.async_run(), name="arq")
+    try:
+        if not _cancelled():
+            await asyncio.wait({serving})
+    finally:
+        await _leave(worker, serving)
+    serving.result()
+
+
+async def _leave(worker: ArqWorker, serving: "asyncio.Task[None]") -> None:
+    """End arq, and what it left running; its own close() would wait without a deadline and re-raise.
 
     A wake is let finish first: arq shields that part, and cancelled it would go on behind our back.
     """
-    if worker.main_task is not None:
-        worker.main_task.cancel()
-    tasks = list(worker.tasks.values())
-    if tasks:
-        _, left = await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
-        for task in left:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+    for _ in range(LEAVE_TRIES):
+        serving.cancel()
+        await asyncio.wait({serving}, timeout=LEAVE_SECONDS / LEAVE_TRIES)
+        if serving.done():
+            break
+    tasks = [serving, *worker.tasks.values()]
+    _, left = await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+    for task in left:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
     for task in tasks:
         if task.done() and not task.cancelled():
             task.exception()  # seen: Redis went away under it

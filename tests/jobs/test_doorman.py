@@ -1,16 +1,20 @@
 """arq's traps: each of its settings that loses jobs, ends the worker or trusts Redis by default is set otherwise."""
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 from arq.worker import Function
+from arq.worker import Worker as ArqWorker
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.settings import Settings
 from jobs.bell import close_redis, open_redis
 from jobs.doorman import KEEP_CRON_SECONDS, Doorman
+from tests.jobs.conftest import DEADLINE_SECONDS
 
 
 async def _fail() -> None:
@@ -69,3 +73,29 @@ async def test_it_polls_often_and_no_hook_can_throw(arq: Any) -> None:
 async def test_a_failing_job_never_raises_into_arq(arq: Any) -> None:
     """An exception out of a cron's job would be stored, retried and pickled."""
     assert [await cron.coroutine({}) for cron in arq.cron_jobs] == [None, None]
+
+
+async def test_a_cancel_that_the_library_lets_pass_ends_it_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As redis-py does with one that comes in the moment of its answer; nobody has to cancel twice."""
+    listens = asyncio.Event()
+    passed = 0
+
+    async def deaf_once(_worker: ArqWorker) -> None:
+        nonlocal passed
+        listens.set()
+        if passed:
+            await asyncio.Event().wait()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        passed += 1
+
+    monkeypatch.setattr(ArqWorker, "_poll_iteration", deaf_once)
+    doorman = Doorman(str(settings.redis_url), lambda: None, _fail, _fail)
+    listening = asyncio.create_task(doorman.listen_forever())
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await listens.wait()
+        listening.cancel()
+        await asyncio.wait({listening})
+    assert (listening.cancelled(), passed) == (True, 1)
