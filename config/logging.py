@@ -3,8 +3,9 @@
 import logging
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, TextIO
 from uuid import uuid4
@@ -52,6 +53,9 @@ def configure_logging(*, level: str, function: str, to: TextIO | None = None) ->
             ],
         )
     )
+    # No line tells file, thread or process, and finding the caller takes a quarter of a line's 40 us.
+    logging._srcfile = None  # noqa: SLF001 - as the logging HOWTO has it
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -74,8 +78,18 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
 
 def bind(**ids: object) -> AbstractContextManager[None]:
     """Put ids (correlation_id, tenant_id, user_id, visit_id, job_id) on every line inside the `with`."""
-    texts = {name: str(value) for name, value in ids.items() if value is not None}
-    return structlog.contextvars.bound_contextvars(**texts)
+    return structlog.contextvars.bound_contextvars(**_texts(ids))
+
+
+def context_with(**ids: object) -> Context:
+    """Return a copy of the context at hand that has these ids on every line, for tasks to run in."""
+    context = copy_context()
+    context.run(structlog.contextvars.bind_contextvars, **_texts(ids))
+    return context
+
+
+def _texts(ids: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in ids.items() if value is not None}
 
 
 def note(**ids: object) -> None:

@@ -1,7 +1,6 @@
 """Runs the gateway, and lets its open streams go gently when it is told to stop."""
 
 import asyncio
-import gc
 import socket
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.types import ASGIApp
 
+from config.garbage import collect_forever
 from config.logging import get_logger
 from config.settings import Settings
 from gateway.handover import HandoverProtocol
@@ -24,10 +24,6 @@ INHERITED = 3
 REST_SECONDS = 1
 # uvicorn looks ten times a second whether it is to end: most of the wake-ups of a process with nothing to do.
 TICK_SECONDS = 1.0
-# Python's own 700 and 10 have every few openings search all that is young, and a growing crowd all there is, again
-# and again: a tenth of what an opening costs (perf, 10,000 streams), and pauses that every event waits for.
-YOUNG_OBJECTS = 20_000
-YOUNG_SEARCHES = 50
 
 
 class Server(uvicorn.Server):
@@ -54,14 +50,15 @@ class Server(uvicorn.Server):
         """Remember the loop, which a signal's handler must reach from outside."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        _spare_the_collector()
 
     async def main_loop(self) -> None:
-        """Keep the date of the answers right, until the end is near."""
+        """Keep the date of the answers right, and memory tidy, until the end is near."""
         ended = asyncio.ensure_future(self._ended.wait())
+        collecting = asyncio.create_task(collect_forever(), name="garbage")
         while not await self.on_tick(0):
             await asyncio.wait((ended,), timeout=TICK_SECONDS)
         ended.cancel()
+        collecting.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the drain; a second signal goes straight to uvicorn."""
@@ -85,13 +82,6 @@ class Server(uvicorn.Server):
                 await context.hub.drain(self._drain_s)
         finally:
             self.end()
-
-
-def _spare_the_collector() -> None:
-    """Have garbage searched for rarely, and never among what was made for good while starting."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, YOUNG_SEARCHES, YOUNG_SEARCHES)
 
 
 def serve(app: ASGIApp, settings: Settings) -> None:

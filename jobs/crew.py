@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
-from config.logging import bind, get_logger
+from config.logging import context_with, get_logger
 from config.tracing import visit_span
 from jobs.completer import Completer
 from jobs.context import JobContext
@@ -147,9 +147,17 @@ class Crew:
             self._start(run)
 
     def _start(self, run: JobRun) -> None:
+        """Begin an attempt: the work is a task from the first, with who waits for its end right behind it.
+
+        Fifty slots that fall free in one turn of the loop then begin their next jobs one after the other, and not all
+        together once the last of them is ready: that kept them in step, each waiting for all, 6 % of jobs of 100 ms.
+        """
         self._working += 1
-        run.worked.add_done_callback(partial(self._worked, used_slot=not run.stopped.done()))
-        attempt = asyncio.create_task(self._attempt(run))
+        stopped = run.stopped.done()
+        run.worked.add_done_callback(partial(self._worked, used_slot=not stopped))
+        context = context_with(**_ids(run.row))
+        work = None if stopped else asyncio.create_task(self._work(run), context=context)
+        attempt = asyncio.create_task(self._attempt(run, work), context=context)
         self._attempts.add(attempt)
         attempt.add_done_callback(self._ended)
 
@@ -169,27 +177,23 @@ class Crew:
             self._start(run)
         self.wake()
 
-    async def _attempt(self, run: JobRun) -> None:
+    async def _attempt(self, run: JobRun, work: "asyncio.Task[None] | None") -> None:
         outcome = Outcome.UNRECORDED
-        with bind(**_ids(run.row)):
-            try:
-                with _traced(run):
-                    error = None if run.stopped.done() else await self._work(run)
-                    await run.close()
-                    outcome = await settle(self._db, run, error, self._engine)
-            except Exception:
-                log.exception("The end of a job was not recorded; its lease will expire")
-            finally:
-                run.leave_slot()
-                self._tally.ended(run.row, outcome)
-                # A job that was lost to another worker may be ours again by now.
-                if self._runs.get(run.job_id) is run:
-                    del self._runs[run.job_id]
+        try:
+            error = None if work is None else await self._end_of(work, run)
+            await run.close()
+            outcome = await settle(self._db, run, error, self._engine)
+        except Exception:
+            log.exception("The end of a job was not recorded; its lease will expire")
+        finally:
+            run.leave_slot()
+            self._tally.ended(run.row, outcome)
+            # A job that was lost to another worker may be ours again by now.
+            if self._runs.get(run.job_id) is run:
+                del self._runs[run.job_id]
 
-    async def _work(self, run: JobRun) -> BaseException | None:
-        """Run the work until it ends, is stopped or is out of time; return what it raised."""
-        log.info("Job started", attempt=run.attempt, job_type=run.row["job_type"])
-        work = asyncio.create_task(self._call(run))
+    async def _end_of(self, work: "asyncio.Task[None]", run: JobRun) -> BaseException | None:
+        """Wait until the work has ended, is stopped or is out of time; return what it raised."""
         await asyncio.wait({work, run.stopped}, timeout=self._timing.deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             run.stop(StopReason.OUT_OF_TIME)
@@ -197,13 +201,15 @@ class Crew:
             await asyncio.wait({work}, timeout=PATIENCE_SECONDS)
         return _outcome(work)
 
-    async def _call(self, run: JobRun) -> None:
-        task = self._tasks.get(run.row["job_type"])
-        if task is None:
-            raise UnknownJobType(run.row["job_type"])
-        if self._gate is not None:
-            await self._gate.require(run.row["job_type"], run.tenant_id)
-        await task(run)
+    async def _work(self, run: JobRun) -> None:
+        with _traced(run):
+            log.info("Job started", attempt=run.attempt, job_type=run.row["job_type"])
+            task = self._tasks.get(run.row["job_type"])
+            if task is None:
+                raise UnknownJobType(run.row["job_type"])
+            if self._gate is not None:
+                await self._gate.require(run.row["job_type"], run.tenant_id)
+            await task(run)
 
 
 def _traced(run: JobRun) -> AbstractContextManager[None]:

@@ -9,6 +9,9 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, TypeAlias
 
+import uvloop
+
+from config.garbage import collect_forever
 from config.logging import configure_logging, get_logger
 from config.meter import Meter
 from config.rotation import keys_in_use
@@ -124,6 +127,7 @@ class Worker:
         return {"slots": self._crew.size, "running": self._crew.working}
 
     def _loops(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        yield "garbage", collect_forever()
         yield "leases", self._keeper.keep_forever()
         yield "sweep", self._sweeper.sweep_forever()
         yield "upkeep", self._upkeep.keep_forever()
@@ -176,7 +180,8 @@ def main(tasks_of: OpenTasks = open_tasks) -> None:
     logging.getLogger("arq").setLevel(logging.WARNING)  # else two lines for every wake
     start_sentry(settings)
     start_tracing(settings)
-    asyncio.run(work(settings, tasks_of))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work(settings, tasks_of))
 
 
 async def _end(*tasks: "asyncio.Task[Any]") -> None:
