@@ -9,6 +9,7 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.templating import Jinja2Templates
 
+from config.ending import end
 from config.meter import Meter
 from config.rotation import keys_in_use
 from config.settings import Settings
@@ -64,7 +65,7 @@ async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack)
     flags = FlagCache(db, lambda: hub.hearing)
     hub.on_flags = flags.forget
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
-    opened.push_async_callback(_end, asyncio.create_task(presence.keep_forever(), name="presence"))
+    opened.push_async_callback(end, asyncio.create_task(presence.keep_forever(), name="presence"))
     opened.enter_context(meter.counting(HubNumbers(hub)))
     await opened.enter_async_context(meter.shared())
     return Context(
@@ -82,8 +83,3 @@ async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack)
         tenant_turns=Turns(),
         templates=Jinja2Templates(HERE / "templates"),
     )
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

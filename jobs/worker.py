@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import uvloop
 
+from config.ending import end
 from config.garbage import collect_forever
 from config.logging import configure_logging, get_logger
 from config.meter import Meter
@@ -117,7 +118,8 @@ class Worker:
             await asyncio.wait({claiming})
             log.info("Worker stops", running=len(self._crew.runs), grace_s=self._timing.grace_s)
             await self._crew.leave(self._timing.grace_s)
-            await _end(asked, *loops)
+            if left := await end(asked, *loops, again_s=END_SECONDS, tries=2):
+                log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
             await self._bell.close()
         for task in (claiming, *loops):
             if task.done() and not task.cancelled():
@@ -182,18 +184,6 @@ def main(tasks_of: OpenTasks = open_tasks) -> None:
     start_tracing(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work(settings, tasks_of))
-
-
-async def _end(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel, and once more what let it pass: a library may answer a cancel with the result that came just then."""
-    left: set[asyncio.Task[Any]] = set(tasks)
-    for _ in range(2):
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=END_SECONDS)
-        if not left:
-            return
-    log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
 
 
 if __name__ == "__main__":

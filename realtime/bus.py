@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from random import SystemRandom
 
+from config.ending import end
 from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.bus_entry import Chain, Entry
 from realtime.bus_stream import BUS_AWAY, BusStream
 from realtime.carrier import Carrier
-from realtime.ending import end
 from realtime.source import Ears, control_word
 from store.pool import Database
 

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from config.ending import end
 from config.logging import get_logger
 from config.settings import Settings
 from realtime.bus import Bus
 from realtime.catchup import CatchUp
-from realtime.ending import end
 from realtime.notify import Notify
 from realtime.source import Ears, Source
 from store.errors import Unavailable

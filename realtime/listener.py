@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from config.ending import end
 from config.logging import get_logger
 from realtime.backoff import Backoff
-from realtime.ending import end
 from store import event_bus
 
 _log = get_logger(__name__)

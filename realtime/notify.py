@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import orjson
 
+from config.ending import end
 from config.logging import get_logger
-from realtime.ending import end
 from realtime.listener import Listener
 from realtime.source import CONTROL, Ears, control_word
 from store import events

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from realtime import ending
+from config.ending import end
 from realtime.backlog import BACKLOG_BYTES, Backlog
 from realtime.backoff import Backoff
 from realtime.caps import Caps, Limits
@@ -221,9 +221,8 @@ def test_members_are_known_until_removed_doubted_or_crowded_out() -> None:
     assert not members.has("t", "b")
 
 
-async def test_a_task_that_lets_a_cancel_pass_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_that_lets_a_cancel_pass_is_ended_all_the_same() -> None:
     """As one does whose library had its answer at that very moment."""
-    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.01)
     cancelled = 0
 
     async def go_on() -> None:
@@ -236,8 +235,13 @@ async def test_a_task_that_lets_a_cancel_pass_is_ended_all_the_same(monkeypatch:
 
     task = asyncio.create_task(go_on())
     await asyncio.sleep(0)
-    await ending.end(task, None)
+    assert not await end(task, None, again_s=0.01)
     assert (task.done(), cancelled) == (True, 3)
+    deaf = asyncio.create_task(go_on())
+    cancelled = 0
+    await asyncio.sleep(0)
+    assert await end(deaf, again_s=0.01, tries=2) == {deaf}
+    assert not await end(deaf)
 
 
 def test_a_retry_is_at_once_then_doubles_to_its_cap() -> None:
