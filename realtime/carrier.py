@@ -91,10 +91,8 @@ class Carrier:
             await term.carry()
         finally:
             self.carries = False
-            with suppress(*AWAY):
-                await connection.close(
-                    timeout=CLOSE_SECONDS
-                )  # gives the lock back, before anybody is told to ask for it
+            with suppress(*AWAY):  # the lock is given back before anybody is told to ask for it
+                await connection.close(timeout=CLOSE_SECONDS)
             await term.say_farewell()
 
     def _count(self, events: int) -> None:

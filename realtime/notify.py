@@ -5,13 +5,10 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 
-import orjson
-
 from config.ending import end
 from config.logging import get_logger
 from realtime.listener import Listener
-from realtime.source import CONTROL, Ears, control_word
-from store import events
+from realtime.source import CONTROL, Ears, control_word, say_to_ourselves
 from store.pool import AWAY, Database
 
 _log = get_logger(__name__)
@@ -104,8 +101,7 @@ class Notify:
         self._answered.clear()
         try:
             async with asyncio.timeout(TEST_SECONDS):
-                async with self._db.connection() as conn:
-                    await events.notify(conn, CONTROL, orjson.dumps({"kind": "test", "nonce": self._nonce}).decode())
+                await say_to_ourselves(self._db, self._nonce)
                 await self._answered.wait()
         except TimeoutError:
             self._works = False

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 import orjson
 
 from config.logging import get_logger
+from store import events
+from store.pool import Database
 
 _log = get_logger(__name__)
 
@@ -51,6 +53,12 @@ class Source(Protocol):
 
     def stats(self) -> Mapping[str, int]:
         """Return counts of one's own, besides what every source has."""
+
+
+async def say_to_ourselves(db: Database, nonce: str) -> None:
+    """Send a test's word by another connection than the one that listens: one's own comes back by a pooler, too."""
+    async with db.connection() as conn:
+        await events.notify(conn, CONTROL, orjson.dumps({"kind": "test", "nonce": nonce}).decode())
 
 
 def control_word(text: str) -> dict[str, Any] | None:

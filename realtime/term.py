@@ -19,14 +19,12 @@ from contextlib import suppress
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.bus_entry import Entry, Mark, batches
 from realtime.bus_stream import BEAT_SECONDS, BUS_AWAY, BusStream
-from realtime.source import CONTROL, control_word
-from store import event_bus, events
+from realtime.source import CONTROL, control_word, say_to_ourselves
+from store import event_bus
 from store.pool import Database
 
 if TYPE_CHECKING:
@@ -151,11 +149,9 @@ class Term:
 
         There the carrier's lock would stay behind, in a session that others go on with.
         """
-        word = orjson.dumps({"kind": "test", "nonce": self._name}).decode()
         try:
             async with asyncio.timeout(TEST_SECONDS):
-                async with db.connection() as conn:
-                    await events.notify(conn, CONTROL, word)
+                await say_to_ourselves(db, self._name)
                 await self._tested.wait()
         except TimeoutError:
             return False
