@@ -57,6 +57,11 @@ class Channel:
         return self._window.start
 
     @property
+    def kept_bytes(self) -> int:
+        """How much of it is in memory."""
+        return self._window.bytes
+
+    @property
     def gap(self) -> bool:
         """Whether the table holds events that have not come by live word."""
         return self._order.gap

@@ -164,6 +164,7 @@ class Hub:
             "refused": sum(self.admission.refusals.values()),
             "streams": self.admission.streams,
             "channels": len(self.channels),
+            "kept": sum(channel.kept_bytes for channel in self.channels.values()),
             "healed": self.catch_up.healed,
             **self._feed.stats(),
             "draining": self.admission.draining,

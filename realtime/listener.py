@@ -78,6 +78,7 @@ class Listener:
                 self.listening = False
                 await _close(connection)
             connection = await self._reconnect()
+            self.reconnects += 1
 
     async def _watch(self, connection: Connection) -> None:
         """Return when the connection is lost, or answers no probe in time."""
@@ -106,7 +107,6 @@ class Listener:
             except Exception as error:  # noqa: BLE001 - asyncpg has errors of its own state, outside every tree
                 _log.warning("The listener cannot connect", attempt=self._backoff.attempts, error=repr(error))
                 continue
-            self.reconnects += 1
             _log.info("The listener is connected again", attempts=self._backoff.attempts)
             self._backoff.reset()
             return connection

@@ -19,6 +19,11 @@ class Window:
         self._bytes = 0
         self._limit = limit
 
+    @property
+    def bytes(self) -> int:
+        """The documents' length together."""
+        return self._bytes
+
     def extend(self, events: Sequence[Event]) -> None:
         """Append the next events, forgetting the oldest beyond the limit."""
         self._events.extend(events)

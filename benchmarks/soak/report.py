@@ -20,7 +20,7 @@ def tell_requests(ledger: Ledger, seconds: float) -> None:
 
 def tell_growths(growths: Sequence[Growth]) -> None:
     """Print a line for each process's memory, and for its objects."""
-    print(f"\n{'MiB of its own, and blocks of Python':<44}{'fresh':>10}{'warm':>10}{'end':>10}{'a minute':>12}")
+    print(f"\n{'MiB without events kept, blocks of Python':<44}{'fresh':>10}{'warm':>10}{'end':>10}{'a minute':>12}")
     for growth in growths:
         name = f"{growth.who} ({growth.what})"
         verdict = "LEAKS" if growth.leaks else "" if growth.most == float("inf") else "flat"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.realtime.site import Connection
 
 EVERY_SECONDS = 5.0
+EVENTS_KEPT = "bytes of events kept"
 # Part of their command lines, and what they are.
 HELPERS = {
     "store.decode_worker": "decoders",
@@ -92,7 +93,7 @@ class Watch:
         mib: dict[str, float] = defaultdict(float)
         moment = Moment(self._own, self._far)
         self._look_at_processes(moment, held, mib)
-        blocks = await self._ask_processes(held)
+        blocks = await self._ask_processes(held, mib)
         await self._ask_servers(held)
         held["disk", "temporary files"] = sum(1 for _ in self._house.scratch.rglob("*"))
         return Sample(asyncio.get_running_loop().time(), mib, blocks, held)
@@ -112,7 +113,7 @@ class Watch:
                         with suppress(OSError):
                             mib[name] += moment.holding(member).mib
 
-    async def _ask_processes(self, held: Counter[Key]) -> dict[str, float]:
+    async def _ask_processes(self, held: Counter[Key], mib: dict[str, float]) -> dict[str, float]:
         answer = await self._http.get(f"{self._house.urls[0]}/metrics", headers={"x-internal-key": QUEUE_KEY})
         blocks: dict[str, float] = {}
         drops = 0.0
@@ -122,6 +123,10 @@ class Watch:
                     held[name, f"tasks {told.labels['name']}"] += int(told.value)
                 case "scopekit_python_blocks":
                     blocks[name] = told.value
+                case "scopekit_events_kept_bytes":
+                    # Up to 128 KiB a visit by design: windows take half an hour to fill, and go with their streams.
+                    held[name, EVENTS_KEPT] = int(told.value)
+                    mib[name] -= told.value / 2**20
                 case "scopekit_streams_open" | "scopekit_visits_watched" | "scopekit_jobs_running_here":
                     held[name, told.name.removeprefix("scopekit_").replace("_", " ")] += int(told.value)
                 case "scopekit_streams_slow_closed_total" | "scopekit_streams_vanished_total":

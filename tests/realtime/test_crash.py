@@ -26,6 +26,7 @@ from realtime.tear import LEAP, told_in_vain, unbroken
 from store.embedded.stack import Stack
 from store.pool import Database
 from tests.realtime.house import BOTH, House, make_visit, tell
+from tests.realtime.test_in_sets import IN_ONE, ONE_BY_ONE
 from tests.realtime.watcher import eventually, is_open, path, watch
 from tests.stack import Services, make_services, make_template
 from tests.tenants import Tenant
@@ -33,6 +34,10 @@ from tests.tenants import Tenant
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 INSERT = "INSERT INTO processing_events (visit_id, type) VALUES ($1, 'step.progress') RETURNING seq"
+HEADS = """
+SELECT last_seq, tears FROM unnest($1::uuid[]) WITH ORDINALITY AS v(id, place) JOIN visit_streams ON visit_id = id
+ORDER BY place
+"""
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
 CRASH_SECONDS = 30.0
 
@@ -112,6 +117,28 @@ async def test_a_number_is_given_once_over_crashes(services: Services, db: Datab
     assert await insert(services, old, 1) == [LEAP + 3]
     assert await lose(services, {old: 2}) == {old: [LEAP + 4, LEAP + 5]}
     assert await insert(services, old, 2) == [2 * LEAP + 4, 2 * LEAP + 5]
+
+
+async def test_many_at_once_are_numbered_over_a_crash_as_one_by_one(
+    services: Services, db: Database, tenant: Tenant
+) -> None:
+    """Streams that lost events, kept all, had none yet, and one that is new: torn alike, numbered alike."""
+    found = []
+    for statement in (IN_ONE, ONE_BY_ONE):
+        lost, whole, silent = [await make_visit(db, tenant) for _ in range(3)]
+        await insert(services, lost, 1)
+        await insert(services, whole, 2)
+        await lose(services, {lost: 2})
+        await insert(services, await make_visit(db, tenant), 1)  # which finds out about the crash
+        visits = [lost, whole, silent, await make_visit(db, tenant)]
+        connection = await asyncpg.connect(services.admin_url)
+        await connection.execute(statement, visits, tenant.id, "job.queued")
+        found.append(await connection.fetch(HEADS, visits))
+        numbers = [await kept(services, visit) for visit in visits]
+        assert [last[-1] for last in numbers] == [head["last_seq"] for head in found[-1]]
+        await connection.close()
+    assert found[0] == found[1]
+    assert [head["last_seq"] for head in found[0]] == [LEAP + 2, LEAP + 3, LEAP + 1, 1]
 
 
 async def test_a_visit_made_after_a_crash_begins_with_one(services: Services, db: Database, tenant: Tenant) -> None:
