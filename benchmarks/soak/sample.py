@@ -10,7 +10,7 @@ Key: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True)
 class Sample:
-    """`mib`, without the events kept for who comes back, and `blocks` by who holds them; `held` is what can be counted."""
+    """`mib`, without what windows keep of events, and `blocks` by who holds them; `held` is what can be counted."""
 
     at: float
     mib: Mapping[str, float] = field(default_factory=dict)
