@@ -3,8 +3,7 @@
 import asyncio
 from typing import Any
 
-# Longer than a farewell takes where there is anybody to hear it.
-AGAIN_SECONDS = 1.0
+AGAIN_SECONDS = 0.25
 
 
 async def end(

@@ -10,6 +10,7 @@ YOUNG_OBJECTS = 20_000
 # Counted, a search of all would be due after hours, and find a gateway 4,000 blocks a minute larger by then.
 NEVER = 1_000_000
 EVERY_SECONDS = 60.0
+SELDOM_SECONDS = 600.0
 # Of the time; ten thousand streams take some 50 ms to search.
 MOST_SHARE = 1 / 1000
 
@@ -21,10 +22,20 @@ async def collect_forever() -> None:
     """
     gc.collect()
     gc.freeze()
+    before = gc.get_threshold()
     gc.set_threshold(YOUNG_OBJECTS, NEVER, NEVER)
     took = 0.0
-    while True:
-        await asyncio.sleep(max(EVERY_SECONDS, took / MOST_SHARE))
-        began = time.perf_counter()
-        gc.collect()
-        took = time.perf_counter() - began
+    try:
+        while True:
+            await asyncio.sleep(pause_s(took))
+            began = time.thread_time()  # a machine that stood still has not searched
+            gc.collect()
+            took = time.thread_time() - began
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+def pause_s(took_s: float) -> float:
+    """Return how long not to search, after a search that took so much of this thread's time."""
+    return min(max(EVERY_SECONDS, took_s / MOST_SHARE), SELDOM_SECONDS)

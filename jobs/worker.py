@@ -170,6 +170,8 @@ async def work(settings: Settings, tasks_of: OpenTasks) -> None:
     finally:
         await db.close()
         await asyncio.to_thread(flush_traces)
+        for number in (signal.SIGTERM, signal.SIGINT):  # uvloop leaves them to a loop that is closed
+            asyncio.get_running_loop().remove_signal_handler(number)
 
 
 def main(tasks_of: OpenTasks = open_tasks) -> None:

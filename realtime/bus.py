@@ -29,6 +29,8 @@ _log = get_logger(__name__)
 FIRST_SECONDS = 2.0
 RETRY_FIRST_SECONDS = 0.05
 RETRY_CAP_SECONDS = 2.0
+# The carrier says farewell, where there is anybody to hear it.
+FAREWELL_SECONDS = 1.0
 
 
 class Bus:
@@ -69,7 +71,7 @@ class Bus:
 
     async def stop(self) -> None:
         """Stop reading; another process may carry on at once."""
-        await end(*self._tasks)
+        await end(*self._tasks, again_s=FAREWELL_SECONDS)
 
     def stats(self) -> Mapping[str, int]:
         """Return whether this is the carrier, and how many events it has put on the bus."""

@@ -14,7 +14,7 @@ CREATE TRIGGER number_event BEFORE INSERT ON public.processing_events
 -- events only the numbers are told, and relays read those of the visits that somebody watches.
 CREATE FUNCTION scopekit.tell_all(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[], p_payloads jsonb[],
                                   p_whole integer DEFAULT 1000) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, public SET scopekit.numbering = 'on' SET plan_cache_mode = force_generic_plan AS $$
+    SET search_path = pg_catalog, public SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_epoch  bigint := pg_sequence_last_value('scopekit.stream_epoch');
     v_of_job CONSTANT boolean := p_type LIKE 'job.%';
@@ -50,7 +50,7 @@ BEGIN
     IF v_locked IS DISTINCT FROM p_visits THEN
         RAISE EXCEPTION 'some of these visits are not of the tenants named' USING ERRCODE = 'foreign_key_violation';
     END IF;
-    IF v_epoch > 1 THEN
+    IF v_epoch > 1 OR v_epoch <> ANY (v_epochs) THEN
         v_seqs := ARRAY(
             SELECT CASE WHEN t.epoch <> v_epoch OR v.created_at < to_timestamp(v_epoch / 1000000.0)
                         THEN scopekit.tear_stream(t.visit_id, v_epoch) ELSE t.seq END
@@ -58,6 +58,7 @@ BEGIN
             LEFT JOIN LATERAL (SELECT created_at FROM public.site_visits WHERE id = t.visit_id) AS v ON t.seq = 1
             ORDER BY place);
     END IF;
+    PERFORM set_config('scopekit.numbering', 'on', true);  -- in a SET clause it would take a superuser
     v_told := pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2;
     v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
     WITH new AS (
@@ -72,6 +73,7 @@ BEGIN
     FROM new CROSS JOIN LATERAL pg_notify('processing_events', scopekit.event_word(
         visit_id, seq, CASE WHEN v_whole THEN scopekit.event_document(event) END))
     WHERE v_told;
+    PERFORM set_config('scopekit.numbering', '', true);
 END $$;
 REVOKE ALL ON FUNCTION scopekit.tell_all(text, uuid[], uuid[], uuid[], jsonb[], integer)
     FROM PUBLIC, anon, authenticated;

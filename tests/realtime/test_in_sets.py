@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from realtime.events import Mention, parse
+from realtime.tear import LEAP
 from store import event_bus
 from store.pool import Database
 from tests.realtime.house import make_visit, tell
@@ -67,6 +68,21 @@ async def test_events_in_one_statement_are_numbered_as_one_by_one(
         found.append([await told(admin, statement, tenant, visits, kind) for _ in range(2)])
     assert found[0] == found[1]
     assert [head[0] for head in found[0][-1][1]] == [2, 5, 2, 3, 2]
+
+
+async def test_streams_of_another_database_are_torn_as_one_by_one(
+    admin: Connection, db: Database, tenant: Tenant
+) -> None:
+    """Their epoch came along with the rows, and is another's."""
+    found = []
+    for statement in (IN_ONE, ONE_BY_ONE):
+        visits = await make_visits(db, tenant, 2)
+        for visit in visits:
+            await tell(db, tenant, visit, "a.b")
+        await admin.execute("UPDATE visit_streams SET epoch = 17 WHERE visit_id = ANY ($1)", visits)
+        found.append(await told(admin, statement, tenant, visits, "job.queued"))
+    assert found[0] == found[1]
+    assert [head[0] for head in found[0][1]] == [LEAP + 2, LEAP + 2]
 
 
 async def test_each_is_told_whole(admin: Connection, db: Database, tenant: Tenant, ear: Ear) -> None:

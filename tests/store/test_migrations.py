@@ -107,6 +107,32 @@ async def test_a_database_in_use_is_brought_up_with_all_its_rows(empty: str, tmp
         await connection.close()
 
 
+async def test_an_owner_need_not_be_a_superuser(empty: str, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """As on Supabase: who may make roles and has the ADMIN OPTION of ours applies every file, and it works for them."""
+    database = empty.rsplit("/", 1)[1]
+    owner = f"owner_of_{database}"
+    if not await admin.fetchval("SELECT to_regrole($1) IS NOT NULL", owner):
+        await admin.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE CREATEDB REPLICATION BYPASSRLS NOSUPERUSER")
+    await admin.execute(
+        "GRANT anon, authenticated, service_role, scopekit_gateway, scopekit_worker "
+        f"TO {owner} WITH ADMIN OPTION; ALTER DATABASE {database} OWNER TO {owner}"
+    )
+    await migrate(empty.replace("postgres@", f"{owner}@"))
+    connection = await asyncpg.connect(empty.replace("postgres@", f"{owner}@"))
+    try:
+        await use_json(connection)
+        tenant = await make_tenant(connection)
+        await connection.execute("INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, 3)", tenant.id)
+        await connection.execute(
+            "INSERT INTO ai_jobs (tenant_id, visit_id, job_type) SELECT tenant_id, id, 'x' FROM site_visits"
+        )
+        assert len(await connection.fetch("SELECT id FROM claim_ai_jobs(3)")) == 3
+        told = await connection.fetch("SELECT type, seq FROM processing_events ORDER BY seq, visit_id")
+        assert [tuple(row) for row in told] == [("job.queued", 1)] * 3 + [("job.started", 2)] * 3
+    finally:
+        await connection.close()
+
+
 async def _counts(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, int]:
     tables = await connection.fetch("SELECT relname FROM pg_stat_user_tables WHERE schemaname = 'public'")
     return {row[0]: await connection.fetchval(f"SELECT count(*) FROM {row[0]}") for row in tables}
