@@ -32,10 +32,11 @@ async def say_speed(floor: Floor, scale: float) -> None:
 async def say_claims(floor: Floor, scale: float) -> None:
     """Print how long claims take in a full table."""
     finished, queued = round(1_000_000 * scale), round(100_000 * scale)
+    print(f"  {queued} queued, {finished} finished")
     for name, (median, worst) in (await measure_claims(floor, finished=finished, queued=queued, claims=1000)).items():
-        print(f"  {name:<12} of {queued} queued, {finished} finished: p50 {median:.2f} ms, p99 {worst:.2f} ms")
+        print(f"  {name:<26} p50 {median:.2f} ms, p99 {worst:.2f} ms")
     median, worst = measure_machine(1000)
-    print(f"  the machine, for work of 0.5 ms without any I/O: p50 {median:.2f} ms, p99 {worst:.2f} ms")
+    print(f"  0.5 ms of work without I/O  p50 {median:.2f} ms, p99 {worst:.2f} ms")
 
 
 async def say_latency(floor: Floor, scale: float) -> None:
