@@ -22,18 +22,13 @@ async def collect_forever() -> None:
     """
     gc.collect()
     gc.freeze()
-    before = gc.get_threshold()
     gc.set_threshold(YOUNG_OBJECTS, NEVER, NEVER)
     took = 0.0
-    try:
-        while True:
-            await asyncio.sleep(pause_s(took))
-            began = time.thread_time()  # a machine that stood still has not searched
-            gc.collect()
-            took = time.thread_time() - began
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+    while True:
+        await asyncio.sleep(pause_s(took))
+        began = time.thread_time()  # a machine that stood still has not searched
+        gc.collect()
+        took = time.thread_time() - began
 
 
 def pause_s(took_s: float) -> float:

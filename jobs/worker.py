@@ -129,7 +129,6 @@ class Worker:
         return {"slots": self._crew.size, "running": self._crew.working}
 
     def _loops(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
-        yield "garbage", collect_forever()
         yield "leases", self._keeper.keep_forever()
         yield "sweep", self._sweeper.sweep_forever()
         yield "upkeep", self._upkeep.keep_forever()
@@ -164,10 +163,12 @@ async def work(settings: Settings, tasks_of: OpenTasks) -> None:
         role="service_role",
         pooled=settings.database_pooled,
     )
+    collecting = asyncio.create_task(collect_forever(), name="garbage")
     try:
         async with tasks_of(settings, db) as tasks:
             await Worker(db, tasks, settings).run(stop)
     finally:
+        await end(collecting)
         await db.close()
         await asyncio.to_thread(flush_traces)
         for number in (signal.SIGTERM, signal.SIGINT):  # uvloop leaves them to a loop that is closed

@@ -1,59 +1,43 @@
 """When garbage is searched for."""
 
-import asyncio
-import gc
-import weakref
+import subprocess
+import sys
 
-import pytest
+from config.garbage import pause_s
+from tests.product import ROOT
 
+# In a process of its own, as it is meant: what it sets aside is set aside for good.
+SCRIPT = """
+import asyncio, gc, weakref
 from config import garbage
-from config.ending import end
-from config.garbage import collect_forever, pause_s
-
 
 class Ring:
-    """Garbage that only a search finds, once nobody else holds it."""
-
-    def __init__(self) -> None:
+    def __init__(self):
         self.itself = self
 
-
-async def test_what_only_a_search_finds_goes_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also what has lived through searches of the young, and is searched for by nobody's count any more."""
-    monkeypatch.setattr(garbage, "EVERY_SECONDS", 0.01)
-    collecting = asyncio.create_task(collect_forever())
+async def main():
+    garbage.EVERY_SECONDS = 0.01
+    early = Ring()
+    collecting = asyncio.create_task(garbage.collect_forever())
     await asyncio.sleep(0)
-    gone = asyncio.Event()
-    ring = Ring()
-    weakref.finalize(ring, gone.set)
+    late, gone = Ring(), asyncio.Event()
+    weakref.finalize(late, gone.set)
+    tracked = {id(one) for one in gc.get_objects()}
+    assert (id(early) in tracked, id(late) in tracked) == (False, True)
     gc.collect(1)
     gc.collect(1)
     assert not gone.is_set()
-    del ring
-    async with asyncio.timeout(5):
-        await gone.wait()
-    await end(collecting)
+    del late
+    await asyncio.wait_for(gone.wait(), 10)
+    collecting.cancel()
+
+asyncio.run(main())
+"""
 
 
-async def test_what_was_there_at_the_start_is_not_searched() -> None:
-    """It is there for good, and most of all there is."""
-    early = Ring()
-    collecting = asyncio.create_task(collect_forever())
-    await asyncio.sleep(0)
-    late = Ring()
-    tracked = {id(one) for one in gc.get_objects()}
-    assert (id(early) in tracked, id(late) in tracked) == (False, True)
-    await end(collecting)
-
-
-async def test_the_collector_is_given_back() -> None:
-    """To whoever goes on in this process without a loop that searches."""
-    before = gc.get_threshold(), gc.get_freeze_count()
-    collecting = asyncio.create_task(collect_forever())
-    await asyncio.sleep(0)
-    assert (gc.get_threshold(), gc.get_freeze_count()) != before
-    await end(collecting)
-    assert (gc.get_threshold(), gc.get_freeze_count()) == before
+def test_what_only_a_search_finds_goes_with_time() -> None:
+    """Also what nobody's count would search again; and what was there at the start is not searched at all."""
+    subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, check=True, timeout=60)
 
 
 def test_long_searches_are_rarer_and_none_is_put_off_for_good() -> None:
