@@ -8,13 +8,13 @@ from random import Random
 from uuid import UUID
 
 import pytest
-import uvloop
 
 from config.settings import Settings
 from store.pool import Database
 from tests.browser.conftest import CHROMIUM, require
 from tests.clients import clients
 from tests.clients.heard import Heard
+from tests.loops import CheckedLoop
 from tests.npm import install
 from tests.realtime.house import House, make_visit, open_house
 from tests.tenants import Tenant
@@ -26,7 +26,7 @@ OpenAll = Callable[[House, UUID, clients.Token], Awaitable[list[Heard]]]
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run on the loop of production."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": CheckedLoop}
 
 
 class Soon(Random):

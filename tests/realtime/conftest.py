@@ -6,12 +6,12 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-import uvloop
 
 from config.settings import Settings
 from store import event_bus
 from store.pool import Database
 from tests.browser.conftest import browser
+from tests.loops import CheckedLoop
 from tests.realtime.house import House, make_visit, open_house
 from tests.stack import Services
 from tests.tenants import Tenant
@@ -21,7 +21,7 @@ __all__ = ["browser"]  # one Chromium fixture for all
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run on the loop of production."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": CheckedLoop}
 
 
 @pytest.fixture
