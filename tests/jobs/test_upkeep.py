@@ -12,6 +12,7 @@ import structlog
 from jobs.upkeep import ALERTS, Chore, Upkeep, check_alerts, retire_bus
 from store import event_bus, health, upkeep
 from store.pool import Connection
+from tests.carrying import begin_to_carry
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
 from tests.stack import Services
 
@@ -77,10 +78,8 @@ async def test_old_finished_jobs_are_forgotten_and_no_others(bench: Bench) -> No
 async def test_events_are_noted_for_the_bus_as_long_as_somebody_carries_it(bench: Bench, services: Services) -> None:
     """A fleet that went back to NOTIFY leaves nothing that grows, and nobody who listens in vain."""
     carrier = await asyncpg.connect(services.admin_url)
-    opened = await event_bus.carry(carrier) or 0
-    async with asyncio.timeout(DEADLINE_SECONDS):  # transactions of other tests may have begun before
-        while (snapshot := await event_bus.position(carrier, opened)) is None:
-            continue
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        snapshot = await begin_to_carry(carrier)
     noted = "SELECT count(*) FROM scopekit.event_outbox"
     closed = "SELECT pg_sequence_last_value('scopekit.notify_way') = 2"
     try:
