@@ -32,7 +32,7 @@ class Notify:
         self._db = db
         self._ears = ears
         self._listener = Listener(
-            listen_url, {EVENTS: ears.heard, CONTROL: self._control}, on_listening=self._begin_listening
+            listen_url, {EVENTS: self._events, CONTROL: self._control}, on_listening=self._begin_listening
         )
         self._nonce = ""
         self._arrived = False
@@ -72,6 +72,10 @@ class Notify:
         self._answered.set()  # a test under way was of the connection before, and may not hold up the one of this
         self._connected.set()
         self._ears.missed()
+
+    def _events(self, text: str) -> None:
+        for word in text.split("\n"):  # one, but for a statement that told more than a thousand
+            self._ears.heard(word)
 
     def _control(self, text: str) -> None:
         word = control_word(text)

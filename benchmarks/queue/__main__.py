@@ -16,6 +16,8 @@ from benchmarks.queue.latency import measure_latency
 from benchmarks.queue.outage import measure_outage
 from benchmarks.queue.peers import arq_rate, procrastinate_rate
 
+BULKS = 5
+
 
 async def say_speed(floor: Floor, scale: float) -> None:
     """Print no-op jobs a second beside the others', and how busy fifty slots are kept by jobs of 100 ms."""
@@ -48,8 +50,15 @@ async def say_latency(floor: Floor, scale: float) -> None:
 async def say_bulk(floor: Floor, scale: float) -> None:
     """Print how fast one statement, and two at once, queue jobs of many visits, each with its event."""
     count = round(30_000 * scale)
-    for sessions in (1, 2):
-        print(f"  bulk enqueue, {sessions} session(s) {await measure_bulk(floor, count, sessions):8.0f} /s")
+    for photographed, visits in ((False, "no event yet"), (True, "a photo each")):
+        for sessions in (1, 2):
+            rates = sorted(
+                [await measure_bulk(floor, count, sessions, photographed=photographed) for _ in range(BULKS)]
+            )
+            print(
+                f"  bulk enqueue, {visits}, {sessions} session(s) {rates[BULKS // 2]:8.0f} /s "
+                f"(of {BULKS}: {rates[0]:.0f} to {rates[-1]:.0f})"
+            )
 
 
 async def say_old(floor: Floor, scale: float) -> None:

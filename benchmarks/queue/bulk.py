@@ -8,9 +8,12 @@ import asyncpg
 from benchmarks.queue.floor import ENQUEUE, Floor
 
 
-async def measure_bulk(floor: Floor, count: int, sessions: int) -> float:
-    """Return the jobs a second of so many statements at once, each for tenants of its own, to the last one's commit."""
-    await floor.forget()
+async def measure_bulk(floor: Floor, count: int, sessions: int, *, photographed: bool) -> float:
+    """Return the jobs a second of so many statements at once, each for tenants of its own, to the last one's commit.
+
+    Where visits have no photo's event, each job's event is the first of its visit, and begins its stream.
+    """
+    await floor.forget(photographed=photographed)
     connections = [await asyncpg.connect(floor.services.admin_url) for _ in range(sessions)]
     try:
         began = time.perf_counter()

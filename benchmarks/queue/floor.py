@@ -32,6 +32,11 @@ ENQUEUE = """
 INSERT INTO ai_jobs (tenant_id, visit_id, job_type)
 SELECT tenant_id, id, $1 FROM site_visits WHERE tenant_id = ANY ($3) LIMIT $2
 """
+PHOTOGRAPH = """
+SELECT scopekit.tell_all(
+    'media.stored', array_agg(id), array_agg(tenant_id), array_agg(NULL::uuid), array_agg('{}'::jsonb))
+FROM site_visits
+"""
 FORGET = """
 TRUNCATE ai_jobs, ai_jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox
 """
@@ -108,10 +113,16 @@ class Floor:
             )
         )
 
-    async def forget(self) -> None:
-        """Empty the queue and its tables."""
+    async def forget(self, *, photographed: bool = False) -> None:
+        """Empty the queue and its tables, but for an event of a photo of each visit where that is asked for.
+
+        What was measured before is written out, and not while the next is measured.
+        """
         await self.admin.execute(FORGET)
+        if photographed:
+            await self.admin.execute(PHOTOGRAPH)
         await self.admin.execute("VACUUM ANALYZE ai_jobs, processing_events, visit_streams")
+        await self.admin.execute("CHECKPOINT")
 
 
 def quantile(seconds: Sequence[float], share: float) -> float:

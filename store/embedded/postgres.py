@@ -37,6 +37,7 @@ LIGHT = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "64MB",
+    "wal_buffers": "16MB",  # as servers of 512 MB and more have it: sessions that write a lot stood in line for 2 MB
     # Nothing outside our directory: a killed server leaves no /dev/shm files, and Docker's 64 MB there is no limit.
     "dynamic_shared_memory_type": "mmap",
     "max_parallel_workers_per_gather": "0",

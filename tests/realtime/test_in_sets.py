@@ -9,7 +9,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from config.settings import Settings
 from realtime.events import Mention, parse
+from realtime.notify import Notify
+from realtime.source import Ears
 from realtime.tear import LEAP
 from store import event_bus
 from store.pool import Database
@@ -37,6 +40,10 @@ ONE_BY_ONE = f"""
 INSERT INTO processing_events (visit_id, tenant_id, job_id, type, payload)
 SELECT v, tenant_id, job_id, $3, payload FROM ({EVENTS}) AS e
 """
+VISITS = "INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, $2) RETURNING id"
+STREAMS = "INSERT INTO visit_streams (visit_id, tenant_id, last_seq) SELECT v, $2, $3 FROM unnest($1::uuid[]) AS v"
+LAST = 2**63 - 1
+NOTIFY_BYTES = 8000
 STREAM = "SELECT last_seq, job_id, job_event, tenant_id FROM visit_streams WHERE visit_id = $1"
 
 
@@ -105,6 +112,29 @@ async def test_of_very_many_only_the_numbers_are_told(
     visits = await make_visits(db, tenant, 3)
     await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
     assert [await ear.next_of(visit) for visit in visits] == [Mention(str(visit), 1) for visit in visits]
+
+
+async def test_numbers_come_many_to_a_notification(
+    settings: Settings, admin: Connection, db: Database, tenant: Tenant
+) -> None:
+    """The relay takes them apart again; 250 of 19 digits, the longest there are, need three."""
+    visits = [row["id"] for row in await admin.fetch(VISITS, tenant.id, 250)]
+    await admin.execute(STREAMS, visits, tenant.id, LAST - 1)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    source = Notify(db, settings.listen_url, Ears(heard.put_nowait, lambda _: None, lambda: None))
+    await source.start()
+    await admin.add_listener("processing_events", lambda *word: told.put_nowait(str(word[-1])))
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
+            words = {parse(await heard.get()) for _ in visits}
+            notifications = [await told.get() for _ in range(3)]
+    finally:
+        await source.stop()
+    assert words == {Mention(str(visit), LAST) for visit in visits}
+    assert sum(len(notification.split("\n")) for notification in notifications) == len(visits)
+    assert max(map(len, notifications)) < NOTIFY_BYTES
 
 
 async def test_each_is_noted_for_the_bus(services: Services, admin: Connection, db: Database, tenant: Tenant) -> None:

@@ -31,8 +31,9 @@ class Ear:
         self.heard: asyncio.Queue[str] = asyncio.Queue()
 
     def __call__(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        """Keep one."""
-        self.heard.put_nowait(str(payload))
+        """Keep what it says, a word to a line."""
+        for word in str(payload).split("\n"):
+            self.heard.put_nowait(word)
 
     async def next_of(self, visit_id: UUID) -> Event | Mention:
         """Return the next word of a visit."""

@@ -1,0 +1,153 @@
+"""Events and their visit, without a foreign key between them: none without a visit, none of another tenant's.
+
+The invariant: at every commit, each event's visit exists and has the event's tenant. Its foreign key holds a stream to
+it; every event writes its stream's row and holds it to its own commit; and what deletes a visit waits for that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from store.pool import Database
+from tests.realtime.house import make_visit, tell
+from tests.stack import Services
+from tests.tenants import Tenant
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+DEADLINE_SECONDS = 30.0
+DELETE = "DELETE FROM site_visits WHERE id = $1"
+LOST = """
+SELECT count(*) FROM processing_events e
+WHERE e.tenant_id = $1 AND NOT EXISTS (SELECT FROM site_visits v WHERE v.id = e.visit_id AND v.tenant_id = e.tenant_id)
+"""
+WAITS = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))"
+# By the trigger, and by the function that numbers many at once.
+ONE = "INSERT INTO processing_events (visit_id, tenant_id, type) VALUES ($1, $2, 'a.b')"
+MANY = """
+SELECT scopekit.tell_all(
+    'a.b', array_agg(v ORDER BY v), array_agg($2::uuid), array_agg(NULL::uuid), array_agg('{}'::jsonb))
+FROM unnest(ARRAY[$1::uuid, $3::uuid]) AS v
+"""
+WAYS = pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+STREAMS = pytest.mark.parametrize("has_events", [False, True], ids=["new", "told"])
+
+
+@pytest.fixture
+async def second(services: Services) -> AsyncIterator[Connection]:
+    """Open another session of the schema's owner."""
+    connection = await asyncpg.connect(services.admin_url)
+    yield connection
+    connection.terminate()
+
+
+async def add(conn: Connection, tenant: Tenant, visit_id: UUID, another: UUID, *, many: bool) -> None:
+    """Insert an event of the visit, by one way or the other: that of many takes another visit as well."""
+    if many:
+        await conn.execute(MANY, visit_id, tenant.id, another)
+    else:
+        await conn.execute(ONE, visit_id, tenant.id)
+
+
+async def somebody_waits_for(db: Database, other: Connection) -> None:
+    """Return as soon as a session waits for this other one."""
+    async with db.connection() as watcher:
+        while not await watcher.fetchval(WAITS, other.get_server_pid()):
+            continue
+
+
+async def test_a_visits_events_go_with_it(admin: Connection, db: Database, service: Database, tenant: Tenant) -> None:
+    """Two visits are deleted by a worker's one statement; the third keeps what was told of it."""
+    visits = [await make_visit(db, tenant) for _ in range(3)]
+    for visit in visits:
+        await tell(db, tenant, visit, "a.b", "c.d")
+    async with service.connection() as conn:
+        await conn.execute("DELETE FROM site_visits WHERE id = ANY ($1)", visits[:2])
+    left = await admin.fetch(
+        "SELECT visit_id, seq FROM processing_events WHERE visit_id = ANY ($1) ORDER BY seq", visits
+    )
+    assert [tuple(row) for row in left] == [(visits[2], 1), (visits[2], 2)]
+
+
+@WAYS
+async def test_there_is_no_event_without_a_visit(
+    admin: Connection, db: Database, tenant: Tenant, *, many: bool
+) -> None:
+    """Nor is any other of the same statement."""
+    real, none = await make_visit(db, tenant), uuid4()
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await add(admin, tenant, none, real, many=many)
+    assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id IN ($1, $2)", none, real) == 0
+
+
+@STREAMS
+@WAYS
+async def test_there_is_no_event_of_anothers_visit(
+    admin: Connection, db: Database, tenant: Tenant, other_tenant: Tenant, *, many: bool, has_events: bool
+) -> None:
+    """By whomever: whether the stranger's stream exists or not."""
+    mine, theirs = await make_visit(db, tenant), await make_visit(db, other_tenant)
+    if has_events:
+        await tell(db, other_tenant, theirs, "a.b")
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await add(admin, tenant, theirs, mine, many=many)
+    assert await admin.fetchval(LOST, tenant.id) == 0
+
+
+@pytest.mark.parametrize("change", ["visit_id = gen_random_uuid()", "tenant_id = gen_random_uuid()", "seq = 99"])
+async def test_an_event_keeps_its_visit(
+    admin: Connection, db: Database, tenant: Tenant, visit: UUID, change: str
+) -> None:
+    """Not even its owner moves one."""
+    await tell(db, tenant, visit, "a.b")
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="keeps its visit"):
+        await admin.execute(f"UPDATE processing_events SET {change} WHERE visit_id = $1", visit)
+
+
+@STREAMS
+@WAYS
+async def test_who_deletes_a_visit_waits_for_who_tells_of_it(
+    admin: Connection, second: Connection, db: Database, tenant: Tenant, *, many: bool, has_events: bool
+) -> None:
+    """What was told in a transaction that was open meanwhile is gone as well."""
+    visit, another = await make_visit(db, tenant), await make_visit(db, tenant)
+    if has_events:
+        await tell(db, tenant, visit, "a.b")
+    transaction = second.transaction()
+    await transaction.start()
+    await add(second, tenant, visit, another, many=many)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        deletion = asyncio.create_task(admin.execute(DELETE, visit))
+        await somebody_waits_for(db, second)
+        await transaction.commit()
+        await deletion
+    assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit) == 0
+    assert await admin.fetchval(LOST, tenant.id) == 0
+
+
+@pytest.mark.parametrize("undone", [False, True], ids=["deleted", "kept"])
+@STREAMS
+@WAYS
+async def test_who_tells_of_a_visit_waits_for_who_deletes_it(
+    admin: Connection, second: Connection, db: Database, tenant: Tenant, *, many: bool, has_events: bool, undone: bool
+) -> None:
+    """And is refused once it is gone; where it stays after all, the event is there."""
+    visit, another = await make_visit(db, tenant), await make_visit(db, tenant)
+    if has_events:
+        await tell(db, tenant, visit, "a.b")
+    transaction = second.transaction()
+    await transaction.start()
+    await second.execute(DELETE, visit)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        telling = asyncio.create_task(add(admin, tenant, visit, another, many=many))
+        await somebody_waits_for(db, second)
+        await (transaction.rollback() if undone else transaction.commit())
+        [refusal] = await asyncio.gather(telling, return_exceptions=True)
+    assert isinstance(refusal, type(None) if undone else asyncpg.ForeignKeyViolationError)
+    count = await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit)
+    assert count == (1 + has_events if undone else 0)
+    assert await admin.fetchval(LOST, tenant.id) == 0
