@@ -1,7 +1,10 @@
 """Brings a database to the newest schema: numbered files, forward only, each once and in one transaction."""
 
+import asyncio
 import hashlib
+import random
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,9 @@ DIRECTORY = Path(__file__).parent / "migrations"
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 # Any constant will do: it only has to be the same in every process that migrates.
 _LOCK = 7_263_118_204
+# Who waits for a table keeps everybody waiting who comes to it later, as one long report's reader would have it.
+LOCK_MS = 2_000
+LOCKS_SECONDS = 120.0
 
 
 class MigrationError(Exception):
@@ -107,7 +113,23 @@ def _missing(known: list[Migration], applied: dict[int, str]) -> list[Migration]
 
 
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+    """Apply one. Its locks are waited for briefly, and again: those behind it come in between."""
+    until = time.monotonic() + LOCKS_SECONDS
+    while True:
+        try:
+            return await _try(connection, migration)
+        except asyncpg.LockNotAvailableError as error:
+            if time.monotonic() >= until:
+                raise MigrationError(
+                    f"{migration.version:04}_{migration.name}.sql waits for a table that others hold: "
+                    "end the oldest transactions in pg_stat_activity and migrate again."
+                ) from error
+        await asyncio.sleep(LOCK_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
+
+
+async def _try(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
     async with connection.transaction():
+        await connection.execute("SELECT set_config('lock_timeout', $1, true)", str(LOCK_MS))
         await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO public.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",

@@ -10,9 +10,9 @@ from store import jobs
 from store.jobs import Done, Lease
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
 from tests.stack import Services
+from tests.waiting import until_somebody_waits_for
 
 LOCK_STREAM = "SELECT FROM visit_streams WHERE visit_id = $1 FOR UPDATE"
-HELD_UP = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))"
 ANALYTICS = {"event": "done", "properties": {"lines": 2}}
 
 
@@ -92,8 +92,7 @@ async def test_a_batch_in_a_deadlock_is_written_after_it(bench: Bench, services:
             await other.execute(LOCK_STREAM, second["visit_id"])
             completer = Completer(bench.service)
             batch = asyncio.gather(*(completer.complete(lease, {}, None) for lease in leases))
-            while not await bench.admin.fetchval(HELD_UP, other.get_server_pid()):  # each look is a round trip
-                continue
+            await until_somebody_waits_for(other.get_server_pid(), bench.admin)
             await other.execute(LOCK_STREAM, first["visit_id"])  # returns once the batch has been given up
         assert await asyncio.wait_for(batch, DEADLINE_SECONDS) == ["completed"] * 2
     finally:

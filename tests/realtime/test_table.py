@@ -20,6 +20,7 @@ from tests.realtime.eventsource import EventStream
 from tests.realtime.house import make_visit, tell
 from tests.stack import Services
 from tests.tenants import Tenant
+from tests.waiting import until_somebody_waits_for
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -113,14 +114,11 @@ async def test_nobody_sees_a_number_before_those_under_it(services: Services, ad
     """While one writer holds its transaction open, the next waits: no reader can skip an event that comes late."""
     first, second = await asyncpg.connect(services.admin_url), await asyncpg.connect(services.admin_url)
     statement = "INSERT INTO processing_events (visit_id, type) VALUES ($1, 'a.b') RETURNING seq"
-    blocked = "SELECT cardinality(pg_blocking_pids($1)) > 0"
     try:
         async with first.transaction():
             assert await first.fetchval(statement, visit) == 1
             waiting = asyncio.create_task(second.fetchval(statement, visit))
-            async with asyncio.timeout(5):
-                while not await admin.fetchval(blocked, second.get_server_pid()):
-                    pass
+            await until_somebody_waits_for(first.get_server_pid(), admin)
             assert not waiting.done()
         assert await waiting == 2
     finally:

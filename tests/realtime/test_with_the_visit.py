@@ -16,6 +16,7 @@ from store.pool import Database
 from tests.realtime.house import make_visit, tell
 from tests.stack import Services
 from tests.tenants import Tenant
+from tests.waiting import until_somebody_waits_for
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -25,7 +26,6 @@ LOST = """
 SELECT count(*) FROM processing_events e
 WHERE e.tenant_id = $1 AND NOT EXISTS (SELECT FROM site_visits v WHERE v.id = e.visit_id AND v.tenant_id = e.tenant_id)
 """
-WAITS = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))"
 # By the trigger, and by the function that numbers many at once.
 ONE = "INSERT INTO processing_events (visit_id, tenant_id, type) VALUES ($1, $2, 'a.b')"
 MANY = """
@@ -51,13 +51,6 @@ async def add(conn: Connection, tenant: Tenant, visit_id: UUID, another: UUID, *
         await conn.execute(MANY, visit_id, tenant.id, another)
     else:
         await conn.execute(ONE, visit_id, tenant.id)
-
-
-async def somebody_waits_for(db: Database, other: Connection) -> None:
-    """Return as soon as a session waits for this other one."""
-    async with db.connection() as watcher:
-        while not await watcher.fetchval(WAITS, other.get_server_pid()):
-            continue
 
 
 async def test_a_visits_events_go_with_it(admin: Connection, db: Database, service: Database, tenant: Tenant) -> None:
@@ -120,9 +113,9 @@ async def test_who_deletes_a_visit_waits_for_who_tells_of_it(
     transaction = second.transaction()
     await transaction.start()
     await add(second, tenant, visit, another, many=many)
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with db.connection() as watcher, asyncio.timeout(DEADLINE_SECONDS):
         deletion = asyncio.create_task(admin.execute(DELETE, visit))
-        await somebody_waits_for(db, second)
+        await until_somebody_waits_for(second.get_server_pid(), watcher)
         await transaction.commit()
         await deletion
     assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit) == 0
@@ -142,9 +135,9 @@ async def test_who_tells_of_a_visit_waits_for_who_deletes_it(
     transaction = second.transaction()
     await transaction.start()
     await second.execute(DELETE, visit)
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with db.connection() as watcher, asyncio.timeout(DEADLINE_SECONDS):
         telling = asyncio.create_task(add(admin, tenant, visit, another, many=many))
-        await somebody_waits_for(db, second)
+        await until_somebody_waits_for(second.get_server_pid(), watcher)
         await (transaction.rollback() if undone else transaction.commit())
         [refusal] = await asyncio.gather(telling, return_exceptions=True)
     assert isinstance(refusal, type(None) if undone else asyncpg.ForeignKeyViolationError)

@@ -1,6 +1,5 @@
 """Estimates to share, links to them, and customers who open them."""
 
-import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -135,14 +134,6 @@ def customer_of(client: httpx.AsyncClient, share: dict[str, Any]) -> Customer:
     """Give somebody the link, with a browser that shares no cookies with another's."""
     transport = client._transport
     return Customer(httpx.AsyncClient(transport=transport, base_url=client.base_url), share["url"])
-
-
-async def until_somebody_waits_for(pid: int, admin: Any) -> None:
-    """Return once another connection waits for a lock that server process `pid` holds."""
-    waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))"
-    async with asyncio.timeout(10):
-        while not await admin.fetchval(waits, pid):  # noqa: ASYNC110 - Postgres gives no signal when a wait begins
-            await asyncio.sleep(0.005)
 
 
 async def until_refused(ask: Callable[[int], Awaitable[httpx.Response]], burst: int) -> list[httpx.Response]:

@@ -16,9 +16,9 @@ from tests.shares.documents import (
     open_share,
     save_next,
     share_now,
-    until_somebody_waits_for,
 )
 from tests.tenants import Tenant
+from tests.waiting import until_somebody_waits_for
 
 
 async def _status(admin: Any, visit: Visit) -> str:

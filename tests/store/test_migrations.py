@@ -1,5 +1,6 @@
 """The schema is its migrations: in order, once, whole, and on the oldest server we support."""
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -8,14 +9,17 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import store.migrate
 from store.migrate import DIRECTORY, MigrationError, migrate, migrations, pending
 from store.pool import use_json
 from tests.ci import skip_or_fail
 from tests.product import free_port
 from tests.stack import Services
 from tests.tenants import make_tenant
+from tests.waiting import until_somebody_waits_for
 
 FIRST_TO_CHANGE_ROWS = 40
+DEADLINE_SECONDS = 30.0
 IN_USE = """
 DO $$
 DECLARE
@@ -78,6 +82,50 @@ async def test_an_edited_file_is_refused(empty: str, tmp_path: Path) -> None:
     (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id bigint);")
     with pytest.raises(MigrationError, match="edited"):
         await migrate(empty, tmp_path)
+
+
+async def test_a_file_that_finds_its_table_held_lets_others_pass(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks again until the table is free, and does not keep readers waiting behind it meanwhile."""
+    monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
+    await migrate(empty, tmp_path)
+    (tmp_path / "0002_second.sql").write_text("ALTER TABLE first ADD COLUMN name text;")
+    report, reader = [await asyncpg.connect(empty) for _ in range(2)]
+    try:
+        transaction = report.transaction()
+        await transaction.start()
+        await report.execute("SELECT * FROM first")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            migration = asyncio.create_task(migrate(empty, tmp_path))
+            for _ in range(2):
+                await until_somebody_waits_for(report.get_server_pid(), reader)
+                await reader.execute("SELECT * FROM first")
+            assert not migration.done()
+            await transaction.commit()
+            assert [each.name for each in await migration] == ["second"]
+    finally:
+        report.terminate()
+        reader.terminate()
+
+
+async def test_a_file_does_not_wait_for_ever(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever migrates is told what to do, and nothing is left behind."""
+    monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
+    monkeypatch.setattr(store.migrate, "LOCKS_SECONDS", 0.1)
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
+    await migrate(empty, tmp_path)
+    (tmp_path / "0002_second.sql").write_text("ALTER TABLE first ADD COLUMN name text;")
+    report = await asyncpg.connect(empty)
+    try:
+        async with report.transaction():
+            await report.execute("SELECT * FROM first")
+            with pytest.raises(MigrationError, match="waits for a table"):
+                await migrate(empty, tmp_path)
+    finally:
+        report.terminate()
+    assert [each.name for each in await pending(empty, tmp_path)] == ["second"]
 
 
 async def test_a_database_in_use_is_brought_up_with_all_its_rows(empty: str, tmp_path: Path) -> None:
