@@ -1,58 +1,21 @@
 """The doorbell: an arq job `wake` that says there is something to claim. Losing one loses nothing but a second."""
 
 import asyncio
-from typing import Any
 
-import orjson
 from arq.connections import ArqRedis
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import EqualJitterBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from config.logging import get_logger
+from jobs.client import close_redis
 
 log = get_logger(__name__)
 
-QUEUE = "scopekit:wake"
 WAKE = "wake"
 
 # Past this the caller goes on and the wake arrives when it can.
 RING_SECONDS = 0.05
 # Wakes under way at once; past that another one adds nothing.
 RINGING_MOST = 8
-# A wake nobody heard in a minute is stale: every worker has looked for itself by then.
-WAKE_LIFE_MS = 60_000
-
-
-def open_redis(url: str) -> ArqRedis:
-    """Return a client that connects on its first use, and again after every loss, by itself."""
-    pool: ConnectionPool = ConnectionPool.from_url(
-        url,
-        max_connections=32,
-        socket_connect_timeout=1.0,
-        socket_timeout=2.0,
-        # No health_check_interval: where a proxy takes the connection and hangs up, redis-py 5.3 checks the new
-        # connection by opening the next, until Python's stack is full. The timeout and the retries find a dead one.
-        socket_keepalive=True,
-        # Together some 20 s; arq alone gives up at the first error and its worker ends.
-        retry=Retry(EqualJitterBackoff(cap=1.0, base=0.1), 20),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-    )
-    return ArqRedis(
-        pool,
-        job_serializer=to_json,
-        job_deserializer=orjson.loads,
-        default_queue_name=QUEUE,
-        expires_extra_ms=WAKE_LIFE_MS,
-    )
-
-
-def to_json(value: Any) -> bytes:
-    """Serialize arq's own records; anything strange in them becomes text. Never pickle: Redis is not trusted."""
-    return orjson.dumps(value, default=str)
 
 
 class Bell:
@@ -97,12 +60,3 @@ class Bell:
                 log.info("Redis answers again")
             else:
                 log.warning("Redis does not answer; workers look for jobs by themselves", **details)
-
-
-async def close_redis(redis: ArqRedis) -> None:
-    """Close a client and its pool, also when Redis is away."""
-    try:
-        async with asyncio.timeout(2.0):
-            await redis.aclose(close_connection_pool=True)
-    except (RedisError, OSError, TimeoutError):
-        log.debug("Redis was away when we closed")

@@ -16,7 +16,8 @@ from arq.worker import func
 from redis.exceptions import RedisError
 
 from config.logging import get_logger
-from jobs.bell import QUEUE, WAKE, WAKE_LIFE_MS, close_redis, open_redis
+from jobs.bell import WAKE
+from jobs.client import QUEUE, WAKE_LIFE_MS, close_redis, open_redis
 from jobs.retry import backoff
 
 log = get_logger(__name__)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from config.settings import Settings
 from config.tracing import trace_context
-from jobs.bell import Bell, open_redis
+from jobs.bell import Bell
+from jobs.client import open_redis
 from store import jobs
 from store.pool import Connection
 

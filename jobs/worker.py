@@ -19,8 +19,9 @@ from config.rotation import keys_in_use
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing
-from jobs.bell import Bell, open_redis
+from jobs.bell import Bell
 from jobs.claimer import Claimer
+from jobs.client import open_redis
 from jobs.control import Control
 from jobs.courier import open_courier
 from jobs.crew import Crew, Task

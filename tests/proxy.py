@@ -27,6 +27,11 @@ class Proxy:
         user = f"{self._target.username}@" if self._target.username else ""
         return urlunsplit((self._target.scheme, f"{user}127.0.0.1:{self.port}", self._target.path, "", ""))
 
+    @property
+    def passes(self) -> bool:
+        """Whether bytes go through."""
+        return self._open.is_set()
+
     def point_to(self, url: str) -> None:
         """Send whoever connects from now on to another server."""
         self._target = urlsplit(url)

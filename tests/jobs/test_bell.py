@@ -11,7 +11,8 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from jobs.bell import QUEUE, RINGING_MOST, Bell, close_redis, open_redis
+from jobs.bell import RINGING_MOST, Bell
+from jobs.client import QUEUE, close_redis, open_redis
 from jobs.doorman import Doorman
 from tests.product import free_port
 from tests.proxy import proxy_to

@@ -12,7 +12,7 @@ from arq.worker import Worker as ArqWorker
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.settings import Settings
-from jobs.bell import close_redis, open_redis
+from jobs.client import close_redis, open_redis
 from jobs.doorman import KEEP_CRON_SECONDS, Doorman
 from tests.jobs.conftest import DEADLINE_SECONDS
 
