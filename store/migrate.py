@@ -14,8 +14,10 @@ DIRECTORY = Path(__file__).parent / "migrations"
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 # Any constant will do: it only has to be the same in every process that migrates.
 _LOCK = 7_263_118_204
-# Who waits for a table keeps everybody waiting who comes to it later, as one long report's reader would have it.
-LOCK_MS = 2_000
+# Who waits for a table keeps everybody waiting who comes to it later. Less than deadlock_timeout, which is 1 s: where a
+# worker and a file wait for each other, it is the file that lets go.
+LOCK_MS = 800
+AGAIN_SECONDS = 1.0
 LOCKS_SECONDS = 120.0
 
 
@@ -118,13 +120,13 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
     while True:
         try:
             return await _try(connection, migration)
-        except asyncpg.LockNotAvailableError as error:
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
             if time.monotonic() >= until:
                 raise MigrationError(
                     f"{migration.version:04}_{migration.name}.sql waits for a table that others hold: "
                     "end the oldest transactions in pg_stat_activity and migrate again."
                 ) from error
-        await asyncio.sleep(LOCK_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
+        await asyncio.sleep(AGAIN_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
 
 
 async def _try(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:

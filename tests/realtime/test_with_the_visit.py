@@ -26,6 +26,12 @@ LOST = """
 SELECT count(*) FROM processing_events e
 WHERE e.tenant_id = $1 AND NOT EXISTS (SELECT FROM site_visits v WHERE v.id = e.visit_id AND v.tenant_id = e.tenant_id)
 """
+VISITS = "INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, $2) RETURNING id"
+EACH_TOLD = "INSERT INTO processing_events (visit_id, tenant_id, type) SELECT v, $2, 'a.b' FROM unnest($1::uuid[]) AS v"
+READ = """
+SELECT seq_scan AS scans, idx_tup_fetch + seq_tup_read AS rows FROM pg_stat_xact_user_tables
+WHERE relid = 'public.processing_events'::regclass
+"""
 # By the trigger, and by the function that numbers many at once.
 ONE = "INSERT INTO processing_events (visit_id, tenant_id, type) VALUES ($1, $2, 'a.b')"
 MANY = """
@@ -66,6 +72,34 @@ async def test_a_visits_events_go_with_it(admin: Connection, db: Database, servi
     assert [tuple(row) for row in left] == [(visits[2], 1), (visits[2], 2)]
 
 
+async def test_all_events_go_with_all_visits(admin: Connection, db: Database, tenant: Tenant, visit: UUID) -> None:
+    """As a foreign key would have it, by TRUNCATE as well."""
+    await tell(db, tenant, visit, "a.b")
+    transaction = admin.transaction()
+    await transaction.start()
+    await admin.execute("TRUNCATE site_visits CASCADE")
+    count = await admin.fetchval("SELECT count(*) FROM processing_events")
+    await transaction.rollback()
+    assert count == 0
+
+
+async def test_a_visit_is_forgotten_by_key_after_thousands_were(admin: Connection, tenant: Tenant) -> None:
+    """A session keeps the plan of its first deletion: it reads the events of the visits that go, and no others."""
+    visits = [row["id"] for row in await admin.fetch(VISITS, tenant.id, 3000)]
+    await admin.execute(EACH_TOLD, visits, tenant.id)
+    await admin.execute("ANALYZE processing_events")
+    transaction = admin.transaction()
+    await transaction.start()
+    await admin.execute("DELETE FROM site_visits WHERE id = ANY ($1)", visits[:2000])
+    before = await admin.fetchrow(READ)
+    await admin.execute(DELETE, visits[-1])
+    after = await admin.fetchrow(READ)
+    await transaction.rollback()
+    assert before is not None
+    assert after is not None
+    assert (after["scans"] - before["scans"], after["rows"] - before["rows"]) == (0, 1)
+
+
 @WAYS
 async def test_there_is_no_event_without_a_visit(
     admin: Connection, db: Database, tenant: Tenant, *, many: bool
@@ -89,6 +123,16 @@ async def test_there_is_no_event_of_anothers_visit(
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await add(admin, tenant, theirs, mine, many=many)
     assert await admin.fetchval(LOST, tenant.id) == 0
+
+
+@pytest.mark.parametrize("change", ["id = gen_random_uuid()", "tenant_id = gen_random_uuid()"])
+async def test_a_visit_that_has_events_keeps_its_name(
+    admin: Connection, db: Database, tenant: Tenant, visit: UUID, change: str
+) -> None:
+    """Its stream holds it."""
+    await tell(db, tenant, visit, "a.b")
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="visit_streams"):
+        await admin.execute(f"UPDATE site_visits SET {change} WHERE id = $1", visit)
 
 
 @pytest.mark.parametrize("change", ["visit_id = gen_random_uuid()", "tenant_id = gen_random_uuid()", "seq = 99"])
@@ -120,6 +164,24 @@ async def test_who_deletes_a_visit_waits_for_who_tells_of_it(
         await deletion
     assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit) == 0
     assert await admin.fetchval(LOST, tenant.id) == 0
+
+
+@WAYS
+async def test_who_deletes_a_visit_as_it_was_earlier_is_refused(
+    admin: Connection, second: Connection, db: Database, tenant: Tenant, *, many: bool
+) -> None:
+    """REPEATABLE READ would not see the events that came since; the cascade to the stream sees that they did."""
+    visit, another = await make_visit(db, tenant), await make_visit(db, tenant)
+    await tell(db, tenant, visit, "a.b")
+    transaction = second.transaction(isolation="repeatable_read")
+    await transaction.start()
+    await second.fetchval("SELECT count(*) FROM processing_events")
+    await add(admin, tenant, visit, another, many=many)
+    with pytest.raises(asyncpg.SerializationError):
+        await second.execute(DELETE, visit)
+    await transaction.rollback()
+    assert await admin.fetchval(LOST, tenant.id) == 0
+    assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit) == 2
 
 
 @pytest.mark.parametrize("undone", [False, True], ids=["deleted", "kept"])

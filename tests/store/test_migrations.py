@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,7 @@ async def test_a_file_that_finds_its_table_held_lets_others_pass(
 ) -> None:
     """It asks again until the table is free, and does not keep readers waiting behind it meanwhile."""
     monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
+    monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
     (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
     await migrate(empty, tmp_path)
     (tmp_path / "0002_second.sql").write_text("ALTER TABLE first ADD COLUMN name text;")
@@ -110,9 +112,40 @@ async def test_a_file_that_finds_its_table_held_lets_others_pass(
         reader.terminate()
 
 
+async def test_a_file_and_a_writer_that_wait_for_each_other(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker may that takes the file's tables the other way round: the file lets go, and is applied after it."""
+    monkeypatch.setattr(store.migrate, "LOCK_MS", 60_000)
+    monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
+    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer); CREATE TABLE second (id integer);")
+    await migrate(empty, tmp_path)
+    (tmp_path / "0002_names.sql").write_text(
+        "ALTER TABLE first ADD name text; SELECT pg_advisory_xact_lock(1); ALTER TABLE second ADD name text;"
+    )
+    writer, gate = [await asyncpg.connect(empty) for _ in range(2)]
+    try:
+        await gate.execute("SELECT pg_advisory_lock(1)")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            migration = asyncio.create_task(migrate(f"{empty}?deadlock_timeout=10ms", tmp_path))
+            await until_somebody_waits_for(gate.get_server_pid(), gate)
+            async with writer.transaction():
+                await writer.execute("INSERT INTO second VALUES (1)")
+                writing = asyncio.create_task(writer.execute("INSERT INTO first VALUES (1)"))
+                [file] = await gate.fetch("SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+                await until_somebody_waits_for(file["pid"], gate)
+                await gate.execute("SELECT pg_advisory_unlock(1)")
+                await writing
+            assert [each.name for each in await migration] == ["names"]
+    finally:
+        writer.terminate()
+        gate.terminate()
+
+
 async def test_a_file_does_not_wait_for_ever(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever migrates is told what to do, and nothing is left behind."""
     monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
+    monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(store.migrate, "LOCKS_SECONDS", 0.1)
     (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
     await migrate(empty, tmp_path)
@@ -208,9 +241,13 @@ def oldest_server(tmp_path: Path) -> Iterator[str]:
     )
     assert server.stderr is not None
     assert any("ready to accept connections" in line for line in server.stderr), "PostgreSQL 15 did not start"
+    reading = threading.Thread(target=server.stderr.read)  # a full pipe would hold the server up
+    reading.start()
     yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
     server.terminate()
-    server.communicate(timeout=20)
+    reading.join(timeout=20)
+    server.wait(timeout=20)
+    server.stderr.close()
 
 
 async def test_the_same_files_run_on_postgresql_15(oldest_server: str) -> None:
