@@ -59,6 +59,19 @@ async def add(conn: Connection, tenant: Tenant, visit_id: UUID, another: UUID, *
         await conn.execute(ONE, visit_id, tenant.id)
 
 
+async def two_visits(db: Database, tenant: Tenant, *, has_events: bool) -> tuple[UUID, UUID]:
+    """Open them; the first may have an event already."""
+    visit, another = await make_visit(db, tenant), await make_visit(db, tenant)
+    if has_events:
+        await tell(db, tenant, visit, "a.b")
+    return visit, another
+
+
+async def count(admin: Connection, *visits: UUID) -> int:
+    """Count the visits' events."""
+    return int(await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = ANY ($1)", visits))
+
+
 async def test_a_visits_events_go_with_it(admin: Connection, db: Database, service: Database, tenant: Tenant) -> None:
     """Two visits are deleted by a worker's one statement; the third keeps what was told of it."""
     visits = [await make_visit(db, tenant) for _ in range(3)]
@@ -78,9 +91,9 @@ async def test_all_events_go_with_all_visits(admin: Connection, db: Database, te
     transaction = admin.transaction()
     await transaction.start()
     await admin.execute("TRUNCATE site_visits CASCADE")
-    count = await admin.fetchval("SELECT count(*) FROM processing_events")
+    left = await admin.fetchval("SELECT count(*) FROM processing_events")
     await transaction.rollback()
-    assert count == 0
+    assert left == 0
 
 
 async def test_a_visit_is_forgotten_by_key_after_thousands_were(admin: Connection, tenant: Tenant) -> None:
@@ -108,7 +121,7 @@ async def test_there_is_no_event_without_a_visit(
     real, none = await make_visit(db, tenant), uuid4()
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await add(admin, tenant, none, real, many=many)
-    assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id IN ($1, $2)", none, real) == 0
+    assert await count(admin, none, real) == 0
 
 
 @STREAMS
@@ -151,9 +164,7 @@ async def test_who_deletes_a_visit_waits_for_who_tells_of_it(
     admin: Connection, second: Connection, db: Database, tenant: Tenant, *, many: bool, has_events: bool
 ) -> None:
     """What was told in a transaction that was open meanwhile is gone as well."""
-    visit, another = await make_visit(db, tenant), await make_visit(db, tenant)
-    if has_events:
-        await tell(db, tenant, visit, "a.b")
+    visit, another = await two_visits(db, tenant, has_events=has_events)
     transaction = second.transaction()
     await transaction.start()
     await add(second, tenant, visit, another, many=many)
@@ -162,7 +173,7 @@ async def test_who_deletes_a_visit_waits_for_who_tells_of_it(
         await until_somebody_waits_for(second.get_server_pid(), watcher)
         await transaction.commit()
         await deletion
-    assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit) == 0
+    assert await count(admin, visit) == 0
     assert await admin.fetchval(LOST, tenant.id) == 0
 
 
@@ -171,8 +182,7 @@ async def test_who_deletes_a_visit_as_it_was_earlier_is_refused(
     admin: Connection, second: Connection, db: Database, tenant: Tenant, *, many: bool
 ) -> None:
     """REPEATABLE READ would not see the events that came since; the cascade to the stream sees that they did."""
-    visit, another = await make_visit(db, tenant), await make_visit(db, tenant)
-    await tell(db, tenant, visit, "a.b")
+    visit, another = await two_visits(db, tenant, has_events=True)
     transaction = second.transaction(isolation="repeatable_read")
     await transaction.start()
     await second.fetchval("SELECT count(*) FROM processing_events")
@@ -181,7 +191,7 @@ async def test_who_deletes_a_visit_as_it_was_earlier_is_refused(
         await second.execute(DELETE, visit)
     await transaction.rollback()
     assert await admin.fetchval(LOST, tenant.id) == 0
-    assert await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit) == 2
+    assert await count(admin, visit) == 2
 
 
 @pytest.mark.parametrize("undone", [False, True], ids=["deleted", "kept"])
@@ -191,9 +201,7 @@ async def test_who_tells_of_a_visit_waits_for_who_deletes_it(
     admin: Connection, second: Connection, db: Database, tenant: Tenant, *, many: bool, has_events: bool, undone: bool
 ) -> None:
     """And is refused once it is gone; where it stays after all, the event is there."""
-    visit, another = await make_visit(db, tenant), await make_visit(db, tenant)
-    if has_events:
-        await tell(db, tenant, visit, "a.b")
+    visit, another = await two_visits(db, tenant, has_events=has_events)
     transaction = second.transaction()
     await transaction.start()
     await second.execute(DELETE, visit)
@@ -203,6 +211,5 @@ async def test_who_tells_of_a_visit_waits_for_who_deletes_it(
         await (transaction.rollback() if undone else transaction.commit())
         [refusal] = await asyncio.gather(telling, return_exceptions=True)
     assert isinstance(refusal, type(None) if undone else asyncpg.ForeignKeyViolationError)
-    count = await admin.fetchval("SELECT count(*) FROM processing_events WHERE visit_id = $1", visit)
-    assert count == (1 + has_events if undone else 0)
+    assert await count(admin, visit) == (1 + has_events if undone else 0)
     assert await admin.fetchval(LOST, tenant.id) == 0

@@ -85,15 +85,20 @@ async def test_an_edited_file_is_refused(empty: str, tmp_path: Path) -> None:
         await migrate(empty, tmp_path)
 
 
+async def stand_before(database: str, directory: Path, sql: str) -> None:
+    """Make two tables, and put a file beside that is yet to be applied."""
+    (directory / "0001_tables.sql").write_text("CREATE TABLE first (id integer); CREATE TABLE second (id integer);")
+    await migrate(database, directory)
+    (directory / "0002_names.sql").write_text(sql)
+
+
 async def test_a_file_that_finds_its_table_held_lets_others_pass(
     empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It asks again until the table is free, and does not keep readers waiting behind it meanwhile."""
     monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
     monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
-    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
-    await migrate(empty, tmp_path)
-    (tmp_path / "0002_second.sql").write_text("ALTER TABLE first ADD COLUMN name text;")
+    await stand_before(empty, tmp_path, "ALTER TABLE first ADD name text;")
     report, reader = [await asyncpg.connect(empty) for _ in range(2)]
     try:
         transaction = report.transaction()
@@ -106,7 +111,7 @@ async def test_a_file_that_finds_its_table_held_lets_others_pass(
                 await reader.execute("SELECT * FROM first")
             assert not migration.done()
             await transaction.commit()
-            assert [each.name for each in await migration] == ["second"]
+            assert [each.name for each in await migration] == ["names"]
     finally:
         report.terminate()
         reader.terminate()
@@ -118,10 +123,10 @@ async def test_a_file_and_a_writer_that_wait_for_each_other(
     """As a worker may that takes the file's tables the other way round: the file lets go, and is applied after it."""
     monkeypatch.setattr(store.migrate, "LOCK_MS", 60_000)
     monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
-    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer); CREATE TABLE second (id integer);")
-    await migrate(empty, tmp_path)
-    (tmp_path / "0002_names.sql").write_text(
-        "ALTER TABLE first ADD name text; SELECT pg_advisory_xact_lock(1); ALTER TABLE second ADD name text;"
+    await stand_before(
+        empty,
+        tmp_path,
+        "ALTER TABLE first ADD name text; SELECT pg_advisory_xact_lock(1); ALTER TABLE second ADD name text;",
     )
     writer, gate = [await asyncpg.connect(empty) for _ in range(2)]
     try:
@@ -147,9 +152,7 @@ async def test_a_file_does_not_wait_for_ever(empty: str, tmp_path: Path, monkeyp
     monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
     monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(store.migrate, "LOCKS_SECONDS", 0.1)
-    (tmp_path / "0001_first.sql").write_text("CREATE TABLE first (id integer);")
-    await migrate(empty, tmp_path)
-    (tmp_path / "0002_second.sql").write_text("ALTER TABLE first ADD COLUMN name text;")
+    await stand_before(empty, tmp_path, "ALTER TABLE first ADD name text;")
     report = await asyncpg.connect(empty)
     try:
         async with report.transaction():
@@ -158,7 +161,7 @@ async def test_a_file_does_not_wait_for_ever(empty: str, tmp_path: Path, monkeyp
                 await migrate(empty, tmp_path)
     finally:
         report.terminate()
-    assert [each.name for each in await pending(empty, tmp_path)] == ["second"]
+    assert [each.name for each in await pending(empty, tmp_path)] == ["names"]
 
 
 async def test_a_database_in_use_is_brought_up_with_all_its_rows(empty: str, tmp_path: Path) -> None:
