@@ -1,7 +1,6 @@
 """The client of Redis that arq works with: it connects by itself, bounds every wait and loses no connection."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -39,11 +38,14 @@ class Transaction(Pipeline):
     """A pipeline that gives its connection back however it ends.
 
     redis-py 5.3 keeps it when its UNWATCH is cut short, by a second cancel or a server that has fallen silent: from
-    then on the pool, which is bounded, has one less, and the socket is open until somebody searches for garbage.
+    then on the pool, which is bounded, has one less. And it connects again only to say UNWATCH, which takes seconds
+    where the server is silent and is for nothing: a closed connection watches no key.
     """
 
     async def reset(self) -> None:
         """Leave the transaction."""
+        if self.connection is not None and not self.connection.is_connected:
+            self.watching = False
         try:
             await super().reset()  # type: ignore[no-untyped-call]
         finally:
@@ -52,9 +54,8 @@ class Transaction(Pipeline):
 
     async def _drop(self, connection: Any) -> None:
         self.connection, self.watching, self.explicit_transaction = None, False, False
-        await connection.disconnect(nowait=True)
-        with suppress(KeyError):  # cut short after it was given back
-            await self.connection_pool.release(connection)
+        await connection.disconnect(nowait=True)  # with nothing of an answer in it for the next
+        await self.connection_pool.release(connection)
 
 
 def open_redis(url: str) -> Client:

@@ -14,7 +14,7 @@ SQL = Queries("event_bus")
 async def hear_by_notify(conn: Connection) -> int:
     """Have events notified as long as this session lives; returns by which transaction that began, 0 for ever.
 
-    A database that is not migrated yet has no other way; that it lacks more than this is for health to tell.
+    A database that knows of no such thing is not migrated, which is for health to tell.
     """
     try:
         xact: int = await conn.fetchval(SQL.hear_by_notify)

@@ -14,11 +14,15 @@ DIRECTORY = Path(__file__).parent / "migrations"
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 # Any constant will do: it only has to be the same in every process that migrates.
 _LOCK = 7_263_118_204
+LIST_IS_KEPT = """
+SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('public.schema_migrations') AND relrowsecurity)
+"""
 # Who waits for a table keeps everybody waiting who comes to it later. Less than deadlock_timeout, which is 1 s: where a
-# worker and a file wait for each other, it is the file that lets go.
+# worker and a file wait for each other, it is mostly the file that lets go.
 LOCK_MS = 800
 AGAIN_SECONDS = 1.0
-LOCKS_SECONDS = 120.0
+# In all: `up` waits for twice as long.
+LOCKS_SECONDS = 60.0
 
 
 class MigrationError(Exception):
@@ -56,10 +60,11 @@ async def migrate(url: str, directory: Path = DIRECTORY) -> list[Migration]:
     connection = await asyncpg.connect(url, timeout=10)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        until = time.monotonic() + LOCKS_SECONDS
         await _keep_a_list(connection)
         missing = _missing(migrations(directory), await _applied(connection))
         for migration in missing:
-            await _apply(connection, migration)
+            await _apply(connection, migration, until)
         return missing
     finally:
         await connection.close(timeout=5)
@@ -89,6 +94,9 @@ async def pending(url: str, directory: Path = DIRECTORY) -> list[Migration]:
 
 
 async def _keep_a_list(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Make the list, unless there is one: ALTER would wait for who reads it, as a dump does, and others behind that."""
+    if await connection.fetchval(LIST_IS_KEPT):
+        return
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS public.schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
         "checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -114,9 +122,8 @@ def _missing(known: list[Migration], applied: dict[int, str]) -> list[Migration]
     return [migration for migration in known if migration.version not in applied]
 
 
-async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration, until: float) -> None:
     """Apply one. Its locks are waited for briefly, and again: those behind it come in between."""
-    until = time.monotonic() + LOCKS_SECONDS
     while True:
         try:
             return await _try(connection, migration)

@@ -16,10 +16,13 @@ END $$;
 CREATE TRIGGER forget_events AFTER DELETE ON public.site_visits REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION scopekit.forget_events();
 
+-- A TRUNCATE that names both tables has the events already, and would not let go of them.
 CREATE FUNCTION scopekit.forget_all_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
 BEGIN
-    TRUNCATE public.processing_events;
+    IF EXISTS (SELECT FROM public.processing_events) THEN
+        TRUNCATE public.processing_events;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER forget_all_events AFTER TRUNCATE ON public.site_visits

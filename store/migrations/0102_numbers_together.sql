@@ -8,7 +8,8 @@ $$;
 
 -- Of more than p_whole events the numbers are told many to a notification, a line each. One by one, a statement that
 -- queued 30,000 jobs held the loop of every gateway up for 30,000 calls, and was itself a tenth slower. Gateways that
--- listen say that they take them so; while one does that has not said it, of a release before, they come one by one.
+-- listen say that they take them so; while one does that has not said it, of a release before, they come one by one. (One that comes between that look and
+-- the commit hears of such events with the next of their visits.)
 CREATE FUNCTION scopekit.hear_many_by_notify() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -91,7 +92,7 @@ BEGIN
     ELSE
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq)
         SELECT unnest(p_visits), unnest(p_tenants), unnest(p_jobs), p_type, unnest(p_payloads), unnest(v_seqs);
-        v_lines := CASE WHEN scopekit.all_hear_many() THEN 100 ELSE 1 END;  -- of 79 bytes: NOTIFY takes less than 8,000
+        v_lines := CASE WHEN scopekit.all_hear_many() THEN 100 ELSE 1 END;  -- of 78 bytes: NOTIFY takes less than 8,000
         v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
                          FROM unnest(p_visits, v_seqs) WITH ORDINALITY AS e(visit_id, seq, place)
                          GROUP BY place / v_lines);

@@ -120,16 +120,16 @@ async def test_numbers_come_many_to_a_notification(
     """The relay takes them apart again; 250 of 19 digits, the longest there are, need three."""
     visits = [row["id"] for row in await admin.fetch(VISITS, tenant.id, 250)]
     await admin.execute(STREAMS, visits, tenant.id, LAST - 1)
-    told: asyncio.Queue[str] = asyncio.Queue()
+    notified: asyncio.Queue[str] = asyncio.Queue()
     heard: asyncio.Queue[str] = asyncio.Queue()
     source = Notify(db, settings.listen_url, Ears(heard.put_nowait, lambda _: None, lambda: None))
     await source.start()
-    await admin.add_listener("processing_events", lambda *word: told.put_nowait(str(word[-1])))
+    await admin.add_listener("processing_events", lambda *word: notified.put_nowait(str(word[-1])))
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
             words = {parse(await heard.get()) for _ in visits}
-            notifications = [await told.get() for _ in range(3)]
+            notifications = [await notified.get() for _ in range(3)]
     finally:
         await source.stop()
     assert words == {Mention(str(visit), LAST) for visit in visits}
@@ -142,18 +142,18 @@ async def test_numbers_come_one_by_one_while_an_older_relay_listens(
 ) -> None:
     """One of a release before takes no more than one word at a time, until it is gone."""
     visits = await make_visits(db, tenant, 3)
-    told: asyncio.Queue[str] = asyncio.Queue()
+    notified: asyncio.Queue[str] = asyncio.Queue()
     older, newer = [await asyncpg.connect(services.admin_url) for _ in range(2)]
-    await admin.add_listener("processing_events", lambda *word: told.put_nowait(str(word[-1])))
+    await admin.add_listener("processing_events", lambda *word: notified.put_nowait(str(word[-1])))
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await event_bus.hear_by_notify(newer)
             await older.execute("SELECT scopekit.hear_by_notify()")
             await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
-            assert [(await told.get()).count("\n") for _ in visits] == [0, 0, 0]
+            assert [(await notified.get()).count("\n") for _ in visits] == [0, 0, 0]
             await older.execute("SELECT pg_advisory_unlock_all()")
             await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
-            assert (await told.get()).count("\n") == len(visits) - 1
+            assert (await notified.get()).count("\n") == len(visits) - 1
     finally:
         older.terminate()
         newer.terminate()

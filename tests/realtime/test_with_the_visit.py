@@ -85,12 +85,15 @@ async def test_a_visits_events_go_with_it(admin: Connection, db: Database, servi
     assert [tuple(row) for row in left] == [(visits[2], 1), (visits[2], 2)]
 
 
-async def test_all_events_go_with_all_visits(admin: Connection, db: Database, tenant: Tenant, visit: UUID) -> None:
+@pytest.mark.parametrize("tables", ["site_visits", "tenants", "site_visits, processing_events"])
+async def test_all_events_go_with_all_visits(
+    admin: Connection, db: Database, tenant: Tenant, visit: UUID, tables: str
+) -> None:
     """As a foreign key would have it, by TRUNCATE as well."""
     await tell(db, tenant, visit, "a.b")
     transaction = admin.transaction()
     await transaction.start()
-    await admin.execute("TRUNCATE site_visits CASCADE")
+    await admin.execute(f"TRUNCATE {tables} CASCADE")
     left = await admin.fetchval("SELECT count(*) FROM processing_events")
     await transaction.rollback()
     assert left == 0

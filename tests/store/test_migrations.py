@@ -21,6 +21,7 @@ from tests.waiting import until_somebody_waits_for
 
 FIRST_TO_CHANGE_ROWS = 40
 DEADLINE_SECONDS = 30.0
+WHO_WAITS = "SELECT pid FROM pg_locks WHERE NOT granted AND $1 = ANY (pg_blocking_pids(pid))"
 IN_USE = """
 DO $$
 DECLARE
@@ -128,7 +129,7 @@ async def test_a_file_and_a_writer_that_wait_for_each_other(
         tmp_path,
         "ALTER TABLE first ADD name text; SELECT pg_advisory_xact_lock(1); ALTER TABLE second ADD name text;",
     )
-    writer, gate = [await asyncpg.connect(empty) for _ in range(2)]
+    writer, gate = [await asyncpg.connect(f"{empty}?deadlock_timeout=60s") for _ in range(2)]
     try:
         await gate.execute("SELECT pg_advisory_lock(1)")
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -137,14 +138,26 @@ async def test_a_file_and_a_writer_that_wait_for_each_other(
             async with writer.transaction():
                 await writer.execute("INSERT INTO second VALUES (1)")
                 writing = asyncio.create_task(writer.execute("INSERT INTO first VALUES (1)"))
-                [file] = await gate.fetch("SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
-                await until_somebody_waits_for(file["pid"], gate)
+                await until_somebody_waits_for(await gate.fetchval(WHO_WAITS, gate.get_server_pid()), gate)
                 await gate.execute("SELECT pg_advisory_unlock(1)")
                 await writing
             assert [each.name for each in await migration] == ["names"]
     finally:
         writer.terminate()
         gate.terminate()
+
+
+async def test_nothing_to_do_waits_for_nobody(empty: str, tmp_path: Path) -> None:
+    """Nor does anybody wait for it who reads the list."""
+    await stand_before(empty, tmp_path, "SELECT 1;")
+    await migrate(empty, tmp_path)
+    dump = await asyncpg.connect(empty)
+    try:
+        async with dump.transaction(), asyncio.timeout(DEADLINE_SECONDS):
+            await dump.execute("SELECT * FROM schema_migrations")
+            assert await migrate(empty, tmp_path) == []
+    finally:
+        dump.terminate()
 
 
 async def test_a_file_does_not_wait_for_ever(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
