@@ -48,7 +48,7 @@ def _judged(found: Standing) -> Look:
         return Look("schema", "fail", f"pending: {names}; run `scopekit migrate` first")
     if found.unknown:
         names = ", ".join(f"{version:04}" for version in found.unknown)
-        return Look("schema", "warn", f"newer than this code ({names}); as after a rollback: the version before works with it")
+        return Look("schema", "warn", f"newer than this code ({names}), as after a rollback; the version before works")
     return Look("schema", "ok", "as this code expects it")
 
 

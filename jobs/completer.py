@@ -48,7 +48,8 @@ class Completer:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:BATCH_MOST], self._waiting[BATCH_MOST:]
-                await self._commit([asked for asked in batch if not asked.answer.done()])
+                if wanted := [asked for asked in batch if not asked.answer.done()]:
+                    await self._commit(wanted)
         finally:
             self._writing = None
 
