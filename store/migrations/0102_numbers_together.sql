@@ -8,8 +8,8 @@ $$;
 
 -- Of more than p_whole events the numbers are told many to a notification, a line each. One by one, a statement that
 -- queued 30,000 jobs held the loop of every gateway up for 30,000 calls, and was itself a tenth slower. Gateways that
--- listen say that they take them so; while one does that has not said it, of a release before, they come one by one. (One that comes between that look and
--- the commit hears of such events with the next of their visits.)
+-- listen say that they take them so; while one does that has not said it, of a release before, they come one by one.
+-- (If it comes between that look and the commit, it hears of such events with the next of their visits.)
 CREATE FUNCTION scopekit.hear_many_by_notify() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public AS $$
 BEGIN
@@ -31,8 +31,9 @@ REVOKE ALL ON FUNCTION scopekit.hear_many_by_notify(), scopekit.all_hear_many() 
 GRANT EXECUTE ON FUNCTION scopekit.hear_many_by_notify() TO scopekit_gateway;
 
 -- Otherwise as in 0100.
-CREATE OR REPLACE FUNCTION scopekit.tell_all(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[], p_payloads jsonb[],
-                                  p_whole integer DEFAULT 1000) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+CREATE OR REPLACE FUNCTION scopekit.tell_all(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
+                                             p_payloads jsonb[], p_whole integer DEFAULT 1000)
+    RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_epoch  bigint := pg_sequence_last_value('scopekit.stream_epoch');
