@@ -18,6 +18,8 @@ from tests.tenants import Tenant
 
 __all__ = ["browser"]  # one Chromium fixture for all
 
+BUS_IS_CLOSED = "SELECT coalesce(pg_sequence_last_value('scopekit.bus_way'), 1) = 1"
+
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run on the loop of production."""
@@ -42,8 +44,11 @@ async def settings(services: Services, bus: str) -> AsyncIterator[Settings]:
     yield services.settings(event_bus=bus)
     if bus == "redis":
         connection = await asyncpg.connect(services.admin_url)
-        assert await event_bus.retire(connection)
-        await connection.close()
+        try:
+            await event_bus.retire(connection)  # a crash may have done it already
+            assert await connection.fetchval(BUS_IS_CLOSED)
+        finally:
+            await connection.close()
 
 
 @pytest.fixture
