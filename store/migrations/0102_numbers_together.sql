@@ -82,7 +82,7 @@ BEGIN
     PERFORM set_config('scopekit.numbering', 'on', true);  -- in a SET clause it would take a superuser
     v_told := pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2;
     v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
-    IF v_whole THEN
+    IF v_told AND v_whole THEN
         WITH new AS (
             INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq)
             SELECT visit_id, tenant_id, job_id, p_type, payload, seq
@@ -93,6 +93,8 @@ BEGIN
     ELSE
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq)
         SELECT unnest(p_visits), unnest(p_tenants), unnest(p_jobs), p_type, unnest(p_payloads), unnest(v_seqs);
+    END IF;
+    IF v_told AND NOT v_whole THEN
         v_lines := CASE WHEN scopekit.all_hear_many() THEN 100 ELSE 1 END;  -- of 78 bytes: NOTIFY takes less than 8,000
         v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
                          FROM unnest(p_visits, v_seqs) WITH ORDINALITY AS e(visit_id, seq, place)
