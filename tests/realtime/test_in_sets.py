@@ -47,6 +47,14 @@ NOTIFY_BYTES = 8000
 STREAM = "SELECT last_seq, job_id, job_event, tenant_id FROM visit_streams WHERE visit_id = $1"
 
 
+@pytest.fixture
+async def notified(admin: Connection) -> asyncio.Queue[str]:
+    """Hear notifications as they come, however many words each has."""
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    await admin.add_listener("processing_events", lambda *word: heard.put_nowait(str(word[-1])))
+    return heard
+
+
 async def make_visits(db: Database, tenant: Tenant, count: int) -> list[UUID]:
     """Open visits, in the order of their ids."""
     return sorted([await make_visit(db, tenant) for _ in range(count)])
@@ -115,16 +123,14 @@ async def test_of_very_many_only_the_numbers_are_told(
 
 
 async def test_numbers_come_many_to_a_notification(
-    settings: Settings, admin: Connection, db: Database, tenant: Tenant
+    settings: Settings, admin: Connection, db: Database, tenant: Tenant, notified: asyncio.Queue[str]
 ) -> None:
     """The relay takes them apart again; 250 of 19 digits, the longest there are, need three."""
     visits = [row["id"] for row in await admin.fetch(VISITS, tenant.id, 250)]
     await admin.execute(STREAMS, visits, tenant.id, LAST - 1)
-    notified: asyncio.Queue[str] = asyncio.Queue()
     heard: asyncio.Queue[str] = asyncio.Queue()
     source = Notify(db, settings.listen_url, Ears(heard.put_nowait, lambda _: None, lambda: None))
     await source.start()
-    await admin.add_listener("processing_events", lambda *word: notified.put_nowait(str(word[-1])))
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
@@ -138,13 +144,11 @@ async def test_numbers_come_many_to_a_notification(
 
 
 async def test_numbers_come_one_by_one_while_an_older_relay_listens(
-    services: Services, admin: Connection, db: Database, tenant: Tenant
+    services: Services, admin: Connection, db: Database, tenant: Tenant, notified: asyncio.Queue[str]
 ) -> None:
     """One of a release before takes no more than one word at a time, until it is gone."""
     visits = await make_visits(db, tenant, 3)
-    notified: asyncio.Queue[str] = asyncio.Queue()
     older, newer = [await asyncpg.connect(services.admin_url) for _ in range(2)]
-    await admin.add_listener("processing_events", lambda *word: notified.put_nowait(str(word[-1])))
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await event_bus.hear_by_notify(newer)

@@ -21,7 +21,6 @@ from tests.waiting import until_somebody_waits_for
 
 FIRST_TO_CHANGE_ROWS = 40
 DEADLINE_SECONDS = 30.0
-WHO_WAITS = "SELECT pid FROM pg_locks WHERE NOT granted AND $1 = ANY (pg_blocking_pids(pid))"
 IN_USE = """
 DO $$
 DECLARE
@@ -134,11 +133,11 @@ async def test_a_file_and_a_writer_that_wait_for_each_other(
         await gate.execute("SELECT pg_advisory_lock(1)")
         async with asyncio.timeout(DEADLINE_SECONDS):
             migration = asyncio.create_task(migrate(f"{empty}?deadlock_timeout=10ms", tmp_path))
-            await until_somebody_waits_for(gate.get_server_pid(), gate)
+            file = await until_somebody_waits_for(gate.get_server_pid(), gate)
             async with writer.transaction():
                 await writer.execute("INSERT INTO second VALUES (1)")
                 writing = asyncio.create_task(writer.execute("INSERT INTO first VALUES (1)"))
-                await until_somebody_waits_for(await gate.fetchval(WHO_WAITS, gate.get_server_pid()), gate)
+                await until_somebody_waits_for(file, gate)
                 await gate.execute("SELECT pg_advisory_unlock(1)")
                 await writing
             assert [each.name for each in await migration] == ["names"]
