@@ -135,10 +135,13 @@ export class Editor {
 
   /** Lines go on from the newest version's lines of the same words; the next save replaces that version. */
   async #rebase() {
+    this.#save.disabled = true; // a save before the answer would still replace the version before
     try {
       this.base = await call("GET", `/v1/visits/${this.visit.id}/estimate`);
     } catch (error) {
       return showProblem(error, "The newest version could not be read");
+    } finally {
+      this.#save.disabled = this.#lines.length === 0;
     }
     const left = [...this.base.lines];
     for (const line of this.#lines) {
