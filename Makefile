@@ -17,13 +17,13 @@ help: ## Show this
 	@echo "  PORT=8001 make run    another port       SCOPEKIT_DIR=/some/where make run    other data"
 
 run: install ## Start everything and print the URL; Ctrl-C stops it, data stays in .scopekit
-	@exec $(BIN)/python -m gateway.up --with-parent
+	@exec $(BIN)/python -m devstack.up --with-parent
 
 stop: ## Stop what `make run` started elsewhere
-	@$(PYTHON) -m gateway.down stop
+	@$(PYTHON) -m devstack.down stop
 
 clean: ## Remove .scopekit (all local data) and .venv; refuses while running
-	@$(PYTHON) -m gateway.down clean
+	@$(PYTHON) -m devstack.down clean
 	@rm -rf .venv
 
 install: ## Build .venv from requirements.lock, when either changed

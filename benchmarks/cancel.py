@@ -18,8 +18,8 @@ from typing import NamedTuple
 import httpx
 
 from benchmarks.realtime.site import Site, fill
-from store.embedded.stack import Stack
-from tests.estimate.api_double import ApiDouble, api_double
+from devstack.stack import Stack
+from tests.jobs.kinds.estimate.api_double import ApiDouble, api_double
 from tests.product import Product, start_product
 
 LIMIT_MS = 500.0

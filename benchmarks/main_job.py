@@ -17,8 +17,8 @@ import asyncpg
 import httpx
 import orjson
 
-from store.embedded.stack import Stack
-from store.objects import ObjectStore
+from devstack.stack import Stack
+from store.objects.objects import ObjectStore
 from store.pool import use_json
 from tests.material import heic_photo, jpeg_photo, voice_note
 from tests.product import start_product

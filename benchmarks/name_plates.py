@@ -16,10 +16,10 @@ from uuid import uuid4
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from jobs.estimate.engines.base import Photo
-from jobs.estimate.engines.local import LocalEngine
-from jobs.estimate.material import Medium
-from jobs.estimate.rules.nameplates import Plate
+from jobs.kinds.estimate.engines.base import Photo
+from jobs.kinds.estimate.engines.local.engine import LocalEngine
+from jobs.kinds.estimate.material import Medium
+from jobs.kinds.estimate.rules.nameplates import Plate
 
 _MAKERS = (
     "RHEEM WATER HEATER",

@@ -14,11 +14,11 @@ from statistics import quantiles
 
 import asyncpg
 
-from store import price_book, price_items
-from store.embedded.stack import Stack
+from devstack.stack import Stack
+from store.estimates import price_book, price_items
+from store.estimates.price_items import Wanted
+from store.estimates.units import compatible
 from store.pool import Connection, Database, use_json
-from store.price_items import Wanted
-from store.units import compatible
 from tests.stack import make_services, make_template
 from tests.tenants import Tenant, make_tenant
 

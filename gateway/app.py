@@ -5,39 +5,29 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from config.meter import Meter
+from config.metrics_registry import Meter
 from config.settings import Settings
-from gateway import (
-    branding,
-    demo,
-    demo_progress,
-    estimates,
-    health,
-    jobs,
-    me,
-    media,
-    metrics,
-    ops,
-    pages,
-    price_items,
-    progress,
-    progress_many,
-    progress_tenant,
-    recordings,
-    share_page,
-    shares,
-    shell,
-    tus,
-    uploads,
-    visits,
-)
-from gateway.errors import HANDLERS, LastResort
+from gateway.auth import me
+from gateway.documents import branding
+from gateway.estimates import estimates, price_items
+from gateway.http.errors import HANDLERS, LastResort
+from gateway.http.http_metrics import Traffic
+from gateway.http.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
+from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
-from gateway.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
 from gateway.openapi import catalogue
-from gateway.stream_door import StreamDoor
-from gateway.tracing import Tracing
-from gateway.traffic import Traffic
+from gateway.ops import health, metrics
+from gateway.ops import page as ops
+from gateway.pages import demo, demo_progress, pages, shell
+from gateway.progress import multi_stream as progress_many
+from gateway.progress import tenant_stream as progress_tenant
+from gateway.progress import visit_stream as progress
+from gateway.progress.fast_path import StreamDoor
+from gateway.shares import page as share_page
+from gateway.shares import shares
+from gateway.uploads import media, recordings, uploads
+from gateway.uploads.tus import routes as tus
+from gateway.visits import jobs, visits
 
 # Routes are tried in order: what is asked for most comes first.
 _MODULES = (

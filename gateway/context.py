@@ -7,17 +7,17 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.templating import Jinja2Templates
 
-    from config.meter import Meter
+    from config.metrics_registry import Meter
     from config.settings import Settings
-    from gateway.auth import Authenticator
-    from gateway.buckets import Buckets
-    from gateway.turns import Turns
-    from gateway.typesetter import Typesetter
-    from jobs.queue import JobQueue
+    from gateway.auth.auth import Authenticator
+    from gateway.documents.typesetter import Typesetter
+    from gateway.http.keyed_locks import Turns
+    from gateway.http.rate_limiter import Buckets
+    from jobs.queue.queue import JobQueue
     from realtime.hub import Hub
-    from store.decoder import Decoder
-    from store.flag_cache import FlagCache
-    from store.objects import ObjectStore
+    from store.accounts.flag_cache import FlagCache
+    from store.media.media_client import Decoder
+    from store.objects.objects import ObjectStore
     from store.pool import Database
 
 

@@ -9,24 +9,24 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.templating import Jinja2Templates
 
-from config.ending import end
-from config.meter import Meter
+from config.cancellation import end
+from config.metrics_registry import Meter
 from config.rotation import keys_in_use
 from config.settings import Settings
 from config.tracing import flush_traces
-from gateway.auth import Authenticator
+from gateway.auth.auth import Authenticator
 from gateway.context import Context
-from gateway.hub_numbers import HubNumbers
-from gateway.turns import Turns
-from gateway.typesetter import Typesetter
-from gateway.upload_limits import upload_starts
-from jobs.queue import JobQueue
+from gateway.documents.typesetter import Typesetter
+from gateway.http.keyed_locks import Turns
+from gateway.progress.stream_metrics import HubNumbers
+from gateway.uploads.upload_limits import upload_starts
+from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
-from store.decoder import Decoder
-from store.flag_cache import FlagCache
-from store.objects import ObjectStore
+from store.accounts.flag_cache import FlagCache
+from store.media.media_client import Decoder
+from store.objects.objects import ObjectStore
+from store.ops.presence import Presence
 from store.pool import Database
-from store.presence import Presence
 
 HERE = Path(__file__).parent
 

@@ -4,7 +4,7 @@ Invariants, each of which a test in tests/realtime holds:
 
  1 The table is the truth. Live word only says that there may be something new; whatever it does not bring in order is
    read from the table, and what the table denies does not exist. Its numbers are given once, over crashes too
-   (`realtime.tear`): who was told what a crash then took back is given a snapshot, and all that came after.
+   (`realtime.protocol.epoch`): who was told what a crash then took back is given a snapshot, and all that came after.
  2 A live subscriber has been given every event of its visit after its own starting point up to the channel's last
    flush: each once, in the order of seq. (A slow reader may miss progress that a later one has superseded.)
  3 A subscriber is admitted, and its channel collects, before the table is read for it. It goes live in the same turn
@@ -29,22 +29,22 @@ from typing import Any, Self
 
 from config.logging import get_logger
 from config.settings import Settings
-from realtime import wire
-from realtime.admission import Admission
-from realtime.bundle import Bundle, Leg
-from realtime.caps import Limits
-from realtime.catchup import CatchUp
-from realtime.channel import Channel
-from realtime.channels import Channels
-from realtime.drain import schedule
-from realtime.events import EndReason, Malformed, Mention, parse, visit_of
-from realtime.feed import Feed
+from realtime.channels.channel import Channel
+from realtime.channels.channels import Channels
+from realtime.channels.subscriber import Sink, Subscriber
+from realtime.channels.timer_wheel import Wheel
+from realtime.feed.catchup import CatchUp
+from realtime.feed.feed import Feed
+from realtime.feed.history import History
 from realtime.histogram import Histogram
-from realtime.history import History
-from realtime.lookout import Lookout
-from realtime.openings import Openings
-from realtime.subscriber import Sink, Subscriber
-from realtime.wheel import Wheel
+from realtime.protocol import wire
+from realtime.protocol.events import EndReason, Malformed, Mention, parse, visit_of
+from realtime.streams.admission import Admission
+from realtime.streams.drain import schedule
+from realtime.streams.initial_state import Openings
+from realtime.streams.multi_subscription import Bundle, Leg
+from realtime.streams.stream_limits import Limits
+from realtime.streams.tenant_watcher import Lookout
 from store.pool import Database
 
 _log = get_logger(__name__)

@@ -9,7 +9,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 class Queries:
-    """The blocks of one file: `Queries("visits").get_visit` is its text. The file is read on first use."""
+    """The blocks of one file: `Queries("visits/visits").get_visit` is its text. The file is read on first use."""
 
     def __init__(self, file: str) -> None:
         self._file = file

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from store import event_bus
+from store.events import event_bus
 
 if TYPE_CHECKING:
     import asyncpg

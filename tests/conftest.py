@@ -16,8 +16,8 @@ import pytest
 from starlette.applications import Starlette
 
 from config.settings import Settings
-from store.embedded.stack import Endpoints, Stack
-from store.objects import ObjectStore
+from devstack.stack import Endpoints, Stack
+from store.objects.objects import ObjectStore
 from store.pool import Database, use_json
 from tests.contract import Witness
 from tests.product import Product, start_product

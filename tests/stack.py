@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from config.settings import Settings, load_settings
-from store.embedded.stack import Endpoints
-from store.migrate import migrate
-from store.objects import ObjectStore
+from devstack.stack import Endpoints
+from store.objects.objects import ObjectStore
+from store.schema.migrate import migrate
 
 TEMPLATE = "scopekit_template"
 JWT_SECRET = "a-secret-of-the-test-suite-32-bytes-long"

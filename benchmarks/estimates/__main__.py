@@ -18,15 +18,15 @@ import asyncpg
 from benchmarks.estimates.marking import Marks
 from benchmarks.estimates.terms import missed_terms
 from benchmarks.estimates.visits import HALVES, SOURCES, Golden, load
-from gateway.demo import TENANT_ID
-from gateway.seed import seed
-from jobs.estimate.engines.base import Clip
-from jobs.estimate.engines.local import LocalEngine
-from jobs.estimate.evidence import Sources, checked
-from jobs.estimate.material import Material, Medium
-from jobs.estimate.model import DraftLine, PricedLine, Transcript
-from jobs.estimate.pricing import price
-from store.embedded.stack import Stack
+from devstack.seed import seed
+from devstack.stack import Stack
+from gateway.pages.demo import TENANT_ID
+from jobs.kinds.estimate.engines.base import Clip
+from jobs.kinds.estimate.engines.local.engine import LocalEngine
+from jobs.kinds.estimate.evidence import Sources, checked
+from jobs.kinds.estimate.material import Material, Medium
+from jobs.kinds.estimate.model import DraftLine, PricedLine, Transcript
+from jobs.kinds.estimate.pricing import price
 from store.pool import Connection, use_json
 from tests.material import voice_note
 from tests.stack import make_services, make_template

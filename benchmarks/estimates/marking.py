@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.estimates.visits import Wanted
-from jobs.estimate.model import PricedLine
-from jobs.estimate.rules.lexicon import singular
-from store.units import compatible
+from jobs.kinds.estimate.model import PricedLine
+from jobs.kinds.estimate.rules.lexicon import singular
+from store.estimates.units import compatible
 
 _SOURCES = {"notes": "notes", "label": "labels", "audio": "speech"}
 

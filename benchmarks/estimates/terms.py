@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 
-from jobs.estimate.rules.lexicon import singular
+from jobs.kinds.estimate.rules.lexicon import singular
 
 
 def missed_terms(said: str, heard: str, terms: Collection[str]) -> tuple[int, int]:

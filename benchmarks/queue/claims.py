@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from benchmarks.queue.floor import Floor, quantiles
-from store import jobs
-from store.jobs import Done, Lease
 from store.pool import Connection, Database, Record
+from store.queue import jobs
+from store.queue.jobs import Done, Lease
 
 LEASE = timedelta(minutes=1)
 

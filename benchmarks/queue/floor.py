@@ -12,7 +12,7 @@ from typing import TypeAlias
 import asyncpg
 
 from benchmarks.queue.work import ARGUMENTS
-from store.embedded.stack import Stack
+from devstack.stack import Stack
 from store.pool import use_json
 from tests.product import process
 from tests.stack import Services, make_services, make_template

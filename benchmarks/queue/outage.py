@@ -6,8 +6,8 @@ import statistics
 from benchmarks.queue.floor import Floor
 from benchmarks.queue.speed import CONCURRENCY, PROCESSES
 from benchmarks.queue_faults.servers import Standing
-from store.embedded.kept import Kept
-from store.embedded.valkey import Valkey
+from devstack.state_file import Kept
+from devstack.valkey import Valkey
 
 ROUNDS = 2
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from jobs.context import JobContext
-from jobs.crew import Task
-from jobs.worker import main
+from jobs.queue.context import JobContext
+from jobs.worker.executor import Task
+from jobs.worker.worker import main
 
 STEADY_SECONDS = 0.1
 

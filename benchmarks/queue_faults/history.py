@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.states import IllegalMove, Move, State, after
+from jobs.queue.states import IllegalMove, Move, State, after
 
 MOVES = {
     "job.started": Move.CLAIM,

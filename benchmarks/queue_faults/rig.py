@@ -13,11 +13,11 @@ from benchmarks.queue_faults.gate import Gate
 from benchmarks.queue_faults.servers import Standing
 from benchmarks.queue_faults.staff import Member, Staff
 from config.settings import Settings
-from jobs.queue import JobQueue
-from store.embedded.kept import Kept
-from store.embedded.postgres import Postgres
-from store.embedded.stack import Endpoints
-from store.embedded.valkey import Valkey
+from devstack.postgres import Postgres
+from devstack.stack import Endpoints
+from devstack.state_file import Kept
+from devstack.valkey import Valkey
+from jobs.queue.queue import JobQueue
 from store.pool import Database, use_json
 from tests.proxy import Proxy, proxy_to
 from tests.stack import Services, make_services, make_template

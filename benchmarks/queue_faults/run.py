@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 from benchmarks.queue_faults.rig import Rig
-from store import dead_letters
 from store.errors import Conflict
 from store.pool import AWAY
+from store.queue import dead_letters
 
 if TYPE_CHECKING:
     from store.pool import Record

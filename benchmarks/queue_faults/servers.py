@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from store.embedded.process import await_end, spawn
-from store.embedded.server import Server
+from devstack.embedded_server import Server
+from devstack.process import await_end, spawn
 
 if TYPE_CHECKING:
     import subprocess

@@ -8,7 +8,7 @@ from uuid import UUID
 from benchmarks.queue_faults.history import History, walk
 from benchmarks.queue_faults.run import Run
 from benchmarks.queue_faults.work import RESULT
-from realtime.tear import LEAP
+from realtime.protocol.epoch import LEAP
 
 if TYPE_CHECKING:
     import asyncpg

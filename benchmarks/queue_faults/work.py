@@ -6,9 +6,9 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.context import JobContext
-from jobs.crew import Task
-from jobs.estimate.errors import RateLimited, Refused, Transient
+from jobs.kinds.estimate.errors import RateLimited, Refused, Transient
+from jobs.queue.context import JobContext
+from jobs.worker.executor import Task
 from store.pool import Connection
 
 RESULT = "fault.result"

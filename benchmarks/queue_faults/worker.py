@@ -9,8 +9,8 @@ import sys
 from benchmarks.queue_faults.work import TASKS
 from config.logging import configure_logging
 from config.settings import Settings
-from jobs.timing import Timing
-from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS, Worker
+from jobs.queue.intervals import Timing
+from jobs.worker.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS, Worker
 from store.pool import AWAY, Database
 
 # A worker that finds no database at its start ends, and is started again; any other end by itself is wrong.

@@ -12,8 +12,8 @@ from benchmarks.queue_faults.servers import Standing
 from benchmarks.realtime.keeper import Keeper
 from benchmarks.realtime.rig import Rig
 from benchmarks.realtime.site import Site, gateway_process
-from realtime.carrier import NAME
-from store.embedded.valkey import Valkey
+from devstack.valkey import Valkey
+from realtime.bus.leader import NAME
 from tests.product import free_port, wait_until_ready
 from tests.proxy import Proxy, proxy_to
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import orjson
 
-from store.embedded.stack import Endpoints, Stack
+from devstack.stack import Endpoints, Stack
 
 START_SECONDS = 90.0
 

@@ -17,7 +17,7 @@ from benchmarks.realtime.keeper import Keeper
 from benchmarks.realtime.load import LoadClient
 from benchmarks.realtime.site import Connection, Site, fill, gateway_process, heads
 from benchmarks.realtime.writers import AWAY, Writers
-from realtime.listener import NAME
+from realtime.feed.listener import NAME
 from tests.product import free_port, wait_until_ready
 from tests.proxy import Proxy, proxy_to
 

@@ -14,8 +14,8 @@ import asyncpg
 
 from benchmarks.realtime.load import Wanted
 from benchmarks.realtime.machine import allow_files, move_to_server_core
-from store.embedded.stack import Endpoints, Stack
-from store.objects import ObjectStore
+from devstack.stack import Endpoints, Stack
+from store.objects.objects import ObjectStore
 from store.pool import use_json
 from tests.product import free_port, process, wait_until_ready
 from tests.stack import Services, make_services, make_template

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from benchmarks.realtime.site import heads
-from realtime.tear import LEAP
+from realtime.protocol.epoch import LEAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -35,10 +35,10 @@ class Assumed:
     heartbeat_every_s: float = 30.0
     process_bytes: float = 120 * KB * KB  # a gateway without streams
     planned_core: float = 0.6  # beyond that waits grow faster than load
-    process_streams: int = 20_000  # realtime.caps
+    process_streams: int = 20_000  # realtime.streams.stream_limits
     drain_s: float = 5.0  # DRAIN_SECONDS
-    visits_a_query: int = 500  # realtime.catchup
-    queries_a_visit: int = 2  # that nobody watched, however many come back to it: tests/realtime/test_storm.py
+    visits_a_query: int = 500  # realtime.feed.catchup
+    queries_a_visit: int = 2  # that nobody watched, however many come back to it: tests/realtime/streams/test_storm.py
     entries_s: float = 120.0  # of a busy carrier, which looks every 5 ms and what a look and an entry take
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from realtime.drain import schedule
+from realtime.streams.drain import schedule
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.soak.caller import Caller, elsewhere
-from tests.shares.documents import NO_TERMS, OUR_PAGE
+from tests.gateway.shares.documents import NO_TERMS, OUR_PAGE
 
 PAGE = {"accept": "text/html"}
 # Setting a document in type is a process of its own, each time.

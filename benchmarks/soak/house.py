@@ -12,8 +12,8 @@ import asyncpg
 
 from benchmarks.realtime.site import Site, gateway_process, open_site
 from benchmarks.soak.sample import Key
-from jobs.bell import RINGING_MOST
-from jobs.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS
+from jobs.wakeup.notifier import RINGING_MOST
+from jobs.worker.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS
 from store.pool import use_json
 from tests.product import free_port, process, wait_until_ready
 from tests.tenants import Tenant, make_tenant

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from tests.gateway.uploads import files
 from tests.material import SPOKEN, voice_note
-from tests.uploads import files
 
 # Two parts and a bit: what is broken off in its middle leaves a multipart upload to be dropped.
 LARGE_BYTES = 11_000_000

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from benchmarks.soak.caller import Caller, WrongAnswer
 from benchmarks.soak.material import Material
-from tests.uploads.tus import CHUNK, checksum, metadata
+from tests.gateway.uploads.tus import CHUNK, checksum, metadata
 
 BLOCK = 256 * 1024
 JPEG = {"content-type": "image/jpeg"}

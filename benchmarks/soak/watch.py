@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from benchmarks.soak.holding import Holding, Moment, command_of
 from benchmarks.soak.house import House
 from benchmarks.soak.sample import Key, Sample
-from store.objects import ObjectStore
+from store.objects.objects import ObjectStore
 from tests.stack import QUEUE_KEY
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ EVERY_SECONDS = 5.0
 EVENTS_KEPT = "bytes of events kept"
 # Part of their command lines, and what they are.
 HELPERS = {
-    "store.decode_worker": "decoders",
+    "store.media.media_process": "decoders",
     "engines.helper_process": "hearing and reading",
-    "gateway.typeset": "typesetters",
+    "gateway.documents.typeset": "typesetters",
 }
 # What is not the product's, and is shown without being judged.
 SERVERS = {"postgres": "postgres", "valkey": "valkey", "weed": "seaweedfs"}

@@ -7,9 +7,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from gateway.openapi import estimates, media, ops, platform, progress, shares, visits
+from gateway.estimates import openapi as estimates
 from gateway.openapi.document import document
 from gateway.openapi.operation import Operation
+from gateway.ops import openapi as ops
+from gateway.pages import openapi as platform
+from gateway.progress import openapi as progress
+from gateway.shares import openapi as shares
+from gateway.uploads import openapi as media
+from gateway.visits import openapi as visits
 
 OPERATIONS: dict[str, Operation] = {
     **platform.OPERATIONS,

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Mount, Route
 
-from gateway.errors import CHECKSUM_MISMATCH
+from gateway.http.errors import CHECKSUM_MISMATCH
 from gateway.openapi.operation import UUID_TEXT, Answer, Caller, Content, Operation, Param
 
 _REF = "#/components/schemas/{model}"

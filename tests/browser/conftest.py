@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
-from gateway.auth import SESSION_COOKIE
+from gateway.auth.auth import SESSION_COOKIE
 from tests import material
 from tests.browser.person import Person
 from tests.ci import skip_or_fail

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
-from gateway import seed
+from devstack import seed
 from tests.browser.conftest import OpenPerson
 from tests.product import free_port, process, wait_until_ready
 from tests.stack import Services

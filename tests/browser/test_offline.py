@@ -16,8 +16,8 @@ import httpx
 import pytest
 from playwright.async_api import Locator, Route, async_playwright, expect
 
-from gateway.auth import SESSION_COOKIE
-from gateway.shell import shell
+from gateway.auth.auth import SESSION_COOKIE
+from gateway.pages.shell import shell
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
 from tests.browser.console import Console
 from tests.browser.person import Person
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.browser
 
 NAME = "Hallway wall.jpg"
 
-# As `static/recorder.js` has it.
+# As `static/uploads/recorder.js` has it.
 PIECE_MS = 3000
 _SENT = "SELECT count(*) FROM recording_chunks WHERE visit_id = $1"
 # Whether a piece after the first one waits on the device.
@@ -408,7 +408,7 @@ async def test_a_deploy_shows_at_the_next_load(open_person: OpenPerson, server: 
     """A kept console hides no newer one: the server's page comes, and none of its files is an older one."""
     person = await sign_in(await open_person(service_workers="allow"), server, tenant)
     await _keeps_the_console(person)
-    old = await person.page.evaluate("() => fetch('/static/console.js').then((answer) => answer.text())")
+    old = await person.page.evaluate("() => fetch('/static/console/console.js').then((answer) => answer.text())")
 
     async def newer_page(route: Route) -> None:
         answer = await route.fetch()
@@ -418,7 +418,7 @@ async def test_a_deploy_shows_at_the_next_load(open_person: OpenPerson, server: 
         await route.fulfill(body=f"document.body.dataset.version = 'newer';{old}", content_type="text/javascript")
 
     await person.page.context.route(lambda url: urlsplit(url).path == "/", newer_page)
-    await person.page.context.route("**/static/console.js", newer_file)
+    await person.page.context.route("**/static/console/console.js", newer_file)
     await person.page.reload()
     await expect(person.page.locator("body")).to_have_attribute("data-version", "newer")
 

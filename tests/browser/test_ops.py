@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from store.dead_letters import BATCH
+from store.queue.dead_letters import BATCH
 from tests.browser.conftest import DESKTOP, PHONE, OpenPerson, sign_in_at
-from tests.operators.conftest import operator
-from tests.operators.letters import bury
+from tests.gateway.ops.conftest import operator
+from tests.gateway.ops.letters import bury
+from tests.gateway.shares.test_accessibility import assert_clean, axe
 from tests.product import Product
-from tests.shares.test_accessibility import assert_clean, axe
 from tests.tenants import Tenant
 
 __all__ = ["axe", "operator"]

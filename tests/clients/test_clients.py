@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from realtime.caps import Limits
+from realtime.streams.stream_limits import Limits
 from store.pool import Database
 from tests.clients.conftest import OpenAll
 from tests.clients.heard import Heard

@@ -15,15 +15,15 @@ import httpx
 import pytest
 from playwright.async_api import async_playwright
 
-from gateway.auth import SESSION_COOKIE
+from gateway.auth.auth import SESSION_COOKIE
 from tests.browser.conftest import CHROMIUM, FLAGS, require
 from tests.clients.clients import of_npm
 from tests.clients.heard import Heard
+from tests.gateway.uploads import files
 from tests.product import Product, free_port, process, wait_until_ready
 from tests.proxy import Proxy, proxy_to
 from tests.stack import Services
 from tests.tenants import Tenant
-from tests.uploads import files
 
 pytestmark = pytest.mark.browser
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from store.embedded.stack import Endpoints
+from devstack.stack import Endpoints
 from tests.stack import Services, make_services, xdist_worker
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ for package in map(importlib.import_module, ("config", "store", "realtime", "job
         if not module.name.endswith(".__main__"):
             importlib.import_module(module.name)
 sys.argv = ["scopekit", "--help"]
-from gateway.cli import main
+from gateway.cli.main import main
 main()
 """
 

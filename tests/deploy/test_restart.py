@@ -13,10 +13,10 @@ import asyncpg
 import httpx
 import pytest
 
-from store.embedded.stack import Endpoints
+from devstack.stack import Endpoints
 from tests.deploy.own import Admin, own_services
 from tests.product import ROOT, end, free_port, process, wait_until_ready
-from tests.realtime.watcher import watch
+from tests.realtime.feed.watcher import watch
 from tests.stack import Services
 from tests.tenants import Tenant
 

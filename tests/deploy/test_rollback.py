@@ -3,8 +3,8 @@
 import pytest
 
 from config.flags import Flag, is_on
-from store import flags
-from store.embedded.stack import Endpoints
+from devstack.stack import Endpoints
+from store.accounts import flags
 from store.pool import Database
 from tests.command import answer, scopekit
 from tests.deploy.own import Admin, own_services

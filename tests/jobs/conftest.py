@@ -11,13 +11,13 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from jobs.crew import Task
-from jobs.queue import JobQueue
-from jobs.timing import Timing
-from jobs.worker import Worker
-from store import jobs
-from store.jobs import Lease
+from jobs.queue.intervals import Timing
+from jobs.queue.queue import JobQueue
+from jobs.worker.executor import Task
+from jobs.worker.worker import Worker
 from store.pool import Database, Record
+from store.queue import jobs
+from store.queue.jobs import Lease
 from tests.stack import Services, make_services, xdist_worker
 from tests.tenants import Tenant, make_tenant
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from config.settings import Settings
-from store import event_bus
+from store.events import event_bus
 from store.pool import Database
 from tests.browser.conftest import browser
 from tests.loops import CheckedLoop

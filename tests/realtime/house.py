@@ -16,23 +16,28 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from config.meter import Meter
+from config.metrics_registry import Meter
 from config.settings import Settings
-from gateway import metrics, pages, progress, progress_many, progress_tenant
 from gateway.app import middleware
-from gateway.auth import Authenticator
+from gateway.auth.auth import Authenticator
 from gateway.context import Context
-from gateway.errors import HANDLERS
-from gateway.handover import HandoverProtocol
-from gateway.hub_numbers import HubNumbers
-from gateway.server import Server
-from gateway.traffic import Traffic
-from jobs.queue import JobQueue
+from gateway.http.errors import HANDLERS
+from gateway.http.http_metrics import Traffic
+from gateway.ops import metrics
+from gateway.pages import pages
+from gateway.progress import multi_stream as progress_many
+from gateway.progress import tenant_stream as progress_tenant
+from gateway.progress import visit_stream as progress
+from gateway.progress.stream_metrics import HubNumbers
+from gateway.server.connection_takeover import HandoverProtocol
+from gateway.server.server import Server
+from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
-from store import events, visits
-from store.flag_cache import FlagCache
+from store.accounts.flag_cache import FlagCache
+from store.events import events
 from store.pool import Database
-from tests.realtime.watcher import eventually
+from store.visits import visits
+from tests.realtime.feed.watcher import eventually
 from tests.stack import Services, make_services
 from tests.tenants import Tenant
 
@@ -59,7 +64,7 @@ async def open_house(
     listener: socket.socket | None = None,
     **hub_options: Any,
 ) -> AsyncIterator[House]:
-    """Serve the routes of gateway/progress.py until the block is left, on a socket that is bound if it is given.
+    """Serve the routes of gateway/progress/visit_stream.py until the block is left, on a socket that is bound if it is given.
 
     With the writer `connection` streams are handed over, as in production; with `asgi` they run over plain `send()`.
     """

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 
 from config.flags import Flag, is_on
-from store import flags
+from store.accounts import flags
+from store.accounts.flag_cache import DEAF_SECONDS, TOLD_SECONDS, FlagCache
 from store.errors import Conflict, NotFound
-from store.flag_cache import DEAF_SECONDS, TOLD_SECONDS, FlagCache
 from store.pool import Database
 from tests.tenants import ALL_FLAGS, Tenant, make_tenant
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-import store.migrate
-from store.migrate import DIRECTORY, MigrationError, migrate, migrations, pending
+import store.schema.migrate
 from store.pool import use_json
+from store.schema.migrate import DIRECTORY, MigrationError, migrate, migrations, pending
 from tests.ci import skip_or_fail
 from tests.product import free_port
 from tests.stack import Services

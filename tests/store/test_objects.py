@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from store import speaking
 from store.errors import Unavailable
-from store.objects import ObjectStore
+from store.objects import s3_errors as speaking
+from store.objects.objects import ObjectStore
 from tests.stack import Services
 
 CALLS: dict[str, Callable[[ObjectStore], Awaitable[object]]] = {

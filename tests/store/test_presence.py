@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from store.ops.presence import Presence, process_name
 from store.pool import Database
-from store.presence import Presence, process_name
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,8 +7,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from store import tickets, visits
+from store.events import tickets
 from store.pool import Database
+from store.visits import visits
 from tests.tenants import Tenant
 
 

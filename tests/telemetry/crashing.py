@@ -12,11 +12,11 @@ from config.logging import configure_logging
 from config.settings import Settings, load_settings
 from config.telemetry import start_sentry
 from gateway.app import create_app
-from gateway.auth import authenticate
-from gateway.server import serve
-from jobs.context import JobContext
-from jobs.crew import Task
-from jobs.worker import main
+from gateway.auth.auth import authenticate
+from gateway.server.server import serve
+from jobs.queue.context import JobContext
+from jobs.worker.executor import Task
+from jobs.worker.worker import main
 from store.pool import Database
 
 SIGNED = "https://store.test/photo.jpg?X-Amz-Signature=hush-signature"

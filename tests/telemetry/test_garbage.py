@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from config.garbage import pause_s
+from config.gc_tuning import pause_s
 from tests.product import ROOT
 
 # In a process of its own, as it is meant: what it sets aside is set aside for good.

@@ -17,10 +17,10 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from config.meter import Meter, merged
-from config.vitals import Vitals
-from gateway.deadline import within
-from gateway.queue_numbers import QueueNumbers
+from config.metrics_registry import Meter, merged
+from config.runtime_metrics import Vitals
+from gateway.http.deadline import within
+from gateway.ops.queue_metrics import QueueNumbers
 from store.pool import Database
 from tests.ci import skip_or_fail
 from tests.product import free_port

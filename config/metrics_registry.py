@@ -1,0 +1,196 @@
+"""The numbers of one process as Prometheus reads them, and those of its neighbours on this machine.
+
+Each process keeps its own and tells them through a socket in METRICS_DIR to whichever is scraped: nothing is summed, so
+a process that ends takes no counts from the others, and counting costs nothing beyond plain Python.
+"""
+
+import asyncio
+import errno
+import os
+import random
+import socket
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from config.logging import get_logger
+from config.runtime_metrics import Vitals
+from config.settings import Settings
+
+_log = get_logger(__name__)
+
+# A scrape must not wait longer for a process that hangs; its numbers are missing then.
+NEIGHBOUR_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
+# How often a process looks whether the neighbour that held METRICS_PORT is gone: before the next scrape, mostly.
+TAKE_OVER_SECONDS = 2.0
+NEIGHBOUR_BYTES = 4 * 1024 * 1024
+
+
+class Meter:
+    """What one process counts: whoever counts registers with `registry`."""
+
+    def __init__(self, settings: Settings) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._vitals = Vitals()
+        self.registry.register(self._vitals)
+        self._directory = None if settings.metrics_dir is None else Path(settings.metrics_dir)
+        self._process = f"{settings.function_name}-{os.getpid()}"
+
+    @contextmanager
+    def counting(self, collector: Collector) -> Iterator[None]:
+        """Tell the collector's numbers too, as long as the block runs."""
+        self.registry.register(collector)
+        try:
+            yield
+        finally:
+            self.registry.unregister(collector)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every family; beside neighbours each sample says whose it is."""
+        whose = {} if self._directory is None else {"process": self._process}
+        for family in self.registry.collect():
+            family.samples = [sample._replace(labels={**whose, **sample.labels}) for sample in family.samples]
+            yield family
+
+    async def tell(self) -> bytes:
+        """Return the numbers of this process, and of all that share its METRICS_DIR."""
+        own = await self._text()
+        if self._directory is None:
+            return own
+        others = [path for path in self._directory.glob("*.sock") if path != self._socket(self._directory)]
+        return merged([own, *await asyncio.gather(*map(_ask, others))])
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncIterator[None]:
+        """Tell neighbours who ask, as long as the block runs."""
+        if self._directory is None:
+            yield
+            return
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._socket(self._directory)
+        server = await asyncio.start_unix_server(self._answer, path)
+        try:
+            yield
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
+
+    async def tell_forever(self, host: str, port: int | None) -> None:
+        """Tell neighbours, and whoever asks at this port if there is one: for a process that serves no HTTP itself."""
+        async with self.shared():
+            with nullcontext() if port is None else await self._opened(host, port):
+                await asyncio.Event().wait()
+
+    async def _opened(self, host: str, port: int) -> AbstractContextManager[None]:
+        """Tell at this port what this process and its neighbours count, as soon as no neighbour has the port."""
+        registry = CollectorRegistry()
+        registry.register(_Neighbourhood(self, asyncio.get_running_loop()))
+        serving = _serving(host, port, registry)
+        if serving is None:
+            _log.info("Another process has METRICS_PORT; this one waits for it", port=port)
+        while serving is None:
+            await asyncio.sleep(TAKE_OVER_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
+            serving = _serving(host, port, registry)
+        _log.info("The metrics of this machine are told at METRICS_PORT", port=port)
+        return _until_left(*serving)
+
+    async def _text(self) -> bytes:
+        """Write it all down, beside the event loop: a thousand samples take ten milliseconds."""
+        self._vitals.look()
+        return await asyncio.to_thread(generate_latest, self)
+
+    def _socket(self, directory: Path) -> Path:
+        """Name it so that containers that share the directory, where everybody is process 1, do not meet."""
+        return directory / f"{socket.gethostname()[:12]}-{os.getpid()}.sock"
+
+    async def _answer(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TimeoutError):
+            writer.write(await self._text())
+            async with asyncio.timeout(NEIGHBOUR_SECONDS):
+                await writer.drain()
+        writer.close()
+
+
+class _Neighbourhood(Collector):
+    """What a process and its neighbours tell, for a thread that answers beside the event loop."""
+
+    def __init__(self, meter: Meter, loop: asyncio.AbstractEventLoop) -> None:
+        self._meter = meter
+        self._loop = loop
+
+    def collect(self) -> Iterable[Metric]:
+        told = asyncio.run_coroutine_threadsafe(self._meter.tell(), self._loop).result(ANSWER_SECONDS)
+        return text_string_to_metric_families(told.decode())
+
+
+def _serving(host: str, port: int, registry: CollectorRegistry) -> tuple[WSGIServer, Thread] | None:
+    """Start a server for who scrapes, unless another process has the port."""
+    try:
+        return start_http_server(port, host, registry)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    return None
+
+
+@contextmanager
+def _until_left(server: WSGIServer, thread: Thread) -> Iterator[None]:
+    """Let a server run as long as the block does."""
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def merged(texts: Iterable[bytes]) -> bytes:
+    """Put the samples of each family together, as the format wants them: one HELP, one TYPE, then all samples."""
+    families: dict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        for block in text.decode().split("# HELP ")[1:]:
+            explanation, kind, samples = block.split("\n", 2)
+            families[f"# HELP {explanation}\n{kind}\n"].append(samples)
+    return "".join(head + "".join(samples) for head, samples in families.items()).encode()
+
+
+async def _ask(path: Path) -> bytes:
+    """Return what a neighbour tells; nothing when it is gone, and then its socket goes too."""
+    try:
+        async with asyncio.timeout(NEIGHBOUR_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                return await _read(reader)
+            finally:
+                writer.close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        path.unlink(missing_ok=True)  # noqa: ASYNC240 - microseconds, for what a killed process left
+    except (OSError, TimeoutError) as error:
+        _log.warning("A neighbour's numbers are missing", neighbour=path.stem, error=type(error).__name__)
+    return b""
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    told = bytearray()
+    while piece := await reader.read(65536):
+        told += piece
+        if len(told) > NEIGHBOUR_BYTES:
+            raise OSError("a neighbour tells more than any process of ours counts")
+    return bytes(told)

@@ -1,0 +1,1 @@
+"""Who is asking: tokens, their keys, and the principal that a request acts for."""

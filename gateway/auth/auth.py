@@ -1,0 +1,225 @@
+"""Who is asking: a JWT in the Authorization header, or in the browser's HttpOnly session cookie."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+from uuid import UUID
+
+import jwt
+from starlette.requests import HTTPConnection
+
+from config.flags import Flag
+from config.logging import note
+from config.settings import Settings
+from gateway.auth.jwks import KeySet
+from gateway.auth.token_cache import TokenCache
+from gateway.context import context_of
+from store.errors import Forbidden, NotFound, RequestError
+
+SESSION_COOKIE = "scopekit_session"
+# `app_metadata.platform_role` of operators. Not the tenant's own role: an administrator of one company must see nothing
+# of another.
+OPERATOR = "admin"
+_ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
+_LEEWAY_SECONDS = 5
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Role = Literal["member", "admin", "owner"]
+
+
+class Unauthenticated(RequestError):
+    """No token, or one that does not hold; answered with 401 and WWW-Authenticate."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A verified caller; `expires_at` is in epoch seconds.
+
+    `claims` are what the database sees: those its policies read, in the form it reads them. The rest of a token, such
+    as the `user_metadata` a user writes at will, may hold what PostgreSQL's JSON refuses, and stays here.
+    """
+
+    user_id: UUID
+    tenant_id: UUID
+    role: Role
+    expires_at: float
+    claims: Mapping[str, Any]
+
+    @cached_property
+    def who(self) -> tuple[str, str]:
+        """The tenant and the user as text, which log lines and streams want; written once for a token."""
+        return str(self.tenant_id), str(self.user_id)
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this is an operator of the whole product, as the database sees it too (0065_operators.sql)."""
+        return bool(self.claims["app_metadata"].get("platform_role") == OPERATOR)
+
+    def require_unexpired(self) -> None:
+        """Pass while the token lives, without the leeway of a single request: a stream ends with it, within a second.
+
+        Raises `Unauthenticated`.
+        """
+        if self.expires_at <= time.time():
+            raise Unauthenticated("The token has expired; sign in again.")
+
+    @classmethod
+    def from_claims(cls, claims: Mapping[str, Any]) -> Self:
+        """Read a verified token. The tenant is `app_metadata.tenant_id`, which only the issuer can write.
+
+        Raises `Unauthenticated` when a needed claim is missing or malformed.
+        """
+        metadata = claims.get("app_metadata")
+        try:
+            tenant_id = UUID(metadata["tenant_id"])  # type: ignore[index]
+            user_id = UUID(claims["sub"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
+        # Anything but a known role is the least one: a missing role must never pass for a high one.
+        role = metadata.get("role") if isinstance(metadata, Mapping) else None
+        known: Role = role if role in ("admin", "owner") else "member"
+        expires_at = float(claims["exp"])
+        seen_metadata = {"tenant_id": str(tenant_id), "role": known}
+        if isinstance(metadata, Mapping) and metadata.get("platform_role") == OPERATOR:
+            seen_metadata["platform_role"] = OPERATOR
+        seen = {"sub": str(user_id), "role": "authenticated", "exp": expires_at, "app_metadata": seen_metadata}
+        return cls(user_id, tenant_id, known, expires_at, seen)
+
+
+class Authenticator:
+    """Verifies tokens against every key in force: several HS256 secrets at once, and a JWKS."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secrets = [secret.get_secret_value() for secret in settings.jwt_secrets]
+        self._keys = KeySet(settings.jwks_url) if settings.jwks_url else None
+        self._audience = settings.jwt_audience
+        self._issuer = settings.issuer
+        self._lately = TokenCache()
+
+    async def verify(self, token: str) -> Principal:
+        """Return the token's principal; raises `Unauthenticated` with a reason that reveals no key."""
+        principal = self._lately.get(token)
+        if principal is None:
+            principal = Principal.from_claims(await self._verified(token))
+            self._lately.keep(token, principal)
+        return principal
+
+    async def _verified(self, token: str) -> dict[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError:
+            raise Unauthenticated("The token is not a JWT.") from None
+        if header.get("alg") == "HS256":
+            return self._verify_symmetric(token)
+        return await self._verify_asymmetric(token, header)
+
+    def _verify_symmetric(self, token: str) -> dict[str, Any]:
+        for secret in self._secrets:
+            try:
+                return self._decode(token, secret, ["HS256"])
+            except jwt.InvalidSignatureError:
+                continue
+        raise Unauthenticated("The token is not signed by a key in force.")
+
+    async def _verify_asymmetric(self, token: str, header: Mapping[str, Any]) -> dict[str, Any]:
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if self._keys is None or algorithm not in _ASYMMETRIC or not isinstance(kid, str):
+            raise Unauthenticated("The token is not signed in a way accepted here.")
+        key = await self._keys.find(kid)
+        if key is None or key.algorithm_name != algorithm:
+            raise Unauthenticated("The token is not signed by a key in force.")
+        try:
+            return self._decode(token, key, [algorithm])
+        except jwt.InvalidSignatureError:
+            raise Unauthenticated("The token is not signed by a key in force.") from None
+
+    def _decode(self, token: str, key: Any, algorithms: list[str]) -> dict[str, Any]:
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=algorithms,
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=_LEEWAY_SECONDS,
+                options={"require": ["exp", "sub", "aud"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("The token has expired; sign in again.") from None
+        except jwt.InvalidSignatureError:
+            raise
+        except jwt.PyJWTError as error:
+            raise Unauthenticated(f"The token does not hold: {error}.") from None
+        return claims
+
+
+async def authenticate(connection: HTTPConnection) -> Principal:
+    """Return who is asking, and put them on the log lines of this request.
+
+    Raises `Unauthenticated`; `Forbidden` when a cookie alone vouches for a change that another site may have sent.
+    """
+    token, from_cookie = _find_token(connection)
+    if token is None:
+        raise Unauthenticated("Sign in: send `Authorization: Bearer <token>`.")
+    if from_cookie:
+        _require_same_origin(connection)
+    principal = await context_of(connection).auth.verify(token)
+    tenant_id, user_id = principal.who
+    note(tenant_id=tenant_id, user_id=user_id)
+    return principal
+
+
+async def admit(connection: HTTPConnection) -> Principal:
+    """Return who is asking, of a tenant that has visits at all. Raises as `authenticate` and `require_flag` do."""
+    principal = await authenticate(connection)
+    await require_flag(connection, principal, Flag.VISITS)
+    return principal
+
+
+async def require_flag(connection: HTTPConnection, principal: Principal, flag: Flag) -> None:
+    """Pass when the tenant's flag is on.
+
+    Raises `NotFound` for a part the tenant does not have, `Forbidden` for estimation, whose visits it can see.
+    """
+    if not await context_of(connection).flags.is_on(principal.tenant_id, flag):
+        detail = f"`{flag}` is not enabled for this tenant; ask an administrator to turn it on."
+        raise Forbidden(detail) if flag is Flag.ESTIMATION else NotFound(detail)
+
+
+def _find_token(connection: HTTPConnection) -> tuple[str | None, bool]:
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip(), False
+    return connection.cookies.get(SESSION_COOKIE), True
+
+
+def _require_same_origin(connection: HTTPConnection) -> None:
+    """Refuse a cross-site change that rides on the cookie; SameSite=Lax alone trusts sibling subdomains."""
+    if connection.scope.get("method", "GET") in _SAFE_METHODS:
+        return
+    own = connection.headers.get("host")
+    # Either scheme: TLS may end at a proxy.
+    if connection.headers.get("origin") not in (f"https://{own}", f"http://{own}"):
+        raise Forbidden("A change by session cookie must come from this site's own pages.")
+
+
+def mint(  # noqa: PLR0913 - the claims, by name
+    settings: Settings, *, user_id: UUID, tenant_id: UUID, role: Role, seconds: int, operator: bool = False
+) -> str:
+    """Sign a token with the newest HS256 secret: for development and for the demo login."""
+    now = int(time.time())
+    claims: dict[str, Any] = {
+        "sub": str(user_id),
+        "aud": settings.jwt_audience,
+        "iat": now,
+        "exp": now + seconds,
+        "role": "authenticated",
+        "app_metadata": {"tenant_id": str(tenant_id), "role": role},
+    }
+    if operator:
+        claims["app_metadata"] |= {"platform_role": OPERATOR}
+    if settings.issuer:
+        claims["iss"] = settings.issuer
+    return jwt.encode(claims, settings.jwt_secrets[0].get_secret_value(), algorithm="HS256")

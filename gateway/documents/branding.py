@@ -1,0 +1,152 @@
+"""What a contractor's documents look like: name and address, terms, one colour, a logo."""
+
+from functools import cache
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from gateway.auth.auth import Principal, admit
+from gateway.context import Context, context_of
+from gateway.documents import colors as colours
+from gateway.http.body import Trimmed, json_response, read_body, read_json
+from store.accounts import brands
+from store.errors import Forbidden, NotFound, SpineError
+from store.objects import content
+from store.pool import Record
+
+LOGO_BYTES = 2 * 1024 * 1024
+# Twice what the page shows it at, so that it is sharp on a phone; some 20 KB.
+LOGO_EDGE = 480
+_LOGO_TYPES = ("image/png", "image/jpeg", "image/webp")
+_WORDS = ("business_name", "address", "phone", "email", "license", "timezone", "terms")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Return the zones there are; `localtime` and its like are wherever the server stands."""
+    return frozenset(available_timezones() - {"localtime", "posixrules", "Factory"})
+
+
+def _known_zone(name: str) -> str:
+    if name and name not in _zones():
+        raise ValueError("This time zone is not known; write it as America/New_York.")
+    return name
+
+
+Colour = Annotated[
+    str, StringConstraints(to_lower=True, pattern="^#[0-9a-fA-F]{6}$"), AfterValidator(colours.require_readable)
+]
+
+
+class BrandChange(BaseModel):
+    """What changes; a field left out stays, an empty text is none, `accent: null` is the standard colour."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    business_name: Annotated[str, Trimmed, Field(max_length=120)] = ""
+    address: Annotated[str, Trimmed, Field(max_length=500)] = ""
+    phone: Annotated[str, Trimmed, Field(max_length=50)] = ""
+    email: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^([^@\s]+@[^@\s]+)?$", max_length=254)] = (
+        ""
+    )
+    license: Annotated[str, Trimmed, Field(max_length=100)] = ""
+    timezone: Annotated[str, Trimmed, Field(max_length=64), AfterValidator(_known_zone)] = ""
+    terms: Annotated[str, Trimmed, Field(max_length=5000)] = ""
+    accent: Colour | None = None
+
+
+async def get_brand(request: Request) -> Response:
+    """Answer the company's words, its colour (null: the standard one), and whether it has a logo."""
+    principal = await admit(request)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response(_brand_json(await brands.get(conn)))
+
+
+async def change_brand(request: Request) -> Response:
+    """Change some of it; 403 for whoever is neither owner nor administrator."""
+    principal = await _admit_admin(request)
+    change = await read_json(request, BrandChange)
+    words = {name: getattr(change, name) for name in _WORDS if name in change.model_fields_set}
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        accent = change.accent if "accent" in change.model_fields_set else (await brands.get(conn))["accent"]
+        await brands.change(conn, words, accent)
+        return json_response(_brand_json(await brands.get(conn)))
+
+
+async def get_logo(request: Request) -> Response:
+    """Redirect to the logo; 404 without one."""
+    principal, context = await admit(request), context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        path = (await brands.get(conn))["logo_path"]
+    if path is None:
+        raise NotFound("There is no logo yet.")
+    url = await context.objects.presign_get(path, ttl=context.settings.share_link_ttl, content_type="image/jpeg")
+    return RedirectResponse(url, 302, {"cache-control": "private, no-store"})
+
+
+async def put_logo(request: Request) -> Response:
+    """Take a PNG, JPEG or WebP of at most 2 MB; what is kept is a clean JPEG on white, at most 480 pixels a side."""
+    principal, context = await _admit_admin(request), context_of(request)
+    kind = content.parse(request.headers.get("content-type"), _LOGO_TYPES)
+    body = await read_body(request, limit=LOGO_BYTES)
+    content.require_agreement(kind, body[: content.HEAD_BYTES])
+    key = await _keep(context, brands.new_logo_key(principal.tenant_id), body, kind.name)
+    async with context.db.as_user(principal.claims) as conn:
+        before = await brands.set_logo(conn, key)
+        brand = await brands.get(conn)
+    await _forget(context, before)
+    return json_response(_brand_json(brand))
+
+
+async def delete_logo(request: Request) -> Response:
+    """Go back to the name alone."""
+    principal, context = await _admit_admin(request), context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        before = await brands.set_logo(conn, None)
+    await _forget(context, before)
+    return Response(status_code=204)
+
+
+async def _admit_admin(request: Request) -> Principal:
+    """Admit an administrator; the database holds the same line, but only once the work is done."""
+    principal = await admit(request)
+    if principal.role == "member":
+        raise Forbidden(brands.NOT_YOURS)
+    return principal
+
+
+async def _keep(context: Context, key: str, body: bytes, content_type: str) -> str:
+    """Draw the logo anew, in a helper process as every file from outside, and return its key."""
+    await context.objects.put(key, body, content_type=content_type)
+    try:
+        url = await context.objects.presign_get(key, ttl=context.settings.share_link_ttl, internal=True)
+        jpeg = await context.decoder.render(url, content_type, LOGO_EDGE)
+        await context.objects.put(key, jpeg, content_type="image/jpeg")
+    except SpineError:
+        await context.objects.discard(key)
+        raise
+    return key
+
+
+async def _forget(context: Context, path: str | None) -> None:
+    if path is not None:
+        await context.objects.discard(path)
+
+
+def _brand_json(row: Record) -> dict[str, Any]:
+    words = {name: row["profile"].get(name, "") for name in _WORDS}
+    words["business_name"] = words["business_name"] or row["name"]
+    return words | {"accent": row["accent"], "has_logo": row["logo_path"] is not None}
+
+
+routes = [
+    Route("/v1/branding", get_brand),
+    Route("/v1/branding", change_brand, methods=["PATCH"]),
+    Route("/v1/branding/logo", get_logo),
+    Route("/v1/branding/logo", put_logo, methods=["PUT"]),
+    Route("/v1/branding/logo", delete_logo, methods=["DELETE"]),
+]

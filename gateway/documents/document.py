@@ -1,0 +1,289 @@
+"""The document a customer reads, as its template needs it: pure, from the database's JSON to words and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from gateway.documents.certificate import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "CAD": "CA$", "AUD": "A$", "NZD": "NZ$"}
+_NO_TRADE = frozenset({"", "general"})
+_SINGULAR = {"hours": "hour", "days": "day", "squares": "square", "bags": "bag", "sheets": "sheet", "rolls": "roll"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo some line cites; `number` is how the document refers to it."""
+
+    id: str
+    number: int
+    label: str
+
+    @property
+    def uuid(self) -> UUID:
+        """The medium it is."""
+        return UUID(self.id)
+
+    @property
+    def alt(self) -> str:
+        """What a reader who does not see it is told."""
+        return f"Photo {self.number}: {self.label}" if self.label else f"Photo {self.number} from the site visit"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of work; price and amount are None where they are still to be confirmed."""
+
+    description: str
+    quantity: str
+    unit: str
+    unit_price: str | None
+    amount: str | None
+    assumptions: tuple[str, ...]
+    said: tuple[str, ...]
+    photos: tuple[Photo, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The lines of one trade, and what those with a price add up to."""
+
+    name: str
+    lines: tuple[Line, ...]
+    subtotal: str | None
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything the page shows; `source` is the JSON of `scopekit.share_session`."""
+
+    source: Mapping[str, Any]
+
+    @property
+    def business(self) -> Mapping[str, Any]:
+        """The contractor: name, and of address, phone, email and license what is known."""
+        known: Mapping[str, Any] = self.source["business"]
+        return {**known, "name": known.get("business_name") or known["name"]}
+
+    @property
+    def terms(self) -> str:
+        """What the offer stands under; after an acceptance what it stood under then."""
+        terms: str = self.certificate.facts["terms"] if self.certificate else self.business.get("terms", "")
+        return terms
+
+    @property
+    def visit(self) -> Mapping[str, Any]:
+        """The customer's name and address, and the visit's title."""
+        found: Mapping[str, Any] = self.source["visit"]
+        return found
+
+    @property
+    def estimate(self) -> Mapping[str, Any]:
+        """The version's own fields."""
+        found: Mapping[str, Any] = self.source["estimate"]
+        return found
+
+    @property
+    def decision(self) -> Mapping[str, Any] | None:
+        """The decision there is, if any."""
+        found: Mapping[str, Any] | None = self.source["decision"]
+        return found
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate of the acceptance, if it was accepted."""
+        return Certificate.of_decision(self.decision)
+
+    @property
+    def number(self) -> str:
+        """The estimate's number: its visit's year and the random end of the visit's id."""
+        return f"{self._moment(self.visit['visited_at']).year}-{self.visit['id'][-6:].upper()}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a decision can still be made on this version."""
+        return self.decision is None and bool(self.estimate["is_newest"])
+
+    @property
+    def photos(self) -> tuple[Photo, ...]:
+        """The cited photos, numbered from 1 in the order the lines first cite them."""
+        known = {row["id"]: row for row in self.source["photos"]}
+        cited = dict.fromkeys(key for line in self.source["lines"] for key in line["photos"] if key in known)
+        return tuple(Photo(key, number, known[key]["label"]) for number, key in enumerate(cited, start=1))
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The lines of the offer by trade, trades in the order they first appear."""
+        trades: dict[str, list[Mapping[str, Any]]] = {}
+        for line in self.source["lines"]:
+            if line["option"] in {"", self.chosen_option}:
+                trades.setdefault(trade_name(line["category"]), []).append(line)
+        return tuple(self._group(name, lines) for name, lines in trades.items())
+
+    @property
+    def addressee(self) -> str:
+        """For whom it was made."""
+        name: str = self.visit["customer_name"] or self.source["share"]["recipient"] or "Our customer"
+        return name
+
+    @property
+    def still_open(self) -> str:
+        """Say what the total leaves out; empty when nothing."""
+        count = self.estimate["unpriced_count"]
+        if not count:
+            return ""
+        return (
+            f"{'One item is' if count == 1 else f'{count} items are'} still to be confirmed and not part of this total."
+        )
+
+    @property
+    def alternatives(self) -> tuple[Group, ...]:
+        """The other options: their own lines, and what each would make the subtotal."""
+        return tuple(
+            Group(
+                name=option["name"],
+                lines=tuple(self._line(line) for line in self.source["lines"] if line["option"] == option["name"]),
+                subtotal=self._money(option["subtotal"]),
+            )
+            for option in self.estimate["options"]
+            if option["name"] != self.chosen_option
+        )
+
+    @property
+    def chosen_option(self) -> str:
+        """The option that is offered, and that an acceptance accepts; empty where there are none to choose from."""
+        chosen: str = self.estimate["chosen_option"]
+        return chosen
+
+    @property
+    def sums(self) -> tuple[tuple[str, str], ...]:
+        """What leads to the total: the lines, overhead and profit where they are not in the prices, less a discount."""
+        rows = [("Subtotal", self.subtotal)]
+        if Decimal(self.estimate["markup"]):
+            rows.append(("Overhead and profit", self._money(self.estimate["markup"])))
+        if Decimal(self.estimate["discount"]):
+            rows.append(("Discount", f"\N{MINUS SIGN}{self._money(self.estimate['discount'])}"))
+        return (*rows, (self.tax_label, self.tax))
+
+    @property
+    def subtotal(self) -> str:
+        """Of the lines with a price."""
+        return self._money(self.estimate["subtotal"])
+
+    @property
+    def tax(self) -> str:
+        """On the subtotal."""
+        return self._money(self.estimate["tax"])
+
+    @property
+    def tax_label(self) -> str:
+        """`Tax (8.25%)`."""
+        return f"Tax ({plain(Decimal(self.estimate['tax_rate']) * 100)}%)"
+
+    @property
+    def total(self) -> str:
+        """Subtotal and tax."""
+        return self._money(self.estimate["total"])
+
+    @property
+    def dated(self) -> str:
+        """The day this version was made."""
+        return day(self._moment(self.estimate["created_at"]))
+
+    @property
+    def visited(self) -> str:
+        """The day of the visit."""
+        return day(self._moment(self.visit["visited_at"]))
+
+    @property
+    def valid_until(self) -> str:
+        """The moment the link, and the offer in it, ends."""
+        return moment(self._moment(self.source["share"]["expires_at"]))
+
+    @property
+    def valid_until_day(self) -> str:
+        """The day of that moment."""
+        return day(self._moment(self.source["share"]["expires_at"]))
+
+    @property
+    def decided(self) -> str:
+        """The moment of the decision."""
+        return moment(self._moment(self.decision["decided_at"])) if self.decision else ""
+
+    def _group(self, name: str, lines: Iterable[Mapping[str, Any]]) -> Group:
+        listed = tuple(lines)
+        amounts = [Decimal(line["amount"]) for line in listed if line["amount"] is not None]
+        return Group(
+            name=name,
+            lines=tuple(self._line(line) for line in listed),
+            subtotal=self._money(sum(amounts, start=Decimal(0))) if amounts else None,
+        )
+
+    def _line(self, line: Mapping[str, Any]) -> Line:
+        quantity = Decimal(line["quantity"])
+        cited = set(line["photos"])
+        return Line(
+            description=line["description"],
+            quantity=plain(quantity),
+            unit=unit_name(line["unit"], quantity),
+            unit_price=None if line["unit_price"] is None else self._money(line["unit_price"]),
+            amount=None if line["amount"] is None else self._money(line["amount"]),
+            assumptions=tuple(line["assumptions"]),
+            said=tuple(line["said"]),
+            photos=tuple(photo for photo in self.photos if photo.id in cited),
+        )
+
+    def _money(self, value: str | Decimal) -> str:
+        return money(Decimal(value), self.estimate["currency"])
+
+    def _moment(self, text: str) -> datetime:
+        return datetime.fromisoformat(text).astimezone(zone(self.business.get("timezone")))
+
+
+def money(value: Decimal, currency: str) -> str:
+    """Write an amount: `$1,234.50`, `CHF 1,234.50`."""
+    return f"{_SYMBOLS.get(currency, currency + chr(0xA0))}{value:,.2f}"
+
+
+def plain(value: Decimal) -> str:
+    """Write a quantity without trailing zeros: `2.5`, `1,200`."""
+    text = f"{value:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def unit_name(unit: str, quantity: Decimal) -> str:
+    """Name the unit as it is said: one hour, two hours."""
+    if quantity == 1:
+        return _SINGULAR.get(unit, unit)
+    return next((many for many, one in _SINGULAR.items() if one == unit), unit)
+
+
+def trade_name(category: str) -> str:
+    """Name a group of lines; what belongs to no trade is `General`."""
+    return "General" if category.strip().lower() in _NO_TRADE else category.strip()[:1].upper() + category.strip()[1:]
+
+
+def zone(name: str | None) -> tzinfo:
+    """Return the contractor's time zone, UTC when none or an unknown one is set."""
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region, such as `America`, is a directory
+        return UTC
+
+
+def day(when: datetime) -> str:
+    """`1 November 2026`."""
+    return f"{when.day} {when:%B %Y}"
+
+
+def moment(when: datetime) -> str:
+    """`1 November 2026, 14:05 UTC`."""
+    return f"{day(when)}, {when:%H:%M} {when.tzname()}"

@@ -1,0 +1,114 @@
+"""The document as its printed form needs it: the same words and figures as the page, as plain values. Pure."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from gateway.documents import signature
+from gateway.documents.colors import STANDARD_ACCENT
+from gateway.documents.document import Document, Group, Line, moment
+from gateway.documents.pdf_text import printable
+
+# Countries that print on Letter are those that pay in these.
+_LETTER = frozenset({"USD", "CAD"})
+_DECIDED = {"accepted": "Accepted", "declined": "Declined", "changes_requested": "Changes requested"}
+
+LOGO = "logo.jpg"
+
+
+def photo_file(number: int) -> str:
+    """Name the file of a photo beside the template."""
+    return f"photo-{number}.jpg"
+
+
+def paper(document: Document, files: Collection[str]) -> dict[str, Any]:
+    """Return what paper.typ sets in type; `files` are the pictures that lie beside it."""
+    business = document.business
+    reach = [business.get("phone"), business.get("email"), business.get("license") and f"License {business['license']}"]
+    values = {
+        "paper": "us-letter" if document.estimate["currency"] in _LETTER else "a4",
+        "accent": business.get("accent") or STANDARD_ACCENT,
+        "logo": LOGO if LOGO in files else None,
+        "from": {
+            "name": business["name"],
+            "address": (business.get("address") or "").splitlines(),
+            "reach": [word for word in reach if word],
+        },
+        "facts": _facts(document),
+        "number": document.number,
+        "for": {
+            "name": document.addressee,
+            "address": document.visit["address"].splitlines(),
+        },
+        "visit": {"title": document.visit["title"], "date": document.visited},
+        "groups": [_group(group) for group in document.groups],
+        "option": document.chosen_option,
+        "alternatives": [_group(group) for group in document.alternatives],
+        "sums": [list(row) for row in document.sums],
+        "total": document.total,
+        "open": document.still_open,
+        "coverage": document.estimate["coverage"],
+        "terms": document.terms.splitlines(),
+        "photos": [
+            {"number": photo.number, "label": photo.label, "alt": photo.alt, "file": photo_file(photo.number)}
+            for photo in document.photos
+            if photo_file(photo.number) in files
+        ],
+        "decision": _decision(document),
+        "certificate": _certificate(document),
+        "hash": document.estimate["content_hash"],
+    }
+    printed: dict[str, Any] = printable(values)
+    return printed
+
+
+def _facts(document: Document) -> list[list[str]]:
+    facts = [["Number", document.number], ["Version", str(document.estimate["version"])], ["Date", document.dated]]
+    return [*facts, ["Valid until", document.valid_until_day]] if document.is_open else facts
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {"name": group.name, "subtotal": group.subtotal, "lines": [_line(line) for line in group.lines]}
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "description": line.description,
+        "quantity": f"{line.quantity} {line.unit}",
+        "unit_price": line.unit_price,
+        "amount": line.amount,
+        "assumptions": line.assumptions,
+        "said": line.said,
+        "photos": [photo.number for photo in line.photos],
+    }
+
+
+def _decision(document: Document) -> dict[str, str] | None:
+    decision = document.decision
+    if decision is None:
+        return None
+    return {"what": _DECIDED[decision["decision"]], "name": decision["name"], "at": document.decided,
+            "message": decision["message"]}  # fmt: skip
+
+
+def _certificate(document: Document) -> dict[str, Any] | None:
+    certificate = document.certificate
+    if certificate is None or document.decision is None:
+        return None
+    facts = certificate.facts
+    accepted_at = datetime.fromisoformat(facts["accepted_at"])
+    rows = [
+        ["Accepted by", facts["accepted_by"]],
+        ["Accepted at", f"{document.decided} ({moment(accepted_at)})"],
+        ["Signed by", facts["signed_by"].capitalize()],
+        ["Document", f"Estimate {document.number}, version {facts['version']}, {document.total}"],
+        *([["Option", document.chosen_option]] if document.chosen_option else []),
+        ["Offered by", facts["contractor"]],
+        ["From", " · ".join(word for word in (facts["address"], facts["browser"]) if word)],
+    ]
+    return {
+        "rows": rows,
+        "content_hash": facts["content_hash"],
+        "fingerprint": certificate.fingerprint,
+        "strokes": signature.strokes(document.decision["signature"]),
+    }

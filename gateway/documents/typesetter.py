@@ -1,0 +1,66 @@
+"""Sets documents in type: each in a process of its own, a few at once, with a deadline."""
+
+import asyncio
+import base64
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from config.logging import get_logger
+from store.errors import Unavailable
+from store.media.sandbox import bare_environment
+
+_log = get_logger(__name__)
+_ROOT = Path(__file__).parent.parent
+
+# One takes a third of a second, nearly all of it starting Python; both leave room for a machine that is busy.
+AT_ONCE = 2
+WAITING = 16
+SECONDS = 30.0
+
+
+class Typesetter:
+    """Lends typesetting processes; one that hangs is killed, and takes nothing of the gateway with it."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(AT_ONCE)
+        self._asked = 0
+
+    async def set(self, values: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
+        """Return the PDF of `values`, with `pictures` by their file names; raises `Unavailable`."""
+        if self._asked >= WAITING:
+            raise Unavailable("Too many documents are being made at once.", retry_after=5)
+        request = {"values": values, "pictures": {name: base64.b64encode(body) for name, body in pictures.items()}}
+        self._asked += 1
+        try:
+            async with asyncio.timeout(SECONDS), self._free:
+                return await _typeset(orjson.dumps(request, default=bytes.decode))
+        except TimeoutError:
+            _log.warning("A document was not set in type in time")
+            raise Unavailable("The document could not be made in time.", retry_after=5) from None
+        finally:
+            self._asked -= 1
+
+
+async def _typeset(request: bytes) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.documents.typeset"),
+        cwd=_ROOT,
+        env=bare_environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        pdf, _ = await process.communicate(request)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        _log.error("A document could not be set in type", status=process.returncode)
+        raise Unavailable("The document could not be made just now.", retry_after=5)
+    return pdf

@@ -1,0 +1,1 @@
+"""Estimates and their edits, and the price book."""

@@ -1,0 +1,124 @@
+"""The price book as a CSV file: read with every error named by its line, written as spreadsheets take it. Pure."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gateway.http.body import Price, Trimmed, explain
+from store.errors import InvalidInput, Unprocessable
+from store.estimates.price_book import COLUMNS, NewItem
+
+MOST_ROWS = 50_000
+_ERRORS_TOLD = 100
+_NEEDED = {"description", "unit", "unit_price"}
+# A spreadsheet runs a cell that begins like this; an apostrophe before it makes it text again. Words that begin with
+# apostrophes before it get one more, so that who reads may take one away and has what was written.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class NewPriceItem(BaseModel):
+    """An item for the price book."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: Annotated[str, Trimmed, Field(max_length=64)] = ""
+    description: Annotated[str, Trimmed, Field(min_length=1, max_length=500)]
+    category: Annotated[str, Trimmed, Field(max_length=100)] = ""
+    unit: Annotated[str, Trimmed, Field(min_length=1, max_length=32)]
+    unit_price: Price
+
+
+def read_file(content: bytes) -> list[NewItem]:
+    """Read a file with a header line; columns may come in any order, others are ignored.
+
+    Raises `InvalidInput` for what is no such file, and `Unprocessable`, with `errors: [{line, field, message}]`, when
+    any line cannot be used.
+    """
+    items: list[NewItem] = []
+    errors: list[dict[str, Any]] = []
+    seen: dict[tuple[str, ...], int] = {}
+    for line, row in _rows(content):
+        try:
+            item = NewItem(**NewPriceItem.model_validate(_cells(row)).model_dump())
+        except ValidationError as error:
+            errors += [{"line": line, **problem} for problem in explain(error)]
+            continue
+        errors += _twice(item, line, seen)
+        items.append(item)
+    if errors:
+        raise Unprocessable(f"Nothing was imported: {_many(len(errors))}; see errors.", errors=errors[:_ERRORS_TOLD])
+    if not items:
+        raise InvalidInput("The file holds no items.")
+    return items
+
+
+def write_file(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the file line by line."""
+    for values in ([*COLUMNS], *([_inert(str(row[name])) for name in COLUMNS] for row in rows)):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\r\n").writerow(values)
+        yield line.getvalue()
+
+
+def _rows(content: bytes) -> Iterator[tuple[int, Mapping[Any, Any]]]:
+    """Yield each row and its line; those that cannot be used count too, for each has errors to be told."""
+    reader = _reader(content)
+    try:
+        for count, row in enumerate(reader):
+            if count == MOST_ROWS:
+                raise InvalidInput(f"A file may hold at most {MOST_ROWS:,} items; send it in parts.")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise _unreadable(error) from None
+
+
+def _reader(content: bytes) -> "csv.DictReader[str]":
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput("The file is not UTF-8 text. Save it as “CSV UTF-8”.") from None
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.DictReader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter)
+    try:
+        names = [(name or "").strip().lower().replace(" ", "_") for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        raise _unreadable(error) from None
+    if missing := sorted(_NEEDED - set(names)):
+        raise InvalidInput(f"The first line must name the columns; missing: {', '.join(missing)}.")
+    reader.fieldnames = names
+    return reader
+
+
+def _unreadable(error: csv.Error) -> InvalidInput:
+    return InvalidInput(f"The file cannot be read as CSV: {error}.")
+
+
+def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
+    cells = {name: str(row.get(name) or "").strip() for name in COLUMNS if name in row}
+    cells = {name: text[1:] if text[:1] == "'" and _would_run(text) else text for name, text in cells.items()}
+    return cells | {"unit_price": cells["unit_price"].replace("$", "").replace(",", "").strip()}
+
+
+def _twice(item: NewItem, line: int, seen: dict[tuple[str, ...], int]) -> list[dict[str, Any]]:
+    key = (item.code.lower(),) if item.code else (item.description.lower(), item.unit.lower())
+    first = seen.setdefault(key, line)
+    if first == line:
+        return []
+    field = "code" if item.code else "description"
+    return [{"line": line, "field": field, "message": f"This item stands in line {first} already."}]
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if _would_run(text) else text
+
+
+def _would_run(text: str) -> bool:
+    return text.lstrip("'").startswith(_FORMULA)
+
+
+def _many(count: int) -> str:
+    return "one field cannot be used" if count == 1 else f"{count} fields cannot be used"

@@ -1,0 +1,82 @@
+"""The tenant's price book: search it, add to it, take it in from a file and give it out as one."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.auth.auth import admit
+from gateway.context import context_of
+from gateway.estimates.price_file import NewPriceItem, read_file, write_file
+from gateway.http.body import int_param, json_response, read_body, read_json
+from store.errors import InvalidInput, UnsupportedType
+from store.estimates import price_book
+
+SHOWN, MOST_SHOWN = 50, 200
+_QUERY_LENGTH = 200
+_UNIT_LENGTH = 32
+_FILE_BYTES = 8 * 1024 * 1024
+_FILE_TYPES = {"text/csv", "application/csv", "application/vnd.ms-excel", "text/plain"}
+
+
+async def list_items(request: Request) -> Response:
+    """Answer {price_items: [...]}: those that resemble `?q=`, best first, or all by category and description.
+
+    `?unit=` keeps to items whose price may be used for that unit, however it is spelled.
+    """
+    principal = await admit(request)
+    limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_SHOWN) or SHOWN
+    query, unit = _text(request, "q", _QUERY_LENGTH), _text(request, "unit", _UNIT_LENGTH)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        rows = await price_book.find(conn, query, limit, unit=unit) if query else await price_book.listed(conn, limit)
+    return json_response({"price_items": [dict(row) for row in rows]})
+
+
+async def create_item(request: Request) -> Response:
+    """Add an item: 201."""
+    principal = await admit(request)
+    new = await read_json(request, NewPriceItem)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        row = await price_book.add(conn, principal.tenant_id, price_book.NewItem(**new.model_dump()))
+    return json_response(dict(row), 201)
+
+
+async def export_items(request: Request) -> Response:
+    """Answer the whole book as a CSV file that `import` takes back."""
+    principal = await admit(request)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        rows = await price_book.whole(conn)
+    headers = {"content-disposition": 'attachment; filename="price-book.csv"', "cache-control": "no-store"}
+    # As long as reading one: beside the streams of others too.
+    content = await asyncio.to_thread(lambda: "".join(write_file(map(dict, rows))))
+    return Response(content, 200, headers, media_type="text/csv")
+
+
+async def import_items(request: Request) -> Response:
+    """Take in a CSV file and answer {added, updated}; with one line that cannot be used nothing is taken in: 422.
+
+    An item is known by its code, or without one by its words and unit.
+    """
+    principal = await admit(request)
+    if request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower() not in _FILE_TYPES:
+        raise UnsupportedType("Send the file as text/csv.")
+    # A second's work for 50,000 rows: the streams of others go on meanwhile.
+    items = await asyncio.to_thread(read_file, await read_body(request, limit=_FILE_BYTES))
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response(dict(await price_book.take_in(conn, principal.tenant_id, items)))
+
+
+def _text(request: Request, name: str, length: int) -> str:
+    text = request.query_params.get(name, "").replace("\0", "").strip()
+    if len(text) > length:
+        raise InvalidInput(f"{name} may have at most {length} characters.", field=name)
+    return text
+
+
+routes = [
+    Route("/v1/price-items", list_items),
+    Route("/v1/price-items", create_item, methods=["POST"]),
+    Route("/v1/price-items/export", export_items),
+    Route("/v1/price-items/import", import_items, methods=["POST"]),
+]

@@ -1,0 +1,1 @@
+"""What every route shares: bodies in, problems out, limits of rate, request metrics and traces."""

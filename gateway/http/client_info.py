@@ -1,0 +1,70 @@
+"""What a request tells about who sent it, and as little of that as is worth keeping."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from config.settings import Settings
+from store.shares.shares import Visitor
+
+_BOT = re.compile(
+    r"bot\b|bot/|crawl|spider|slurp|preview|facebookexternalhit|whatsapp|telegram|skype|safelinks|scanner|"
+    r"proofpoint|mimecast|barracuda|curl|wget|python|httpx|okhttp|go-http|headless",
+    re.IGNORECASE,
+)
+_TABLET = re.compile(r"ipad|tablet|android(?!.*mobile)", re.IGNORECASE)
+_PHONE = re.compile(r"iphone|ipod|mobile", re.IGNORECASE)
+_DESKTOP = re.compile(r"windows nt|macintosh|x11|cros", re.IGNORECASE)
+# The networks one subscriber has, so that an address names a place and not a person.
+_V4_KEPT, _V6_KEPT = 24, 48
+
+
+def visitor_of(request: Request) -> Visitor:
+    """Return the kind of browser and the truncated address."""
+    return Visitor(agent_class(request.headers.get("user-agent", "")), address_prefix(address_of(request)))
+
+
+def address_of(request: Request) -> str:
+    """Return the peer's address; behind a proxy the server has already put the client's there."""
+    return request.client.host if request.client else ""
+
+
+def address_prefix(address: str) -> str:
+    """Truncate to a /24 or /48: `203.0.113.0/24`. Anything but an address gives an empty string."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    parsed = mapped or parsed
+    kept = _V4_KEPT if isinstance(parsed, ipaddress.IPv4Address) else _V6_KEPT
+    return str(ipaddress.ip_network((parsed, kept), strict=False))
+
+
+def agent_class(user_agent: str) -> str:
+    """Name the kind of browser: bot, tablet, phone, desktop or other."""
+    kinds = (("bot", _BOT), ("tablet", _TABLET), ("phone", _PHONE), ("desktop", _DESKTOP))
+    return next((name for name, pattern in kinds if pattern.search(user_agent)), "other")
+
+
+def public_origin(request: Request, settings: Settings) -> str:
+    """Return `scheme://host[:port]` as customers reach us: PUBLIC_URL, else the request's own."""
+    base = str(settings.public_url) if settings.public_url else str(request.base_url)
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def came_from_our_page(request: Request, settings: Settings) -> bool:
+    """Tell whether a change was sent by a page of ours.
+
+    Our pages say `Referrer-Policy: no-referrer`, with which browsers send `Origin: null` even to ourselves, so
+    Sec-Fetch-Site decides where there is one. A browser too old for it is let through on `null`: a decision needs the
+    SameSite=Strict cookie anyway, and who knows the link may open it.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site == "same-origin"
+    own = {public_origin(request, settings), f"{request.url.scheme}://{request.url.netloc}", "null"}
+    return request.headers.get("origin") in own

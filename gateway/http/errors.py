@@ -1,0 +1,136 @@
+"""Every error leaves as application/problem+json (RFC 9457) with a correlation id, and never with a trace."""
+
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from config.logging import correlation_id, get_logger
+from gateway.auth.auth import Unauthenticated
+from store import errors
+
+_log = get_logger(__name__)
+
+# tus's own, which HTTP has no name for.
+CHECKSUM_MISMATCH = 460
+
+# The first class of an error's ancestry that stands here gives the status.
+STATUS: dict[type[Exception], int] = {
+    Unauthenticated: 401,
+    errors.Unprocessable: 422,
+    errors.InvalidInput: 400,
+    errors.NotFound: 404,
+    errors.Forbidden: 403,
+    errors.Conflict: 409,
+    errors.Locked: 423,
+    errors.Gone: 410,
+    errors.TooLarge: 413,
+    errors.UnsupportedType: 415,
+    errors.Stalled: 408,
+    errors.WrongVersion: 412,
+    errors.Damaged: CHECKSUM_MISMATCH,
+    errors.TooMany: 429,
+    errors.Unavailable: 503,
+    errors.RequestError: 400,
+}
+
+
+def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **extra: Any) -> Response:
+    """Build a problem document; `extra` are further members of it."""
+    body = {
+        "type": "about:blank",
+        "title": "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "correlation_id": correlation_id(),
+    }
+    content = orjson.dumps(body | extra, default=str)
+    return Response(content, status, headers, media_type="application/problem+json")
+
+
+async def on_spine_error(_request: Request, error: Exception) -> Response:
+    """Answer what a route raised on purpose."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    detail, extra = getattr(error, "detail", str(error)), getattr(error, "extra", {})
+    return problem(status, detail, headers=_headers(error), **extra)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what the framework raised: no such route, method not allowed, a body that cannot be parsed."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    details = {404: "There is nothing at this address.", 405: "This address does not answer that method."}
+    detail = details.get(error.status_code, error.detail)
+    headers = dict(error.headers or {})
+    if "allow" in {name.lower() for name in headers}:
+        headers = {"allow": ", ".join(sorted(_methods(request)))}
+    return problem(error.status_code, detail, headers=headers)
+
+
+async def on_database_error(_request: Request, error: Exception) -> Response:
+    """Answer a database that is away, overloaded or too slow; a lost answer to a COMMIT leaves its outcome open."""
+    _log.warning("Database error", error=type(error).__name__)
+    detail = "The database did not answer in time; it is not certain whether this was done. Look, or try again."
+    return problem(503, detail, headers={"retry-after": "2"})
+
+
+HANDLERS: dict[Any, Any] = {
+    errors.SpineError: on_spine_error,
+    HTTPException: on_http_exception,
+    asyncpg.PostgresConnectionError: on_database_error,
+    asyncpg.InterfaceError: on_database_error,
+    asyncpg.InternalClientError: on_database_error,
+    asyncpg.QueryCanceledError: on_database_error,
+    asyncpg.OperatorInterventionError: on_database_error,
+    asyncpg.InsufficientResourcesError: on_database_error,
+    # A command's own deadline in a database that hangs; every other wait of ours names its lateness itself.
+    TimeoutError: on_database_error,
+}
+
+
+class LastResort:
+    """Turns what nobody caught into a plain 500, logs it once, and keeps the trace to ourselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, answering for whatever it raises."""
+        started = False
+
+        async def noting_start(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, noting_start)
+        except Exception:
+            _log.exception("Unhandled error")
+            if started:  # Too late for another answer: let the server cut the connection.
+                raise
+            detail = "Something went wrong on our side. Quote the correlation id when you report it."
+            await problem(500, detail)(scope, receive, send)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return every method of this address; the framework names those of the first route that has it."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return {
+        method for route in routes if route.matches(request.scope)[0] != Match.NONE for method in route.methods or ()
+    }
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, Unauthenticated):
+        return {"www-authenticate": 'Bearer realm="scopekit"'}
+    retry_after = getattr(error, "retry_after", None)
+    return {} if retry_after is None else {"retry-after": str(max(1, round(retry_after)))}

@@ -1,0 +1,120 @@
+"""`/ops`: how the whole product stands, live, for its operators; and their way in."""
+
+import time
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import orjson
+from sse_starlette.event import ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from config.logging import get_logger
+from gateway.auth.auth import SESSION_COOKIE, Principal, Unauthenticated
+from gateway.context import context_of
+from gateway.http.body import read_body
+from gateway.http.client_info import came_from_our_page
+from gateway.ops import actions as ops_deeds
+from gateway.ops.access import operator_of
+from gateway.ops.dashboard import SECTIONS, board_of
+from gateway.pages import demo
+from gateway.pages.shell import modules_of
+from store.errors import Forbidden
+from store.pool import AWAY
+
+_log = get_logger(__name__)
+
+LOOK_SECONDS = 2.0
+# A proxy ends what says nothing for a minute.
+BEAT_SECONDS = 20.0
+LONGEST_TOKEN = 8192
+SESSION_SECONDS = 12 * 3600
+
+
+async def page(request: Request) -> Response:
+    """Show the page to an operator, to anybody else the way in; on a developer's own machine sign the browser in."""
+    context = context_of(request)
+    if demo.may_log_in(request) and not await _is_operator(request):
+        return demo.log_in(RedirectResponse("/ops", HTTPStatus.SEE_OTHER), context.settings)
+    try:
+        principal = await operator_of(request)
+    except (Unauthenticated, Forbidden) as refusal:
+        return _way_in(request, str(refusal), 401 if isinstance(refusal, Unauthenticated) else 403)
+    sections = await board_of(request).sections(principal.claims)
+    words = {"sections": sections, "names": SECTIONS, "modules": modules_of("ops.js")}
+    return _fresh(context.templates.TemplateResponse(request, "ops/page.html", words))
+
+
+async def sign_in(request: Request) -> Response:
+    """Keep an operator's token, pasted into our own form, as the browser's session."""
+    if not came_from_our_page(request, context_of(request).settings):
+        raise Forbidden("Please sign in on the page itself.")
+    body = await read_body(request, limit=LONGEST_TOKEN)
+    token = body.decode("ascii", "replace").removeprefix("token=").strip()
+    try:
+        principal = await context_of(request).auth.verify(token)
+        principal.require_unexpired()
+    except Unauthenticated as refusal:
+        return _way_in(request, str(refusal), 401)
+    if not principal.is_operator:
+        return _way_in(request, "This token is no operator's.", 403)
+    answer = RedirectResponse("/ops", HTTPStatus.SEE_OTHER)
+    seconds = max(1, min(SESSION_SECONDS, int(principal.expires_at - time.time())))
+    answer.set_cookie(
+        SESSION_COOKIE, token, max_age=seconds, httponly=True, samesite="lax", secure=request.url.scheme == "https"
+    )
+    return answer
+
+
+async def live(request: Request) -> StreamingResponse:
+    """Stream the names of the sections that change, as lists; all of them at first. The page itself has the rest."""
+    principal = await operator_of(request)
+    headers = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+    return StreamingResponse(_changes(request, principal), headers=headers, media_type="text/event-stream")
+
+
+async def _changes(request: Request, principal: Principal) -> AsyncIterator[bytes]:
+    """Look every two seconds, until the token ends or the process lets its streams go."""
+    board, hub = board_of(request), context_of(request).hub
+    shown: dict[str, str] = {}
+    said_at = 0.0
+    while not hub.admission.draining and principal.expires_at > time.time():
+        try:
+            sections = await board.sections(principal.claims)
+        except AWAY as error:  # in the middle of a reading too; nobody hears of an error once the answer has begun
+            _log.warning("The operators' page was not read", error=type(error).__name__)
+            yield ServerSentEvent(data="{}", event="away").encode()
+        else:
+            fresh = [name for name, html in sections.items() if shown.get(name) != html]
+            if fresh or time.monotonic() - said_at > BEAT_SECONDS:
+                said_at = time.monotonic()
+                yield ServerSentEvent(data=orjson.dumps(fresh).decode()).encode()
+            shown = sections
+        await board.until_due(LOOK_SECONDS)
+
+
+async def _is_operator(request: Request) -> bool:
+    try:
+        await operator_of(request)
+    except (Unauthenticated, Forbidden):
+        return False
+    return True
+
+
+def _way_in(request: Request, why: str, status: int) -> Response:
+    templates = context_of(request).templates
+    return _fresh(templates.TemplateResponse(request, "ops/sign_in.html", {"why": why}, status_code=status))
+
+
+def _fresh(answer: Response) -> Response:
+    answer.headers["cache-control"] = "no-store"
+    return answer
+
+
+routes: list[BaseRoute] = [
+    Route("/ops", page),
+    Route("/ops/session", sign_in, methods=["POST"]),
+    Route("/ops/live", live),
+    *ops_deeds.routes,
+]

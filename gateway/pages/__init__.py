@@ -1,0 +1,1 @@
+"""The contractor's console and the demo pages."""

@@ -1,0 +1,101 @@
+"""What `/openapi.json` says of health, numbers, pages, and who the caller is."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from gateway.openapi.operation import TEXT, Answer, Operation, Shape, gives, takes_json
+from gateway.openapi.values import Moment, Rate
+from gateway.pages.demo_progress import Insertion
+
+HTML = {"text/html": TEXT}
+
+
+class Liveness(Shape):
+    """The event loop turns."""
+
+    status: str
+
+
+class Readiness(BaseModel):
+    """Whether to send traffic here; each check by its name."""
+
+    status: str
+    accepting: bool
+    database: bool
+
+
+class PausedSwitch(BaseModel):
+    """What of the queue rests, and until when; null is until somebody resumes it."""
+
+    name: str
+    state: Literal["paused", "open", "half_open", "over"]
+    until: Moment | None
+
+
+class QueueHealth(BaseModel):
+    """How the queue is."""
+
+    depth: int
+    healthy: bool
+    paused: list[PausedSwitch]
+
+
+class Health(BaseModel):
+    """The runbook's report; each check by its name."""
+
+    status: str
+    database: bool
+    storage: bool
+    queue: QueueHealth
+    last_job_success: Moment | None
+
+
+class TenantOfCaller(Shape):
+    """The caller's tenant and what is set for it."""
+
+    id: UUID
+    name: str
+    currency: str
+    tax_rate: Rate
+    profile: dict[str, Any]
+
+
+class Me(Shape):
+    """The caller."""
+
+    user_id: UUID
+    role: str
+    tenant: TenantOfCaller
+    flags: dict[str, Any]
+
+
+class Inserted(Shape):
+    """Where the events of the demo went."""
+
+    visit_id: UUID
+    last_seq: int
+
+
+_HEALTH = Operation(gives(Health, text="Healthy.") | gives(Health, 503, text="Degraded, or unhealthy."), "nobody")
+
+OPERATIONS = {
+    "GET /health": _HEALTH,
+    "GET /functions/v1/health": _HEALTH,
+    "GET /livez": Operation(gives(Liveness, text="Alive."), "nobody"),
+    "GET /readyz": Operation(gives(Readiness, text="Ready.") | gives(Readiness, 503, text="Not now."), "nobody"),
+    "GET /metrics": Operation({200: Answer("Prometheus' text format.", {"text/plain": TEXT})}, "scheduler"),
+    "GET /openapi.json": Operation(gives({"type": "object"}, text="This document."), "nobody"),
+    "GET /v1/me": Operation(gives(Me)),
+    "GET /": Operation({200: Answer("The console.", HTML)}, "nobody", refuses=(503,)),
+    "GET /static/{path}": Operation(
+        {200: Answer("The file.", {"*/*": {}}), 304: Answer("As it was.")}, "nobody", refuses=(404,)
+    ),
+    "GET /service-worker.js": Operation(
+        {200: Answer("What keeps the console for when there is no signal.", {"text/javascript": TEXT})}, "nobody"
+    ),
+    "POST /demo/login": Operation({204: Answer("Signed in.")}, "nobody", refuses=(404,)),
+    "GET /demo/progress": Operation({200: Answer("The page.", HTML)}, "nobody", refuses=(404, 503)),
+    "POST /demo/progress/events": Operation(gives(Inserted, 201), takes=takes_json(Insertion)),
+}

@@ -1,0 +1,87 @@
+"""What `/openapi.json` says of progress: streams of server-sent events, tickets to them, and pages of events."""
+
+from typing import Any
+from uuid import UUID
+
+from gateway.openapi.operation import JSON, UUID_TEXT, Answer, Operation, Param, Shape, gives, header, whole_number
+from gateway.openapi.values import Moment
+from gateway.progress.multi_stream import MOST_VISITS
+from gateway.progress.visit_stream import PAGE
+
+
+class Ticket(Shape):
+    """Good for one stream, once; `url` is the stream with it."""
+
+    ticket: str
+    expires_at: Moment
+    url: str
+
+
+class Event(Shape):
+    """Something that happened at a visit; `seq` counts them without a gap."""
+
+    visit_id: UUID
+    seq: int
+    job_id: UUID | None
+    type: str
+    payload: dict[str, Any]
+    created_at: str
+
+
+class EventPage(Shape):
+    """Events after a position, as they are streamed."""
+
+    events: list[Event]
+    last_seq: int
+    has_more: bool
+
+
+_LAST_SEQ = 2**63 - 1
+_STREAM = (
+    "Server-sent events. Unnamed messages are the visit's events, `id` their seq; `open`, `end` and `drain` are named. "
+    "A comment every 30 s keeps it alive. Too many streams: `end {reason: busy}` at once; come back after `retry`."
+)
+_MESSAGE = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "id": {"type": "string", "description": "The seq of an event of a visit; on several visits, a cursor."},
+        "event": {"enum": ["message", "open", "end", "drain"], "description": "`message` where none is named."},
+        "data": {"type": "string", "contentMediaType": JSON},
+        "retry": {"type": "integer"},
+    },
+}
+_SSE = {200: Answer(_STREAM, {"text/event-stream": _MESSAGE})}
+_OVER = {204: Answer("The job is over and all was told; do not come back.")}
+_LAST_ID = {"type": "string", "pattern": r"^[0-9]{1,18}$"}
+_CURSOR = {"type": "string", "maxLength": 2048}
+_TICKET = Param("ticket", {"type": "string", "maxLength": 64}, "Instead of a token, for who cannot send a header.")
+
+
+def _resume(schema: dict[str, Any]) -> tuple[Param, Param]:
+    words = "The last id that was seen: the stream goes on after it."
+    return header("Last-Event-ID", schema, words), Param("last_event_id", schema, words)
+
+
+_ONE = _SSE | _OVER
+_VISIT = Param("visit_id", UUID_TEXT, "The visit.", required=True)
+_VISITS = {"type": "array", "items": UUID_TEXT, "minItems": 1, "maxItems": MOST_VISITS}
+
+OPERATIONS = {
+    "GET /v1/visits/{visit_id}/progress": Operation(_ONE, "watcher", params=(*_resume(_LAST_ID), _TICKET)),
+    "GET /functions/v1/sse-progress": Operation(_ONE, "watcher", params=(_VISIT, *_resume(_LAST_ID), _TICKET)),
+    "GET /v1/progress": Operation(
+        _SSE,
+        "watcher",
+        params=(Param("visit_id", _VISITS, "Each visit.", required=True), *_resume(_CURSOR)),
+    ),
+    "GET /v1/tenant/progress": Operation(_SSE, "watcher"),
+    "POST /v1/visits/{visit_id}/progress/ticket": Operation(gives(Ticket, 201)),
+    "GET /v1/visits/{visit_id}/events": Operation(
+        gives(EventPage),
+        params=(
+            Param("after", whole_number(0, _LAST_SEQ), "The last seq that was seen."),
+            Param("limit", whole_number(1, PAGE), "How many at most."),
+        ),
+    ),
+}

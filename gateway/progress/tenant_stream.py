@@ -1,0 +1,60 @@
+"""Progress of all visits of a tenant on one stream, for whoever runs the place."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from config.flags import Flag, is_on
+from gateway.auth.auth import Principal, authenticate
+from gateway.context import context_of
+from gateway.progress.multi_stream import afresh
+from gateway.progress.responses import NO_MEMBER, Answer, busy, not_enabled, require_member, stream_or_drop
+from realtime.streams.tenant_stream import Wide
+from store.errors import Forbidden
+from store.events import events
+
+MOST_SNAPSHOTS = 50
+_NO_VISIT = UUID(int=0)
+
+
+async def progress_tenant(request: Request) -> Answer:
+    """Stream what happens at every visit of the caller's tenant: `GET /v1/tenant/progress`, for owners, admins.
+
+    It begins with a snapshot of each visit that has a job waiting or running, at most the 50 newest. From then on each
+    event of any visit comes once and in the order of its visit. There are no ids, for there is no place in a whole
+    tenant's events to resume at: who comes back begins with snapshots again. So it is for a view of how things stand;
+    who must not miss an event watches its visit. `open` is as on a stream of several visits.
+    """
+    principal = await authenticate(request)
+    principal.require_unexpired()
+    if principal.role not in ("owner", "admin"):
+        raise Forbidden("All visits at once are for owners and admins of the tenant; watch visits by name.")
+    wide = context_of(request).hub.admission.subscribe_tenant(*principal.who, expires_at=principal.expires_at)
+    answer = _opened(request, principal, wide)
+    return await answer if wide is None else await stream_or_drop(wide.stream, answer)
+
+
+async def _opened(request: Request, principal: Principal, wide: Wide | None) -> Answer:
+    """Open what was admitted; who may have it, and was not, is refused softly."""
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        gate = await events.gate(conn, _NO_VISIT)
+        at_work = await events.at_work(conn, MOST_SNAPSHOTS)
+    if not gate["member"]:
+        raise Forbidden(NO_MEMBER)
+    if not is_on(gate["flags"] or {}, Flag.PROGRESS):
+        return not_enabled()
+    if wide is None:
+        return busy(context)
+    channels = [context.hub.channels.open(str(visit_id)) for visit_id in at_work]
+    for channel in channels:
+        context.hub.channels.stand(channel, wide)
+    found = []
+    if channels:
+        openings = context.hub.admission.openings(*principal.who, channels, snapshot=True, fresh=True)
+        found = require_member(await openings)
+    return await afresh(context, principal, wide, found)
+
+
+routes = [Route("/v1/tenant/progress", progress_tenant)]

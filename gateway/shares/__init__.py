@@ -1,0 +1,1 @@
+"""Share links: made by the contractor, opened and answered by the customer."""

@@ -1,0 +1,106 @@
+"""Who may come in under /e/{token}: the link, the session, and how often somebody may try."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from gateway.context import context_of
+from gateway.http.client_info import address_of, came_from_our_page
+from gateway.http.rate_limiter import Buckets
+from gateway.shares.link_secrets import digest
+from gateway.shares.middleware import NO_LINK
+from store.errors import Forbidden, Gone, NotFound, TooMany
+from store.pool import Connection, Record
+from store.shares import shares
+
+Answer = TypeVar("Answer")
+
+SESSION_COOKIE = "scopekit_share"
+# Unknown links an address may ask for: thirty at once, then one in two seconds. Enough for a mangled link in a family's
+# chat, little for a search. Nobody can search 256 bits; this keeps a try from costing us.
+UNKNOWN_BURST, UNKNOWN_PER_SECOND = 30, 0.5
+# Forms one link, and one address, may send: far more than people do, little for a machine that fills the timeline.
+TOKEN_BURST, TOKEN_PER_SECOND = 60, 0.5
+ADDRESS_BURST, ADDRESS_PER_SECOND = 150, 2.0
+# Documents set in type for one link: each costs a process a third of a second.
+PAPER_BURST, PAPER_PER_SECOND = 8, 0.1
+
+
+class Limits:
+    """How often an address or a link may try, in this process."""
+
+    def __init__(self) -> None:
+        self.strangers = Buckets(burst=UNKNOWN_BURST, per_second=UNKNOWN_PER_SECOND)
+        self.addresses = Buckets(burst=ADDRESS_BURST, per_second=ADDRESS_PER_SECOND)
+        self.tokens = Buckets(burst=TOKEN_BURST, per_second=TOKEN_PER_SECOND)
+        self.papers = Buckets(burst=PAPER_BURST, per_second=PAPER_PER_SECOND)
+
+
+def limits_of(request: Request) -> Limits:
+    """Return the limits of the application that serves this request."""
+    state = request.app.state
+    if not hasattr(state, "share_limits"):
+        state.share_limits = Limits()
+    limits: Limits = state.share_limits
+    return limits
+
+
+def key_of(request: Request, or_session: str = "") -> shares.Key:
+    """Return the hashes of the link's token and of the browser's session, or of the one a form brought."""
+    session = request.cookies.get(SESSION_COOKIE) or or_session
+    return shares.Key(digest(request.path_params["token"]), digest(session) if session else None)
+
+
+async def find(request: Request, key: shares.Key) -> Record:
+    """Look the link up: always one hash and one query, whatever it turns out to be.
+
+    Raises `NotFound` for an unknown link, `Gone` for one that ended and has no live session, both in the same words;
+    `TooMany` for an address that asked for too many unknown ones.
+    """
+    address, strangers = address_of(request), limits_of(request).strangers
+    if wait := strangers.wait(address):
+        raise TooMany("Too many links that do not exist were asked for from here.", retry_after=wait)
+    async with context_of(request).db.as_system() as conn:
+        share = await shares.by_token(conn, key)
+    if share is None:
+        strangers.take(address)
+        raise NotFound(NO_LINK)
+    if share["state"] != "ready" and not share["live"]:
+        raise Gone(NO_LINK)
+    return share
+
+
+async def of_session(request: Request, ask: Callable[[Connection, shares.Key], Awaitable[Answer | None]]) -> Answer:
+    """Ask the store with the key of this request; without a live session its answer is None or `NotFound`.
+
+    Raises `NotFound` then, and `Gone` and `TooMany` as `find` does: an unknown link counts as one at every address.
+    """
+    key = key_of(request)
+    with suppress(NotFound):
+        async with context_of(request).db.as_system() as conn:
+            answer = await ask(conn, key)
+        if answer is not None:
+            return answer
+    await find(request, key)
+    raise NotFound("There is no such thing in this document, or your reading session has ended.")
+
+
+def require_our_form(request: Request) -> None:
+    """Let a form of our own page in, as often as its link and its address may send one.
+
+    Raises `TooMany`, in the same words whatever the link is, and `Forbidden` for another site's page.
+    """
+    limits, link = limits_of(request), digest(request.path_params["token"]).hex()
+    for buckets, key in ((limits.addresses, address_of(request)), (limits.tokens, link)):
+        spend(buckets, key)
+    if not came_from_our_page(request, context_of(request).settings):
+        raise Forbidden("Please open the estimate with the button on its own page.")
+
+
+def spend(buckets: Buckets, key: str) -> None:
+    """Take one try; raises `TooMany` when none is left."""
+    if wait := buckets.wait(key):
+        raise TooMany("That was asked for too often. Please wait a moment and try again.", retry_after=wait)
+    buckets.take(key)

@@ -1,0 +1,81 @@
+"""What a shared document shows beside its words: photos, the contractor's logo and colours. For a live session only."""
+
+from typing import TYPE_CHECKING
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from gateway.context import Context, context_of
+from gateway.documents.colors import STANDARD_ACCENT, pressed
+from gateway.http.body import uuid_param
+from gateway.http.client_info import visitor_of
+from gateway.shares.access import key_of, of_session
+from gateway.shares.middleware import framed_route
+from store.media.derivatives import ensure_derivative
+from store.shares import shares
+
+if TYPE_CHECKING:
+    from store.media.media import Size
+
+# A JPEG of 2000 pixels a side is about one megabyte.
+_COPY_BYTES = 8 * 1024 * 1024
+
+
+class SharedPhoto(HTTPEndpoint):
+    """A photo the document cites, as a copy without what the camera wrote into it."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer 302 to a URL signed for SHARE_LINK_TTL seconds; `?size=thumb` or `view`. 404 without a session.
+
+        With SHARE_MEDIA_PROXY the bytes come from here, and so not a second longer than the session lives.
+        """
+        media_id = uuid_param(request.path_params["media_id"], "media_id")
+        size: Size = "thumb" if request.query_params.get("size") == "thumb" else "view"
+        photo = await of_session(request, lambda conn, key: shares.photo(conn, key, media_id))
+        context = context_of(request)
+        copy = await ensure_derivative(context.objects, context.decoder, photo, size)
+        if size == "view":
+            async with context.db.as_system() as conn:
+                await shares.note(conn, key_of(request), "photo", visitor_of(request), media_id)
+        return await _image(context, copy)
+
+
+class SharedLogo(HTTPEndpoint):
+    """The contractor's logo."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer the JPEG itself: it is small, and everybody's who may read the document."""
+        path = await of_session(request, shares.logo)
+        return _jpeg(await context_of(request).objects.get(path, limit=_COPY_BYTES))
+
+
+class SharedColours(HTTPEndpoint):
+    """The contractor's colours, as a style sheet: the policy of the page allows no inline style."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer the custom properties that share.css uses."""
+        document = await of_session(request, shares.document)
+        accent = document["business"]["accent"] or STANDARD_ACCENT
+        # More specific than share.css's own: a printed page is not to fall back to it.
+        rule = f":root:root:root{{--accent:{accent};--accent-strong:{pressed(accent)}}}"
+        return Response(rule, media_type="text/css")
+
+
+async def _image(context: Context, key: str) -> Response:
+    if context.settings.share_media_proxy:
+        return _jpeg(await context.objects.get(key, limit=_COPY_BYTES))
+    ttl = context.settings.share_link_ttl
+    return RedirectResponse(await context.objects.presign_get(key, ttl=ttl, content_type="image/jpeg"), 302)
+
+
+def _jpeg(body: bytes) -> Response:
+    return Response(body, media_type="image/jpeg")
+
+
+routes: list[BaseRoute] = [
+    framed_route("/e/{token}/media/{media_id}", SharedPhoto),
+    framed_route("/e/{token}/logo", SharedLogo),
+    framed_route("/e/{token}/colours.css", SharedColours),
+]

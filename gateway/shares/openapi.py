@@ -1,0 +1,131 @@
+"""What `/openapi.json` says of shares: the contractor's side, and the customer's under `/e/`."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from gateway.openapi.operation import BYTES, TEXT, Answer, Content, Operation, Param, Shape, gives, takes_json
+from gateway.openapi.values import Moment, Sha256
+from gateway.shares.form import DecisionForm, OpenForm
+from gateway.shares.shares import Rotation, ShareOrder
+from store.media.media import EDGES
+
+
+class Decision(Shape):
+    """What the customer answered."""
+
+    decision: str
+    name: str
+    message: str
+    decided_at: Moment
+
+
+class Share(Shape):
+    """A link for one recipient, and what became of it."""
+
+    id: UUID
+    estimate_id: UUID
+    visit_id: UUID
+    recipient: str
+    has_passcode: bool
+    max_views: int | None
+    views: int
+    remaining: int | None
+    expires_at: Moment
+    revoked_at: Moment | None
+    created_at: Moment
+    state: str
+    first_opened_at: Moment | None
+    last_opened_at: Moment | None
+    decision: Decision | None
+
+
+class NewLink(Share):
+    """A share with its link, which no other answer tells."""
+
+    token: str
+    url: str
+
+
+class Shares(Shape):
+    """The newest first."""
+
+    shares: list[Share]
+
+
+class ShareEvent(Shape):
+    """Something that happened with a share."""
+
+    kind: str
+    happened_at: Moment
+    user_agent_class: str
+    address_prefix: str
+    media_id: UUID | None
+    detail: str
+
+
+class Timeline(Shape):
+    """Oldest first."""
+
+    events: list[ShareEvent]
+
+
+class Certificate(Shape):
+    """An acceptance; sha256 of `certificate`, byte for byte, is `fingerprint`."""
+
+    certificate: str
+    fingerprint: Sha256
+    facts: dict[str, Any]
+
+
+class CheckedCertificate(Certificate):
+    """An acceptance, and whether it still certifies what the database holds."""
+
+    holds: bool
+
+
+class News(Shape):
+    """What an open page asks for now and then."""
+
+    version: int
+    newest: int
+    decision: str | None
+
+
+def _form(model: type[BaseModel]) -> Content:
+    return {"application/x-www-form-urlencoded": model, "application/json": model}
+
+
+_BACK = {303: Answer("Back to the page.", {}, {"location": "The page."})}
+_ACTION = Operation(_BACK, "reader")
+_PAGE = {200: Answer("The door, or for a live session the document.", {"text/html": TEXT})}
+_SIZE = Param("size", {"enum": [*EDGES]}, "`view` unless it is said.")
+_PHOTO = {
+    200: Answer("The JPEG, where media come through the gateway.", {"image/jpeg": BYTES}),
+    302: Answer("Where the JPEG is, for a while.", {}, {"location": "A signed URL."}),
+}
+_IMAGE = {200: Answer("The JPEG.", {"image/jpeg": BYTES})}
+
+OPERATIONS = {
+    "POST /v1/estimates/{estimate_id}/shares": Operation(
+        gives(NewLink, 201), takes=takes_json(ShareOrder), refuses=(409,)
+    ),
+    "GET /v1/estimates/{estimate_id}/shares": Operation(gives(Shares)),
+    "POST /v1/shares/{share_id}/revoke": Operation(gives(Share)),
+    "POST /v1/shares/{share_id}/rotate": Operation(gives(NewLink), takes=takes_json(Rotation), refuses=(409,)),
+    "GET /v1/shares/{share_id}/timeline": Operation(gives(Timeline)),
+    "GET /v1/shares/{share_id}/certificate": Operation(gives(CheckedCertificate)),
+    "GET /e/{token}": Operation(_PAGE, "reader"),
+    "GET /e/{token}/open": _ACTION,
+    "POST /e/{token}/open": Operation(_BACK, "reader", _form(OpenForm), refuses=(403,)),
+    "GET /e/{token}/decision": _ACTION,
+    "POST /e/{token}/decision": Operation(_BACK, "reader", _form(DecisionForm), must_take=True, refuses=(403, 409)),
+    "GET /e/{token}/news": Operation(gives(News), "reader"),
+    "GET /e/{token}/media/{media_id}": Operation(_PHOTO, "reader", params=(_SIZE,), refuses=(422,)),
+    "GET /e/{token}/logo": Operation(_IMAGE, "reader"),
+    "GET /e/{token}/colours.css": Operation({200: Answer("The colours.", {"text/css": TEXT})}, "reader"),
+    "GET /e/{token}/estimate.pdf": Operation({200: Answer("The PDF.", {"application/pdf": BYTES})}, "reader"),
+    "GET /e/{token}/certificate.json": Operation(gives(Certificate), "reader"),
+    "GET /e/{token}/{rest}": Operation({}, "reader"),
+}

@@ -1,0 +1,204 @@
+"""The customer's side of a share, under /e/{token}: a neutral door, the document behind it, and the decision.
+
+A GET never takes a view, so that previews and link scanners learn nothing and use nothing up. A view is taken by the
+door's own POST, which gives the browser a session of half an hour for this one link.
+"""
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+
+from gateway.context import context_of
+from gateway.documents.document import Document
+from gateway.http.body import json_response
+from gateway.http.client_info import public_origin, visitor_of
+from gateway.http.errors import STATUS
+from gateway.shares import downloads as share_papers
+from gateway.shares import files as share_files
+from gateway.shares.access import SESSION_COOKIE, find, key_of, of_session, require_our_form
+from gateway.shares.form import DecisionForm, OpenForm, read_form
+from gateway.shares.link_secrets import digest, new_secret, passcode_fits
+from gateway.shares.middleware import NO_LINK, address_here, framed_route, wants_page
+from store.errors import Conflict, Forbidden, Gone, NotFound, RequestError, TooMany
+from store.pool import Record
+from store.shares import shares
+
+SESSION_SECONDS = 1800
+
+_ENDED = "Your reading session has ended, so nothing was sent. Open the estimate again to answer."
+_DECIDED = "An answer to this estimate has already been recorded, so this one was not."
+_CHANGED = "The estimate or its terms have changed since you opened it, so your answer was not recorded."
+
+
+class SharePage(HTTPEndpoint):
+    """The door, or for a live session the document."""
+
+    async def get(self, request: Request) -> Response:
+        """Render the one or the other; takes nothing."""
+        key = key_of(request)
+        share = await find(request, key)
+        if not share["live"]:
+            return _door(request, share)
+        async with context_of(request).db.as_system() as conn:
+            source = await shares.document(conn, key)
+        if source is None:  # It ended between the two questions.
+            return _door(request, share)
+        return _page(request, "share/document.html", document=Document(source))
+
+
+class ShareNews(HTTPEndpoint):
+    """What an open page asks for now and then."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer {version, newest, decision}; 404 or 410 when the session has ended."""
+        return json_response(await of_session(request, shares.news))
+
+
+class _Action(HTTPEndpoint):
+    """A form's address, which a reader may also reload or keep: then it leads back to the page."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer 303 back to the page."""
+        return _back(request)
+
+
+class OpenShare(_Action):
+    """Takes one view, and begins the session."""
+
+    async def post(self, request: Request) -> Response:
+        """Answer 303 back to the page; an already open session takes no second view."""
+        require_our_form(request)
+        form = await read_form(request, OpenForm)
+        # A second click comes without the cookie that the first one is still fetching, but with the same form.
+        share = await find(request, key_of(request, or_session=form.once))
+        if share["live"]:
+            return _with_session(request, request.cookies.get(SESSION_COOKIE) or form.once)
+        try:
+            return _with_session(request, await _open(request, share, form))
+        except (Forbidden, TooMany) as problem:
+            return _refuse(request, share, problem)
+
+
+class DecideShare(_Action):
+    """Takes the customer's decision."""
+
+    async def post(self, request: Request) -> Response:
+        """Answer 303 back to the page, which then shows the decision.
+
+        Raises `Conflict` when there is one already, or the document is not what the customer read.
+        """
+        require_our_form(request)
+        key = key_of(request)
+        share = await find(request, key)
+        form = await read_form(request, DecisionForm)
+        async with context_of(request).db.as_system() as conn:
+            outcome = await shares.decide(conn, key, form.said, visitor_of(request))
+        match outcome:
+            case "recorded":
+                return _back(request)
+            case "decided":
+                raise Conflict(_DECIDED)
+            case "changed":
+                raise Conflict(_CHANGED)
+        return _refuse(request, share, Forbidden(_ENDED))
+
+
+class Nothing(HTTPEndpoint):
+    """Every other address under a link."""
+
+    async def get(self, _request: Request) -> Response:
+        """Answer 404."""
+        raise HTTPException(404)
+
+
+async def _open(request: Request, share: Record, form: OpenForm) -> str:
+    """Take a view and return the new session's secret."""
+    token = digest(request.path_params["token"])
+    passcode_hash = await _checked_passcode(request, share, form.passcode)
+    for secret in (form.once or new_secret(), new_secret()):
+        key = shares.Key(token, digest(secret))
+        async with context_of(request).db.as_system() as conn:
+            outcome = await shares.open_share(
+                conn, key, visitor_of(request), passcode_hash=passcode_hash, session_seconds=SESSION_SECONDS
+            )
+        if outcome == "opened":
+            return secret
+        if outcome != "stale":  # Else the form is an old one, brought back by the browser.
+            break
+    if outcome == "passcode":
+        raise Forbidden("Please type the passcode again.")
+    raise NotFound(NO_LINK) if outcome == "unknown" else Gone(NO_LINK)
+
+
+async def _checked_passcode(request: Request, share: Record, passcode: str) -> str | None:
+    """Check a passcode and return the hash it fits; None where none is asked for.
+
+    Raises `Forbidden` for a wrong one, `TooMany` when there were too many.
+    """
+    if not share["has_passcode"]:
+        return None
+    if not passcode.strip():
+        raise Forbidden("Please type the passcode you were given.")
+    async with context_of(request).db.as_system() as conn:
+        attempt = await shares.try_passcode(conn, key_of(request))
+    if attempt is None:
+        raise NotFound(NO_LINK)
+    if attempt["retry_after"]:
+        minutes = -(-attempt["retry_after"] // 60)
+        detail = f"That was the wrong passcode too often. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+        raise TooMany(detail, retry_after=attempt["retry_after"])
+    if not await passcode_fits(attempt["passcode_hash"], passcode):
+        raise Forbidden("That is not the passcode. Please check it and try again.")
+    found: str = attempt["passcode_hash"]
+    return found
+
+
+def _door(request: Request, share: Record, *, status: int = 200, problem: str = "") -> Response:
+    values = {"has_passcode": share["has_passcode"], "problem": problem, "once": new_secret()}
+    return _page(request, "share/door.html", status=status, **values)
+
+
+def _page(request: Request, template: str, *, status: int = 200, **values: object) -> Response:
+    values["here"] = address_here(request)
+    return context_of(request).templates.TemplateResponse(request, template, values, status_code=status)
+
+
+def _refuse(request: Request, share: Record, problem: RequestError) -> Response:
+    """Show the door again with what was wrong; a program gets the problem document instead."""
+    if not wants_page(request):
+        raise problem
+    response = _door(request, share, status=STATUS[type(problem)], problem=problem.detail)
+    if isinstance(problem, TooMany):
+        response.headers["retry-after"] = str(round(problem.retry_after))
+    return response
+
+
+def _back(request: Request) -> Response:
+    return RedirectResponse(address_here(request), 303)
+
+
+def _with_session(request: Request, secret: str) -> Response:
+    response = _back(request)
+    response.set_cookie(
+        SESSION_COOKIE,
+        secret,
+        max_age=SESSION_SECONDS,
+        path=address_here(request),
+        httponly=True,
+        samesite="strict",
+        secure=public_origin(request, context_of(request).settings).startswith("https:"),
+    )
+    return response
+
+
+routes: list[BaseRoute] = [
+    framed_route("/e/{token}", SharePage),
+    framed_route("/e/{token}/open", OpenShare),
+    framed_route("/e/{token}/decision", DecideShare),
+    framed_route("/e/{token}/news", ShareNews),
+    *share_files.routes,
+    *share_papers.routes,
+    framed_route("/e/{token}/{rest:path}", Nothing),
+]

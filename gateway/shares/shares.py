@@ -1,0 +1,135 @@
+"""The contractor's side of shares: make a link, replace it, see what became of it, end it."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.auth.auth import admit
+from gateway.context import context_of
+from gateway.documents.certificate import Certificate
+from gateway.http.body import json_response, read_json, uuid_param
+from gateway.http.client_info import public_origin
+from gateway.shares.link_secrets import digest, hash_passcode, new_secret
+from store.estimates import estimates
+from store.pool import Record
+from store.shares import shares
+
+WEEK_SECONDS = 7 * 86_400
+LEAST_SECONDS = 300
+MOST_SECONDS = 90 * 86_400
+
+_DECISION = ("decision", "name", "message", "decided_at")
+
+
+class Rotation(BaseModel):
+    """Another link for the same share; `expires_in` gives it a new end too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    expires_in: Annotated[int, Field(ge=LEAST_SECONDS, le=MOST_SECONDS)] | None = None
+
+
+class ShareOrder(BaseModel):
+    """A link somebody asks for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipient: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    expires_in: Annotated[int, Field(ge=LEAST_SECONDS, le=MOST_SECONDS)] = WEEK_SECONDS
+    max_views: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    passcode: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=64)] | None = None
+
+
+async def create_share(request: Request) -> Response:
+    """Make a link to the newest version of an estimate; its token is in this answer and nowhere else, ever."""
+    principal = await admit(request)
+    estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
+    order = await read_json(request, ShareOrder)
+    context = context_of(request)
+    token = new_secret()
+    new = shares.NewShare(
+        token_hash=digest(token),
+        recipient=order.recipient,
+        expires_in=order.expires_in,
+        max_views=order.max_views,
+        passcode_hash=await hash_passcode(order.passcode) if order.passcode else None,
+    )
+    async with context.db.as_user(principal.claims) as conn:
+        share = await shares.create(conn, estimate_id, new, tenant_id=principal.tenant_id, created_by=principal.user_id)
+    return _with_link(request, share, token, 201)
+
+
+async def list_shares(request: Request) -> Response:
+    """Answer {shares: [...]}, newest first, with the views and the decision of each."""
+    principal = await admit(request)
+    estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        rows = await shares.of_estimate(conn, estimate_id)
+    return json_response({"shares": [share_json(row) for row in rows]})
+
+
+async def revoke_share(request: Request) -> Response:
+    """End a link and every session opened with it."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        share = await shares.revoke(conn, share_id)
+    return json_response(share_json(share))
+
+
+async def rotate_share(request: Request) -> Response:
+    """Give a share another link, in this answer and nowhere else; the old one and its sessions are dead at once."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    order = await read_json(request, Rotation)
+    token = new_secret()
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        share = await shares.rotate(conn, share_id, digest(token), expires_in=order.expires_in)
+    return _with_link(request, share, token, 200)
+
+
+async def timeline(request: Request) -> Response:
+    """Answer {events: [{kind, happened_at, user_agent_class, address_prefix, media_id, detail}]}, oldest first."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response({"events": await shares.timeline(conn, share_id)})
+
+
+async def certificate(request: Request) -> Response:
+    """Answer the certificate of an acceptance, and whether it still certifies what the database holds.
+
+    `holds`: the text has its fingerprint, and the accepted version's lines, reckoned anew, have the hash it names.
+    """
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        row = await shares.acceptance(conn, share_id)
+        accepted = await estimates.get(conn, row["estimate_id"])
+    found = Certificate(row["certificate"], row["fingerprint"])
+    return json_response(found.as_json() | {"holds": found.certifies(estimates.reckoned_hash(accepted))})
+
+
+def _with_link(request: Request, share: Record, token: str, status: int) -> Response:
+    link = f"{public_origin(request, context_of(request).settings)}/e/{token}"
+    return json_response(share_json(share) | {"token": token, "url": link}, status, {"cache-control": "no-store"})
+
+
+def share_json(share: Record) -> dict[str, Any]:
+    """Shape a share for its owner; `decision` is None or {decision, name, message, decided_at}."""
+    plain = {key: value for key, value in share.items() if key not in _DECISION}
+    decided = {key: share[key] for key in _DECISION}
+    return plain | {"decision": decided if share["decision"] else None}
+
+
+routes = [
+    Route("/v1/estimates/{estimate_id}/shares", create_share, methods=["POST"]),
+    Route("/v1/estimates/{estimate_id}/shares", list_shares),
+    Route("/v1/shares/{share_id}/revoke", revoke_share, methods=["POST"]),
+    Route("/v1/shares/{share_id}/rotate", rotate_share, methods=["POST"]),
+    Route("/v1/shares/{share_id}/timeline", timeline),
+    Route("/v1/shares/{share_id}/certificate", certificate),
+]

@@ -1,0 +1,225 @@
+// The capture console: opens the visit that the address names, and wires what stays from visit to visit.
+
+import { Problem, call } from "../shared/api.js";
+import { Branding } from "../share/branding.js";
+import { DeadSpot, signalAgain } from "./offline-view.js";
+import { Desk } from "./visit-page.js";
+import { byId } from "../shared/dom.js";
+import { setUpEvidence } from "../estimate/evidence.js";
+import { PriceBook } from "../estimate/price-book.js";
+import { LeaveNote } from "../shared/unsaved-guard.js";
+import { clearProblems, showProblem } from "../shared/problems.js";
+import { Recorder } from "../uploads/recorder.js";
+import { remember, remembered } from "./last-session.js";
+import { pressTwice } from "../shared/confirm-button.js";
+import { Uploads } from "../uploads/uploads.js";
+import { VisitForm, VisitList } from "./visits.js";
+import { Visit } from "./visit.js";
+
+const uploads = new Uploads();
+new LeaveNote(uploads);
+const list = new VisitList();
+const form = new VisitForm();
+const recorder = new Recorder((contentType, name) => {
+  const note = uploads.record(desk.visit.id, contentType, name);
+  rememberVisit();
+  return note;
+});
+
+let desk = null; // the open visit: a Desk, or a DeadSpot as long as it cannot be read
+let flags = {};
+let opening = new AbortController();
+
+const named = () => /^#visit=([0-9a-f-]{36})$/i.exec(location.hash)?.[1] ?? null;
+
+async function openNamed() {
+  opening.abort();
+  opening = new AbortController();
+  const { signal } = opening;
+  const id = named();
+  if (recorder.recording) recorder.stop(); // kept, with the visit it was made for
+  desk?.close();
+  desk = null;
+  clearProblems();
+  list.mark(id);
+  byId("app").dataset.view = id ? "visit" : "visits";
+  byId("visit").hidden = true;
+  byId("welcome").hidden = id !== null;
+  byId("connection").hidden = true;
+  document.title = "ScopeKit";
+  if (id === null) return;
+  byId("main").setAttribute("aria-busy", "true");
+  try {
+    await openDesk(id, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error.passing) {
+      openDeadSpot(id, signal);
+    } else {
+      byId("welcome").hidden = false;
+      showProblem(error, "Visit not opened");
+    }
+  } finally {
+    if (!signal.aborted) byId("main").removeAttribute("aria-busy");
+  }
+}
+
+async function openDesk(id, signal) {
+  const visit = await Visit.open(id, signal);
+  if (signal.aborted) return;
+  desk?.close();
+  byId("visit").hidden = false;
+  byId("connection").hidden = false;
+  desk = new Desk(visit, { uploads, flags, onStatus: refreshList });
+  rememberVisit();
+  scrollTo(0, 0);
+}
+
+/** What is here of a visit is shown at once, and the rest as soon as there is signal; a recording is not cut off. */
+async function openDeadSpot(id, signal) {
+  desk = new DeadSpot(id, uploads);
+  byId("visit").hidden = false;
+  while (!signal.aborted) {
+    await signalAgain(signal);
+    if (signal.aborted || recorder.recording) continue;
+    try {
+      await openDesk(id, signal);
+      clearProblems();
+      uploads.wake();
+      return refreshList();
+    } catch (error) {
+      if (!error.passing && !signal.aborted) return showProblem(error, "Visit not opened");
+    }
+  }
+}
+
+/** For a page that opens without signal. */
+function rememberVisit() {
+  const { id, name } = desk.visit;
+  remember({ visit: { id, name, lastSequence: uploads.lastSequence(id) } });
+}
+
+/** Beside an open visit the list is not worth a word about the signal. */
+const refreshList = () => list.refresh().catch((error) => (error.passing && named() ? undefined : showProblem(error)));
+
+function newVisit() {
+  form.open("New visit", {}, async (fields) => {
+    const visit = await call("POST", "/v1/visits", fields);
+    location.hash = `visit=${visit.id}`;
+    refreshList();
+  });
+}
+
+function editVisit() {
+  const { visit } = desk;
+  form.open("Visit details", visit.details, async (fields) => {
+    await visit.save(fields);
+    refreshList();
+  });
+}
+
+function addFiles(files) {
+  if (desk) {
+    for (const file of files) uploads.add(desk.visit.id, file);
+    return rememberVisit();
+  }
+  return showProblem(new Problem({ title: "No visit is open", detail: "Start or open a visit, then add the files again." }));
+}
+
+/** Files arrive from the two inputs, from a drop anywhere on the page, or from the clipboard. */
+function setUpFiles() {
+  for (const id of ["pick-files", "take-photo"]) {
+    byId(id).addEventListener("change", ({ target }) => {
+      addFiles(target.files);
+      target.value = "";
+    });
+  }
+  const zone = byId("capture");
+  const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault(); // else a file dropped beside the zone would replace the page
+    zone.dataset.over = "yes";
+  });
+  for (const type of ["dragleave", "drop"]) {
+    addEventListener(type, (event) => (event.relatedTarget === null || type === "drop") && delete zone.dataset.over);
+  }
+  addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    addFiles(event.dataTransfer.files);
+  });
+  addEventListener("paste", (event) => event.clipboardData?.files.length && addFiles(event.clipboardData.files));
+}
+
+function setUpButtons() {
+  for (const button of document.querySelectorAll("[data-new-visit]")) button.addEventListener("click", newVisit);
+  byId("edit-visit").addEventListener("click", editVisit);
+  byId("to-visits").addEventListener("click", () => (location.hash = ""));
+  byId("ask-estimate").addEventListener("click", () => desk?.askForEstimate());
+  byId("run-again").addEventListener("click", () => desk?.askForEstimate());
+  pressTwice(byId("run-cancel"), "Really stop?", () => desk?.cancel());
+  uploads.addEventListener("cut", ({ detail: { item, problem } }) => {
+    if (item.state === "recording") recorder.stop();
+    showProblem(problem, "Voice note cut");
+  });
+  addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
+}
+
+const ownerOf = (me) => me && `${me.tenant.id}/${me.user_id}`;
+
+async function askWhoIsHere() {
+  const { user_id, role, flags, tenant: { id, name, currency } } = await call("GET", "/v1/me");
+  const me = { user_id, role, flags, tenant: { id, name, currency } }; // no more than opening needs
+  const before = remembered();
+  const same = ownerOf(before.me) === ownerOf(me);
+  remember({ me, visit: same ? before.visit : null }); // somebody else's visit is not theirs to see
+  return me;
+}
+
+/** Without an answer it is whoever was here last: what they left on this device is theirs to see and to add to. */
+async function whoIsHere() {
+  try {
+    return { me: await askWhoIsHere(), confirmed: true };
+  } catch (error) {
+    const { me } = remembered();
+    if (!error.passing || !me) throw error;
+    return { me, confirmed: false };
+  }
+}
+
+/** Once there is an answer: what is here is sent, unless it is somebody else's by now. */
+async function confirm(owner) {
+  for (;;) {
+    await signalAgain();
+    try {
+      return ownerOf(await askWhoIsHere()) === owner ? uploads.start() : location.reload();
+    } catch (error) {
+      if (!error.passing) return showProblem(error, "Nothing is sent");
+    }
+  }
+}
+
+async function start() {
+  setUpEvidence();
+  setUpFiles();
+  setUpButtons();
+  navigator.serviceWorker?.register("/service-worker.js").catch(() => {}); // a private window
+  try {
+    const { me, confirmed } = await whoIsHere();
+    byId("tenant-name").textContent = me.tenant.name;
+    new PriceBook(me.tenant.currency);
+    new Branding(me.role);
+    const blocked = await uploads.restore(ownerOf(me)).catch((error) => error);
+    if (confirmed) uploads.start();
+    else confirm(ownerOf(me));
+    flags = { estimation: me.flags.visits?.ai_estimation_enabled === true, progress: me.flags.visits?.ws_progress_enabled === true };
+    addEventListener("hashchange", openNamed); // not before: what was named meanwhile would be asked for twice
+    await Promise.all([refreshList(), openNamed()]);
+    if (blocked) showProblem(blocked); // not before: a visit opens without the problems of the last one
+  } catch (error) {
+    showProblem(error, "Not started");
+  }
+}
+
+start();

@@ -1,0 +1,36 @@
+// What an edited estimate adds up to, cent for cent as the server will: store/money.py is the same arithmetic.
+
+import { plain, rounded, scaled } from "../shared/decimal.js";
+
+const CENTS = 2;
+const RATE = 5;
+
+/** A line's amount in cents as a BigInt; null without a price, or while what is typed is no number. */
+export function amountOf({ quantity, unit_price: price }) {
+  const [count, cents] = [scaled(quantity, 3), scaled(price, CENTS)];
+  return count === null || cents === null ? null : rounded(count * cents, 3);
+}
+
+/** The sums of the lines that `option` holds, as strings; rates are shares, `discount` is {rate} or {amount}. */
+export function reckon(lines, { tax_rate: taxRate, markup_rate: markupRate, discount }, option) {
+  const counted = lines.filter((line) => line.option === "" || line.option === option);
+  const amounts = counted.map(amountOf);
+  const subtotal = amounts.reduce((sum, amount) => sum + (amount ?? 0n), 0n);
+  const markup = share(subtotal, markupRate);
+  const off = discountOf(subtotal + markup, discount);
+  const left = subtotal + markup - off;
+  const tax = share(left, taxRate);
+  const sums = { subtotal, markup, discount: off, tax, total: left + tax };
+  return {
+    ...Object.fromEntries(Object.entries(sums).map(([name, cents]) => [name, plain(cents, CENTS)])),
+    unpriced: amounts.filter((amount) => amount === null).length,
+  };
+}
+
+const share = (cents, rate) => rounded(cents * (scaled(rate ?? "0", RATE) ?? 0n), RATE);
+
+function discountOf(of, { rate, amount }) {
+  if (rate !== undefined) return share(of, rate);
+  const fixed = scaled(amount ?? "0", CENTS) ?? 0n;
+  return fixed < of ? fixed : of;
+}

@@ -1,0 +1,175 @@
+// Links for the customer: make one, see it once, replace it, end it, and watch what becomes of it.
+
+import { call, serverNow } from "../shared/api.js";
+import { announce, byId, el, icon } from "../shared/dom.js";
+import { count, moment, relative } from "../shared/format.js";
+import { copyText, showProblem } from "../shared/problems.js";
+import { storyOf } from "./timeline.js";
+import { pressTwice } from "../shared/confirm-button.js";
+
+const DID = {
+  opened: "opened the estimate",
+  accepted: "accepted the estimate",
+  declined: "declined the estimate",
+  changes_requested: "asked for changes",
+};
+const WEEK = 604_800;
+const DECISIONS = { accepted: "Accepted", declined: "Declined", changes_requested: "Changes requested" };
+
+export class Shares {
+  #listeners = new AbortController();
+  #open = new Set(); // shares whose story is being read
+
+  constructor(visit) {
+    this.visit = visit;
+    this.form = byId("share-form");
+    byId("share-recipient").defaultValue = visit.details.customer_name ?? "";
+    this.form.reset();
+    byId("share-news").hidden = true;
+    byId("share-link").hidden = true;
+    byId("share-link").replaceChildren();
+    byId("share-list").replaceChildren();
+    const { signal } = this.#listeners;
+    this.form.addEventListener("submit", (event) => this.#submit(event), { signal });
+    // What is wrong must be seen, also when it stands in the folded part.
+    this.form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), { capture: true, signal });
+    visit.addEventListener("estimate", () => this.#newVersion(), { signal });
+    byId("share").hidden = visit.estimate === null;
+  }
+
+  close() {
+    this.#listeners.abort();
+  }
+
+  async refresh() {
+    const { estimate } = this.visit;
+    byId("share").hidden = estimate === null;
+    if (estimate === null) return;
+    const { shares } = await call("GET", `/v1/estimates/${estimate.id}/shares`);
+    if (this.#listeners.signal.aborted) return;
+    byId("share-list").replaceChildren(...shares.map((share) => this.#row(share)));
+    byId("share-list-block").hidden = shares.length === 0;
+    byId("share-locked").hidden = !shares.some((share) => share.decision?.decision === "accepted");
+    byId("share-older").hidden = estimate.version === 1;
+  }
+
+  /** The link on the page, if any, is to a version that can no longer be accepted: not one to copy now. */
+  #newVersion() {
+    byId("share-link").hidden = true;
+    byId("share-link").replaceChildren();
+    byId("share-news").hidden = true;
+    this.refresh().catch(showProblem);
+  }
+
+  /** A share was opened or decided just now. */
+  async notice(event) {
+    await this.refresh();
+    const { recipient, share_id: shareId, decision } = event.payload;
+    const who = recipient || this.#recipientOf(shareId) || "Your customer";
+    const did = DID[decision ?? "opened"];
+    const news = byId("share-news");
+    news.hidden = false;
+    news.dataset.decision = decision ?? "";
+    byId("share-news-text").textContent = `${who} ${did}.`;
+    announce(`${who} ${did}.`);
+  }
+
+  #recipientOf(shareId) {
+    return byId("share-list").querySelector(`[data-share-id="${CSS.escape(shareId)}"]`)?.dataset.recipient;
+  }
+
+  async #submit(event) {
+    event.preventDefault();
+    const button = byId("share-make");
+    button.disabled = true;
+    try {
+      const share = await call("POST", `/v1/estimates/${this.visit.estimate.id}/shares`, this.#wishes());
+      this.form.reset();
+      this.#showLink(share);
+      await this.refresh();
+    } catch (error) {
+      showProblem(error, "No link made");
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  #wishes() {
+    const { recipient, expires_in: expiry, passcode, max_views: views } = this.form.elements;
+    return {
+      recipient: recipient.value.trim(),
+      expires_in: Number(expiry.value),
+      ...(passcode.value && { passcode: passcode.value }),
+      ...(views.value && { max_views: Number(views.value) }),
+    };
+  }
+
+  /** The only time the link is shown: the server keeps its hash alone. */
+  #showLink(share, note = "") {
+    const field = el("input", { type: "text", readOnly: true, id: "share-url", value: share.url, "aria-label": "Link for the customer" });
+    field.addEventListener("focus", () => field.select());
+    const copy = el("button", { type: "button", class: "primary" }, icon("copy"), "Copy link");
+    copy.addEventListener("click", () => copyText(share.url, copy));
+    byId("share-link").replaceChildren(
+      el("p", { class: "share-link-title" }, icon("check"), share.recipient ? `Link for ${share.recipient}` : "Your link"),
+      el("div", { class: "share-url-row" }, field, copy,
+        el("a", { class: "button", id: "share-open", href: share.url, target: "_blank", rel: "noopener noreferrer" }, icon("open"), "Open")),
+      el("p", { class: "hint" }, `${note}Copy it now: it is shown only this once. It works until ${moment(share.expires_at)}.`));
+    byId("share-link").hidden = false;
+    copy.focus();
+    announce("Link made");
+  }
+
+  #row(share) {
+    const now = serverNow();
+    const [key, words] = stateOf(share, now);
+    const views = share.max_views ? `${share.views} of ${count(share.max_views, "view")}` : count(share.views, "view");
+    const locked = share.has_passcode ? "passcode" : "";
+    const until = key === "revoked" ? "" : `${Date.parse(share.expires_at) > now ? "expires" : "expired"} ${relative(share.expires_at, now)}`;
+    return el("li", { class: "share", dataset: { shareId: share.id, recipient: share.recipient, state: key } },
+      el("p", { class: "share-name" }, share.recipient || "No name"),
+      el("span", { class: "badge", dataset: { state: key } }, words),
+      el("p", { class: "hint" }, [views, locked, until].filter(Boolean).join(" · ")),
+      share.decision?.message && el("blockquote", {}, `“${share.decision.message}”`),
+      el("p", { class: "row share-acts" },
+        !["revoked", "used"].includes(key) && this.#rotateButton(share, key === "expired" ? { expires_in: WEEK } : {}),
+        !["revoked", "used", "expired"].includes(key) && this.#revokeButton(share)),
+      storyOf(share, this.#open));
+  }
+
+  /** For a link that was lost, went to the wrong person, or has expired. */
+  #rotateButton(share, wishes) {
+    const button = el("button", { type: "button", class: "quiet small" }, icon("retry"), "New link");
+    pressTwice(button, "The old one ends. Sure?", async () => {
+      try {
+        this.#showLink(await call("POST", `/v1/shares/${share.id}/rotate`, wishes), "The link before no longer works. ");
+        await this.refresh();
+      } catch (error) {
+        showProblem(error, "No new link");
+      }
+    });
+    return button;
+  }
+
+  #revokeButton(share) {
+    const button = el("button", { type: "button", class: "quiet small" }, icon("close"), "Revoke");
+    pressTwice(button, "Revoke it now?", async () => {
+      try {
+        await call("POST", `/v1/shares/${share.id}/revoke`, {});
+        await this.refresh();
+      } catch (error) {
+        showProblem(error, "Not revoked");
+      }
+    });
+    return button;
+  }
+}
+
+function stateOf(share, now) {
+  const decision = share.decision?.decision ?? share.decision;
+  if (typeof decision === "string" && DECISIONS[decision]) return [decision, DECISIONS[decision]];
+  if (share.revoked_at) return ["revoked", "Revoked"];
+  if (Date.parse(share.expires_at) <= now) return ["expired", "Expired"];
+  if (share.max_views && share.views >= share.max_views) return ["used", "Used up"];
+  return share.views > 0 ? ["opened", "Opened"] : ["active", "Not opened yet"];
+}

@@ -1,0 +1,46 @@
+// What became of a link: each time it was opened, what was looked at, what was answered.
+
+import { call } from "../shared/api.js";
+import { el } from "../shared/dom.js";
+import { moment } from "../shared/format.js";
+import { showProblem } from "../shared/problems.js";
+
+const DID = {
+  opened: "Opened",
+  photo: "Looked at a photo",
+  pdf: "Downloaded the PDF",
+  certificate: "Downloaded the certificate",
+  accepted: "Accepted",
+  declined: "Declined",
+  changes_requested: "Asked for changes",
+  rotated: "You made a new link",
+  revoked: "You revoked it",
+};
+const WITH = { phone: "on a phone", tablet: "on a tablet", desktop: "on a computer", bot: "by a program" };
+
+/** A fold that reads the story when it is opened; `open` is a set of share ids that stay open through a refresh. */
+export function storyOf(share, open) {
+  const list = el("ol", { class: "story" });
+  const fold = el("details", { class: "story-fold" }, el("summary", {}, "What happened"), list);
+  const read = async () => {
+    try {
+      const { events } = await call("GET", `/v1/shares/${share.id}/timeline`);
+      list.replaceChildren(...(events.length > 0 ? events.map(entry) : [el("li", { class: "hint" }, "Nothing yet.")]));
+    } catch (error) {
+      showProblem(error, "The story could not be read");
+    }
+  };
+  fold.addEventListener("toggle", () => {
+    if (!fold.open) return open.delete(share.id);
+    open.add(share.id);
+    return read();
+  });
+  fold.open = open.has(share.id);
+  return fold;
+}
+
+function entry(event) {
+  const where = [WITH[event.user_agent_class], event.address_prefix && `from ${event.address_prefix}`].filter(Boolean);
+  const what = [DID[event.kind] ?? event.kind, event.detail && `by ${event.detail}`].filter(Boolean).join(" ");
+  return el("li", {}, el("b", {}, what), el("span", { class: "hint" }, [moment(event.happened_at), ...where].join(" · ")));
+}

@@ -1,0 +1,1 @@
+"""Photos and recordings on their way in: direct, resumable, presigned, in chunks."""

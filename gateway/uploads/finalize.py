@@ -1,0 +1,110 @@
+"""The last step of every upload, whichever way it came: look at the stored object and give it its row."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+from config.logging import get_logger
+from config.tracing import visit_span
+from gateway.auth.auth import Principal
+from gateway.context import Context
+from store.accounts import tenants
+from store.errors import SpineError, Unavailable, Unprocessable
+from store.media import media
+from store.media.media import Draft
+from store.objects import content
+from store.objects.content import Findings
+from store.objects.object_upload import StoredObject
+from store.objects.spool import Spool
+from store.pool import Connection, Record
+from store.uploads import quota
+
+Along: TypeAlias = Callable[[Connection], Awaitable[None]]
+
+_log = get_logger(__name__)
+# The signed URL a helper fetches by; it may have to wait for its turn.
+_LOOK_TTL = 300
+
+
+async def measure(context: Context, draft: Draft, spool: Spool | None = None) -> StoredObject:
+    """Look at what lies at the draft's key: its first bytes, its size, its hash, and what opening it tells.
+
+    The file is read once, by whoever opens it, and not at all when all that was stored is in `spool` still. Raises
+    `UnsupportedType`, `NotFound`.
+    """
+    head = await context.objects.get_range(draft.storage_path, 0, content.HEAD_BYTES)
+    content.require_agreement(draft.kind, head)
+    findings = await _look(context, draft, spool)
+    if findings.size is None or findings.sha256 is None:
+        return replace(await context.objects.digest(draft.storage_path), findings=findings)
+    return StoredObject(findings.size, findings.sha256, findings=findings)
+
+
+def require_as_announced(stored: StoredObject, announced: Record) -> None:
+    """Raise `Unprocessable` when other bytes arrived than were announced by size, and by hash if there was one."""
+    if stored.size != announced["file_size"]:
+        raise Unprocessable(f"{announced['file_size']} bytes were announced and {stored.size} arrived.")
+    if announced["sha256"] not in (None, stored.sha256):
+        raise Unprocessable("The bytes that arrived are not those whose hash was announced.")
+
+
+async def keep(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
+) -> tuple[Record, bool]:
+    """Enter what is stored as a medium; without a row, the object goes again."""
+    try:
+        return await enter(context, principal, draft, stored, along=along)
+    except BaseException:
+        await _drop_unless_kept(context, principal, draft)
+        raise
+
+
+async def enter(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
+) -> tuple[Record, bool]:
+    """Make a medium of what is stored at the draft's key; returns its row and whether it is new.
+
+    It is opened now unless it has been; a file that cannot be opened is entered too, as one that needs attention.
+    `along` is written in its transaction. Raises `TooLarge` when the tenant has no room for it, and as `media.insert`
+    does.
+    """
+    with visit_span("keep a medium", draft.visit_id, media_id=str(draft.id), kind=draft.kind.name):
+        return await _enter(context, principal, draft, stored, along)
+
+
+async def _enter(
+    context: Context, principal: Principal, draft: Draft, stored: StoredObject, along: Along | None
+) -> tuple[Record, bool]:
+    findings = stored.findings or await _look(context, draft, stored.spool)
+    async with context.tenant_turns.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
+        await tenants.hold_tenant(conn)
+        if await media.find(conn, draft.id) is None:
+            default = context.settings.tenant_media_bytes
+            await quota.require_room(conn, draft.id, stored.size, default=default)
+        row, created = await media.insert(conn, draft, stored, findings)
+        if along is not None:
+            await along(conn)
+    if row["storage_path"] != draft.storage_path:  # another attempt of the same id was first
+        await context.objects.discard(draft.storage_path)
+    return row, created
+
+
+async def _look(context: Context, draft: Draft, spool: Spool | None = None) -> Findings:
+    try:
+        file = spool or await context.objects.presign_get(draft.storage_path, ttl=_LOOK_TTL, internal=True)
+        return await context.decoder.check(file, draft.kind.name)
+    except Unavailable:
+        # The file is whole and its first bytes are right: better kept unseen than sent again from a roof.
+        _log.warning("A file was kept without being opened", media_id=str(draft.id))
+        return Findings()
+
+
+async def _drop_unless_kept(context: Context, principal: Principal, draft: Draft) -> None:
+    """Delete the object, unless the commit that failed to answer had gone through after all."""
+    try:
+        async with context.db.as_user(principal.claims) as conn:
+            row = await media.find(conn, draft.id)
+    except (SpineError, OSError):  # cannot be known now: an orphan costs its bytes, a lost file costs a site visit
+        return
+    if row is None or row["storage_path"] != draft.storage_path:
+        await context.objects.discard(draft.storage_path)

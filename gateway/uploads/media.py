@@ -1,0 +1,154 @@
+"""What a visit holds: its photos and recordings, their labels, and signed ways to see and hear them."""
+
+import time
+from typing import Annotated, get_args
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from gateway.auth.auth import admit
+from gateway.context import Context, context_of
+from gateway.http.body import json_response, read_json, uuid_param
+from gateway.uploads.upload_body import LABEL_LENGTH, label
+from store.errors import InvalidInput
+from store.media import media
+from store.media.derivatives import ensure_derivative
+from store.media.media import Size
+from store.pool import Record
+from store.visits import visits
+
+MAX_HASHES = 1000
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Hashes(BaseModel):
+    """The files a client has and might send."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sha256: list[Sha256] = Field(max_length=MAX_HASHES)
+
+
+class Label(BaseModel):
+    """The words a contractor puts to a photo or recording."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: str = Field(max_length=LABEL_LENGTH)
+
+
+async def list_media(request: Request) -> Response:
+    """Answer {media: [...]} in the order they were taken."""
+    _, rows = await _of_visit(request)
+    return json_response({"media": [media.public(row) for row in rows]})
+
+
+async def check(request: Request) -> Response:
+    """Tell which of these hashes the visit still lacks, before any byte is sent."""
+    principal, visit_id = await admit(request), uuid_param(request.path_params["visit_id"], "visit_id")
+    asked = (await read_json(request, Hashes, limit=128 * 1024)).sha256
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        await visits.get(conn, visit_id)
+        held = await media.by_hash(conn, visit_id, asked)
+    present = [{"sha256": sha256, "media_id": held[sha256]} for sha256 in dict.fromkeys(asked) if sha256 in held]
+    return json_response(
+        {"missing": [sha256 for sha256 in dict.fromkeys(asked) if sha256 not in held], "present": present}
+    )
+
+
+async def urls(request: Request) -> Response:
+    """Answer {urls: [{media_id, type, url, expires_at}]}: the originals, for whoever looks at them for us."""
+    context, rows = await _of_visit(request)
+    ttl = context.settings.ai_fetch_ttl
+    expires_at = (int(time.time()) + ttl) * 1000  # a signature counts from the full second
+    return json_response(
+        {
+            "urls": [
+                {
+                    "media_id": row["id"],
+                    "type": row["media_type"],
+                    "url": await context.objects.presign_get(
+                        row["storage_path"], ttl=ttl, content_type=row["content_type"]
+                    ),
+                    "expires_at": expires_at,
+                }
+                for row in rows
+            ]
+        }
+    )
+
+
+async def read(request: Request) -> Response:
+    """Answer one medium."""
+    principal, context = await admit(request), context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        row = await media.get(conn, _media_id(request))
+    return json_response(media.public(row))
+
+
+async def set_label(request: Request) -> Response:
+    """Put words to a medium."""
+    principal, media_id = await admit(request), _media_id(request)
+    text = label((await read_json(request, Label)).label)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        row = await media.set_label(conn, media_id, text)
+    return json_response(media.public(row))
+
+
+async def delete(request: Request) -> Response:
+    """Remove a medium: its row first, so that no row ever stands over nothing, then its objects."""
+    principal, context = await admit(request), context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        row = await media.remove(conn, _media_id(request))
+    await context.objects.discard(*media.keys_of(row))
+    return Response(status_code=204)
+
+
+async def content(request: Request) -> Response:
+    """Redirect to the bytes: the original, or with ?size=thumb|view a photo's JPEG for people's eyes."""
+    principal, context = await admit(request), context_of(request)
+    size = _size(request)
+    async with context.db.as_user(principal.claims) as conn:
+        row = await media.get(conn, _media_id(request))
+    if size is None:
+        key, kind, name = row["storage_path"], row["content_type"], row["original_name"] or None
+    else:
+        key, kind, name = await ensure_derivative(context.objects, context.decoder, row, size), "image/jpeg", None
+    url = await context.objects.presign_get(key, ttl=context.settings.ai_fetch_ttl, content_type=kind, filename=name)
+    return RedirectResponse(url, 302, {"cache-control": "private, no-store"})
+
+
+async def _of_visit(request: Request) -> tuple[Context, list[Record]]:
+    principal, context = await admit(request), context_of(request)
+    visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
+    async with context.db.as_user(principal.claims) as conn:
+        await visits.get(conn, visit_id)
+        return context, await media.of_visit(conn, visit_id)
+
+
+def _media_id(request: Request) -> UUID:
+    return uuid_param(request.path_params["media_id"], "media_id")
+
+
+def _size(request: Request) -> Size | None:
+    given = request.query_params.get("size")
+    for size in get_args(Size):
+        if given == size:
+            return size  # type: ignore[no-any-return]
+    if given is None:
+        return None
+    raise InvalidInput(f"size is one of: {', '.join(get_args(Size))}.", field="size")
+
+
+routes = [
+    Route("/v1/visits/{visit_id}/media", list_media, methods=["GET"]),
+    Route("/v1/visits/{visit_id}/media/check", check, methods=["POST"]),
+    Route("/v1/visits/{visit_id}/media/urls", urls, methods=["GET"]),
+    Route("/v1/media/{media_id}", read, methods=["GET"]),
+    Route("/v1/media/{media_id}", set_label, methods=["PATCH"]),
+    Route("/v1/media/{media_id}", delete, methods=["DELETE"]),
+    Route("/v1/media/{media_id}/content", content, methods=["GET"]),
+]

@@ -1,0 +1,212 @@
+"""Recordings that arrive while they are made: chunk by chunk, then joined into one medium."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import partial
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.auth.auth import Principal, admit
+from gateway.context import Context, context_of
+from gateway.http.body import arriving, declared_length, int_param, json_response, read_json, uuid_param
+from gateway.uploads.finalize import keep
+from gateway.uploads.upload_body import LABEL_LENGTH, counted, file_name, label, refuse_by_length, too_large
+from gateway.uploads.upload_limits import admit_chunk, require_chunk_fits
+from gateway.uploads.uploads import Number
+from store.accounts import tenants
+from store.errors import Conflict, InvalidInput, NotFound, RequestError, UnsupportedType
+from store.media import media, recordings
+from store.media.media import Draft
+from store.media.recordings import LAST_SEQUENCE, Chunk
+from store.objects import content
+from store.objects.content import ContentType
+from store.objects.object_upload import StoredObject
+from store.objects.objects import MEDIA_BYTES
+from store.pool import Record
+from store.visits import visits
+
+_PUBLIC = ("recording_id", "sequence", "file_size", "sha256")
+# ADTS has no header but each frame's own: one file after another is a file again. An MP3 may begin with its length.
+_JUST_APPENDED = "audio/aac"
+# A gap report that fits a screen.
+_GAPS_TOLD = 100
+_LINK_SECONDS = 300
+
+
+class Finalize(BaseModel):
+    """What a client says of a recording that is complete."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    last_sequence: int | None = Field(None, ge=0, le=LAST_SEQUENCE)
+    accept_gaps: bool = False
+    original_name: str = ""
+    label: str = Field("", max_length=LABEL_LENGTH)
+    sequence: Number = None
+    duration_ms: Number = None
+
+
+async def add_chunk(request: Request) -> Response:
+    """Take one chunk as the raw body: 201, or 200 when its place already holds these bytes."""
+    principal, context = await admit(request), context_of(request)
+    chunk = _chunk(request, principal)
+    refuse_by_length(request)
+    await admit_chunk(context, principal, chunk, declared_length(request) or 1)
+    first = bytearray()
+    async with aclosing(_noting_head(counted(arriving(request)), first)) as chunks:
+        stored = await context.objects.put_stream(chunk.storage_path, chunks, content_type=chunk.kind.name)
+    try:
+        row, created = await _enter(context, principal, chunk, stored, is_whole=chunk.kind.fits(bytes(first)))
+    except RequestError:
+        await context.objects.discard(chunk.storage_path)
+        raise
+    if not created:
+        await context.objects.discard(chunk.storage_path)
+    return json_response({name: row[name] for name in _PUBLIC}, 201 if created else 200)
+
+
+async def _enter(
+    context: Context, principal: Principal, chunk: Chunk, stored: StoredObject, *, is_whole: bool
+) -> tuple[Record, bool]:
+    """Give a stored chunk its row, if there is room still: several may have begun while there was."""
+    async with context.tenant_turns.of(chunk.tenant_id), context.db.as_user(principal.claims) as conn:
+        await tenants.hold_tenant(conn)
+        row, created = await recordings.add(conn, chunk, stored, is_whole=is_whole)
+        if created:
+            await require_chunk_fits(context, conn, chunk, stored.size)
+    return row, created
+
+
+async def finalize(request: Request) -> Response:
+    """Join the chunks into a medium under the recording's id: 201, or 200 when it is one already.
+
+    Chunks that did not come, or cannot be heard without one that did not, are listed in a 409, unless `accept_gaps`.
+    """
+    principal, visit_id, recording_id = await _named(request)
+    context, wish = context_of(request), await read_json(request, Finalize)
+    async with context.db.as_user(principal.claims) as conn:
+        await visits.get(conn, visit_id)
+        known = await media.find(conn, recording_id)
+        chunks = await recordings.chunks_of(conn, recording_id, visit_id)
+    if known is not None and known["visit_id"] == visit_id:
+        return json_response(media.public(known))
+    _require_complete(chunks, wish)
+    draft = _draft(principal, visit_id, recording_id, chunks[0]["content_type"], wish)
+    stored = await _join(context, draft, recordings.files_of(chunks))
+    forget = partial(recordings.forget_joined, chunks=chunks, recording_id=recording_id, visit_id=visit_id)
+    row, created = await keep(context, principal, draft, stored, along=forget)
+    await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
+    return json_response(media.public(row), 201 if created else 200, {"location": f"/v1/media/{row['id']}/content"})
+
+
+async def drop(request: Request) -> Response:
+    """Drop what has come of a recording that was discarded, and what comes still; a medium that it has become stays."""
+    principal, visit_id, recording_id = await _named(request)
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        chunks = await recordings.discard(conn, recording_id, visit_id)
+    await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
+    return Response(status_code=204)
+
+
+def _require_complete(chunks: Sequence[Record], wish: Finalize) -> None:
+    if not chunks:
+        raise NotFound("Nothing of this recording has come.")
+    if sum(chunk["file_size"] for chunk in chunks) > MEDIA_BYTES:
+        raise too_large()
+    gaps = recordings.missing([chunk["sequence"] for chunk in chunks], wish.last_sequence)
+    if gaps and not wish.accept_gaps:
+        raise Conflict(
+            f"{len(gaps)} chunks are missing. Send them, or finalize with accept_gaps.",
+            missing=gaps[:_GAPS_TOLD],
+            missing_count=len(gaps),
+        )
+    unheard = recordings.without_beginning(chunks)
+    if len(unheard) < len(chunks) and unheard and not wish.accept_gaps:
+        raise Conflict(
+            f"The beginning of {len(unheard)} chunks is missing. Send it, or finalize with accept_gaps to drop them.",
+            without_beginning=unheard[:_GAPS_TOLD],
+        )
+
+
+async def _join(context: Context, draft: Draft, files: list[list[Record]]) -> StoredObject:
+    """Store the recording as one file; what is in one already is only put in a row."""
+    objects, kind = context.objects, draft.kind.name
+    if len(files) > 1 and kind != _JUST_APPENDED:
+        urls = [
+            [await objects.presign_get(chunk["storage_path"], ttl=_LINK_SECONDS, internal=True) for chunk in file]
+            for file in files
+        ]
+        joined = await context.decoder.join(urls, kind)
+        return await objects.put_stream(draft.storage_path, _once(joined), content_type=kind)
+    keys = [chunk["storage_path"] for file in files for chunk in file]
+    async with aclosing(counted(_in_a_row(context, keys))) as chunks:
+        return await objects.put_stream(draft.storage_path, chunks, content_type=kind)
+
+
+async def _in_a_row(context: Context, keys: Sequence[str]) -> AsyncGenerator[bytes, None]:
+    for key in keys:
+        async with aclosing(context.objects.chunks(key)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+
+async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
+    yield body
+
+
+async def _noting_head(chunks: AsyncGenerator[bytes, None], head: bytearray) -> AsyncGenerator[bytes, None]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            head += chunk[: content.HEAD_BYTES - len(head)]
+            yield chunk
+
+
+def _chunk(request: Request, principal: Principal) -> Chunk:
+    visit_id, recording_id = _ids(request)
+    sequence = int_param(request.headers.get("x-sequence"), "x-sequence", low=0, high=LAST_SEQUENCE)
+    if sequence is None:
+        raise InvalidInput("Say in x-sequence which chunk of the recording this is.", field="x-sequence")
+    key = media.new_key(principal.tenant_id, visit_id, recording_id)
+    return Chunk(principal.tenant_id, visit_id, recording_id, sequence, key, _sound(request))
+
+
+def _sound(request: Request) -> ContentType:
+    kind = content.parse(request.headers.get("content-type"))
+    if kind.media_type != "audio":
+        raise UnsupportedType("A recording is made of sound; post photos to the visit's media.")
+    return kind
+
+
+def _draft(principal: Principal, visit_id: UUID, recording_id: UUID, content_type: str, wish: Finalize) -> Draft:
+    return Draft(
+        *(recording_id, principal.tenant_id, visit_id, media.new_key(principal.tenant_id, visit_id, recording_id)),
+        kind=content.parse(content_type),
+        original_name=file_name(wish.original_name),
+        label=label(wish.label),
+        sequence=wish.sequence,
+        duration_ms=wish.duration_ms,
+        created_by=principal.user_id,
+    )
+
+
+async def _named(request: Request) -> tuple[Principal, UUID, UUID]:
+    return await admit(request), *_ids(request)
+
+
+def _ids(request: Request) -> tuple[UUID, UUID]:
+    visit_id, recording_id = (uuid_param(request.path_params[name], name) for name in ("visit_id", "recording_id"))
+    return visit_id, recording_id
+
+
+_PATH = "/v1/visits/{visit_id}/recordings/{recording_id}"
+
+routes = [
+    Route(f"{_PATH}/chunks", add_chunk, methods=["POST"]),
+    Route(f"{_PATH}/finalize", finalize, methods=["POST"]),
+    Route(_PATH, drop, methods=["DELETE"]),
+]

@@ -1,0 +1,30 @@
+"""What holds for every answer of tus: its version, and the refusal of other versions."""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.http.errors import STATUS, problem
+from gateway.uploads.tus.headers import VERSION
+from store.errors import WrongVersion
+
+
+class TusFrame:
+    """Says Tus-Resumable on every answer, errors too, and refuses a request that does not say it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on when it speaks our version."""
+
+        async def framed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["tus-resumable"] = VERSION
+            await send(message)
+
+        speaks = Headers(scope=scope).get("tus-resumable")
+        if scope["method"] == "OPTIONS" or speaks == VERSION:
+            await self._app(scope, receive, framed)
+            return
+        refusal = problem(STATUS[WrongVersion], f"Send Tus-Resumable: {VERSION}.", headers={"tus-version": VERSION})
+        await refusal(scope, receive, framed)

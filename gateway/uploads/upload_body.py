@@ -1,0 +1,130 @@
+"""A file as it arrives: counted, timed and recognised before it is believed."""
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from urllib.parse import unquote
+from uuid import UUID
+
+from starlette.requests import Request
+
+from gateway.http.body import arriving, declared_length, int_param
+from store.errors import InvalidInput, TooLarge, Unprocessable
+from store.objects.content import HEAD_BYTES, ContentType, require_agreement
+from store.objects.objects import MEDIA_BYTES
+
+NAME_LENGTH = 255
+LABEL_LENGTH = 1000
+INTEGER = 2**31 - 1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def refuse_by_length(request: Request) -> None:
+    """Refuse by Content-Length, before a byte is read. Raises `TooLarge`, and `Unprocessable` for an empty file."""
+    length = declared_length(request)
+    if length is not None and length > MEDIA_BYTES:
+        raise too_large()
+    if length == 0:
+        raise empty()
+
+
+async def receive(request: Request, kind: ContentType) -> AsyncGenerator[bytes, None]:
+    """Yield the body, once its first bytes have shown that it is of this kind.
+
+    Raises `UnsupportedType` when they do not, `TooLarge` past 100 MiB, `Unprocessable` when there are none and
+    `Stalled` when no more come.
+    """
+    async with aclosing(counted(arriving(request))) as body, aclosing(recognised(body, kind)) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+async def recognised(
+    chunks: AsyncGenerator[bytes, None], kind: ContentType, *, all_of_it: bool = True
+) -> AsyncGenerator[bytes, None]:
+    """Yield a file's chunks from its first byte on, once enough of them have shown what it is.
+
+    Raises `UnsupportedType` when they are not of this kind; unless this is `all_of_it`, too few tell nothing.
+    """
+    head = b""
+    async for chunk in chunks:
+        if len(head) >= HEAD_BYTES:
+            yield chunk
+            continue
+        head += chunk
+        if len(head) >= HEAD_BYTES:
+            require_agreement(kind, head)
+            yield head
+    if head and len(head) < HEAD_BYTES:
+        if all_of_it:
+            require_agreement(kind, head)
+        yield head
+
+
+async def counted(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield the chunks of one file. Raises `TooLarge` past 100 MiB, `Unprocessable` when there are none."""
+    size = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > MEDIA_BYTES:
+                raise too_large()
+            yield chunk
+    if not size:
+        raise empty()
+
+
+def words(headers: Mapping[str, str]) -> tuple[str, str]:
+    """Read x-file-name and x-label, both percent-encoded UTF-8; a name keeps its last 255 characters.
+
+    Raises `InvalidInput`.
+    """
+    return file_name(_decoded(headers, "x-file-name")), label(_decoded(headers, "x-label"))
+
+
+def numbers(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Read x-sequence and x-duration-ms. Raises `InvalidInput`."""
+    return (
+        int_param(headers.get("x-sequence"), "x-sequence", low=0, high=INTEGER),
+        int_param(headers.get("x-duration-ms"), "x-duration-ms", low=0, high=INTEGER),
+    )
+
+
+def file_name(text: str) -> str:
+    """Return a client's file name as a label: no folders, nothing invisible. It never becomes a key."""
+    return _CONTROL.sub("", re.split(r"[\\/]", text)[-1]).strip()[-NAME_LENGTH:]
+
+
+def label(text: str) -> str:
+    """Return a label without invisible characters. Raises `InvalidInput` past 1,000 characters."""
+    clean = _CONTROL.sub(" ", text).strip()
+    if len(clean) > LABEL_LENGTH:
+        raise InvalidInput(f"A label may have at most {LABEL_LENGTH} characters.", field="x-label")
+    return clean
+
+
+def media_id_of(text: str | None) -> UUID | None:
+    """Read x-media-id in any form of a UUID. Raises `InvalidInput`."""
+    if not text:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput("x-media-id must be a UUID.", field="x-media-id") from None
+
+
+def _decoded(headers: Mapping[str, str], name: str) -> str:
+    try:
+        return unquote(headers.get(name, ""), errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{name} must be percent-encoded UTF-8.", field=name) from None
+
+
+def too_large() -> TooLarge:
+    """Say how large a file may be."""
+    return TooLarge(f"A file may have at most {MEDIA_BYTES} bytes (100 MiB).", limit=MEDIA_BYTES)
+
+
+def empty() -> Unprocessable:
+    """Say that there is nothing in it."""
+    return Unprocessable("The file is empty.")

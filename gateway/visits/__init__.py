@@ -1,0 +1,1 @@
+"""Site visits, their jobs, and the trigger of the queue."""

@@ -1,0 +1,104 @@
+"""Jobs over HTTP: ask for an estimate, see where it stands, stop it; and the runbook's trigger."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from config.flags import Flag
+from config.logging import correlation_id
+from gateway.auth.auth import admit, require_flag
+from gateway.context import context_of
+from gateway.http.body import json_response, read_json, uuid_param
+from gateway.visits.queue_trigger import process_queue
+from store.errors import InvalidInput, Unprocessable
+from store.queue import jobs
+
+LONGEST_KEY = 200
+# As the policy of ai_jobs has it: a tenant may put its own jobs behind others, never before them.
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 0
+FARTHEST = timedelta(days=90)
+
+
+def _soon_enough(run_at: datetime) -> datetime:
+    if run_at > datetime.now(UTC) + FARTHEST:
+        raise ValueError(f"must be within {FARTHEST.days} days from now")
+    return run_at
+
+
+class EstimateRequest(BaseModel):
+    """When, and how urgently: what there is to estimate lies with the visit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run_at: Annotated[AwareDatetime, AfterValidator(_soon_enough)] | None = None
+    priority: int = Field(default=0, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+
+
+async def request_estimate(request: Request) -> Response:
+    """Queue the visit's estimate, for now or for later; the same Idempotency-Key gives the first job again."""
+    principal = await admit(request)
+    await require_flag(request, principal, Flag.ESTIMATION)
+    visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
+    key = _idempotency_key(request)
+    asked = await read_json(request, EstimateRequest)
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        if not await jobs.has_material(conn, visit_id):
+            raise Unprocessable("There is nothing to estimate yet: add a photo, a voice note or written notes.")
+        job, created = await context.queue.enqueue(
+            conn,
+            tenant_id=principal.tenant_id,
+            visit_id=visit_id,
+            idempotency_key=key,
+            correlation_id=correlation_id(),
+            created_by=principal.user_id,
+            priority=asked.priority,
+            run_at=asked.run_at,
+        )
+    if created:
+        await context.queue.ring()
+    return json_response(job, 202, {"location": f"/v1/jobs/{job['id']}"})
+
+
+async def read(request: Request) -> Response:
+    """Answer where a job stands."""
+    principal, job_id = await admit(request), _job_id(request)
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        job = await context.queue.status(conn, job_id)
+    return json_response(job)
+
+
+async def cancel(request: Request) -> Response:
+    """Cancel a queued job or ask a running one to stop; one that is over stays as it is."""
+    principal, job_id = await admit(request), _job_id(request)
+    context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        job = await context.queue.cancel(conn, job_id)
+    return json_response(job, 202)
+
+
+def _job_id(request: Request) -> UUID:
+    return uuid_param(request.path_params["job_id"], "job_id")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        raise InvalidInput(f"Idempotency-Key must have 1 to {LONGEST_KEY} printable characters.")
+    return key
+
+
+routes = [
+    Route("/v1/visits/{visit_id}/estimate", request_estimate, methods=["POST"]),
+    Route("/v1/jobs/{job_id}", read, methods=["GET"]),
+    Route("/v1/jobs/{job_id}/cancel", cancel, methods=["POST"]),
+    Route("/functions/v1/queue-processor", process_queue, methods=["POST"]),
+]

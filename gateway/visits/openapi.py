@@ -1,0 +1,118 @@
+"""What `/openapi.json` says of visits and their jobs."""
+
+from typing import Any
+from uuid import UUID
+
+from gateway.estimates.openapi import EstimateHead
+from gateway.openapi.operation import Operation, Param, Shape, gives, header, takes_json, whole_number
+from gateway.openapi.values import Moment
+from gateway.uploads.openapi import Medium
+from gateway.visits import visits
+from gateway.visits.jobs import LONGEST_KEY, EstimateRequest
+
+
+class Visit(Shape):
+    """A visit without what it holds."""
+
+    id: UUID
+    title: str
+    customer_name: str
+    address: str
+    notes: str
+    status: str
+    created_at: Moment
+    updated_at: Moment
+
+
+class ListedVisit(Visit):
+    """A visit in a list."""
+
+    media_count: int
+
+
+class Visits(Shape):
+    """The newest visits first."""
+
+    visits: list[ListedVisit]
+
+
+class Job(Shape):
+    """Where a job stands; `message` says it in plain words."""
+
+    id: UUID
+    visit_id: UUID
+    job_type: str
+    status: str
+    attempts: int
+    max_attempts: int
+    position: int | None
+    run_at: Moment | None
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    last_error: str | None
+    error_code: str | None
+    result: dict[str, Any] | None
+    cancel_requested: bool
+    correlation_id: str | None
+    message: str
+
+
+class WholeVisit(Visit):
+    """A visit with its media, its newest job and the head of its newest estimate."""
+
+    media: list[Medium]
+    job: Job | None
+    estimate: EstimateHead | None
+
+
+class KeptSyncEvent(Shape):
+    """What an app reported, as it was kept."""
+
+    id: UUID | int
+    visit_id: UUID
+    event: str
+    payload: dict[str, Any]
+    created_at: Moment
+
+
+_IDEMPOTENCY = header(
+    "Idempotency-Key",
+    {"type": "string", "pattern": rf"^[ -~]{{1,{LONGEST_KEY}}}$"},
+    "The same key gives the first job again.",
+)
+_BATCH = {
+    "type": "object",
+    "properties": {
+        "message": {"type": "string"},
+        "processed": {"type": "integer"},
+        "results": {"type": "array", "items": {"type": "object", "required": ["job_id", "status"]}},
+    },
+}
+
+OPERATIONS = {
+    "POST /v1/visits": Operation(
+        gives(Visit, 201, headers={"location": "Where it is."}), takes=takes_json(visits.VisitFields)
+    ),
+    "GET /v1/visits": Operation(
+        gives(Visits), params=(Param("limit", whole_number(1, visits.MOST_LISTED), "How many at most."),)
+    ),
+    "GET /v1/visits/{visit_id}": Operation(gives(WholeVisit)),
+    "PATCH /v1/visits/{visit_id}": Operation(gives(Visit), takes=takes_json(visits.VisitFields)),
+    "POST /v1/visits/{visit_id}/sync-events": Operation(
+        gives(KeptSyncEvent, 201), takes=takes_json(visits.SyncEvent), must_take=True
+    ),
+    "POST /v1/visits/{visit_id}/estimate": Operation(
+        gives(Job, 202, headers={"location": "Where it stands."}),
+        takes=takes_json(EstimateRequest),
+        params=(_IDEMPOTENCY,),
+        refuses=(409,),
+    ),
+    "GET /v1/jobs/{job_id}": Operation(gives(Job)),
+    "POST /v1/jobs/{job_id}/cancel": Operation(gives(Job, 202)),
+    "POST /functions/v1/queue-processor": Operation(
+        gives(_BATCH, text="What became of the batch: `{processed, results}`, or `{message}` when none was due."),
+        "scheduler",
+        refuses=(500,),
+    ),
+}

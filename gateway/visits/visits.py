@@ -1,0 +1,117 @@
+"""Visits: opened, listed, read with all they hold, changed; and what an app reports of its time offline."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.auth.auth import admit
+from gateway.context import context_of
+from gateway.http.body import int_param, json_response, read_json, uuid_param
+from store.estimates import estimates
+from store.media import media
+from store.pool import Record
+from store.queue import jobs
+from store.visits import sync_events, visits
+
+LISTED = 50
+MOST_LISTED = 200
+
+_PUBLIC = ("id", "title", "customer_name", "address", "notes", "status", "created_at", "updated_at")
+
+Short = Annotated[str, Field(max_length=200)]
+
+
+class VisitFields(BaseModel):
+    """What a contractor writes about a visit; what is left out, or null, stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    title: Short | None = None
+    customer_name: Short | None = None
+    address: Annotated[str, Field(max_length=500)] | None = None
+    notes: Annotated[str, Field(max_length=20_000)] | None = None
+
+
+class SyncEvent(BaseModel):
+    """Something that happened while the app was out of reach, such as `upload_failed` with `attempts`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    event: str = Field(pattern=r"^[a-z][a-z0-9_.]{0,63}$")
+    payload: dict[str, Any] = {}
+
+
+async def create(request: Request) -> Response:
+    """Open a visit."""
+    principal = await admit(request)
+    fields = await read_json(request, VisitFields, limit=128 * 1024)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        row = await visits.create(
+            conn, tenant_id=principal.tenant_id, user_id=principal.user_id, **fields.model_dump(exclude_none=True)
+        )
+    return json_response(_public(row), 201, {"location": f"/v1/visits/{row['id']}"})
+
+
+async def list_recent(request: Request) -> Response:
+    """Answer {visits: [...]}, newest first, each with its `media_count`."""
+    principal = await admit(request)
+    limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_LISTED) or LISTED
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        rows = await visits.list_recent(conn, limit)
+    return json_response({"visits": [_public(row) | {"media_count": row["media_count"]} for row in rows]})
+
+
+async def read(request: Request) -> Response:
+    """Answer a visit with its media, its newest job's status and the head of its newest estimate."""
+    principal, visit_id = await admit(request), _visit_id(request)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        visit = _public(await visits.get(conn, visit_id))
+        visit["media"] = [media.public(row) for row in await media.of_visit(conn, visit_id)]
+        visit["job"] = await jobs.latest_status(conn, visit_id)
+        visit["estimate"] = _head(await estimates.latest_for_visit(conn, visit_id))
+    return json_response(visit)
+
+
+async def update(request: Request) -> Response:
+    """Change what is given of a visit."""
+    principal, visit_id = await admit(request), _visit_id(request)
+    fields = await read_json(request, VisitFields, limit=128 * 1024)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        row = await visits.update(conn, visit_id, **fields.model_dump())
+    return json_response(_public(row))
+
+
+async def report_sync_event(request: Request) -> Response:
+    """Keep what an app reports of its time offline."""
+    principal, visit_id = await admit(request), _visit_id(request)
+    report = await read_json(request, SyncEvent)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        await visits.get(conn, visit_id)
+        row = await sync_events.record(conn, visit_id, report.event, report.payload)
+    return json_response(row, 201)
+
+
+def _visit_id(request: Request) -> UUID:
+    return uuid_param(request.path_params["visit_id"], "visit_id")
+
+
+def _public(row: Record) -> dict[str, Any]:
+    return {name: row[name] for name in _PUBLIC}
+
+
+def _head(estimate: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an estimate without its lines, which have a route of their own."""
+    return None if estimate is None else {name: value for name, value in estimate.items() if name != "lines"}
+
+
+routes = [
+    Route("/v1/visits", create, methods=["POST"]),
+    Route("/v1/visits", list_recent, methods=["GET"]),
+    Route("/v1/visits/{visit_id}", read, methods=["GET"]),
+    Route("/v1/visits/{visit_id}", update, methods=["PATCH"]),
+    Route("/v1/visits/{visit_id}/sync-events", report_sync_event, methods=["POST"]),
+]

@@ -1,1 +1,0 @@
-"""Engines behind one protocol: `local` needs no key and no network, `openai` speaks any compatible API."""

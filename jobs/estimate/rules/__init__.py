@@ -1,1 +1,0 @@
-"""Reading quantities, units and items from plain words. Pure: text in, lines out, nothing invented."""

@@ -1,0 +1,1 @@
+"""What jobs do: one file or folder for each kind of work."""

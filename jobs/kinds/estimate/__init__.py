@@ -1,0 +1,1 @@
+"""The estimate job: from a visit's photos and recordings to priced lines."""

@@ -1,0 +1,1 @@
+"""Engines that read media and draft lines, behind one protocol."""

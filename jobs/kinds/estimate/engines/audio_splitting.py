@@ -1,0 +1,111 @@
+"""Cuts a long recording into pieces a provider takes, where the speaker pauses. Runs only in a helper process.
+
+Everything is coded anew, mono at 24 kbit/s: ten minutes are 2 MB, whatever the phone recorded.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import av
+
+from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, Unhearable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from av import AudioFrame
+
+# Providers take 25 minutes at most with some models; a pause is looked for in the last minute of each ten.
+PIECE_SECONDS = 600
+_LOOK_BACK_SECONDS = 60
+_WINDOW = RATE // 10  # samples: a tenth of a second
+_LONGEST_SECONDS = 4 * 3600
+_CODER_RATE, _BITRATE = 48_000, 24_000
+
+
+class Piece(NamedTuple):
+    """A stretch of a recording as WebM/Opus."""
+
+    offset_ms: int
+    length_ms: int
+    content: bytes
+
+
+def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECONDS) -> list[Piece]:
+    """Return the whole recording in pieces. Raises `Unhearable` for what cannot be played."""
+    samples, loudness = _decoded(content, content_type)
+    cuts = _cuts(loudness, piece_seconds)
+    starts, ends = [0, *cuts], [*cuts, len(loudness)]
+    return [
+        Piece(start * 100, (end - start) * 100, _coded(samples[start * _WINDOW * 2 : end * _WINDOW * 2]))
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _cuts(loudness: Sequence[int], piece_seconds: int) -> list[int]:
+    """Return the windows at which to cut: the quietest of each piece's last part, never past its end."""
+    length, back = piece_seconds * 10, min(_LOOK_BACK_SECONDS, piece_seconds // 2) * 10
+    cuts: list[int] = []
+    start = 0
+    while len(loudness) - start > length:
+        late = range(start + length - back, start + length)
+        start = min(late, key=lambda window: (loudness[window], -window))
+        cuts.append(start)
+    return cuts
+
+
+def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int]]:
+    """Return mono samples and the loudest one of each tenth of a second."""
+    samples = bytearray()
+    try:
+        with av.open(io.BytesIO(content), "r", CONTAINERS.get(content_type), metadata_errors="replace") as container:
+            for block in _blocks(container):
+                samples += block
+                if len(samples) > _LONGEST_SECONDS * RATE * 2:
+                    raise Unhearable(
+                        f"This recording is longer than {_LONGEST_SECONDS // 3600} hours. Send it in parts."
+                    )
+    except FAULTS as error:
+        if not samples:
+            raise Unhearable("This recording cannot be played: the file is damaged or incomplete.") from error
+    if not samples:
+        raise Unhearable("There is no sound in this recording.")
+    whole = memoryview(bytes(samples)).cast("h")
+    windows = range(0, len(whole), _WINDOW)
+    return bytes(samples), [_loudest(whole[i : i + _WINDOW]) for i in windows]
+
+
+def _loudest(window: memoryview) -> int:
+    highest, lowest = max(window), min(window)
+    return int(max(highest, -lowest))
+
+
+def _blocks(container: Any) -> Iterator[bytes]:
+    if not container.streams.audio:
+        raise Unhearable("There is no sound in this recording.")
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    for frame in container.decode(audio=0):
+        frame.pts = None  # browsers write gaps and jumps; the samples are what counts
+        yield from map(_bytes_of, resampler.resample(frame))
+    yield from map(_bytes_of, resampler.resample(None))
+
+
+def _bytes_of(frame: AudioFrame) -> bytes:
+    return bytes(frame.planes[0])[: frame.samples * 2]
+
+
+def _coded(samples: bytes) -> bytes:
+    target = io.BytesIO()
+    with av.open(target, "w", format="webm") as container:
+        stream = container.add_stream("libopus", rate=_CODER_RATE, layout="mono")
+        stream.bit_rate = _BITRATE
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
+        frame.sample_rate = RATE
+        frame.planes[0].update(samples.ljust(frame.planes[0].buffer_size, b"\0"))
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=_CODER_RATE, frame_size=960)
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return target.getvalue()

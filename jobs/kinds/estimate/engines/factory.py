@@ -1,0 +1,25 @@
+"""Opens the engine that the settings name."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from jobs.kinds.estimate.engines.local.engine import LocalEngine
+from jobs.kinds.estimate.engines.openai.engine import OpenAIEngine
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from config.settings import Settings
+    from jobs.kinds.estimate.engines.base import Engine
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
+    """Lend the engine of `ESTIMATE_ENGINE` and close it afterwards."""
+    engine: Engine = OpenAIEngine.of(settings) if settings.estimate_engine == "openai" else LocalEngine()
+    try:
+        yield engine
+    finally:
+        await engine.aclose()

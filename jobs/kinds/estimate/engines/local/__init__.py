@@ -1,0 +1,1 @@
+"""The local engine: packaged models for speech and print, and rules."""

@@ -1,0 +1,174 @@
+"""The engine that needs no key and no network: faster-whisper hears and rapidocr reads on this CPU, rules draft.
+
+It says what it is: photos are not analysed, only the labels typed on them and what is printed in them are read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from jobs.kinds.estimate.coverage import count, name_of
+from jobs.kinds.estimate.engines.base import every_time, show_nobody
+from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperTooSlow
+from jobs.kinds.estimate.errors import Misconfigured, Transient, UnusableMedium
+from jobs.kinds.estimate.model import Draft, Drafted, Heard, ModelCall, Observations, Seen, Transcript
+from jobs.kinds.estimate.rules.lines import Reading, read_lines
+from jobs.kinds.estimate.rules.nameplates import Plate, backed, untied
+from jobs.kinds.estimate.rules.passages import Passage, of_transcript
+from store.events.events import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
+
+    from jobs.kinds.estimate.engines.base import Clip, Once, Photo, Show
+    from jobs.kinds.estimate.material import Material
+
+_SPEECH = "whisper-tiny.en"
+_PRINT = "pp-ocrv6-small"
+_RULES = "rules-3"
+# A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
+_SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
+# A name plate takes 2 s of an idle core.
+_READ_SECONDS = 60.0
+_UNREAD_SHOWN = 5
+
+
+class LocalEngine:
+    """Implements `Engine`. Its helper process starts with the first recording or photo."""
+
+    name = "local"
+    model = f"{_SPEECH} + {_PRINT} + {_RULES}"
+    speech_model = _SPEECH
+
+    def __init__(self) -> None:
+        self._helper = Helper()
+
+    async def aclose(self) -> None:
+        """Kill the helper process."""
+        await self._helper.aclose()
+
+    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:  # noqa: ARG002 - it hears all at once
+        """Hear one recording in the helper process."""
+        medium, started = clip.medium, time.perf_counter()
+        try:
+            answer = await self._hear(clip)
+        except HelperTooSlow as error:
+            raise Transient("Transcribing a recording took too long.") from error
+        except HelperBroke as error:
+            raise UnusableMedium("This recording broke the speech engine twice; it may be damaged.") from error
+        if "missing" in answer:
+            raise Misconfigured("The local engine needs the packages of the extra `local`; install them.")
+        if "problem" in answer:
+            raise UnusableMedium(answer["problem"])
+        transcript = Transcript(media_id=medium.media_id, engine=self.name, model=_SPEECH, **answer["transcript"])
+        call = ModelCall(
+            purpose="transcribe",
+            engine=self.name,
+            model=_SPEECH,
+            audio_seconds=transcript.duration_ms / 1000,
+            seconds=round(time.perf_counter() - started, 3),
+        )
+        return Heard(transcript=transcript, calls=(call,))
+
+    async def _hear(self, clip: Clip) -> dict[str, Any]:
+        """Ask the helper; once more when it broke, as that need not have been the recording's fault."""
+        head = {"work": "transcribe", "content_type": clip.medium.content_type}
+        seconds = _SECONDS_AT_LEAST + _SECONDS_PER_MEGABYTE * len(clip.content) / 1e6
+        try:
+            answer, _ = await self._helper.ask(head, clip.content, seconds=seconds)
+        except HelperBroke:
+            answer, _ = await self._helper.ask(head, clip.content, seconds=seconds)
+        return answer
+
+    async def look(self, photo: Photo) -> Seen:
+        """Read what is printed in a photo, in the helper process; nobody looks at anything else in it.
+
+        Print that cannot be read is a note and fails nobody: the photo itself is as good as it was.
+        """
+        started = time.perf_counter()
+        answer = await self._read(photo)
+        if "problem" in answer:
+            raise UnusableMedium(answer["problem"])
+        seen = Observations(
+            media_id=photo.medium.media_id,
+            analysed=False,
+            text_read=storable(answer.get("rows", [])),
+            note=answer.get("unread"),
+        )
+        seconds = round(time.perf_counter() - started, 3)
+        return Seen(
+            observations=seen, calls=(ModelCall(purpose="look", engine=self.name, model=_PRINT, seconds=seconds),)
+        )
+
+    async def _read(self, photo: Photo) -> dict[str, Any]:
+        """Ask the helper for the rows of print, or say why they are `unread`."""
+        head = {"work": "read", "content_type": photo.medium.content_type}
+        try:
+            answer, _ = await self._helper.ask(head, photo.content, seconds=_READ_SECONDS)
+        except HelperTooSlow:
+            return {"unread": "it took too long"}
+        except HelperBroke:
+            return {"unread": "it broke the reader"}
+        if "missing" in answer:
+            return {"unread": "the packages of the extra `local` are not installed"}
+        return answer
+
+    async def draft(
+        self,
+        material: Material,
+        transcripts: Sequence[Transcript],
+        observations: Mapping[UUID, Observations],
+        show: Show = show_nobody,  # noqa: ARG002 - the rules have all lines at once
+    ) -> Drafted:
+        """Read notes, labels and transcripts by rules; name plates only back what those ask for."""
+        # In a thread: an hour of talk takes a second, in which leases must be renewed.
+        reading = await asyncio.to_thread(read_lines, list(_passages(material, transcripts)))
+        plates = list(_plates(material, observations))
+        draft = Draft(
+            lines=backed(reading.lines, plates),
+            summary=_summary(material, transcripts, reading),
+            engine=self.name,
+            model=self.model,
+            notes_on_coverage=tuple(_coverage(reading, plates)),
+        )
+        return Drafted(draft=draft)
+
+
+def _passages(material: Material, transcripts: Sequence[Transcript]) -> Iterator[Passage]:
+    if material.notes.strip():
+        yield Passage("notes", material.notes)
+    for medium in material.media:
+        if medium.label:
+            yield Passage("label", medium.label, medium.media_id)
+    for transcript in transcripts:
+        if transcript.heard:
+            yield of_transcript(transcript)
+
+
+def _summary(material: Material, transcripts: Sequence[Transcript], reading: Reading) -> str:
+    sources = []
+    if material.notes.strip():
+        sources.append("the typed notes")
+    if any(medium.label for medium in material.media):
+        sources.append("the labels")
+    if heard := sum(transcript.heard for transcript in transcripts):
+        sources.append(count(heard, "recording"))
+    read_from = ", ".join(sources) or "nothing that could be read"
+    return f"{count(len(reading.lines), 'line')} read from {read_from}."
+
+
+def _plates(material: Material, observations: Mapping[UUID, Observations]) -> Iterator[Plate]:
+    for photo in material.photos:
+        seen = observations.get(photo.media_id)
+        if seen is not None and seen.text_read:
+            yield Plate(photo.media_id, name_of(photo, material), photo.label or "", seen.text_read)
+
+
+def _coverage(reading: Reading, plates: Sequence[Plate]) -> Iterator[str]:
+    for plate in untied(reading.lines, plates):
+        yield f"{plate.told()}."
+    for words in reading.unread[:_UNREAD_SHOWN]:
+        yield f"Asked for, but it could not be told what is meant: “{words}”."

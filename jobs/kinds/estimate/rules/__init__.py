@@ -1,0 +1,1 @@
+"""The rules by which the local engine reads notes and speech."""

@@ -1,0 +1,92 @@
+"""Chores by the clock, in every worker and without Redis: a row in the database gives each tick to one of them."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from config.logging import get_logger
+from store.events import event_bus
+from store.ops import maintenance as upkeep
+from store.pool import AWAY, Connection, Database
+from store.queue import outbox
+
+log = get_logger(__name__)
+
+# How often a worker looks whether a tick is due; a chore is at most this late.
+LOOK_SECONDS = 30.0
+KEEP_FINISHED = timedelta(days=30)
+# An alert that goes on is told again after this; a pager that nobody answers must not be buried in lines.
+REMIND = timedelta(hours=1)
+
+ALERTS = {
+    "processing_slo": "Alert: one job in twenty of the last hour took longer than a minute",
+    "upload_retries": "Alert: uploads fail again and again",
+    "analytics_outbox": "Alert: analytics events do not reach their receiver",
+}
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something to be done once every so often, safe to repeat: a tick whose transaction failed comes again."""
+
+    name: str
+    every: timedelta
+    do: Callable[[Connection], Awaitable[None]]
+
+
+async def prune(conn: Connection) -> None:
+    """Forget what finished a month ago."""
+    await outbox.forget(conn, KEEP_FINISHED)
+    gone = await upkeep.prune(conn, KEEP_FINISHED)
+    if gone:
+        log.info("Forgot old jobs", rows=gone)
+
+
+async def check_alerts(conn: Connection) -> None:
+    """Ask the runbook's alerts; what is logged as an error is reported to Sentry too, and `/metrics` tells the rest."""
+    for alert in await upkeep.check_alerts(conn, REMIND):
+        known = {"alert": alert["name"], "value": alert["value"]}
+        if alert["tell"]:
+            log.error(ALERTS.get(alert["name"], "Alert: a check of the database fires"), **known, since=alert["since"])
+        elif alert["over"]:
+            log.info("An alert is over", **known)
+
+
+async def retire_bus(conn: Connection) -> None:
+    """Let events no longer be noted for a bus that no gateway is on any more."""
+    if await event_bus.retire(conn):
+        log.info("Nobody carries the event bus: events are told by NOTIFY alone")
+
+
+CHORES = (
+    Chore("event_bus", timedelta(minutes=1), retire_bus),
+    Chore("prune", timedelta(minutes=5), prune),
+    Chore("alerts", timedelta(minutes=5), check_alerts),
+    Chore("sample", timedelta(seconds=30), upkeep.sample),
+)
+
+
+class Upkeep:
+    """Does the chores that are due, as one of any number of workers."""
+
+    def __init__(self, db: Database, chores: tuple[Chore, ...] = CHORES) -> None:
+        self._db = db
+        self._chores = chores
+
+    async def keep_forever(self) -> None:
+        """Look every half minute, give or take a tenth so that workers drift apart."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+            await self.look()
+
+    async def look(self) -> None:
+        """Do what is due and not done; a chore that fails is left to the next look."""
+        for chore in self._chores:
+            try:
+                async with self._db.as_system() as conn:
+                    if await upkeep.take_chore(conn, chore.name, chore.every):
+                        await chore.do(conn)
+            except AWAY as error:
+                log.warning("A chore was put off", chore=chore.name, error=type(error).__name__)

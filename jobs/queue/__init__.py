@@ -1,0 +1,1 @@
+"""The front door of the queue: enqueueing, states, retries and errors of jobs."""

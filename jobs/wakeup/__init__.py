@@ -1,0 +1,1 @@
+"""Wakes workers: the doorbell through arq and the control channel of PostgreSQL."""

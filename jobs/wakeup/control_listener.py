@@ -1,0 +1,103 @@
+"""Hears at once, by LISTEN, that a job was queued, a running one cancelled, or a tenant's flags changed.
+
+What it misses is found anyway: queued jobs by the bell and by looking, cancels by the lease renewal, flags by age.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from config.logging import get_logger
+from jobs.queue.retry import backoff
+from store.ops import health
+from store.pool import AWAY
+
+log = get_logger(__name__)
+
+CHANNEL = "scopekit_control"
+QUEUED_CHANNEL = "scopekit_queue"
+PROBE_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
+
+
+class Control:
+    """Calls `on_queued()`, `on_cancel(job_id)`, `on_flags(tenant_id)`, and `on_connect` after every (re)connect."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        on_queued: Callable[[], None],
+        on_cancel: Callable[[UUID], None],
+        on_flags: Callable[[str], None],
+        on_connect: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._url = url
+        self._on_queued = on_queued
+        self._on_cancel = on_cancel
+        self._on_flags = on_flags
+        self._on_connect = on_connect
+        self._connects = 0
+        self._listens = False
+
+    @property
+    def hearing(self) -> int | None:
+        """Which of its connections brings word, counted; None while none does."""
+        return self._connects if self._listens else None
+
+    async def listen_forever(self) -> None:
+        """Listen, and connect again whenever that breaks."""
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    connection = await asyncpg.connect(
+                        self._url, server_settings={"application_name": "worker-control"}, statement_cache_size=0
+                    )
+                try:
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        await connection.add_listener(CHANNEL, self._hear)
+                        await connection.add_listener(QUEUED_CHANNEL, lambda *_: self._on_queued())
+                    failures = 0
+                    self._connects += 1
+                    self._listens = True
+                    await self._on_connect()
+                    await _until_broken(connection)
+                finally:
+                    self._listens = False
+                    connection.terminate()
+            except AWAY as error:
+                failures += 1
+                if failures == 1:
+                    log.warning(
+                        "Jobs start and cancels arrive late: the control connection broke", error=type(error).__name__
+                    )
+                await asyncio.sleep(backoff(min(failures, 4)))
+
+    def _hear(self, _connection: Any, _pid: int, _channel: str, text: object) -> None:
+        try:
+            message = orjson.loads(str(text))
+            match message["kind"]:
+                case "cancel":
+                    self._on_cancel(UUID(message["job_id"]))
+                case "flags":
+                    self._on_flags(str(message["tenant_id"]))
+        except (ValueError, KeyError, TypeError):  # The channel is open to others; what we do not know is not ours.
+            log.debug("A control message was not understood")
+
+
+async def _until_broken(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Raise once the connection is gone; a peer that died without a word is found by the probe."""
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda _: lost.set())
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PROBE_SECONDS):
+                await lost.wait()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await health.ping(connection)

@@ -1,0 +1,105 @@
+"""Claims jobs for the crew's free slots, and a few ahead of them, at every wake and by itself."""
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+from config.logging import get_logger
+from jobs.queue.intervals import Timing
+from jobs.worker.executor import Crew
+from jobs.worker.prefetch import HOLD_SECONDS
+from store.pool import AWAY, Database, Record
+from store.queue import jobs
+
+log = get_logger(__name__)
+
+# A claim begins small, so that its first jobs start while the next are claimed, and doubles as long as it is filled.
+FIRST_CLAIM = 8
+
+
+class Claimer:
+    """The only one in this process that claims: one claim at a time, so that none is for a slot that another filled."""
+
+    def __init__(  # noqa: PLR0913 - what a claim names, by name
+        self,
+        db: Database,
+        crew: Crew,
+        *,
+        name: str,
+        timing: Timing,
+        tenant_cap: int | None = None,
+        engine: str | None = None,
+    ) -> None:
+        self._db = db
+        self._crew = crew
+        self._name = name
+        self._timing = timing
+        self._tenant_cap = tenant_cap
+        self._engine = engine
+        self._claiming = True
+        self._looks_everywhere_at = 0.0
+        self._most = FIRST_CLAIM
+        self._more_due = False  # the last claim was filled
+        self._database_away = False
+
+    async def claim_forever(self) -> None:
+        """Claim at every wake, and by itself every second or two: that finds retries that are due and lost wakes."""
+        while self._claiming:
+            self._crew.woken.clear()
+            self._crew.hand_back_overdue()
+            wanted = self._crew.wanted(more_due=self._more_due)
+            if wanted > 0:
+                await self._claim(wanted)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HOLD_SECONDS if self._crew.holds_some else self._pause()):
+                    await self._crew.woken.wait()
+
+    def stop(self) -> None:
+        """Claim nothing more; `claim_forever` then returns."""
+        self._claiming = False
+        self._crew.wake()
+
+    async def _claim(self, wanted: int) -> None:
+        limit = min(wanted, self._most)
+        now = time.monotonic()
+        everywhere = now >= self._looks_everywhere_at
+        try:
+            rows = await self._ask(limit, everywhere=everywhere)
+        except AWAY as error:
+            self._note(away=True, error=type(error).__name__)
+            return
+        self._note(away=False)
+        if everywhere:
+            self._looks_everywhere_at = now + self._pause()
+        self._more_due = len(rows) == limit
+        self._most = limit * 2 if self._more_due else FIRST_CLAIM
+        if self._more_due and limit < wanted:
+            self._crew.wake()
+        for row in rows:
+            self._crew.take_on(row, now + self._timing.lease_s)
+
+    async def _ask(self, limit: int, *, everywhere: bool) -> list[Record]:
+        async with self._db.as_system() as conn:
+            return await jobs.claim(
+                conn,
+                limit,
+                self._name,
+                timedelta(seconds=self._timing.lease_s),
+                tenant_cap=self._tenant_cap,
+                everywhere=everywhere,
+                engine=self._engine,
+            )
+
+    def _pause(self) -> float:
+        return random.uniform(*self._timing.poll_s)  # noqa: S311 - spreads load
+
+    def _note(self, *, away: bool, **details: str) -> None:
+        """Log only when it changes."""
+        if away != self._database_away:
+            self._database_away = away
+            if away:
+                log.error("The database does not answer; no jobs are claimed", **details)
+            else:
+                log.info("The database answers again")

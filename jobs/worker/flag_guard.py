@@ -1,0 +1,24 @@
+"""Whether a job may be started: what its tenant's flags say, as this worker has heard them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from uuid import UUID
+
+from config.flags import Flag
+from jobs.queue.errors import TurnedOff
+from store.accounts.flag_cache import FlagCache
+
+FLAG_OF: Mapping[str, Flag] = MappingProxyType({"estimate": Flag.ESTIMATION})
+
+
+class Gate:
+    """Lets jobs through whose flag is on; what runs already goes on."""
+
+    def __init__(self, flags: FlagCache) -> None:
+        self._flags = flags
+
+    async def require(self, job_type: str, tenant_id: UUID) -> None:
+        """Pass, or raise `TurnedOff`, which costs the job no attempt."""
+        flag = FLAG_OF.get(job_type)
+        if flag is not None and not await self._flags.is_on(tenant_id, flag):
+            raise TurnedOff(flag)

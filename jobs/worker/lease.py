@@ -1,0 +1,63 @@
+"""Keeps this process's leases: one batched renewal for all, which also brings back who is to stop."""
+
+import asyncio
+import time
+from datetime import timedelta
+
+from config.logging import get_logger
+from jobs.queue.intervals import Timing
+from jobs.worker.attempt import JobRun, StopReason
+from jobs.worker.executor import Crew
+from store.pool import AWAY, Database
+from store.queue import jobs
+
+log = get_logger(__name__)
+
+
+class LeaseKeeper:
+    """Renews what the crew holds."""
+
+    def __init__(self, db: Database, crew: Crew, timing: Timing) -> None:
+        self._db = db
+        self._crew = crew
+        self._timing = timing
+
+    async def keep_forever(self) -> None:
+        """Renew every `renew_s`."""
+        while True:
+            await asyncio.sleep(self._timing.renew_s)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Renew once; stop what is lost, and what somebody cancelled."""
+        runs = self._crew.runs
+        if not runs:
+            return
+        asked_at = time.monotonic()
+        length = timedelta(seconds=self._timing.lease_s)
+        try:
+            async with self._db.as_system() as conn:
+                held = await jobs.renew(conn, [run.lease for run in runs], length)
+        except AWAY as error:
+            log.warning("Leases were not renewed", error=type(error).__name__, running=len(runs))
+            self._drop_overdue()
+            return
+        for run in runs:
+            if run.job_id not in held:
+                _lose(run)
+            elif held[run.job_id]:
+                run.stop(StopReason.CANCELLED)
+            else:
+                run.held_until = asked_at + self._timing.lease_s
+
+    def _drop_overdue(self) -> None:
+        """Stop what may be another worker's by now: the fence would hold, but the work would be paid for twice."""
+        for run in self._crew.runs:
+            if time.monotonic() > run.held_until:
+                _lose(run)
+
+
+def _lose(run: JobRun) -> None:
+    """Stop it, unless its end is being stored: that may be why it is no longer ours, and its own answer will tell."""
+    if not run.worked.done():
+        run.stop(StopReason.LOST)

@@ -1,0 +1,98 @@
+"""Records how an attempt ended: completed, to be tried again, handed back, cancelled or dead."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from config.logging import get_logger
+from jobs.queue.errors import JobCancelled, LeaseLost, NoResult, OutOfTime
+from jobs.queue.retry import QUOTA_SECONDS, Action, Verdict, judge, retry_with_backoff
+from jobs.worker.attempt import JobRun, StopReason
+from jobs.worker.worker_metrics import Outcome
+from store.pool import AWAY, Connection, Database
+from store.queue import jobs, queue_control
+from store.queue.jobs import Settled
+
+log = get_logger(__name__)
+
+_OUTCOMES: dict[Settled, Outcome] = {
+    "queued": Outcome.RETRIED,
+    "failed": Outcome.DEAD_LETTER,
+    "cancelled": Outcome.CANCELLED,
+}
+
+# The job type whose work asks an engine.
+ESTIMATE = "estimate"
+
+
+async def settle(db: Database, run: JobRun, error: BaseException | None, engine: str | None = None) -> Outcome:
+    """Record the end of an attempt, fenced, and say what it was; `engine` is whose breaker opens when it cannot work.
+
+    `error` is what the work raised, None when it returned or was stopped. Raises what the database raised when it
+    stayed away; then the lease expires and the sweeper does the rest.
+    """
+    if run.finished:
+        log.info("Job completed", attempt=run.attempt)
+        if engine is not None and run.row["job_type"] == ESTIMATE:
+            await _tell_engine_works(db, engine)
+        return Outcome.COMPLETED
+    if run.stop_reason is StopReason.LOST or isinstance(error, LeaseLost):
+        log.warning("Lease lost; this attempt wrote nothing more", attempt=run.attempt)
+        return Outcome.LOST
+
+    async def record() -> Settled | None:
+        async with db.as_system() as conn:
+            return await _record(conn, run, error, engine)
+
+    # Five tries take about 15 s, and the lease lasts a minute.
+    state = await retry_with_backoff(record, on=AWAY)
+    if state is None:
+        log.warning("The job had moved on before this attempt ended", attempt=run.attempt)
+        return Outcome.LOST
+    handed_back = state == "queued" and run.stop_reason is StopReason.HANDED_BACK
+    return Outcome.RELEASED if handed_back else _OUTCOMES[state]
+
+
+async def _tell_engine_works(db: Database, engine: str) -> None:
+    """Close its breaker, if it was half open; should that fail, the next estimate tries."""
+    with suppress(*AWAY):
+        async with db.connection() as conn:
+            if await queue_control.close_breaker(conn, engine):
+                log.info("The engine works again", engine=engine)
+
+
+async def _record(conn: Connection, run: JobRun, error: BaseException | None, engine: str | None) -> Settled | None:
+    if run.stop_reason is StopReason.CANCELLED or isinstance(error, JobCancelled):
+        log.info("Job cancelled", attempt=run.attempt)
+        return await jobs.finish_cancelled(conn, run.lease)
+    if run.stop_reason is StopReason.HANDED_BACK:
+        log.info("Job handed back", attempt=run.attempt)
+        return await jobs.release(conn, run.lease)
+    verdict = judge(_cause(run, error), run.attempt)
+    _tell(run, verdict, error)
+    delay = None if verdict.delay_s is None else timedelta(seconds=verdict.delay_s)
+    failure = jobs.Failure(verdict.error, verdict.code, delay, refund=verdict.refunds)
+    state = await jobs.fail(conn, run.lease, failure)
+    if verdict.action is Action.REST and state is not None and engine is not None:
+        until = await queue_control.open_breaker(conn, engine, verdict.error, timedelta(seconds=QUOTA_SECONDS))
+        log.error("The engine rests: no estimate is started until one may try again", engine=engine, until=until)
+    return state
+
+
+def _cause(run: JobRun, error: BaseException | None) -> BaseException:
+    if run.stop_reason is StopReason.OUT_OF_TIME:
+        return OutOfTime("This took longer than it ever should.")
+    return error or NoResult("The work ended without a result.")
+
+
+def _tell(run: JobRun, verdict: Verdict, error: BaseException | None) -> None:
+    """Log once what failed; the trace only of what nobody foresaw."""
+    unforeseen = verdict.code == "internal_error"
+    (log.error if unforeseen else log.warning)(
+        "Job attempt failed",
+        attempt=run.attempt,
+        action=verdict.action,
+        error_code=verdict.code,
+        error=verdict.error,
+        delay_s=verdict.delay_s,
+        exc_info=error if unforeseen else None,
+    )

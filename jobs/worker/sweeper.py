@@ -1,0 +1,54 @@
+"""Frees the leases of workers that are gone, and rings for what waits. Any number may sweep at once."""
+
+import asyncio
+import random
+
+from config.logging import get_logger
+from jobs.queue.intervals import Timing
+from jobs.wakeup.notifier import Bell
+from jobs.worker.executor import Crew
+from jobs.worker.worker_metrics import Tally
+from store.pool import AWAY, Database
+from store.queue import jobs
+
+log = get_logger(__name__)
+
+BATCH = 100
+
+
+class Sweeper:
+    """Sweeps by itself, so that it also runs without Redis; arq's cron calls it too."""
+
+    def __init__(self, db: Database, crew: Crew, bell: Bell, timing: Timing, tally: Tally) -> None:
+        self._db = db
+        self._crew = crew
+        self._bell = bell
+        self._timing = timing
+        self._tally = tally
+
+    async def sweep_forever(self) -> None:
+        """Sweep at the start, then every `sweep_s`, give or take a tenth so that workers drift apart."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(self._timing.sweep_s * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+
+    async def sweep(self) -> None:
+        """Sweep until nothing expired is left; a database that is away is left to the next time."""
+        while await self._sweep_batch() >= BATCH:
+            pass
+
+    async def _sweep_batch(self) -> int:
+        try:
+            async with self._db.as_system() as conn:
+                found = await jobs.sweep(conn, BATCH)
+        except AWAY as error:
+            log.warning("The sweep was put off", error=type(error).__name__)
+            return 0
+        freed: int = found["requeued"] + found["dead"] + found["cancelled"]
+        if freed:
+            self._tally.expired(freed)
+            log.warning("Freed expired leases", **dict(found))
+        if found["due"]:
+            self._crew.wake()
+            await self._bell.ring()
+        return freed

@@ -1,0 +1,194 @@
+"""The worker process: `python -m jobs.worker`. It claims jobs and runs them until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any, TypeAlias
+
+import uvloop
+
+from config.cancellation import end
+from config.gc_tuning import collect_forever
+from config.logging import configure_logging, get_logger
+from config.metrics_registry import Meter
+from config.rotation import keys_in_use
+from config.settings import Settings, SettingsError, load_settings
+from config.telemetry import start_sentry
+from config.tracing import flush_traces, start_tracing
+from jobs.kinds.deliveries import open_courier
+from jobs.kinds.maintenance import Upkeep
+from jobs.kinds.thumbnails import Darkroom
+from jobs.queue.intervals import Timing
+from jobs.wakeup.arq_listener import Doorman
+from jobs.wakeup.control_listener import Control
+from jobs.wakeup.notifier import Bell
+from jobs.wakeup.redis_client import open_redis
+from jobs.worker.claimer import Claimer
+from jobs.worker.executor import Crew, Task
+from jobs.worker.flag_guard import Gate
+from jobs.worker.lease import LeaseKeeper
+from jobs.worker.sweeper import Sweeper
+from jobs.worker.tasks import open_tasks
+from jobs.worker.worker_metrics import Tally
+from store.accounts.flag_cache import FlagCache
+from store.media.cleanup import Cleanup
+from store.objects.objects import ObjectStore
+from store.ops.presence import Presence, process_name
+from store.pool import Database
+
+log = get_logger(__name__)
+
+# Work may hold one while it reads and take others to tell its progress.
+CONNECTIONS_PER_JOB = 3
+# The claim, the renewal, the sweep, a photo taken and an outcome being recorded.
+SPARE_CONNECTIONS = 5
+END_SECONDS = 5.0
+
+
+class Worker:
+    """A crew with all that keeps it going: the bell, the leases, the sweep, the cancels."""
+
+    def __init__(
+        self,
+        db: Database,
+        tasks: Mapping[str, Task],
+        settings: Settings,
+        timing: Timing | None = None,
+    ) -> None:
+        self._timing = timing or Timing()
+        self._settings = settings
+        self._meter = Meter(settings)
+        tally = Tally(self._meter.registry, tasks)
+        # Behind a transaction pooler LISTEN is taken and forgotten.
+        may_hear = settings.database_listen_url is not None or not settings.database_pooled
+        flags = FlagCache(db, lambda: self._control.hearing if may_hear else None)
+        redis_url = str(settings.redis_url)
+        control_url = str(settings.database_listen_url or settings.worker_url)
+        engine = settings.estimate_engine
+        self._crew = Crew(
+            db,
+            tasks,
+            size=settings.worker_concurrency,
+            timing=self._timing,
+            tally=tally,
+            engine=engine,
+            gate=Gate(flags),
+        )
+        self._claimer = Claimer(
+            db,
+            self._crew,
+            name=process_name(),
+            timing=self._timing,
+            tenant_cap=settings.tenant_concurrency,
+            engine=engine,
+        )
+        self._bell = Bell(open_redis(redis_url))
+        self._keeper = LeaseKeeper(db, self._crew, self._timing)
+        self._sweeper = Sweeper(db, self._crew, self._bell, self._timing, tally)
+        self._upkeep = Upkeep(db)
+        self._darkroom = Darkroom(db, settings) if settings.derivatives_ahead else None
+        self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
+        self._courier = open_courier(settings, db)
+        self._control = Control(
+            control_url,
+            on_queued=self._crew.wake,
+            on_cancel=self._crew.cancel,
+            on_flags=flags.forget,
+            on_connect=self._keeper.renew,
+        )
+        self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep, partial(clean_media, settings, db))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then give running jobs their grace and hand the rest back.
+
+        Raises what one of its loops raised: a worker that can no longer do one part must not limp on.
+        """
+        loops = [asyncio.create_task(work, name=name) for name, work in self._loops()]
+        claiming = asyncio.create_task(self._claimer.claim_forever(), name="claims")
+        asked = asyncio.create_task(stop.wait(), name="stop")
+        log.info("Worker started", slots=self._crew.free)
+        try:
+            await asyncio.wait({asked, claiming, *loops}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # A claim under way is waited for: cancelled, it may have taken jobs that nobody would run.
+            self._claimer.stop()
+            await asyncio.wait({claiming})
+            log.info("Worker stops", running=len(self._crew.runs), grace_s=self._timing.grace_s)
+            await self._crew.leave(self._timing.grace_s)
+            if left := await end(asked, *loops, again_s=END_SECONDS, tries=2):
+                log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
+            await self._bell.close()
+        for task in (claiming, *loops):
+            if task.done() and not task.cancelled():
+                task.result()
+
+    def _load(self) -> dict[str, int]:
+        return {"slots": self._crew.size, "running": self._crew.working}
+
+    def _loops(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        yield "leases", self._keeper.keep_forever()
+        yield "sweep", self._sweeper.sweep_forever()
+        yield "upkeep", self._upkeep.keep_forever()
+        yield "presence", self._presence.keep_forever()
+        yield "cancels", self._control.listen_forever()
+        yield "doorbell", self._doorman.listen_forever()
+        yield "metrics", self._meter.tell_forever(self._settings.host, self._settings.metrics_port)
+        if self._darkroom is not None:
+            yield "darkroom", self._darkroom.develop_forever()
+        if self._courier is not None:
+            yield "analytics", self._courier.deliver_forever()
+
+
+OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]
+
+
+async def clean_media(settings: Settings, db: Database) -> None:
+    """Do the weekly cleanup."""
+    async with ObjectStore.open(settings) as objects:
+        await Cleanup(db, objects).run()
+
+
+async def work(settings: Settings, tasks_of: OpenTasks) -> None:
+    """Open what a worker needs and run it until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    db = await Database.open(
+        settings.worker_url,
+        name="worker",
+        size=settings.worker_concurrency * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS,
+        role="service_role",
+        pooled=settings.database_pooled,
+    )
+    collecting = asyncio.create_task(collect_forever(), name="garbage")
+    try:
+        async with tasks_of(settings, db) as tasks:
+            await Worker(db, tasks, settings).run(stop)
+    finally:
+        await end(collecting)
+        await db.close()
+        await asyncio.to_thread(flush_traces)
+        for number in (signal.SIGTERM, signal.SIGINT):  # uvloop leaves them to a loop that is closed
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+def main(tasks_of: OpenTasks = open_tasks) -> None:
+    """Run a worker that does these tasks; exits 1 with a sentence when the environment is incomplete."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(f"{error}")
+    configure_logging(level=settings.log_level, function=settings.function_name)
+    logging.getLogger("arq").setLevel(logging.WARNING)  # else two lines for every wake
+    start_sentry(settings)
+    start_tracing(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work(settings, tasks_of))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What one carrier does from when it has become it: takes from the database what was committed, and puts it on the bus.
+
+Invariants:
+
+ 1 Its session is the carrier's, and the server ends it when it hears nothing from it for 5 s. A carrier that was frozen
+   and replaced can at worst tell late what it took before.
+ 2 It begins with a snapshot in which all has ended that was running when its way was opened. What that shows is in the
+   table before the term's first entry; what each later snapshot shows beyond the one before, and nothing else, is told:
+   once, and of a visit in order.
+ 3 An entry that may not have arrived is not repeated. It leaves a hole in the numbers, at which readers look at the
+   table; so does a batch too large to be told.
+ 4 When the bus takes nothing for 3 s the term ends: perhaps another process can reach it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from config.logging import get_logger
+from realtime.backoff import Backoff
+from realtime.bus.entry import Entry, Mark, batches
+from realtime.bus.redis_stream import BEAT_SECONDS, BUS_AWAY, BusStream
+from realtime.feed.source import CONTROL, control_word, say_to_ourselves
+from store.events import event_bus
+from store.pool import Database
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_log = get_logger(__name__)
+
+# Between two looks. One that finds nothing takes 0.1 ms, and they are the whole fleet's, however many its gateways.
+LOOK_SECONDS = 0.005
+TEND_SECONDS = 1.0
+# More at once, as from one huge transaction, is read from the table by those who watch it; of 8 KB each at most.
+MOST_WORDS = 10_000
+MOST_CONTROL = 1_000
+ENTRY_CHARACTERS = 65_536
+TEST_SECONDS = 1.0
+SETTLE_SECONDS = 0.02
+GIVE_UP_SECONDS = 3.0
+FAREWELL_SECONDS = 0.3
+
+OWN_SESSION = "SET idle_session_timeout = '5s'"
+
+
+class Term:
+    """One carrier's term. `count` is told how many events were put on the bus."""
+
+    def __init__(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", stream: BusStream, count: Callable[[int], None]
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._count = count
+        self._name = secrets.token_hex(8)
+        self._number = 0
+        self._since = 0
+        self._control: list[str] = []
+        self._tested = asyncio.Event()
+        self._backoff = Backoff(0.05, 0.5, SystemRandom())
+        self._reached_at = self._now()
+        self._beat_at = 0.0
+
+    async def begin(self, db: Database) -> bool:
+        """Become the carrier; false when there is another, or when this connection hears no NOTIFY of `db`."""
+        await self._connection.add_listener(CONTROL, self._hear)
+        if not await self._hears(db):
+            _log.error(
+                "NOTIFY does not arrive: the event bus is not carried. "
+                "Set DATABASE_LISTEN_URL to a direct connection, not a transaction pooler."
+            )
+            return False
+        await self._connection.execute(OWN_SESSION)
+        since = await event_bus.carry(self._connection)
+        self._since = since or 0
+        return since is not None
+
+    async def carry(self) -> None:
+        """Carry until the database or the bus is away, which is raised."""
+        snapshot = await self._first_snapshot()
+        self._reached_at = self._now()
+        tend_at = 0.0
+        while True:
+            snapshot, words = await event_bus.committed_since(self._connection, snapshot, MOST_WORDS + 1)
+            if self._now() >= tend_at:
+                tend_at = self._now() + TEND_SECONDS
+                await event_bus.tend(self._connection, snapshot)
+            for entry in self._entries(words):
+                await self._put(entry)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def say_farewell(self) -> None:
+        """Tell all readers that somebody else may carry now."""
+        with suppress(*BUS_AWAY):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._stream.append(Entry(self._next_mark(), farewell=True))
+
+    async def _first_snapshot(self) -> str:
+        while (snapshot := await event_bus.position(self._connection, self._since)) is None:  # noqa: ASYNC110 - others'
+            await asyncio.sleep(SETTLE_SECONDS)
+        return snapshot
+
+    def _entries(self, words: Sequence[str]) -> Iterator[Entry]:
+        """Give what is to be put on the bus now: words, control words, or a sign of life where one is due."""
+        control, self._control = self._control, []
+        if len(words) > MOST_WORDS or len(control) > MOST_CONTROL:
+            _log.warning("Too much was committed at once for the event bus", words=len(words), control=len(control))
+            self._next_mark()  # a hole
+            words, control, self._beat_at = (), [], 0.0
+        if control or (not words and self._now() >= self._beat_at):
+            yield Entry(self._next_mark(), control=control)
+        for batch in batches(words, ENTRY_CHARACTERS):
+            yield Entry(self._next_mark(), batch)
+
+    async def _put(self, entry: Entry) -> None:
+        try:
+            await self._stream.append(entry)
+        except BUS_AWAY as error:
+            if self._now() > self._reached_at + GIVE_UP_SECONDS:
+                raise
+            _log.warning("The event bus does not take an entry", reason=repr(error))
+            await asyncio.sleep(self._backoff.next())
+            return
+        self._count(len(entry.words))
+        self._backoff.reset()
+        self._reached_at = self._now()
+        self._beat_at = self._reached_at + BEAT_SECONDS
+
+    def _next_mark(self) -> Mark:
+        self._number += 1
+        return Mark(self._name, self._number)
+
+    def _hear(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        text = str(payload)
+        word = control_word(text)
+        if word is None:
+            return
+        if word["kind"] != "test":
+            self._control.append(text)
+        elif word.get("nonce") == self._name:
+            self._tested.set()
+
+    async def _hears(self, db: Database) -> bool:
+        """Whether a word arrives that another connection says: one's own comes back by a transaction pooler, too.
+
+        There the carrier's lock would stay behind, in a session that others go on with.
+        """
+        try:
+            async with asyncio.timeout(TEST_SECONDS):
+                await say_to_ourselves(db, self._name)
+                await self._tested.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""One channel a visit: its window of events, its order, its subscribers."""

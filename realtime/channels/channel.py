@@ -1,0 +1,180 @@
+"""One visit with subscribers: what has been passed on, and to whom. It lives as long as somebody watches."""
+
+from collections.abc import Sequence
+
+from realtime.channels.sequencer import Replay
+from realtime.channels.subscriber import Sink, Subscriber
+from realtime.channels.window import Window
+from realtime.protocol import wire
+from realtime.protocol.epoch import told_in_vain
+from realtime.protocol.events import Event, Mention, ending, job_event_after
+
+
+class Channel:
+    """The stream of one visit.
+
+    `tenant_id` is whose visit it is, once that was asked and as long as that tenant is known to have streams;
+    `tears` where the database lost events in crashes, see `realtime.protocol.epoch`.
+    `members` are all its subscribers; of these `_live` have been given everything up to the last flush, and `_ahead`
+    read further from the table than live word has come, so they skip what they have.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_fresh",
+        "_live",
+        "_order",
+        "_window",
+        "healing",
+        "job_event",
+        "members",
+        "tears",
+        "tenant_id",
+        "visit_id",
+    )
+
+    def __init__(self, visit_id: str) -> None:
+        self.visit_id = visit_id
+        self.job_event: str | None = None
+        self.healing = False
+        self.tenant_id: str | None = None
+        self.tears: Sequence[int] = ()
+        self.members: set[Subscriber] = set()
+        self._order = Replay()
+        self._window = Window(0)
+        self._fresh: list[Event] = []
+        self._live: dict[Subscriber, None] = {}  # in the order they came, as their sockets lie in memory
+        self._ahead: dict[Subscriber, int] = {}
+
+    @property
+    def head(self) -> int | None:
+        """The last seq known here without a hole; None until the table has been asked once."""
+        return self._order.head
+
+    @property
+    def floor(self) -> int:
+        """The seq after which every event up to `head` is in memory."""
+        return self._window.start
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much of it is in memory."""
+        return self._window.bytes
+
+    @property
+    def gap(self) -> bool:
+        """Whether the table holds events that have not come by live word."""
+        return self._order.gap
+
+    @property
+    def misled(self) -> bool:
+        """Whether somebody here was told what a crash then took back."""
+        return any(map(self.denies, (self.head or 0, *self._ahead.values())))
+
+    @property
+    def fresh(self) -> list[Event]:
+        """What the next flush passes on."""
+        return self._fresh
+
+    def establish(self, position: int, job_event: str | None, tears: Sequence[int]) -> None:
+        """Begin at a position read from the table; a second reading changes nothing."""
+        if self._order.head is None:
+            self.tears = tears
+            self.job_event = job_event
+            self._window = Window(position)
+            self._accept(self._order.start(position))
+
+    def hear(self, word: Event | Mention) -> bool:
+        """Take live word; True when there is something to flush."""
+        if isinstance(word, Mention):
+            self._order.hear_of(word.seq)
+            return False
+        return self._accept(self._order.hear(word))
+
+    def hear_of(self, seq: int) -> None:
+        """Take word that the table has reached `seq`."""
+        self._order.hear_of(seq)
+
+    def fill(self, rows: Sequence[Event]) -> bool:
+        """Take the rows after `head`; True when there is something to flush."""
+        return self._accept(self._order.fill(rows))
+
+    def denies(self, position: int) -> bool:
+        """Whether a crash took back what a client at `position` has seen."""
+        return told_in_vain(position, self.tears)
+
+    def after(self, position: int) -> list[Event] | None:
+        """Return the events after `position` up to `head`, or None when memory does not reach back so far."""
+        return self._window.after(position)
+
+    def reach_back(self, position: int, rows: Sequence[Event]) -> None:
+        """Keep rows read from the table after `position` for others who come back."""
+        self._window.reach_back(position, rows)
+
+    def flush(self) -> tuple[int, int]:
+        """Pass on what is fresh, in one piece to everybody; returns how many streams were given some, and the bytes."""
+        fresh, self._fresh = self._fresh, []
+        if not fresh:
+            return 0, 0
+        chunk = wire.Chunk(wire.frames(fresh))
+        given = list(self._live)
+        for subscriber in given:
+            subscriber.give(chunk, fresh)
+        sizes = self._flush_to_those_ahead(fresh)
+        self._end_if_over()
+        return len(given) + len(sizes), len(given) * len(chunk.body) + sum(sizes)
+
+    def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
+        """Make live a subscriber that has everything up to `position`, which reaches `head` at least.
+
+        Nothing may be awaited between finding that out and this.
+        """
+        self.flush()
+        subscriber.go_live(sink)
+        if subscriber.ended:
+            return
+        if position > (self.head or 0):
+            self._ahead[subscriber] = position
+        else:
+            self._live[subscriber] = None
+            self._end_if_over()
+
+    def is_level(self, subscriber: Subscriber) -> bool:
+        """Whether a subscriber has been given all that is known to exist."""
+        return subscriber in self._live and not self._fresh and not self.gap
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Give a subscriber no more events; harmless when it gets none."""
+        self._live.pop(subscriber, None)
+        self._ahead.pop(subscriber, None)
+
+    def _accept(self, events: list[Event]) -> bool:
+        if not events:
+            return False
+        for event in events:
+            self.job_event = job_event_after(self.job_event, event)
+        self._window.extend(events)
+        self._fresh += events
+        return True
+
+    def _flush_to_those_ahead(self, fresh: list[Event]) -> list[int]:
+        """Pass on what each of them has not read yet; returns the bytes of every piece given."""
+        sizes: list[int] = []
+        reached = fresh[-1].seq
+        for subscriber, position in list(self._ahead.items()):
+            if reached < position:
+                continue
+            del self._ahead[subscriber]
+            self._live[subscriber] = None
+            if missing := [event for event in fresh if event.seq > position]:
+                chunk = wire.Chunk(wire.frames(missing))
+                subscriber.give(chunk, missing)
+                sizes.append(len(chunk.body))
+        return sizes
+
+    def _end_if_over(self) -> None:
+        reason = ending(self.job_event)
+        if reason is not None:
+            farewell = wire.end(reason)
+            for subscriber in list(self._live):
+                subscriber.over(farewell)

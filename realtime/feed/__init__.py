@@ -1,0 +1,1 @@
+"""Where events come from: LISTEN, polling, and catching up from the table."""

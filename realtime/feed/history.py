@@ -1,0 +1,122 @@
+"""Reads a visit's events from the table: the same question asked twice at once is one query."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from realtime.feed.query_batcher import Gathering
+from realtime.feed.singleflight import Readings
+from realtime.protocol.events import Event, parse_row
+from store.errors import Unavailable
+from store.events import events
+from store.events.events import Opening
+from store.pool import DRIVER_TROUBLE, Connection, Database, Record
+
+if TYPE_CHECKING:
+    from realtime.channels.channel import Channel
+
+# Half of the smallest sensible pool: requests must never wait for a storm of resuming streams.
+READERS = 4
+READ_SECONDS = 10.0
+PAGE = 500
+# While all is well an opening is answered in a tenth of this.
+PATIENCE_SECONDS = 0.025
+# After the listener was away every watched visit is read: many pages in one round trip, most short, each a megabyte at
+# most but for a larger event.
+PAGES = 32
+
+Key = tuple[str, int]
+
+
+class History:
+    """The table, read in pages of at most 500 events and about a megabyte."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._free = asyncio.Semaphore(READERS)
+        self._reading: Readings[list[Event]] = Readings()
+        self._opening: Readings[list[Record]] = Readings()
+        self._openings: Gathering[Opening, list[Record]] = Gathering(self._ask_openings, patience_s=PATIENCE_SECONDS)
+        self._pages: Gathering[Key, list[Record]] = Gathering(self._ask_pages, most=PAGES)
+
+    async def after(self, visit_id: str, position: int) -> list[Event]:
+        """Return the next page after `position`; it may be of a reading that began a moment ago.
+
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        return await self._reading.share(
+            (visit_id, position), lambda: asyncio.create_task(self.read(visit_id, position))
+        )
+
+    async def read(self, visit_id: str, position: int) -> list[Event]:
+        """Return the next page after `position` as it is now: an empty one means that there is none."""
+        return [parse_row(row["document"]) for row in await self._pages.put((visit_id, position))]
+
+    async def openings(
+        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool, since: int
+    ) -> list[Record]:
+        """Return what `store.events.events.openings` tells of these channels' visits.
+
+        It may be of a reading that began a moment ago, for whichever user, but never before the channels, which have
+        collected ever since, nor in another time than the caller's `since`.
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        return await self._opening.share(
+            (tenant_id, snapshot, since, *channels),
+            lambda: self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot),
+        )
+
+    async def openings_now(
+        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
+    ) -> list[Record]:
+        """Return the same as it is now, for this user."""
+        return await self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot)
+
+    async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
+        """Return what `store.events.events.heads` tells of the visits that exist, as it is now.
+
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        async with self._asking("The visit's stream cannot be read just now.") as conn:
+            return await events.heads(conn, [UUID(visit_id) for visit_id in visit_ids])
+
+    async def strangers(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return those of these pairs of tenant and user of which the user is no member of the tenant, as it is now.
+
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        tenants, users = [UUID(tenant) for tenant, _ in pairs], [UUID(user) for _, user in pairs]
+        async with self._asking("Who the members are cannot be read just now.") as conn:
+            rows = await events.strangers(conn, tenants, users)
+        return [(str(row["tenant_id"]), str(row["user_id"])) for row in rows]
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        await self._openings.close()
+        await self._pages.close()
+        await self._reading.close()
+
+    def _ask_opening(
+        self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
+    ) -> "asyncio.Future[list[Record]]":
+        visit_ids = [channel.visit_id for channel in channels]
+        return self._openings.put(Opening(tenant_id, user_id, visit_ids, snapshot))
+
+    async def _ask_openings(self, asked: list[Opening]) -> list[list[Record]]:
+        async with self._asking("The visit's stream cannot be opened just now; try again.") as conn:
+            return await events.openings_of(conn, asked)
+
+    async def _ask_pages(self, asked: list[Key]) -> list[list[Record]]:
+        async with self._asking("The visit's events cannot be read just now.") as conn:
+            return await events.after_each(conn, asked, PAGE)
+
+    @asynccontextmanager
+    async def _asking(self, refusal: str) -> AsyncIterator[Connection]:
+        """Lend one of few connections for one question. Raises `Unavailable` when it is not answered in time."""
+        try:
+            async with asyncio.timeout(READ_SECONDS), self._free, self._db.connection() as conn:
+                yield conn
+        except DRIVER_TROUBLE as error:
+            raise Unavailable(refusal) from error

@@ -1,0 +1,1 @@
+"""Events and their wire format: values in, values out, no I/O."""

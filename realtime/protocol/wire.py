@@ -1,0 +1,89 @@
+"""Events as bytes of a `text/event-stream`; made once and shared by every subscriber."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sse_starlette.event import ServerSentEvent
+
+from realtime.protocol.events import EndReason, Event
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Chunk:
+    """Bytes for the body of a response, and the same as one HTTP/1.1 chunk for those who write to a socket."""
+
+    __slots__ = ("body", "framed")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.framed = b"%x\r\n%b\r\n" % (len(body), body)
+
+
+HEARTBEAT = Chunk(b": heartbeat\n\n")
+
+
+def message(mark: int | bytes | None, document: bytes) -> bytes:
+    """Encode an unnamed message, which an EventSource gives to `onmessage`; without a mark the last id stays."""
+    if b"\n" in document or b"\r" in document:  # none of ours has one; a stream must not break on another's
+        named = mark.decode() if isinstance(mark, bytes) else mark if mark is None else str(mark)
+        return ServerSentEvent(document.decode(), id=named, sep="\n").encode()
+    if isinstance(mark, int):
+        return b"id: %d\ndata: %b\n\n" % (mark, document)
+    return b"data: %b\n\n" % document if mark is None else b"id: %b\ndata: %b\n\n" % (mark, document)
+
+
+def frame(event: Event) -> bytes:
+    """Encode an event."""
+    return message(event.mark, event.document)
+
+
+def frames(events: Iterable[Event]) -> bytes:
+    """Encode events in one piece."""
+    return b"".join(map(frame, events))
+
+
+def opening(*, last_seq: int | Mapping[str, int], recovered: bool, retry_ms: int) -> bytes:
+    """Encode what every stream begins with: how soon to come back, a first heartbeat, and `open`."""
+    return retry(retry_ms) + HEARTBEAT.body + _control("open", {"last_seq": last_seq, "recovered": recovered})
+
+
+def snapshot(  # noqa: PLR0913 - the fields of an event
+    visit_id: str, seq: int, job_id: UUID | None, payload: bytes, created_at: datetime, *, mark: int | bytes | None
+) -> bytes:
+    """Encode the state at position `seq` as a message of type `snapshot`; `payload` is JSON on one line."""
+    head = orjson.dumps({"visit_id": visit_id, "seq": seq, "job_id": job_id, "type": "snapshot"}, default=str)
+    tail = orjson.dumps({"created_at": created_at}, option=orjson.OPT_UTC_Z)
+    return message(mark, b'%b,"payload":%b,%b' % (head[:-1], payload, tail[1:]))
+
+
+def end(reason: EndReason) -> bytes:
+    """Encode the end of a stream."""
+    return _control("end", {"reason": reason})
+
+
+def refusal(*, retry_ms: int) -> bytes:
+    """Encode a whole answer that an EventSource takes for a stream and comes back after."""
+    return retry(retry_ms) + end("busy")
+
+
+def drain(*, retry_ms: int) -> bytes:
+    """Encode a goodbye from a process that stops: another will take the connection."""
+    return retry(retry_ms) + _control("drain", {})
+
+
+def retry(milliseconds: int) -> bytes:
+    """Encode how long a client waits before it connects again."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+def _control(name: str, data: Mapping[str, Any]) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))

@@ -1,0 +1,132 @@
+"""Who may have a stream: as many as the caps allow, whom the table lets in, and nobody while draining."""
+
+from collections.abc import Sequence
+
+from realtime.channels.channel import Channel
+from realtime.channels.channels import Channels
+from realtime.channels.subscriber import Subscriber
+from realtime.channels.timer_wheel import Wheel
+from realtime.feed.catchup import CatchUp
+from realtime.feed.feed import Feed
+from realtime.streams.initial_state import Openings
+from realtime.streams.multi_subscription import Bundle
+from realtime.streams.stream_limits import REFUSALS, Caps, Limits
+from realtime.streams.tenant_stream import Wide
+from realtime.streams.tenant_watcher import Lookout
+from store.pool import Record
+
+# How streams ended that did not simply end, and what their readers were spared.
+COUNTED = ("slow", "vanished", "superseded")
+
+
+class Admission:
+    """Lets streams in, and out again. Whoever is admitted must be joined by the hub, or `abort`ed."""
+
+    def __init__(  # noqa: PLR0913 - the parts of the hub that a stream meets on its way in
+        self,
+        channels: Channels,
+        wheel: Wheel[Subscriber],
+        *,
+        limits: Limits,
+        openings: Openings,
+        catch_up: CatchUp,
+        feed: Feed,
+        lookout: Lookout,
+    ) -> None:
+        self.draining = False
+        self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
+        self.counts = dict.fromkeys(COUNTED, 0)
+        self._channels = channels
+        self._wheel = wheel
+        self._caps = Caps(limits)
+        self._openings = openings
+        self._catch_up = catch_up
+        self._feed = feed
+        self._lookout = lookout
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return self._caps.total
+
+    def subscribe(self, visit_id: str, tenant_id: str, user_id: str, *, expires_at: float) -> Subscriber | None:
+        """Admit a stream, and collect for it from now on; None when there are too many, or we are closing."""
+        if self._refuses(tenant_id, user_id):
+            return None
+        subscriber = self._admit(self._channels.open(visit_id), tenant_id, user_id, expires_at)
+        subscriber.channel.members.add(subscriber)
+        return subscriber
+
+    def subscribe_all(
+        self, visit_ids: Sequence[str], tenant_id: str, user_id: str, *, expires_at: float
+    ) -> Bundle | None:
+        """Admit one stream of several visits, and collect for it from now on; as `subscribe` does."""
+        if self._refuses(tenant_id, user_id):
+            return None
+        bundle = Bundle(visit_ids)
+        bundle.stream = self._admit(bundle, tenant_id, user_id, expires_at)
+        for visit_id in visit_ids:
+            self._channels.stand(self._channels.open(visit_id), bundle)
+        return bundle
+
+    def subscribe_tenant(self, tenant_id: str, user_id: str, *, expires_at: float) -> Wide | None:
+        """Admit one stream of all visits of a tenant, as `subscribe` does; None also while NOTIFY does not arrive."""
+        if not self._feed.live or self._refuses(tenant_id, user_id):
+            return None
+        wide = Wide(self._lookout)
+        wide.stream = self._admit(wide, tenant_id, user_id, expires_at)
+        self._lookout.add(wide)
+        return wide
+
+    def knows(self, channel: Channel, tenant_id: str, user_id: str) -> bool:
+        """Whether this user may watch, as its tenant's others do, and where the channel stands: no need to ask.
+
+        Only while a flag turned off, or a member removed, would be heard of.
+        """
+        return channel.tenant_id == tenant_id and channel.head is not None and self._knows_member(tenant_id, user_id)
+
+    async def openings(
+        self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, fresh: bool = False
+    ) -> list[Record] | None:
+        """Return what these channels' streams open with, and let the channels begin there; None to who is no member.
+
+        See `store.events.events.openings`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
+        """
+        found, member = await self._openings.read(
+            tenant_id,
+            user_id,
+            channels,
+            snapshot=snapshot,
+            known=self._knows_member(tenant_id, user_id),
+            fresh=fresh,
+        )
+        if not member:
+            return None
+        for channel, row in zip(channels, found, strict=True):
+            if row["enabled"] and row["visible"]:
+                self._catch_up.begin(channel, row)
+                channel.tenant_id = tenant_id
+        return found
+
+    def _knows_member(self, tenant_id: str, user_id: str) -> bool:
+        return self._feed.live and self._openings.members.has(tenant_id, user_id)
+
+    def _refuses(self, tenant_id: str, user_id: str) -> bool:
+        refusal = "draining" if self.draining else self._caps.take(tenant_id, user_id)
+        if refusal is not None:
+            self.refusals[refusal] += 1
+        return refusal is not None
+
+    def _admit(self, channel: Channel, tenant_id: str, user_id: str, expires_at: float) -> Subscriber:
+        subscriber = Subscriber(
+            channel, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._let_out
+        )
+        self._wheel.add(subscriber)
+        return subscriber
+
+    def _let_out(self, subscriber: Subscriber) -> None:
+        self._wheel.discard(subscriber)
+        self._caps.give_back(subscriber.tenant_id, subscriber.user_id)
+        for name in COUNTED:
+            self.counts[name] += getattr(subscriber, name)
+        self._channels.leave(subscriber)

@@ -1,0 +1,112 @@
+"""The answer to one request for progress: headers, what was missed, and then whatever happens."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from realtime.channels.subscriber import Sink, Subscriber
+from realtime.hub import Hub
+from realtime.protocol import wire
+from realtime.transport.asgi import AsgiSink, Message, Receive, Send, send_within
+from realtime.transport.connection import ConnectionSink
+
+# What a server calls the offer to take a connection over; see gateway/server/connection_takeover.py.
+EXTENSION = "scopekit.handover"
+
+
+class ProgressStream:
+    """An ASGI response that the hub takes over once it has replayed.
+
+    `subscriber` was admitted before anything was read; `opening` is what the stream begins with, and what it holds
+    brings the client to `position`.
+    """
+
+    def __init__(self, hub: Hub, subscriber: Subscriber, *, opening: bytes, position: int) -> None:
+        self._hub = hub
+        self._subscriber = subscriber
+        self.opening = opening
+        self._position = position
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Answer, replay, join; then hand the connection over, or stay until the end."""
+        await self._answer(scope, receive, send, begun=False)
+
+    async def go_on(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Do the same where the head and the opening have been sent."""
+        await self._answer(scope, receive, send, begun=True)
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, *, begun: bool) -> None:
+        handed_over = False
+        try:
+            if not begun and not await self._begin(scope, send):
+                return
+            await self._replay(send)
+            handed_over = self._hand_over(scope)
+            if not handed_over:
+                await self._stay(receive, send)
+        finally:
+            if not handed_over:
+                self._subscriber.lost()
+
+    async def _begin(self, scope: MutableMapping[str, Any], send: Send) -> bool:
+        """Send the head, and the opening unless that was all that was asked for; False then."""
+        await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
+        if scope["method"] == "HEAD":
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return False
+        await self._send(send, self.opening)
+        return True
+
+    def _hand_over(self, scope: MutableMapping[str, Any]) -> bool:
+        """Move to the bare connection where the server offers it; then this request is over."""
+        offer = scope.get("extensions", {}).get(EXTENSION)
+        if offer is None:
+            return False
+        sink = ConnectionSink(self._subscriber, patience_s=self._hub.heartbeat_s)
+        if not offer["take"](sink):
+            return False
+        self._join(sink)
+        return True
+
+    async def _stay(self, receive: Receive, send: Send) -> None:
+        sink = AsgiSink(send, self._subscriber)
+        self._join(sink)
+        await sink.run(receive)
+
+    def _join(self, sink: Sink) -> None:
+        self._hub.join(self._subscriber, sink, self._position)
+
+    async def _replay(self, send: Send) -> None:
+        count = size = 0
+        while events := await self._hub.catch_up.page(self._subscriber.channel, self._position):
+            body = wire.frames(events)
+            count, size = count + len(events), size + len(body)
+            await self._send(send, body)
+            self._position = events[-1].seq
+            if self._subscriber.ending:
+                break
+        if count:
+            self._hub.replayed(count, size)
+
+    async def _send(self, send: Send, body: bytes) -> None:
+        # As long as a stalled reader is kept anywhere else.
+        message: Message = {"type": "http.response.body", "body": body, "more_body": True}
+        await send_within(2 * self._hub.heartbeat_s, send, message)
+
+
+class Whole:
+    """A stream that ends with these bytes."""
+
+    def __init__(self, body: bytes = b"") -> None:
+        self._body = body
+
+    async def __call__(self, _scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
+        """Answer."""
+        await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
+        await send({"type": "http.response.body", "body": self._body, "more_body": False})
+
+
+class SoftRefusal(Whole):
+    """Says `busy`: an EventSource comes back after it, where any other status stops it for good."""
+
+    def __init__(self, retry_ms: int) -> None:
+        super().__init__(wire.refusal(retry_ms=retry_ms))

@@ -1,0 +1,1 @@
+"""Tenants, their feature flags and brands."""

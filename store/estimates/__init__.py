@@ -1,0 +1,1 @@
+"""Rows of estimates and of the price book; money and units."""

@@ -1,0 +1,67 @@
+"""The price book as its owner sees it: browse, search, add. How the engine prices a line is another matter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from store.estimates.units import compatible
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("estimates/price_book")
+# Of a file of the book, in and out.
+COLUMNS = ("code", "description", "category", "unit", "unit_price")
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item to add; the price is per `unit`."""
+
+    description: str
+    unit: str
+    unit_price: Decimal
+    code: str = ""
+    category: str = ""
+
+
+async def listed(conn: Connection, limit: int) -> list[Record]:
+    """Return the active items by category and description."""
+    return await conn.fetch(SQL.list_items, limit)
+
+
+async def find(conn: Connection, query: str, limit: int, *, unit: str = "") -> list[Record]:
+    """Return the active items that resemble or hold the query, or whose code begins with it, best first.
+
+    With `unit` only those whose price may be used for it: "lf" finds what is sold by the foot.
+    """
+    units = list(compatible(unit)) if unit else None
+    return await conn.fetch(SQL.find_items, query, units, limit)
+
+
+async def whole(conn: Connection) -> list[Record]:
+    """Return every active item: code, description, category, unit and price."""
+    return await conn.fetch(SQL.whole_book)
+
+
+async def take_in(conn: Connection, tenant_id: UUID, items: Sequence[NewItem]) -> Record:
+    """Add or reprice many items in one statement; returns how many were `added` and `updated`."""
+    columns = [[getattr(item, name) for item in items] for name in COLUMNS]
+    row = await conn.fetchrow(SQL.import_items, tenant_id, *columns)
+    assert row is not None  # noqa: S101 - a SELECT of counts
+    return row
+
+
+async def learn(conn: Connection, tenant_id: UUID, price: NewItem, *, item_id: UUID | None) -> UUID:
+    """Keep a price: on the item it came from, else on the one that is called the same, else as a new item."""
+    known: UUID | None = await conn.fetchval(SQL.reprice_item, item_id, price.description, price.unit, price.unit_price)
+    return known or (await add(conn, tenant_id, price))["id"]
+
+
+async def add(conn: Connection, tenant_id: UUID, new: NewItem) -> Record:
+    """Add an item and return its row."""
+    row = await conn.fetchrow(
+        SQL.add_item, tenant_id, new.code, new.description, new.category, new.unit, new.unit_price
+    )
+    assert row is not None  # noqa: S101 - RETURNING of a plain INSERT
+    return row

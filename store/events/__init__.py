@@ -1,0 +1,1 @@
+"""Processing events, the bus's position and stream tickets."""

@@ -1,0 +1,65 @@
+"""The database's side of the event bus: who carries it, and what was committed since the carrier last looked.
+
+Snapshots are PostgreSQL's own text of them, and nobody reads it but PostgreSQL.
+"""
+
+import asyncpg
+
+from store.pool import Connection
+from store.queries import Queries
+
+SQL = Queries("events/event_bus")
+
+
+async def hear_by_notify(conn: Connection) -> int:
+    """Have events notified as long as this session lives; returns by which transaction that began, 0 for ever.
+
+    A database that knows of no such thing is not migrated, which is for health to tell.
+    """
+    try:
+        xact: int = await conn.fetchval(SQL.hear_by_notify)
+    except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError):
+        return 0
+    return xact
+
+
+async def all_ended(conn: Connection, xact: int) -> bool:
+    """Whether every transaction up to this one has ended: what the later ones insert is told."""
+    return bool(await conn.fetchval(SQL.all_ended, str(xact)))
+
+
+async def is_carried(conn: Connection) -> bool:
+    """Whether some process carries events to the bus."""
+    return bool(await conn.fetchval(SQL.is_carried))
+
+
+async def carry(conn: Connection) -> int | None:
+    """Make this session the carrier's; returns by which transaction its way was opened, None when there is another."""
+    xact: int | None = await conn.fetchval(SQL.carry)
+    return xact
+
+
+async def position(conn: Connection, xact: int) -> str | None:
+    """Return a snapshot of now, once every transaction up to this one has ended."""
+    snapshot: str | None = await conn.fetchval(SQL.position, str(xact))
+    return snapshot
+
+
+async def committed_since(conn: Connection, snapshot: str, limit: int) -> tuple[str, list[str]]:
+    """Return a snapshot of now, and word of what was committed between the two: a visit's events in their order.
+
+    That there is more than `limit` shows by as many words, and not all of them are there.
+    """
+    row = await conn.fetchrow(SQL.committed_since, snapshot, limit)
+    assert row is not None  # noqa: S101 - an aggregate always gives one row
+    return row["snapshot"], row["words"]
+
+
+async def tend(conn: Connection, snapshot: str) -> None:
+    """Clear what was committed before this snapshot, which was taken; close NOTIFY where nobody listens."""
+    await conn.execute(SQL.tend, snapshot)
+
+
+async def retire(conn: Connection) -> bool:
+    """Note events no longer where nobody carries them; returns whether that was so."""
+    return bool(await conn.fetchval(SQL.retire))

@@ -1,0 +1,1 @@
+"""Photos and recordings: rows, derivatives, decoding, cleanup."""

@@ -1,0 +1,56 @@
+"""Photos as people see them: upright, small enough, and without a word of where they were taken.
+
+Workers make them as photos come; who asks sooner has them made at once. To make one again changes nothing.
+"""
+
+from datetime import timedelta
+
+from store.errors import NotFound, Unprocessable
+from store.media.media import EDGES, Size, derivative_key
+from store.media.media_client import Decoder
+from store.objects.objects import ObjectStore
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("media/derivatives")
+
+_SOURCE_TTL = 300
+# Longer than any photo takes: whoever is not heard of by then is thought dead, and another one tries.
+TRY = timedelta(minutes=5)
+
+
+async def ensure_derivative(objects: ObjectStore, decoder: Decoder, row: Record, size: Size) -> str:
+    """Return the key of a photo's JPEG, making it when this is the first to ask.
+
+    `row` has id, tenant_id, visit_id, media_type, content_type and storage_path. Raises `NotFound` for a recording or
+    a lost original, `Unprocessable` for a photo that cannot be opened, `Unavailable` when nobody can look at it now.
+    """
+    if row["media_type"] != "photo":
+        raise NotFound("A recording has no picture.")
+    key = derivative_key(row, size)
+    if await objects.head(key) is None:
+        await _make(objects, decoder, row, size, key)
+    return key
+
+
+async def take_wanted(conn: Connection) -> Record | None:
+    """Return the row of the newest photo whose JPEGs nobody has made yet, None without one; it is ours for `TRY`."""
+    return await conn.fetchrow(SQL.take_wanted, TRY)
+
+
+async def forget_wanted(conn: Connection, photo: Record) -> None:
+    """Say that a photo's JPEGs are made, or never will be."""
+    await conn.execute(SQL.forget_wanted, photo["id"])
+
+
+async def _make(objects: ObjectStore, decoder: Decoder, row: Record, size: Size, key: str) -> None:
+    if row.get("problem"):
+        raise Unprocessable(row["problem"])
+    if await objects.head(row["storage_path"]) is None:
+        raise NotFound("The photo is not in the store any more.")
+    url = await objects.presign_get(row["storage_path"], ttl=_SOURCE_TTL, internal=True)
+    jpeg = await decoder.render(url, row["content_type"], EDGES[size])
+    await objects.put(key, jpeg, content_type="image/jpeg")
+    if await objects.head(row["storage_path"]) is None:  # deleted meanwhile: nobody would come by for what is made now
+        await objects.discard(key)
+        raise NotFound("The photo is not in the store any more.")

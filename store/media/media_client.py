@@ -1,0 +1,254 @@
+"""Lends helper processes that open what contractors send, so that no file can block or break the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from config.logging import get_logger
+from store.errors import Unavailable, Unprocessable
+from store.media.sandbox import READY, bare_environment
+from store.objects.content import Findings
+from store.objects.spool import Spool, SpoolCopy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+_log = get_logger(__name__)
+_ROOT = Path(__file__).parent.parent
+
+# What a file may cost in processor time is its own affair; beyond it, it is too hard.
+CPU_SECONDS = 20.0
+# What it takes on the clock, fetching included, is the machine's: beyond it nobody looked.
+FILE_SECONDS = 60.0
+START_SECONDS = 20.0
+WAITING = 64
+
+TOO_HARD = "This file could not be opened: it takes too long, or it is damaged. It is kept; send another version of it."
+
+
+class Decoder:
+    """A few helper processes, started when first needed, each killed and replaced when a file is too much for it.
+
+    Pipes and threads rather than asyncio's subprocesses, so that one Decoder serves any loop and closes at once;
+    rather than a ProcessPoolExecutor, whose helpers import the gateway and cannot be killed one by one.
+    """
+
+    def __init__(
+        self, helpers: int = 2, *, cpu_seconds: float = CPU_SECONDS, file_seconds: float = FILE_SECONDS
+    ) -> None:
+        self._cpu_seconds = cpu_seconds
+        self._file_seconds = file_seconds
+        self._threads = ThreadPoolExecutor(helpers, thread_name_prefix="decoder")
+        self._idle: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
+        self._helpers = [_Helper() for _ in range(helpers)]
+        for helper in self._helpers:
+            self._idle.put(helper)
+        self._under_way = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the helpers, in the middle of a file too."""
+        for helper in self._helpers:
+            helper.retire()
+        self._threads.shutdown(wait=True)
+
+    async def check(self, file: str | Spool, content_type: str) -> Findings:
+        """Open a file, spooled or behind a signed URL, and tell what it is; what cannot be opened has a `problem`.
+
+        Raises `Unavailable` when the file could not be looked at, through no fault of its own.
+        """
+        if isinstance(file, Spool):
+            answer, _ = await self._ask("check", [], content_type, spool=file)
+        else:
+            answer, _ = await self._ask("check", [[file]], content_type)
+        match answer["outcome"]:
+            case "checked":
+                return Findings(**answer["findings"])
+            case "broke":
+                return Findings(problem=TOO_HARD)
+        raise Unavailable("The file could not be looked at just now.")
+
+    async def render(self, url: str, content_type: str, edge: int) -> bytes:
+        """Make the JPEG of a photo behind a signed URL, at most `edge` pixels a side.
+
+        Raises `Unprocessable` when the photo cannot be opened, `Unavailable` when it could not be looked at.
+        """
+        return await self._make("render", [[url]], content_type, edge=edge)
+
+    async def join(self, files: Sequence[Sequence[str]], content_type: str) -> bytes:
+        """Put recordings one behind the other: each file is the parts behind its signed URLs. Raises as `render`."""
+        return await self._make("join", files, content_type)
+
+    async def _make(self, task: str, files: Sequence[Sequence[str]], content_type: str, **more: Any) -> bytes:
+        answer, body = await self._ask(task, files, content_type, **more)
+        match answer["outcome"]:
+            case "made":
+                return body
+            case "unreadable":
+                raise Unprocessable(answer["problem"])
+            case "broke":
+                raise Unprocessable(TOO_HARD)
+        raise Unavailable("The file could not be looked at just now.")
+
+    async def _ask(
+        self,
+        task: str,
+        files: Sequence[Sequence[str]],
+        content_type: str,
+        *,
+        spool: Spool | None = None,
+        **more: Any,
+    ) -> tuple[dict[str, Any], bytes]:
+        if self._under_way >= WAITING:
+            raise Unavailable("Too many files are being opened at once.", retry_after=5)
+        request = {"task": task, "files": files, "content_type": content_type, "cpu_seconds": self._cpu_seconds, **more}
+        copy = None if spool is None else spool.copy()
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_helper, request, copy)
+        finally:
+            self._under_way -= 1
+
+    def _ask_helper(self, request: dict[str, Any], spool: SpoolCopy | None) -> tuple[dict[str, Any], bytes]:
+        helper = self._idle.get()  # never waits: there are as many threads as helpers
+        try:
+            return helper.ask(request, spool, self._file_seconds)
+        except _NotStarted:
+            _log.error("A decoder's helper does not start")
+            return {"outcome": "unreachable"}, b""
+        except (OSError, ValueError, EOFError):
+            outcome = "unreachable" if helper.blameless else "broke"
+            _log.warning("A helper ended over a file", content_type=request["content_type"], outcome=outcome)
+            return {"outcome": outcome}, b""
+        finally:
+            if spool is not None:
+                spool.close()
+            self._idle.put(helper)
+
+
+class _NotStarted(Exception):
+    """The helper died, or was retired, before it could look at anything."""
+
+
+class _Helper:
+    """One helper process; begun by the first request, and again after it had to be killed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self.retired = False
+        self._out_of_time = False
+        self._lock = threading.Lock()
+
+    @property
+    def blameless(self) -> bool:
+        """Whether the last file was given up for reasons not its own."""
+        return self.retired or self._out_of_time
+
+    def ask(self, request: dict[str, Any], spool: SpoolCopy | None, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Send one request, with its file if that is here, and wait for its answer; past `seconds` it is killed.
+
+        Raises `_NotStarted`, or OSError, ValueError or EOFError when it is gone before its answer is complete.
+        """
+        process = self._running()
+        self._out_of_time = False
+        deadline = threading.Timer(seconds, self._give_up, [process])
+        deadline.start()
+        try:
+            return _exchange(process, request, spool)
+        except BaseException:
+            self._drop(process)
+            raise
+        finally:
+            deadline.cancel()
+            deadline.join()  # it may be at it just now: it must not hit the next file
+            if self._out_of_time:
+                self._drop(process)
+
+    def retire(self) -> None:
+        """Kill the process, and never start another."""
+        with self._lock:
+            self.retired = True
+            process = self._process
+        if process is not None:
+            self._drop(process)
+
+    def _give_up(self, process: subprocess.Popen[bytes]) -> None:
+        self._out_of_time = True
+        process.kill()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self.retired:
+                raise _NotStarted
+            if self._process is not None and self._process.poll() is None:
+                return self._process
+            self._process = process = _spawn()
+        self._await_ready(process)
+        return process
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = threading.Timer(START_SECONDS, process.kill)
+        deadline.start()
+        try:
+            ready = process.stdout is not None and process.stdout.readline() == READY
+        finally:
+            deadline.cancel()
+        if not ready:
+            self._drop(process)
+            raise _NotStarted
+
+    def _drop(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+        with self._lock:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with suppress(OSError):  # a request that never went out
+                        pipe.close()
+            if self._process is process:
+                self._process = None
+
+
+def _spawn() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "store.media.media_process"],
+        cwd=_ROOT,
+        env=bare_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _exchange(
+    process: subprocess.Popen[bytes], request: dict[str, Any], spool: SpoolCopy | None
+) -> tuple[dict[str, Any], bytes]:
+    assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
+    assert process.stdout is not None  # noqa: S101
+    following = 0 if spool is None else spool.size
+    process.stdin.write(json.dumps({**request, "following": following}).encode() + b"\n")
+    process.stdin.flush()
+    if spool is not None:
+        spool.pour(process.stdin)
+    answer: dict[str, Any] = json.loads(process.stdout.readline())
+    body = process.stdout.read(answer["bytes"])
+    if len(body) != answer["bytes"]:
+        raise EOFError("the answer was cut short")
+    return answer, body

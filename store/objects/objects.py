@@ -1,0 +1,305 @@
+"""The private bucket: every photo and recording, streamed in, signed out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore.exceptions import ClientError
+
+from config.logging import get_logger
+from store.errors import NotFound, TooLarge, Unavailable
+from store.objects.multipart import Multipart
+from store.objects.object_upload import ObjectUpload, StoredObject
+from store.objects.s3_errors import MISSING, error_code, speaking
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
+    from datetime import datetime
+
+    from types_aiobotocore_s3.client import S3Client
+
+    from config.settings import Settings
+
+_log = get_logger(__name__)
+
+MEDIA_BYTES = 104_857_600
+_CHUNK_BYTES = 256 * 1024
+_CLEANUP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What the store says of an object: bytes, declared type, etag."""
+
+    size: int
+    content_type: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A multipart upload that is still open."""
+
+    key: str
+    upload_id: str
+    begun: datetime
+
+
+@dataclass(frozen=True)
+class PostForm:
+    """A presigned POST: send `fields`, then the file in a last field `file`, to `url`."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class ObjectStore:
+    """One client per process, opened in the lifespan.
+
+    Every method raises `Unavailable` when the store does not answer.
+    """
+
+    def __init__(self, client: S3Client, public: S3Client, bucket: str) -> None:
+        self._client = client
+        self._public = public
+        self.bucket = bucket
+        self.multipart = Multipart(client, bucket)
+        self._cleanups: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Self]:
+        """Open the client; on leaving, unfinished clean-ups get their time."""
+        inner, outer = settings.s3_endpoint_url, settings.s3_public_endpoint_url
+        async with _client(settings, inner) as client, _client(settings, outer or inner) as public:
+            store = cls(client, public, settings.s3_bucket)
+            try:
+                yield store
+            finally:
+                await asyncio.gather(*store._cleanups, return_exceptions=True)
+
+    async def ensure_bucket(self) -> None:
+        """Create the bucket where it is missing."""
+        async with speaking():
+            try:
+                await self._client.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                if error_code(error) not in MISSING | {"NoSuchBucket"}:
+                    raise
+                await self._create_bucket()
+
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, content_type: str) -> StoredObject:
+        """Store what `chunks` yields. Raises, and undoes, as `taking_in` does."""
+        async with self.taking_in(key, chunks, content_type=content_type) as stored:
+            return replace(stored, spool=None)
+
+    @asynccontextmanager
+    async def taking_in(
+        self, key: str, chunks: AsyncIterable[bytes], *, content_type: str
+    ) -> AsyncIterator[StoredObject]:
+        """Store what `chunks` yields, with little of it in memory; in the block its `spool` may have the bytes too.
+
+        On any error while it is stored, a cancellation too, nothing stays behind: so `key` must be new, never one
+        already in use.
+        """
+        upload = ObjectUpload(self.multipart, key, content_type)
+        try:
+            yield await self._take_in(upload, chunks)
+        finally:
+            upload.part.close()
+
+    async def put(self, key: str, body: bytes, *, content_type: str) -> None:
+        """Store a small object whole."""
+        async with speaking(moving=True):
+            await self._client.put_object(Bucket=self.bucket, Key=key, Body=io.BytesIO(body), ContentType=content_type)
+
+    async def copy(self, source: str, target: str, *, content_type: str) -> None:
+        """Copy within the bucket, at the store's side. Raises `NotFound`."""
+        async with speaking(source, moving=True):
+            await self._client.copy_object(
+                Bucket=self.bucket,
+                Key=target,
+                CopySource={"Bucket": self.bucket, "Key": source},
+                ContentType=content_type,
+                MetadataDirective="REPLACE",
+            )
+
+    async def get(self, key: str, *, limit: int = MEDIA_BYTES) -> bytes:
+        """Read an object whole. Raises `NotFound`, and `TooLarge` past `limit` bytes."""
+        async with speaking(key, moving=True):
+            answer = await self._client.get_object(Bucket=self.bucket, Key=key)
+            async with answer["Body"] as body:
+                if answer["ContentLength"] > limit:
+                    raise TooLarge(f"The object has more than {limit} bytes.")
+                return await body.read()
+
+    async def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Read the bytes from `start` up to but without `end`; fewer when the object is shorter. Raises `NotFound`."""
+        async with speaking(key, moving=True):
+            answer = await self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{end - 1}")
+            async with answer["Body"] as body:
+                return await body.read()
+
+    async def chunks(self, key: str) -> AsyncGenerator[bytes, None]:
+        """Read an object piece by piece. Raises `NotFound`."""
+        async with speaking(key, moving=True):
+            answer = await self._client.get_object(Bucket=self.bucket, Key=key)
+            async with answer["Body"] as body:
+                while chunk := await body.read(_CHUNK_BYTES):
+                    yield chunk
+
+    async def digest(self, key: str) -> StoredObject:
+        """Read an object through to count and hash it. Raises `NotFound`."""
+        size, sha256 = 0, hashlib.sha256()
+        async with aclosing(self.chunks(key)) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                sha256.update(chunk)
+        return StoredObject(size, sha256.hexdigest())
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Tell what is at `key`, or None; a store that hangs is not waited for beyond 10 s."""
+        try:
+            async with speaking(key):
+                answer = await self._client.head_object(Bucket=self.bucket, Key=key)
+        except NotFound:
+            return None
+        return ObjectInfo(answer["ContentLength"], answer.get("ContentType", ""), answer["ETag"])
+
+    async def delete(self, *keys: str) -> None:
+        """Delete objects; one that is not there is fine."""
+        for key in keys:
+            async with speaking():
+                await self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    async def discard(self, *keys: str) -> None:
+        """Delete objects as well as can be: even if the caller is cancelled, and without an error when it fails."""
+        await self.finish_in_any_case(self.delete(*keys))
+
+    async def keys(self, prefix: str) -> dict[str, datetime]:
+        """List the objects under `prefix`, and when each was written."""
+        found: dict[str, datetime] = {}
+        position: dict[str, Any] = {}
+        while True:
+            async with speaking():
+                page = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **position)
+            found |= {item["Key"]: item["LastModified"] for item in page.get("Contents", [])}
+            if not page.get("IsTruncated"):
+                return found
+            position = {"ContinuationToken": page["NextContinuationToken"]}
+
+    async def unfinished(self, prefix: str) -> list[Unfinished]:
+        """List multipart uploads under `prefix` that were begun and neither completed nor aborted: at most 1,000."""
+        async with speaking():
+            answer = await self._client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix)
+        return [Unfinished(item["Key"], item["UploadId"], item["Initiated"]) for item in answer.get("Uploads", [])]
+
+    async def presign_get(
+        self,
+        key: str,
+        *,
+        ttl: int,
+        content_type: str | None = None,
+        filename: str | None = None,
+        internal: bool = False,
+    ) -> str:
+        """Sign a GET for `ttl` seconds, answering range requests; `internal` for our own processes' network."""
+        params: dict[str, Any] = {"Bucket": self.bucket, "Key": key}
+        if content_type:
+            params["ResponseContentType"] = content_type
+        if filename:
+            params["ResponseContentDisposition"] = f"inline; filename*=UTF-8''{quote(filename, safe='')}"
+        client = self._client if internal else self._public
+        return await client.generate_presigned_url("get_object", Params=params, ExpiresIn=ttl)
+
+    async def presign_post(self, key: str, *, content_type: str, max_bytes: int, ttl: int) -> PostForm:
+        """Sign a form POST of exactly this key and type, of 1 to `max_bytes` bytes, for `ttl` seconds."""
+        form = await self._public.generate_presigned_post(
+            self.bucket,
+            key,
+            Fields={"Content-Type": content_type},
+            Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, max_bytes]],
+            ExpiresIn=ttl,
+        )
+        return PostForm(form["url"], form["fields"])
+
+    async def finish_in_any_case(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this even if the caller is cancelled, for 10 s at most; a store that is away is only logged."""
+        task = asyncio.create_task(_with_deadline(work))
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+        await asyncio.shield(task)
+
+    async def ping(self) -> None:
+        """Ask for the bucket; the caller sets the deadline."""
+        async with speaking():
+            await self._client.head_bucket(Bucket=self.bucket)
+
+    async def _create_bucket(self) -> None:
+        region = self._client.meta.region_name
+        place: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            await self._client.create_bucket(Bucket=self.bucket, **place)
+        except ClientError as error:
+            if error_code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise
+
+    async def _take_in(self, upload: ObjectUpload, chunks: AsyncIterable[bytes]) -> StoredObject:
+        try:
+            async for chunk in chunks:
+                await upload.add(chunk)
+            return await upload.finish()
+        except BaseException:
+            await self.finish_in_any_case(self._undo(upload))
+            raise
+
+    async def _undo(self, upload: ObjectUpload) -> None:
+        # The answer to the last request may have been lost on its way, so the object is deleted too.
+        await upload.abort()
+        await self.delete(upload.key)
+
+
+@cache
+def _session() -> AioSession:
+    # Reading botocore's model of S3 takes 0.2 s; the session keeps it for every later client.
+    return AioSession()
+
+
+def _client(settings: Settings, endpoint: str | None) -> Any:
+    return _session().create_client(
+        "s3",
+        region_name=settings.s3_region,
+        endpoint_url=endpoint,
+        aws_access_key_id=settings.s3_access_key_id.get_secret_value(),
+        aws_secret_access_key=settings.s3_secret_access_key.get_secret_value(),
+        config=AioConfig(
+            signature_version="s3v4",
+            connect_timeout=3,
+            read_timeout=30,
+            max_pool_connections=64,
+            # Standard mode backs off exponentially with full jitter.
+            retries={"mode": "standard", "total_max_attempts": 4},
+            s3={"addressing_style": "path" if endpoint else "auto"},
+            # Many S3-compatible stores do not know the newer trailing checksums; SigV4 signs the bytes anyway.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+async def _with_deadline(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        async with asyncio.timeout(_CLEANUP_SECONDS):
+            await work
+    except (Unavailable, TimeoutError) as error:
+        # What stays is an orphan: no row names it, so nobody ever sees it.
+        _log.warning("Clean-up of the object store failed", error=type(error).__name__)

@@ -1,0 +1,1 @@
+"""What operators read: health, presence, usage, secret rotations, maintenance."""

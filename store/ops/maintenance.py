@@ -1,0 +1,41 @@
+"""What is done by the clock, once per tick whichever process comes first: old rows go, the alerts are asked."""
+
+from datetime import timedelta
+
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("ops/maintenance")
+
+
+async def take_chore(conn: Connection, name: str, every: timedelta) -> bool:
+    """Take a chore for this tick, to the end of the caller's transaction; False when another process has."""
+    return bool(await conn.fetchval(SQL.take_chore, name, every))
+
+
+async def prune(conn: Connection, keep: timedelta) -> int:
+    """Forget finished jobs and leftover checkpoints older than `keep`, some at a time; returns how many rows went."""
+    gone: int = await conn.fetchval(SQL.prune, keep)
+    return gone
+
+
+async def sample(conn: Connection) -> None:
+    """Note how many jobs wait, run and are dead; what is older than a day goes."""
+    await conn.execute(SQL.sample)
+
+
+async def samples(conn: Connection, back: timedelta) -> list[Record]:
+    """Return (at, queued, running, dead) as noted since then, in order."""
+    return await conn.fetch(SQL.samples, back)
+
+
+async def slo(conn: Connection) -> Record:
+    """Return (slow: jobs take too long, failing_uploads: how many gave up five times) of the last hour."""
+    row = await conn.fetchrow(SQL.slo)
+    assert row is not None  # noqa: S101 - an aggregate always gives one row
+    return row
+
+
+async def check_alerts(conn: Connection, remind: timedelta) -> list[Record]:
+    """Ask every alert and keep what they said; returns (name, firing, value, since, tell, over) of each."""
+    return await conn.fetch(SQL.check_alerts, remind)

@@ -1,0 +1,55 @@
+"""What operators see of the whole product at one moment, read in one transaction. For operators."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from store.accounts import flags
+from store.ops import health, presence
+from store.ops import maintenance as upkeep
+from store.pool import Connection, Record
+from store.queries import Queries
+from store.queue import dead_letters, queue_control
+
+SQL = Queries("ops/ops")
+
+BACK = timedelta(hours=2)
+MOST_LETTERS, MOST_TENANTS, MOST_CHANGES, MOST_DEEDS = 200, 200, 20, 20
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How everything stands."""
+
+    now: datetime
+    depths: dict[str, Record]
+    samples: list[Record]
+    minutes: list[Record]
+    causes: list[Record]
+    letters: list[Record]
+    processes: list[Record]
+    switches: list[dict[str, Any]]
+    tenants: list[Record]
+    killed: list[Record]
+    changes: list[Record]
+    usage: list[Record]
+    deeds: list[Record]
+
+
+async def look(conn: Connection) -> Sight:
+    """Read it all."""
+    return Sight(
+        now=await conn.fetchval(SQL.now),
+        depths={row["status"]: row for row in await health.queue_depths(conn)},
+        samples=await upkeep.samples(conn, BACK),
+        minutes=await health.queue_minutes(conn),
+        causes=await dead_letters.causes(conn),
+        letters=await dead_letters.newest(conn, MOST_LETTERS),
+        processes=await presence.live(conn),
+        switches=await queue_control.switches(conn),
+        tenants=await flags.by_tenant(conn, MOST_TENANTS),
+        killed=await flags.killed(conn),
+        changes=await flags.history(conn, None, MOST_CHANGES),
+        usage=await health.tenant_usage(conn),
+        deeds=await conn.fetch(SQL.deeds, MOST_DEEDS),
+    )

@@ -1,0 +1,1 @@
+"""Rows of jobs, dead letters, the outbox and the queue's switches."""

@@ -1,0 +1,1 @@
+"""Rows of share links, their views and decisions."""

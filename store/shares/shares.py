@@ -1,0 +1,208 @@
+"""Shares: a link for one recipient to one version of an estimate, its views, its decision and its story.
+
+The upper half acts for the tenant (`db.as_user`), under RLS. The lower half acts for whoever holds a link
+(`db.as_system`): its functions take a `Key`, and nothing else opens a share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from store.errors import Conflict, NotFound
+from store.pool import Connection, Record
+from store.queries import Queries
+
+SQL = Queries("shares/shares")
+
+Opening = Literal["opened", "unknown", "revoked", "expired", "used_up", "passcode", "stale"]
+Outcome = Literal["recorded", "closed", "decided", "changed"]
+Decision = Literal["accepted", "declined", "changes_requested"]
+Looked = Literal["photo", "pdf", "certificate"]
+
+TIMELINE_EVENTS = 500
+
+
+@dataclass(frozen=True)
+class NewShare:
+    """What a contractor asks for; `expires_in` is in seconds, no `max_views` means without a limit."""
+
+    token_hash: bytes
+    recipient: str
+    expires_in: int
+    max_views: int | None
+    passcode_hash: str | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a customer's browser holds, as sha256: the link's token, and the secret of a session when it has one."""
+
+    token: bytes
+    session: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """A customer's decision, on the content and the terms whose hashes they saw; `signature` as `gateway.documents.signature`."""
+
+    decision: Decision
+    name: str
+    message: str
+    content_hash: str
+    terms_hash: str
+    signature: str = ""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who opens a link, as little of them as we keep: the kind of browser and a truncated address."""
+
+    agent_class: str
+    address_prefix: str
+
+
+async def create(conn: Connection, estimate_id: UUID, new: NewShare, *, tenant_id: UUID, created_by: UUID) -> Record:
+    """Make a share of the visit's newest estimate and return it as `get` does.
+
+    Raises `NotFound`, and `Conflict` with the newest id when this version has been replaced.
+    """
+    estimate = await conn.fetchrow(SQL.newest_of_visit, estimate_id)
+    if estimate is None:
+        raise NotFound("There is no such estimate.")
+    if estimate["newest_id"] != estimate_id:
+        raise Conflict("A newer version of this estimate exists; share that one.", newest_id=estimate["newest_id"])
+    share_id = await conn.fetchval(
+        SQL.insert_share,
+        tenant_id,
+        estimate["visit_id"],
+        estimate_id,
+        new.token_hash,
+        new.recipient,
+        new.passcode_hash,
+        new.max_views,
+        float(new.expires_in),
+        created_by,
+    )
+    return await get(conn, share_id)
+
+
+async def of_estimate(conn: Connection, estimate_id: UUID) -> list[Record]:
+    """Return the shares of an estimate, newest first; raises `NotFound` for an unknown estimate."""
+    if await conn.fetchrow(SQL.newest_of_visit, estimate_id) is None:
+        raise NotFound("There is no such estimate.")
+    return await conn.fetch(SQL.shares_of_estimate, estimate_id, None)
+
+
+async def get(conn: Connection, share_id: UUID) -> Record:
+    """Return one share with its state, views and decision; raises `NotFound`."""
+    row = await conn.fetchrow(SQL.shares_of_estimate, None, share_id)
+    if row is None:
+        raise NotFound("There is no such share.")
+    return row
+
+
+async def revoke(conn: Connection, share_id: UUID) -> Record:
+    """End a share, and every session of it, now; raises `NotFound`. A second time changes nothing."""
+    await conn.execute(SQL.revoke_share, share_id)
+    return await get(conn, share_id)
+
+
+async def revoke_as_operator(conn: Connection, share_id: UUID, reason: str) -> bool:
+    """End a share of whatever tenant; False when there is none. For operators."""
+    return bool(await conn.fetchval(SQL.revoke_share_as_operator, share_id, reason))
+
+
+async def rotate(conn: Connection, share_id: UUID, token_hash: bytes, *, expires_in: int | None) -> Record:
+    """Give a share another token, and with `expires_in` seconds another end; the old token and its sessions are dead.
+
+    Raises `NotFound`, and `Conflict` for a revoked share, which stays so.
+    """
+    seconds = None if expires_in is None else float(expires_in)
+    outcome: str = await conn.fetchval(SQL.rotate_share, share_id, token_hash, seconds)
+    if outcome == "revoked":
+        raise Conflict("This share was revoked and stays so; make a new one.")
+    return await get(conn, share_id)
+
+
+async def timeline(conn: Connection, share_id: UUID) -> list[Record]:
+    """Return what happened with a share, oldest first: (kind, happened_at, user_agent_class, address_prefix, ...).
+
+    Raises `NotFound`.
+    """
+    await get(conn, share_id)
+    return await conn.fetch(SQL.timeline_of_share, share_id, TIMELINE_EVENTS)
+
+
+async def acceptance(conn: Connection, share_id: UUID) -> Record:
+    """Return (estimate_id, certificate, fingerprint) of a share's acceptance; raises `NotFound` without one."""
+    row = await conn.fetchrow(SQL.acceptance_of_share, share_id)
+    if row is None:
+        raise NotFound("There is no acceptance with this share.")
+    return row
+
+
+async def by_token(conn: Connection, key: Key) -> Record | None:
+    """Return {share_id, state, has_passcode, live} of the share behind a link, or None."""
+    return await conn.fetchrow(SQL.share_by_token, key.token, key.session)
+
+
+async def try_passcode(conn: Connection, key: Key) -> Record | None:
+    """Count a try, and return {passcode_hash, retry_after}: past five tries no hash, and the seconds to wait.
+
+    Commit it before the passcode is checked: an abandoned check has still been a try.
+    """
+    return await conn.fetchrow(SQL.try_passcode, key.token)
+
+
+async def open_share(
+    conn: Connection, key: Key, visitor: Visitor, *, passcode_hash: str | None, session_seconds: int
+) -> Opening:
+    """Take one view and begin the key's session; `passcode_hash` is what a given passcode was checked against."""
+    row = (key.token, key.session, passcode_hash, session_seconds, visitor.agent_class, visitor.address_prefix)
+    outcome: Opening = await conn.fetchval(SQL.open_share, *row)
+    return outcome
+
+
+async def document(conn: Connection, key: Key) -> Mapping[str, Any] | None:
+    """Return what the customer may read, or None without a live session; migration 0006 has its shape."""
+    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_session, key.token, key.session)
+    return found
+
+
+async def photo(conn: Connection, key: Key, media_id: UUID) -> Record:
+    """Return a photo that a line of the document cites; raises `NotFound`, also without a live session."""
+    row = await conn.fetchrow(SQL.share_photo, key.token, key.session, media_id)
+    if row is None:
+        raise NotFound("There is no such photo in this document.")
+    return row
+
+
+async def logo(conn: Connection, key: Key) -> str:
+    """Return where the contractor's logo lies; raises `NotFound`, also without a live session."""
+    path: str | None = await conn.fetchval(SQL.share_logo, key.token, key.session)
+    if path is None:
+        raise NotFound("This document has no logo.")
+    return path
+
+
+async def news(conn: Connection, key: Key) -> Mapping[str, Any] | None:
+    """Return {version, newest, decision} for an open page, or None without a live session."""
+    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_news, key.token, key.session)
+    return found
+
+
+async def note(conn: Connection, key: Key, kind: Looked, visitor: Visitor, media_id: UUID | None = None) -> None:
+    """Note what a live session looked at, once a session and thing."""
+    await conn.execute(
+        SQL.note_activity, key.token, key.session, kind, media_id, visitor.agent_class, visitor.address_prefix
+    )
+
+
+async def decide(conn: Connection, key: Key, said: Said, visitor: Visitor) -> Outcome:
+    """Record the customer's decision on exactly what they saw; only the first one is `recorded`."""
+    row = (key.token, key.session, said.decision, said.name, said.message, said.content_hash, said.terms_hash)
+    outcome: Outcome = await conn.fetchval(
+        SQL.decide_share, *row, said.signature, visitor.agent_class, visitor.address_prefix
+    )
+    return outcome

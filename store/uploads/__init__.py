@@ -1,0 +1,1 @@
+"""Uploads that resume, and what a tenant may store."""

@@ -1,0 +1,1 @@
+"""Rows of site visits and of what the app reports."""

@@ -1,1 +1,0 @@
-"""The embedded servers and what starts and stops the product."""

@@ -1,1 +1,0 @@
-"""The estimate: rules, engines, evidence, prices, totals and the pipeline that joins them."""

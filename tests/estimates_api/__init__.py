@@ -1,1 +1,0 @@
-"""Estimates over HTTP: reading, editing, price items, and the arithmetic behind them."""

@@ -1,0 +1,69 @@
+"""Who gets in at /ops, and that nobody else does anything there."""
+
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from gateway.app import all_routes
+from store.ops import ops
+from store.pool import Database
+from store.queue import dead_letters
+from tests.tenants import Tenant
+
+DEEDS = sorted(
+    (route.path, method)  # type: ignore[attr-defined]
+    for route in all_routes()
+    if getattr(route, "path", "").startswith("/ops/") and "/session" not in route.path  # type: ignore[attr-defined]
+    for method in (route.methods or set()) - {"HEAD"}  # type: ignore[attr-defined]
+)
+
+
+@pytest.mark.parametrize(("path", "method"), DEEDS)
+async def test_an_owner_of_a_tenant_is_no_operator(
+    client: httpx.AsyncClient, tenant: Tenant, path: str, method: str
+) -> None:
+    """403 at every address, and 401 without a token: a company's administrator must see nothing of another."""
+    address = path.replace("{letter_id}", str(tenant.id))
+    for headers, status in ((tenant.headers, 403), ({}, 401)):
+        body: dict[str, str] | None = None if method == "GET" else {}
+        answer = await client.request(method, address, headers=headers, json=body)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+@pytest.mark.parametrize("mark", ["Admin", True, None, ["admin"], "owner"])
+async def test_only_the_exact_mark_counts(client: httpx.AsyncClient, tenant: Tenant, mark: Any) -> None:
+    """Nothing that resembles it, and no missing one."""
+    metadata = tenant.claims["app_metadata"] | {"platform_role": mark}
+    token = tenant.token(app_metadata=metadata)
+    answer = await client.get("/ops/live", headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 403
+
+
+async def test_the_database_asks_for_itself(db: Database, tenant: Tenant) -> None:
+    """A route that forgot to ask would be refused there."""
+    async with db.as_operator(tenant.claims) as conn:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="for operators"):
+            await dead_letters.newest(conn, 1)
+    async with db.as_system() as conn:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="for operators"):
+            await ops.look(conn)
+
+
+async def test_a_stranger_is_shown_the_way_in(client: httpx.AsyncClient, tenant: Tenant, operator: Tenant) -> None:
+    """The page asks for a token; an owner's is refused, an operator's opens a session that lets in."""
+    page = await client.get("/ops")
+    assert (page.status_code, "Operator token" in page.text) == (401, True)
+    assert (await client.get("/ops", headers=tenant.headers)).status_code == 403
+    same_site = {"sec-fetch-site": "same-origin"}
+    refused = await client.post("/ops/session", data={"token": tenant.token()}, headers=same_site)
+    assert (refused.status_code, "set-cookie" in refused.headers) == (403, False)
+    foreign = await client.post(
+        "/ops/session", data={"token": operator.token()}, headers={"sec-fetch-site": "cross-site"}
+    )
+    assert foreign.status_code == 403
+    opened = await client.post("/ops/session", data={"token": operator.token()}, headers=same_site)
+    assert (opened.status_code, opened.headers["location"]) == (303, "/ops")
+    assert "httponly" in opened.headers["set-cookie"].lower()
+    assert (await client.get("/ops")).status_code == 200

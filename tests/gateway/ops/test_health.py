@@ -1,0 +1,202 @@
+"""Health as the runbook promises it, and readiness as a load balancer needs it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from gateway.app import create_app
+from gateway.ops.health import CHECK_SECONDS
+from tests.product import free_port
+from tests.proxy import proxy_to
+from tests.stack import Services
+from tests.tenants import Tenant
+
+if TYPE_CHECKING:
+    import asyncpg
+
+
+# Less than a silent server would be waited for without a check's deadline: 10 s for the store, 35 s for a statement.
+SILENT_SECONDS = 8.0
+
+
+async def _answer(
+    client: httpx.AsyncClient, path: str, status: int, *, within_s: float = 20, **wanted: object
+) -> httpx.Response:
+    """Ask until the answer has this status and these fields: on a busy machine any check may miss its 400 ms."""
+    async with asyncio.timeout(within_s):
+        while True:
+            answer = await client.get(path)
+            if answer.status_code == status and wanted.items() <= answer.json().items():
+                return answer
+
+
+@pytest.mark.parametrize("path", ["/health", "/functions/v1/health"])
+async def test_all_is_well(client: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]", path: str) -> None:
+    """200 and exactly the runbook's fields, under both addresses."""
+    await admin.execute("DELETE FROM ai_jobs WHERE status = 'queued'")
+    answer = await _answer(client, path, 200)
+    assert answer.headers["content-type"] == "application/json"
+    report = answer.json()
+    assert set(report) == {"status", "database", "storage", "queue", "last_job_success"}
+    assert (report["status"], report["database"], report["storage"]) == ("healthy", True, True)
+    assert set(report["queue"]) == {"depth", "healthy", "paused"}
+
+
+async def test_a_hundred_queued_jobs_degrade_it_but_stay_ready(
+    client: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
+) -> None:
+    """Degraded and 503 at a depth of 100 for the monitor, and not at 99; a load balancer still sends traffic."""
+    await admin.execute("DELETE FROM ai_jobs WHERE status = 'queued'")
+    await _queue_jobs(admin, tenant, 99)
+    try:
+        healthy = await _answer(client, "/health", 200)
+        assert healthy.json()["queue"]["depth"] == 99
+        await _queue_jobs(admin, tenant, 1)
+        report = await _answer(client, "/health", 503, database=True, storage=True)
+        assert report.json()["status"] == "degraded"
+        assert report.json()["queue"]["healthy"] is False
+        await _answer(client, "/readyz", 200)
+    finally:
+        await admin.execute("DELETE FROM ai_jobs WHERE tenant_id = $1", tenant.id)
+
+
+async def _queue_jobs(admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, count: int) -> None:
+    await admin.execute(
+        "WITH visits AS (INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, $2) RETURNING id) "
+        "INSERT INTO ai_jobs (tenant_id, visit_id, job_type, run_at) "
+        "SELECT $1, id, 'estimate', now() + interval '1 day' FROM visits",
+        tenant.id,
+        count,
+    )
+
+
+async def test_a_store_that_is_away_degrades_it(services: Services) -> None:
+    """The report names the part that fails, with 503, and no text of the exception."""
+    settings = services.settings(s3_endpoint_url=f"http://127.0.0.1:{free_port()}")
+    async with _callable(create_app(settings)) as caller:
+        answer = await _answer(caller, "/health", 503, database=True)
+    assert (answer.json()["status"], answer.json()["storage"]) == ("degraded", False)
+    assert "127.0.0.1" not in answer.text
+
+
+def test_a_check_leaves_time_for_the_answer() -> None:
+    """The checks run side by side, and what is late is not waited for: a fifth of the 500 ms is left for the rest."""
+    assert CHECK_SECONDS <= 0.4
+
+
+async def test_a_database_that_hangs_is_unhealthy(services: Services) -> None:
+    """A server that keeps its connections and answers nothing: both reports say so, long before it would."""
+    direct = str(services.settings().database_url)
+    async with proxy_to(direct) as proxy:
+        settings = services.settings(database_url=proxy.url, database_listen_url=direct)
+        async with _callable(create_app(settings)) as caller:
+            await _answer(caller, "/readyz", 200)
+            proxy.black_hole()
+            silent = {"depth": 0, "healthy": False, "paused": []}
+            report = await _answer(caller, "/health", 503, within_s=SILENT_SECONDS, storage=True, queue=silent)
+            assert (report.json()["status"], report.json()["database"]) == ("unhealthy", False)
+            unready = await _answer(caller, "/readyz", 503, within_s=SILENT_SECONDS)
+            assert unready.json() == {"status": "not ready", "accepting": True, "database": False}
+            proxy.mend()
+            await _answer(caller, "/readyz", 200)
+
+
+async def test_a_store_that_hangs_degrades_it(services: Services, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Nothing comes back from S3: the report names it, and whoever sends no files is still served."""
+    await admin.execute("DELETE FROM ai_jobs WHERE status = 'queued'")
+    async with (
+        proxy_to(services.endpoints.s3_endpoint) as proxy,
+        _callable(create_app(services.settings(s3_endpoint_url=proxy.url))) as caller,
+    ):
+        await _answer(caller, "/health", 200)
+        proxy.black_hole()
+        report = await _answer(caller, "/health", 503, within_s=SILENT_SECONDS, database=True)
+        assert (report.json()["status"], report.json()["storage"]) == ("degraded", False)
+        await _answer(caller, "/readyz", 200)
+        proxy.mend()
+
+
+async def test_a_bell_that_hangs_is_not_asked(services: Services, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Redis only makes the queue quicker: without it the report is as healthy as ever."""
+    await admin.execute("DELETE FROM ai_jobs WHERE status = 'queued'")
+    async with (
+        proxy_to(services.redis_url) as proxy,
+        _callable(create_app(services.settings(redis_url=proxy.url))) as caller,
+    ):
+        proxy.black_hole()
+        await _answer(caller, "/health", 200)
+        await _answer(caller, "/readyz", 200)
+        proxy.mend()
+
+
+async def test_who_drains_is_alive_and_not_ready(app: Starlette, client: httpx.AsyncClient) -> None:
+    """The load balancer sends the next request elsewhere while this process lets its streams go."""
+    app.state.context.hub.admission.draining = True
+    report = await client.get("/readyz")
+    assert (report.status_code, report.json()["accepting"]) == (503, False)
+    assert (await client.get("/livez")).status_code == 200
+
+
+async def test_a_check_that_breaks_gives_no_text_away(
+    services: Services, admin: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """A database without our schema: unhealthy and 503, and not a word of the exception."""
+    empty = f"{services.admin_url}_empty"
+    name = empty.rsplit("/", 1)[1]
+    await admin.execute(f"DROP DATABASE IF EXISTS {name}")
+    await admin.execute(f"CREATE DATABASE {name}")
+    try:
+        async with _callable(create_app(services.settings(database_url=empty))) as caller:
+            answer = await caller.get("/health")
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+    assert "queue_health" not in answer.text
+    assert set(answer.json()) == {"status", "database", "storage", "queue", "last_job_success"}
+
+
+async def test_the_last_success_is_told(
+    client: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
+) -> None:
+    """The latest completed job's end; a later failure is none, and without any job it is null."""
+    await admin.execute("DELETE FROM ai_jobs")
+    assert (await _answer(client, "/health", 200)).json()["last_job_success"] is None
+    ends = "now() - interval '1 day'", "now() - interval '2 days'"
+    for end in ends:
+        await admin.execute(
+            "WITH visit AS (INSERT INTO site_visits (tenant_id) VALUES ($1) RETURNING id) "
+            "INSERT INTO ai_jobs (tenant_id, visit_id, job_type, status, result, started_at, finished_at) "
+            f"SELECT $1, id, 'estimate', 'completed', '{{}}', {end}, {end} FROM visit",
+            tenant.id,
+        )
+    newest = await admin.fetchval("SELECT max(finished_at) FROM ai_jobs")
+    try:
+        told = (await _answer(client, "/health", 200)).json()["last_job_success"]
+        assert datetime.fromisoformat(told) == newest
+    finally:
+        await admin.execute("DELETE FROM ai_jobs WHERE tenant_id = $1", tenant.id)
+
+
+@asynccontextmanager
+async def _callable(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope: object, receive: object, send: object) -> None:
+            scope["state"] = state  # type: ignore[index]
+            await app(scope, receive, send)  # type: ignore[arg-type]
+
+        transport = httpx.ASGITransport(app=with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as caller:
+            yield caller
+
+
+async def test_it_lives(client: httpx.AsyncClient) -> None:
+    """Liveness asks nobody."""
+    answer = await client.get("/livez")
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")

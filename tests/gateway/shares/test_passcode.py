@@ -1,0 +1,104 @@
+"""A passcode: asked for at the door, tried a few times at most, kept as a hash."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.gateway.shares.documents import Visit, customer_of, make_share, share_now
+from tests.tenants import Tenant
+
+
+async def test_the_right_passcode_opens(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
+    """The door asks for it, forgives spaces around it, and opens."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    customer = customer_of(client, share)
+    assert 'name="passcode"' in (await customer.look()).text
+    assert (await customer.open(passcode=" blue door ")).status_code == 303
+    assert "Replace gutter" in (await customer.look()).text
+
+
+@pytest.mark.parametrize("passcode", ["", "   ", "wrong", "BLUE DOOR"])
+async def test_a_wrong_one_does_not(client: httpx.AsyncClient, tenant: Tenant, visit: Visit, passcode: str) -> None:
+    """A wrong or missing passcode takes no view, begins no session and says so on the door itself."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    customer = customer_of(client, share)
+    answer = await customer.open(passcode=passcode)
+    assert answer.status_code == 403
+    assert 'role="alert"' in answer.text
+    assert "set-cookie" not in answer.headers
+    assert (await share_now(client, tenant, visit, share["id"]))["views"] == 0
+
+
+async def test_after_five_wrong_ones_the_link_is_locked_for_a_quarter_of_an_hour(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, admin: Any
+) -> None:
+    """The sixth try is not even looked at, right or wrong; when the lock has passed, the right one opens."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    wrong = [(await customer_of(client, share).open(passcode=f"guess {n}")).status_code for n in range(5)]
+    assert wrong == [403] * 5
+    locked = await customer_of(client, share).open(passcode="blue door")
+    assert locked.status_code == 429
+    assert 890 <= int(locked.headers["retry-after"]) <= 900
+    assert "in 15 minutes" in locked.text
+    await admin.execute("UPDATE shares SET locked_until = now() WHERE id = $1", share["id"])
+    assert (await customer_of(client, share).open(passcode="blue door")).status_code == 303
+
+
+async def test_tries_are_counted_one_at_a_time(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
+    """Thirty guesses at once are five guesses: a try is spent before it is looked at."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(
+            *(customer_of(client, share).open(passcode=f"guess {number}") for number in range(30))
+        )
+    assert Counter(answer.status_code for answer in answers) == {403: 5, 429: 25}
+
+
+async def test_opening_forgets_the_wrong_tries(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
+    """Four wrong, one right, four wrong: still not locked, and a fresh lock period starts from nothing."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    for _ in range(2):
+        for number in range(4):
+            assert (await customer_of(client, share).open(passcode=f"guess {number}")).status_code == 403
+        assert (await customer_of(client, share).open(passcode="blue door")).status_code == 303
+
+
+async def test_a_lock_that_passed_gives_five_new_tries(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, admin: Any
+) -> None:
+    """After the lock a guesser has five more, not one and not endless."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    for number in range(5):
+        await customer_of(client, share).open(passcode=f"guess {number}")
+    await admin.execute("UPDATE shares SET locked_until = now() WHERE id = $1", share["id"])
+    statuses = [(await customer_of(client, share).open(passcode=f"guess {n}")).status_code for n in range(6)]
+    assert statuses == [403] * 5 + [429]
+
+
+async def test_only_an_argon2id_hash_is_kept(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, admin: Any
+) -> None:
+    """The row holds argon2id with its own salt, and the answer to the contractor does not repeat the passcode."""
+    shares = [await make_share(client, tenant, visit, passcode="blue door") for _ in range(2)]
+    hashes = [await admin.fetchval("SELECT passcode_hash FROM shares WHERE id = $1", share["id"]) for share in shares]
+    assert all(text.startswith("$argon2id$v=19$m=19456,t=2,p=1$") for text in hashes)
+    assert hashes[0] != hashes[1]
+    assert "blue door" not in str(shares)
+    assert all(share["has_passcode"] for share in shares)
+
+
+async def test_the_database_does_not_take_no_passcode_for_the_right_one(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, db: Any, admin: Any
+) -> None:
+    """A NULL where the checked hash belongs opens nothing: NULL comparisons do not pass."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    token_hash = await admin.fetchval("SELECT token_hash FROM shares WHERE id = $1", share["id"])
+    async with db.as_system() as conn:
+        for given in (None, "", "blue door"):
+            outcome = await conn.fetchval(
+                "SELECT scopekit.open_share($1, $2, $3, 60, '', '')", token_hash, b"s" * 32, given
+            )
+            assert outcome == "passcode"

@@ -1,0 +1,152 @@
+import hashlib
+from typing import Any
+
+import httpx
+import pytest
+
+from store.objects.objects import ObjectStore
+from tests.gateway.uploads import files
+from tests.tenants import Tenant
+
+
+@pytest.fixture
+def ask(client: httpx.AsyncClient, tenant: Tenant, visit: str) -> Any:
+    """Give a hand that asks for a form; its keywords are the body."""
+
+    async def post(**wish: Any) -> httpx.Response:
+        return await client.post(f"/v1/visits/{visit}/media/presign", json=wish, headers=tenant.headers)
+
+    return post
+
+
+@pytest.fixture
+def complete(client: httpx.AsyncClient, tenant: Tenant, visit: str) -> Any:
+    """Give a hand that completes an upload."""
+
+    async def post(media_id: str) -> httpx.Response:
+        return await client.post(f"/v1/visits/{visit}/media/{media_id}/complete", headers=tenant.headers)
+
+    return post
+
+
+async def _send(form: dict[str, Any], body: bytes) -> int:
+    """Post a form as a browser does, straight to the store."""
+    async with httpx.AsyncClient() as browser:
+        answer = await browser.post(form["url"], data=form["fields"], files={"file": ("photo", body)})
+    return answer.status_code
+
+
+async def test_a_file_goes_straight_to_the_store(ask: Any, complete: Any, objects: ObjectStore, tenant: Tenant) -> None:
+    """Ask, post, complete: the medium is measured and hashed by us, and completing again changes nothing."""
+    body = files.jpeg()
+    answer = await ask(content_type="image/jpeg", file_size=len(body), original_name="a/roof.jpg", sequence=4)
+    assert answer.status_code == 201, answer.text
+    form = answer.json()
+    assert await _send(form, body) == 204
+    done = await complete(form["media_id"])
+    assert done.status_code == 201, done.text
+    medium = done.json()
+    assert medium["id"] == form["media_id"]
+    assert medium["sha256"] == hashlib.sha256(body).hexdigest()
+    assert (medium["original_name"], medium["sequence"], medium["width"]) == ("roof.jpg", 4, 600)
+    again = await complete(form["media_id"])
+    assert (again.status_code, again.json()) == (200, medium)
+    assert len(await objects.keys(f"{tenant.id}/")) == 1
+
+
+async def test_what_was_verified_cannot_be_replaced_by_the_form(
+    ask: Any, complete: Any, client: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    """The form outlives completion, but what it writes then is not the medium."""
+    body, other = files.png(64, 48), files.png(64, 48)[:-1] + b"x"
+    form = (await ask(content_type="image/png", file_size=len(body))).json()
+    await _send(form, body)
+    await complete(form["media_id"])
+    assert await _send(form, other) == 204
+    content = await client.get(f"/v1/media/{form['media_id']}/content", headers=tenant.headers)
+    async with httpx.AsyncClient() as browser:
+        assert (await browser.get(content.headers["location"])).content == body
+
+
+async def test_the_store_itself_refuses_more_than_was_announced(ask: Any) -> None:
+    """content-length-range holds at the store, so a large file never gets in."""
+    form = (await ask(content_type="image/png", file_size=1000)).json()
+    assert await _send(form, bytes(1001)) == 400
+
+
+async def test_a_form_is_good_for_what_was_signed_and_for_a_while(
+    ask: Any, objects: ObjectStore, tenant: Tenant
+) -> None:
+    """Under another key, as another type or after its time, the store takes nothing."""
+    body = files.png()
+    form = (await ask(content_type="image/png", file_size=len(body))).json()
+    for change in ({"key": f"{tenant.id}/elsewhere"}, {"Content-Type": "text/html"}):
+        assert await _send(form | {"fields": form["fields"] | change}, body) == 403
+    late = await objects.presign_post(f"{tenant.id}/late", content_type="image/png", max_bytes=len(body), ttl=-60)
+    assert await _send({"url": late.url, "fields": late.fields}, body) == 403
+    assert not await objects.keys(f"{tenant.id}/")
+
+
+@pytest.mark.parametrize(
+    ("announced", "sent", "status"),
+    [
+        ({"content_type": "image/png", "file_size": 5000}, files.png(), 422),
+        ({"content_type": "image/jpeg", "file_size": len(files.png())}, files.png(), 415),
+        ({"content_type": "image/png", "file_size": len(files.png()), "sha256": "0" * 64}, files.png(), 422),
+    ],
+)
+async def test_a_lie_is_found_and_deleted(
+    ask: Any, complete: Any, objects: ObjectStore, tenant: Tenant, announced: dict[str, Any], sent: bytes, status: int
+) -> None:
+    """Another size, another type or other bytes than announced: refused, and nothing of it stays."""
+    form = (await ask(**announced)).json()
+    assert await _send(form, sent) == 204
+    assert (await complete(form["media_id"])).status_code == status
+    assert not await objects.keys(f"{tenant.id}/")
+
+
+async def test_completing_before_the_file_came_is_409(ask: Any, complete: Any) -> None:
+    """The answer says that the file is not there yet; sent then, it completes."""
+    form = (await ask(content_type="image/png", file_size=len(files.png()))).json()
+    assert (await complete(form["media_id"])).status_code == 409
+    await _send(form, files.png())
+    assert (await complete(form["media_id"])).status_code == 201
+
+
+async def test_only_what_was_asked_for_can_be_completed(
+    ask: Any, complete: Any, client: httpx.AsyncClient, visit: str, other_tenant: Tenant
+) -> None:
+    """An unknown id is 404, and so is another tenant's."""
+    assert (await complete(files.new_id())).status_code == 404
+    form = (await ask(content_type="image/png", file_size=len(files.png()))).json()
+    await _send(form, files.png())
+    url = f"/v1/visits/{visit}/media/{form['media_id']}/complete"
+    assert (await client.post(url, headers=other_tenant.headers)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("wish", "status"),
+    [
+        ({"content_type": "image/png", "file_size": 0}, 422),
+        ({"content_type": "image/png", "file_size": 104_857_601}, 422),
+        ({"content_type": "text/html", "file_size": 10}, 415),
+        ({"content_type": "image/png"}, 422),
+        ({"content_type": "image/png", "file_size": 10, "key": "../../x"}, 422),
+    ],
+)
+async def test_a_form_is_only_for_files_we_take(ask: Any, wish: dict[str, Any], status: int) -> None:
+    """Size and type are held to the same limits as a direct upload."""
+    assert (await ask(**wish)).status_code == status
+
+
+async def test_two_tenants_may_ask_for_the_same_id(ask: Any, client: httpx.AsyncClient, other_tenant: Tenant) -> None:
+    """One tenant's promise says nothing to another, and does not stand in his way."""
+    media_id = files.new_id()
+    wish = {"content_type": "image/png", "file_size": 10, "media_id": media_id}
+    own = (await client.post("/v1/visits", json={}, headers=other_tenant.headers)).json()["id"]
+    answers = [
+        await ask(**wish),
+        await client.post(f"/v1/visits/{own}/media/presign", json=wish, headers=other_tenant.headers),
+        await ask(**wish),
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201, 201]

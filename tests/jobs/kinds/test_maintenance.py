@@ -1,0 +1,250 @@
+"""Chores: once per tick whichever worker comes first; the runbook's alerts; what is forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+import structlog
+
+from jobs.kinds.maintenance import ALERTS, Chore, Upkeep, check_alerts, retire_bus
+from store.events import event_bus
+from store.ops import health
+from store.ops import maintenance as upkeep
+from store.pool import Connection
+from tests.carrying import begin_to_carry
+from tests.jobs.conftest import DEADLINE_SECONDS, Bench
+from tests.stack import Services
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+async def no_ticks(bench: Bench) -> AsyncIterator[None]:
+    """Start with no chore done."""
+    await bench.admin.execute(
+        "DELETE FROM queue_chores; DELETE FROM visit_sync_events; DELETE FROM analytics_outbox; "
+        "UPDATE alerts SET firing = false, since = NULL, told_at = NULL, checked_at = NULL, value = 0"
+    )
+    yield
+    await bench.admin.execute("DELETE FROM visit_sync_events")
+
+
+async def test_a_tick_is_done_once_by_any_number_of_workers(bench: Bench) -> None:
+    """Four look at the same moment and again; the chore is done once, without Redis."""
+    done = 0
+
+    async def count(_conn: Connection) -> None:
+        nonlocal done
+        done += 1
+
+    workers = [Upkeep(bench.service, (Chore("count", timedelta(days=1000), count),)) for _ in range(4)]
+    for _ in range(2):
+        await asyncio.gather(*(worker.look() for worker in workers))
+    assert done == 1
+
+
+async def test_a_chore_that_fails_is_done_at_the_next_look(bench: Bench) -> None:
+    """Its tick is taken back with its transaction."""
+    tries = 0
+
+    async def flaky(conn: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await conn.execute("SELECT 1 / 0")
+
+    worker = Upkeep(bench.service, (Chore("flaky", timedelta(days=1000), flaky),))
+    for _ in range(3):
+        await worker.look()
+    assert tries == 2
+
+
+async def test_old_finished_jobs_are_forgotten_and_no_others(bench: Bench) -> None:
+    """A month after its end a job goes; one that waits stays however old it is, and so do the events."""
+    old, fresh, waiting = [await bench.enqueue() for _ in range(3)]
+    await bench.cancel(old)
+    await bench.cancel(fresh)
+    await bench.admin.execute("UPDATE ai_jobs SET created_at = now() - interval '90 days'")
+    await bench.admin.execute("UPDATE ai_jobs SET finished_at = now() - interval '40 days' WHERE id = $1", old)
+    async with bench.service.as_system() as conn:
+        assert await upkeep.prune(conn, timedelta(days=30)) == 1
+    assert await bench.row(old) is None
+    assert await bench.row(fresh) is not None
+    assert await bench.row(waiting) is not None
+    assert await bench.events(old) == ["job.queued", "job.cancelled"]
+
+
+async def test_events_are_noted_for_the_bus_as_long_as_somebody_carries_it(bench: Bench, services: Services) -> None:
+    """A fleet that went back to NOTIFY leaves nothing that grows, and nobody who listens in vain."""
+    carrier = await asyncpg.connect(services.admin_url)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        snapshot = await begin_to_carry(carrier)
+    noted = "SELECT count(*) FROM scopekit.event_outbox"
+    closed = "SELECT pg_sequence_last_value('scopekit.notify_way') = 2"
+    try:
+        await event_bus.tend(carrier, snapshot)
+        assert await bench.admin.fetchval(closed)
+        await bench.enqueue()
+        async with bench.service.as_system() as conn:
+            assert not await event_bus.retire(conn)
+        assert await bench.admin.fetchval(noted) > 0
+    finally:
+        await carrier.close()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await bench.admin.fetchval(closed):  # a session may end a moment after its connection
+            async with bench.service.as_system() as conn:
+                await retire_bus(conn)
+    await bench.enqueue()
+    assert (await bench.admin.fetchval(noted), await bench.admin.fetchval(closed)) == (0, False)
+
+
+async def _completed(bench: Bench, *seconds: float) -> None:
+    for took in seconds:
+        job_id = await bench.enqueue()
+        await bench.admin.execute(
+            "UPDATE ai_jobs SET status = 'completed', result = '{}', finished_at = now(), "
+            "started_at = now() - make_interval(secs => $2) WHERE id = $1",
+            job_id,
+            took,
+        )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "slow"), [((), False), ((59.0,), False), ((61.0,), True), ((1.0,) * 30 + (90.0,), False)], ids=str
+)
+async def test_the_processing_slo_is_the_95th_percentile(bench: Bench, seconds: tuple[float, ...], slow: bool) -> None:
+    """Over a minute is slow; one of thirty is not, and no job at all is not."""
+    await _completed(bench, *seconds)
+    assert await bench.admin.fetchval("SELECT check_processing_slo()") is slow
+
+
+@pytest.mark.parametrize(
+    ("attempts", "counted"),
+    [(5, 1), ("7", 1), (4, 0), ("many", 0), (None, 0), ([9], 0), ("1e9", 0), ("", 0), ("5 or so", 0)],
+    ids=str,
+)
+async def test_upload_retries_count_numbers_and_stumble_over_nothing(bench: Bench, attempts: Any, counted: int) -> None:
+    """Five or more, as a number or as text; whatever else an app may have sent is no reason to fail."""
+    visit = await bench.visit()
+    await bench.admin.execute(
+        "INSERT INTO visit_sync_events (tenant_id, visit_id, event, payload) VALUES ($1, $2, 'upload_failed', $3)",
+        bench.tenant.id,
+        visit,
+        {"attempts": attempts},
+    )
+    assert await bench.admin.fetchval("SELECT check_upload_retries()") == counted
+
+
+async def _failing_upload(bench: Bench) -> None:
+    await bench.admin.execute(
+        "INSERT INTO visit_sync_events (tenant_id, visit_id, event, payload) VALUES ($1, $2, 'upload_failed', $3)",
+        bench.tenant.id,
+        await bench.visit(),
+        {"attempts": 5},
+    )
+
+
+async def _checked(bench: Bench) -> list[tuple[str, str]]:
+    """Let a worker ask the alerts; return what it logged about them, as (level, alert)."""
+    with structlog.testing.capture_logs() as logged:
+        async with bench.service.as_system() as conn:
+            await check_alerts(conn)
+    return [(line["log_level"], line["alert"]) for line in logged]
+
+
+async def test_an_alert_is_told_once_reminded_of_and_called_off(bench: Bench) -> None:
+    """An error, which Sentry gets, when it begins; again after an hour of it; one line when it is over."""
+    assert await _checked(bench) == []
+    await _failing_upload(bench)
+    assert await _checked(bench) == [("error", "upload_retries")]
+    assert await _checked(bench) == []
+    await bench.admin.execute("UPDATE alerts SET told_at = told_at - interval '61 minutes'")
+    assert await _checked(bench) == [("error", "upload_retries")]
+    await bench.admin.execute("DELETE FROM visit_sync_events")
+    assert await _checked(bench) == [("info", "upload_retries")]
+    assert await _checked(bench) == []
+
+
+async def test_the_gateway_reads_what_the_alerts_said(bench: Bench) -> None:
+    """State, measure and age of each; one that was never asked has no age."""
+    async with bench.db.as_system() as conn:
+        before = {row["alert"]: dict(row) for row in await health.alert_states(conn)}
+    await _failing_upload(bench)
+    await _completed(bench, 90.0)
+    await _checked(bench)
+    async with bench.db.as_system() as conn:
+        after = {row["alert"]: dict(row) for row in await health.alert_states(conn)}
+    assert {row["age_seconds"] for row in before.values()} == {None}
+    assert set(after) == set(ALERTS)
+    assert (after["upload_retries"]["firing"], after["upload_retries"]["value"]) == (True, 1)
+    assert (after["processing_slo"]["firing"], after["processing_slo"]["value"]) == (True, pytest.approx(90, abs=5))
+    assert after["analytics_outbox"]["firing"] is False
+    assert after["upload_retries"]["age_seconds"] >= 0
+
+
+async def test_a_worker_asks_the_alerts_by_itself(bench: Bench) -> None:
+    """It is a chore like any other."""
+    await Upkeep(bench.service).look()
+    assert await bench.admin.fetchval("SELECT count(*) FROM alerts WHERE checked_at IS NOT NULL") == len(ALERTS)
+
+
+async def test_operators_read_how_dead_letters_grow(bench: Bench) -> None:
+    """Seven days, by day and kind: how many, and after how many attempts on average."""
+    for attempts in (1, 4):
+        await bench.admin.execute(
+            "INSERT INTO ai_jobs_dlq (original_job_id, tenant_id, visit_id, job_type, attempts) "
+            "VALUES (gen_random_uuid(), $1, $2, 'growing', $3)",
+            bench.tenant.id,
+            await bench.visit(),
+            attempts,
+        )
+    await bench.admin.execute(
+        "INSERT INTO ai_jobs_dlq (original_job_id, tenant_id, visit_id, job_type, attempts, moved_at) "
+        "VALUES (gen_random_uuid(), $1, $2, 'growing', 9, now() - interval '8 days')",
+        bench.tenant.id,
+        await bench.visit(),
+    )
+    async with bench.db.as_system() as conn:
+        rows = [row for row in await health.dead_letter_growth(conn) if row["job_type"] == "growing"]
+    assert [(row["failed_count"], float(row["avg_attempts"])) for row in rows] == [(2, 2.5)]
+    await bench.admin.execute("DELETE FROM ai_jobs_dlq WHERE job_type = 'growing'")
+
+
+async def test_operators_read_depth_minutes_and_usage(bench: Bench) -> None:
+    """Average ages by state, the last hour's minutes, and each tenant's numbers by itself."""
+    await bench.enqueue()
+    await _completed(bench, 10.0, 20.0)
+    async with bench.db.as_system() as conn:
+        depths = {row["status"]: row for row in await health.queue_depths(conn)}
+        minutes = await health.queue_minutes(conn)
+        (usage,) = [row for row in await health.tenant_usage(conn) if row["tenant_id"] == bench.tenant.id]
+    assert depths["queued"]["depth"] == 1
+    assert depths["queued"]["average_seconds"] >= 0
+    assert sum(row["completed"] for row in minutes) == 2
+    assert usage["visits_today"] == 3
+    assert usage["estimates_today"] == 0
+
+
+async def test_a_job_whose_time_is_to_come_is_not_overdue(bench: Bench) -> None:
+    """It waits on purpose, however long ago it was made; one that may start is overdue since it may."""
+    await bench.enqueue()
+    await bench.admin.execute(
+        "UPDATE ai_jobs SET created_at = now() - interval '1 day', run_at = now() + interval '1 h'"
+    )
+    async with bench.db.as_system() as conn:
+        later = await health.queue_overdue(conn)
+    await bench.admin.execute("UPDATE ai_jobs SET run_at = now() - interval '1 min'")
+    async with bench.db.as_system() as conn:
+        due = await health.queue_overdue(conn)
+    assert later == 0
+    assert 60 <= due < 3600
+
+
+async def test_the_alerts_are_not_the_gateways_to_ask(bench: Bench) -> None:
+    """They read every tenant's rows."""
+    async with bench.db.as_system() as conn:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await conn.fetchval("SELECT check_processing_slo()")

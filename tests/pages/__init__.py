@@ -1,1 +1,0 @@
-"""The console's page as the server gives it out."""

@@ -1,1 +1,0 @@
-"""Files getting in, being looked at, and being seen again."""
