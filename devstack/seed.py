@@ -1,13 +1,17 @@
 """The demo tenant: its flags, its user and a price book, made once and then left as it was changed."""
 
+import asyncio
 import csv
+import sys
 from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
 
+from config.settings import SettingsError, load_settings
 from gateway.pages.demo import TENANT_ID, USER_ID
 from store.accounts import tenants
+from store.objects.objects import ObjectStore
 from store.pool import use_json
 
 PRICE_BOOK = Path(__file__).parent / "demo_data" / "price_book.csv"
@@ -51,3 +55,25 @@ def _columns() -> tuple[list[str], list[str], list[str], list[str], list[Decimal
         [row["unit"] for row in rows],
         [Decimal(row["unit_price"]) for row in rows],
     )
+
+
+async def _prepare() -> None:
+    settings = load_settings()
+    if not settings.is_local:
+        sys.exit("The demo tenant is for ENVIRONMENT=local only.")
+    async with ObjectStore.open(settings) as objects:
+        await objects.ensure_bucket()
+    if await seed(settings.admin_url):
+        sys.stdout.write("made the demo tenant with its price book\n")
+
+
+def main() -> None:
+    """Make the media bucket and the demo tenant, on a local stack only."""
+    try:
+        asyncio.run(_prepare())
+    except SettingsError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

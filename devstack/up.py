@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 8000
 BOOTSTRAP = (
     ("migrate", "python -m gateway migrate"),
-    ("seed", "python -m gateway seed"),
+    ("seed", "python -m devstack.seed"),
 )
 # What the command line needs to reach the running stack; kept in the data directory as `env`.
 LOCAL = (
@@ -244,7 +244,7 @@ def plan_from(environ: Mapping[str, str], arguments: argparse.Namespace) -> Plan
 
 def main(argv: Sequence[str] = ()) -> int:
     """Run ScopeKit on this machine until Ctrl-C; the exit code is 0 when it was asked to stop."""
-    parser = argparse.ArgumentParser(prog="scopekit up", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m devstack.up", description=__doc__)
     parser.add_argument("--procfile", type=Path, default=ROOT / "Procfile", help="what to run (default: Procfile)")
     parser.add_argument("--with-parent", action="store_true", help="stop when the parent process ends, however it ends")
     parser.add_argument("--no-bootstrap", dest="bootstrap", action="store_false", help="neither migrate nor seed")

@@ -1,10 +1,13 @@
-"""Named SQL: `-- name: what_it_does` opens a block in `store/sql/*.sql`; the next comment line says what it is for."""
+"""Named SQL, in an `.sql` file beside the module that uses it.
+
+`-- name: what_it_does` opens a block; the comment line below it says what the block is for.
+"""
 
 import re
 from functools import cache
 from pathlib import Path
 
-_HERE = Path(__file__).parent / "sql"
+_HERE = Path(__file__).parent
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 

@@ -9,12 +9,7 @@ import typer
 
 from config.logging import configure_logging
 from gateway.auth.auth import Role, mint
-from gateway.cli import deploy as cli_deploy
-from gateway.cli import dlq as cli_dlq
-from gateway.cli import flags as cli_flags
-from gateway.cli import queue as cli_queue
-from gateway.cli import secrets as cli_secrets
-from gateway.cli import share as cli_share
+from gateway.cli import deploy, dlq, flags, queue, secrets, share
 from gateway.cli.cleanup import cleanup
 from gateway.cli.common import DryRun, Exit, Json, environment, fail, failures_said, say
 from gateway.cli.doctor import doctor
@@ -29,24 +24,16 @@ EXIT_CODES = (
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES, help="Run and mind ScopeKit."
 )
-app.add_typer(cli_queue.app, name="queue")
-app.add_typer(cli_dlq.app, name="dlq")
-app.add_typer(cli_deploy.app, name="deploy")
-app.command()(cli_deploy.rollback)
-app.add_typer(cli_flags.app, name="flags")
-app.add_typer(cli_share.app, name="share")
-app.add_typer(cli_secrets.app, name="secrets")
+app.add_typer(queue.app, name="queue")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(deploy.app, name="deploy")
+app.command()(deploy.rollback)
+app.add_typer(flags.app, name="flags")
+app.add_typer(share.app, name="share")
+app.add_typer(secrets.app, name="secrets")
 app.command()(cleanup)
 app.command()(doctor)
 app.command()(slo)
-
-
-@app.command()
-def up() -> None:
-    """Start everything on this machine: embedded services where none are set, then the Procfile's processes."""
-    from devstack.up import main as start  # noqa: PLC0415 - the `local` extra is not installed in production
-
-    raise typer.Exit(start())
 
 
 @app.command()
@@ -80,25 +67,6 @@ def migrate(*, dry_run: DryRun = False, as_json: Json = False) -> None:
     word = "would_apply" if dry_run else "applied"
     if names or as_json:
         say({word: names}, "\n".join(f"{word.replace('_', ' ')} {name}" for name in names), as_json=as_json)
-
-
-@app.command()
-def seed() -> None:
-    """Make the demo tenant and the media bucket, on a local stack only."""
-    from devstack.seed import seed as plant  # noqa: PLC0415
-    from store.objects.objects import ObjectStore  # noqa: PLC0415
-
-    settings = environment()
-    if not settings.is_local:
-        fail("The demo tenant is for ENVIRONMENT=local only.")
-
-    async def run() -> None:
-        async with ObjectStore.open(settings) as objects:
-            await objects.ensure_bucket()
-        if await plant(settings.admin_url):
-            typer.echo("made the demo tenant with its price book")
-
-    asyncio.run(run())
 
 
 @app.command()

@@ -14,7 +14,7 @@ import typst
 
 from store.media.sandbox import confine
 
-TEMPLATE = Path(__file__).parent / "templates" / "share" / "paper.typ"
+TEMPLATE = Path(__file__).parents[1] / "templates" / "share" / "estimate.typ"
 MEMORY_BYTES = 2 * 1024**3
 CPU_SECONDS = 20
 

@@ -14,7 +14,7 @@ from store.errors import Unavailable
 from store.media.sandbox import bare_environment
 
 _log = get_logger(__name__)
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 
 # One takes a third of a second, nearly all of it starting Python; both leave room for a machine that is busy.
 AT_ONCE = 2

@@ -42,7 +42,7 @@ async def page(request: Request) -> Response:
     except (Unauthenticated, Forbidden) as refusal:
         return _way_in(request, str(refusal), 401 if isinstance(refusal, Unauthenticated) else 403)
     sections = await board_of(request).sections(principal.claims)
-    words = {"sections": sections, "names": SECTIONS, "modules": modules_of("ops.js")}
+    words = {"sections": sections, "names": SECTIONS, "modules": modules_of("ops/ops.js")}
     return _fresh(context.templates.TemplateResponse(request, "ops/page.html", words))
 
 

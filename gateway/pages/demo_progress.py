@@ -37,7 +37,7 @@ async def show(request: Request) -> Response:
     page = context.templates.TemplateResponse(
         request,
         "demo_progress.html",
-        {"modules": modules_of("demo-progress.js")},
+        {"modules": modules_of("demo/demo-progress.js")},
         headers={"cache-control": "no-store"},
     )
     return demo.log_in(page, context.settings)

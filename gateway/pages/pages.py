@@ -17,7 +17,7 @@ from gateway.pages.shell import modules_of, shell
 if TYPE_CHECKING:
     from starlette.types import Scope
 
-_STATIC = Path(__file__).parent / "static"
+_STATIC = Path(__file__).parents[1] / "static"
 
 
 class Static(StaticFiles):
@@ -34,7 +34,7 @@ async def console(request: Request) -> Response:
     """Show the console; on a developer's own machine, sign the browser in on the way."""
     context = context_of(request)
     page = context.templates.TemplateResponse(
-        request, "console.html", {"modules": modules_of("console.js"), "standard_accent": STANDARD_ACCENT}
+        request, "console.html", {"modules": modules_of("console/console.js"), "standard_accent": STANDARD_ACCENT}
     )
     page.headers["cache-control"] = "no-store"
     page.headers["etag"] = f'"{shell().version}"'  # by this a browser that keeps the console knows a newer one

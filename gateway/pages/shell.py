@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1]
 _STATIC = _HERE / "static"
 _TEMPLATES = ("base.html", "console.html", "icons.html", "macros.html")
-_IMPORT = re.compile(r'^import .* from "\./([a-z-]+\.js)";$', re.MULTILINE)
-_NAMED = re.compile(r'"/static/([a-z-]+\.[a-z]+)"')
+_IMPORT = re.compile(r'^import .* from "(\.{1,2}/[a-z/-]+\.js)";$', re.MULTILINE)
+_NAMED = re.compile(r'"/static/([a-z/-]+\.[a-z]+)"')
 _WORKER = "service-worker.js"
 
 
@@ -32,7 +33,7 @@ def shell() -> Shell:
     """Read what the console is made of."""
     templates = [(_HERE / "templates" / name).read_bytes() for name in _TEMPLATES]
     named = (name for template in templates for name in _NAMED.findall(template.decode()))
-    files = tuple(dict.fromkeys((*named, *modules_of("console.js"))))
+    files = tuple(dict.fromkeys((*named, *modules_of("console/console.js"))))
     content = [*templates, *((_STATIC / name).read_bytes() for name in (*files, _WORKER))]
     version = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in content)).hexdigest()[:32]
     return Shell(version, tuple(f"/static/{name}" for name in files))
@@ -47,7 +48,8 @@ def modules_of(entry: str) -> tuple[str, ...]:
         name = waiting.pop()
         if name not in found:
             found[name] = None
-            waiting.extend(_IMPORT.findall((_STATIC / name).read_text(encoding="utf-8")))
+            imports = _IMPORT.findall((_STATIC / name).read_text(encoding="utf-8"))
+            waiting.extend(posixpath.normpath(posixpath.join(posixpath.dirname(name), path)) for path in imports)
     return tuple(found)
 
 

@@ -1,7 +1,7 @@
 """Begins a visit's stream before the framework, whose layers and headers were a sixth of what opening one cost.
 
-What the answer is, the route decides here as there (`gateway.progress.visit_stream`). Only a stream begins here, with the head that
-the framework gives one; any other answer, and every error, is left to the framework to give.
+The route (`gateway.progress.visit_stream`) decides the answer here as there. Only a stream begins here, with the
+head that the framework gives one; any other answer, and every error, is left to the framework to give.
 """
 
 from http import HTTPStatus

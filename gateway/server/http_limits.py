@@ -3,7 +3,8 @@
 llhttp refuses what two servers could read differently: two Content-Lengths, one beside Transfer-Encoding, a bare LF, a
 space before a colon. But it collects a head of any size for any time. Here it has a size, its lines a number, and
 there is one Host. Whenever no answer is under way a deadline runs: for a head to be complete, for the rest of a body
-that nobody waits for, for the next request. Bodies that are waited for have their own; see `gateway.http.body.arriving`.
+that nobody waits for, for the next request. Bodies that are waited for have their own; see
+`gateway.http.body.arriving`.
 Whenever an answer is held up by its reader, the reader has to go on reading.
 """
 

@@ -188,7 +188,3 @@ def main(tasks_of: OpenTasks = open_tasks) -> None:
     start_tracing(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work(settings, tasks_of))
-
-
-if __name__ == "__main__":
-    main()

@@ -90,7 +90,7 @@ class Admission:
     ) -> list[Record] | None:
         """Return what these channels' streams open with, and let the channels begin there; None to who is no member.
 
-        See `store.events.events.openings`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
+        See `store.events.events`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
         """
         found, member = await self._openings.read(
             tenant_id,

@@ -40,7 +40,7 @@ class Openings:
     ) -> tuple[list[Record], bool]:
         """Return what the channels' streams open with, and whether this user is a member.
 
-        See `store.events.events.openings`. What others began to read a moment ago will do, unless it must be `fresh`, or does
+        See `store.events.events`. What others began to read a moment ago will do, unless it must be `fresh`, or does
         not tell of this user, who is to be asked for unless `known`. Raises `Unavailable`.
         """
         asked_for = None if known else user_id

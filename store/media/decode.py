@@ -1,4 +1,4 @@
-"""Opens photos and recordings for real. Pure, but dangerous: only the helper process of `store.media.media_client` calls it."""
+"""Opens photos and recordings for real. Pure, but dangerous: only `media_process` calls it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _log = get_logger(__name__)
-_ROOT = Path(__file__).parent.parent
+_ROOT = Path(__file__).parents[2]
 
 # What a file may cost in processor time is its own affair; beyond it, it is too hard.
 CPU_SECONDS = 20.0

@@ -44,7 +44,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Said:
-    """A customer's decision, on the content and the terms whose hashes they saw; `signature` as `gateway.documents.signature`."""
+    """A customer's decision, on the content and the terms whose hashes they saw; `signature` is its drawn path."""
 
     decision: Decision
     name: str

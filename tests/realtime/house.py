@@ -64,7 +64,7 @@ async def open_house(
     listener: socket.socket | None = None,
     **hub_options: Any,
 ) -> AsyncIterator[House]:
-    """Serve the routes of gateway/progress/visit_stream.py until the block is left, on a socket that is bound if it is given.
+    """Serve the routes of gateway/progress until the block is left, on a socket that is bound if it is given.
 
     With the writer `connection` streams are handed over, as in production; with `asgi` they run over plain `send()`.
     """

@@ -96,8 +96,8 @@ async def test_a_file_that_finds_its_table_held_lets_others_pass(
     empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It asks again until the table is free, and does not keep readers waiting behind it meanwhile."""
-    monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
-    monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(store.schema.migrate, "LOCK_MS", 20)
+    monkeypatch.setattr(store.schema.migrate, "AGAIN_SECONDS", 0.02)
     await stand_before(empty, tmp_path, "ALTER TABLE first ADD name text;")
     report, reader = [await asyncpg.connect(empty) for _ in range(2)]
     try:
@@ -121,8 +121,8 @@ async def test_a_file_and_a_writer_that_wait_for_each_other(
     empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a worker may that takes the file's tables the other way round: the file lets go, and is applied after it."""
-    monkeypatch.setattr(store.migrate, "LOCK_MS", 60_000)
-    monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(store.schema.migrate, "LOCK_MS", 60_000)
+    monkeypatch.setattr(store.schema.migrate, "AGAIN_SECONDS", 0.02)
     await stand_before(
         empty,
         tmp_path,
@@ -161,9 +161,9 @@ async def test_nothing_to_do_waits_for_nobody(empty: str, tmp_path: Path) -> Non
 
 async def test_a_file_does_not_wait_for_ever(empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever migrates is told what to do, and nothing is left behind."""
-    monkeypatch.setattr(store.migrate, "LOCK_MS", 20)
-    monkeypatch.setattr(store.migrate, "AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(store.migrate, "LOCKS_SECONDS", 0.1)
+    monkeypatch.setattr(store.schema.migrate, "LOCK_MS", 20)
+    monkeypatch.setattr(store.schema.migrate, "AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(store.schema.migrate, "LOCKS_SECONDS", 0.1)
     await stand_before(empty, tmp_path, "ALTER TABLE first ADD name text;")
     report = await asyncpg.connect(empty)
     try:

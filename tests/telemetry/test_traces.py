@@ -74,7 +74,7 @@ def test_without_a_collector_nothing_is_loaded() -> None:
     script = """
 import sys
 from config.tracing import span, trace_context, visit_span
-import gateway.app, jobs.worker
+import gateway.app, jobs.worker.worker
 assert span("a") is visit_span("b", "c") and trace_context() is None
 assert not [name for name in sys.modules if name.startswith("opentelemetry")], sys.modules
 """

@@ -22,7 +22,7 @@ INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", re.IG
 ELSEWHERE = re.compile(r"""(?:src|href|url|import|from)\s*[=(]?\s*["'(]?\s*(?:https?:)?//""", re.IGNORECASE)
 
 ours = pytest.mark.parametrize(
-    "file", [*STATIC.glob("*.js"), *STATIC.glob("*.css"), *TEMPLATES.rglob("*.html")], ids=lambda file: file.name
+    "file", [*STATIC.rglob("*.js"), *STATIC.rglob("*.css"), *TEMPLATES.rglob("*.html")], ids=lambda file: file.name
 )
 
 
@@ -45,8 +45,8 @@ async def test_the_page_names_every_module_it_will_load(client: httpx.AsyncClien
     """A phone fetches all modules at once instead of finding them one behind the other."""
     page = (await client.get("/")).text
     named = set(re.findall(r'rel="modulepreload" href="/static/([^"]+)"', page))
-    assert named == set(modules_of("console.js"))
-    assert {"console.js", "progress.js", "uploads.js"} <= named
+    assert named == set(modules_of("console/console.js"))
+    assert {"console/console.js", "progress.js", "uploads/uploads.js"} <= named
     for module in named:
         answer = await client.get(f"/static/{module}")
         assert answer.status_code == 200
@@ -59,7 +59,7 @@ async def test_files_are_kept_but_asked_about(client: httpx.AsyncClient) -> None
     assert first.headers["cache-control"] == "no-cache"
     again = await client.get("/static/console/console.js", headers={"if-none-match": first.headers["etag"]})
     assert again.status_code == 304
-    missing = await client.get("/static/../pages.py")
+    missing = await client.get("/static/../app.py")
     assert missing.status_code == 404
 
 

@@ -156,7 +156,7 @@ async def test_the_page_is_light(client: httpx.AsyncClient, tenant: Tenant, visi
     await reader.open()
     size = len((await reader.look()).content)
     size += len((await reader.look("/colours.css")).content)
-    for file in ("tokens.css", "share.css", *modules_of("share.js"), "mark.svg"):
+    for file in ("shared/tokens.css", "share/share.css", *modules_of("share/share.js"), "mark.svg"):
         answer = await client.get(f"/static/{file}")
         assert answer.status_code == 200
         size += len(answer.content)

@@ -14,7 +14,7 @@ from store.media.sandbox import READY, bare_environment
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[4]
 _START_SECONDS = 30.0
 _LONGEST_ANSWER = 64 * 1024**2
 

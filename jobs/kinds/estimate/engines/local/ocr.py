@@ -41,7 +41,7 @@ class _Box(NamedTuple):
 
 
 def read(content: bytes, content_type: str) -> list[dict[str, Any]]:
-    """Return the rows of print from top to bottom: {text, confidence, region}. Raises `store.media.decode.Unreadable`."""
+    """Return the rows of print from top to bottom: {text, confidence, region}. Raises `Unreadable`."""
     import numpy as np  # noqa: PLC0415 - only a helper that reads needs it
 
     image = Image.open(io.BytesIO(render(content, content_type, _EDGE))).convert("RGB")

@@ -1,1 +1,0 @@
-"""Shares: links for customers, the page behind them, and the decision."""
