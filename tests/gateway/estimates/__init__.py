@@ -1,0 +1,1 @@
+"""Estimates and the price book over HTTP."""

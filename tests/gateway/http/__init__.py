@@ -1,0 +1,1 @@
+"""Bodies, headers and errors that all routes share."""

@@ -1,0 +1,1 @@
+"""The API document, and fuzzing by it."""

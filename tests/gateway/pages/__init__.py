@@ -1,0 +1,1 @@
+"""The console's files as a browser loads them."""

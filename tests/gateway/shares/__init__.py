@@ -1,0 +1,1 @@
+"""Share links from both ends."""

@@ -1,0 +1,1 @@
+"""Claims, order, retries and dead letters in the database."""
