@@ -1,5 +1,6 @@
 """Who is asking: a JWT in the Authorization header, or in the browser's HttpOnly session cookie."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SESSION_COOKIE = "scopekit_session"
 OPERATOR = "admin"
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
 _LEEWAY_SECONDS = 5
+_LAST_SECOND = 253_402_300_799  # the end of the year 9999, PostgreSQL's and Python's last common one
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Role = Literal["member", "admin", "owner"]
@@ -77,15 +79,26 @@ class Principal:
             user_id = UUID(claims["sub"])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
+        expires_at = _moment(claims["exp"])
         # Anything but a known role is the least one: a missing role must never pass for a high one.
         role = metadata.get("role") if isinstance(metadata, Mapping) else None
         known: Role = role if role in ("admin", "owner") else "member"
-        expires_at = float(claims["exp"])
         seen_metadata = {"tenant_id": str(tenant_id), "role": known}
         if isinstance(metadata, Mapping) and metadata.get("platform_role") == OPERATOR:
             seen_metadata["platform_role"] = OPERATOR
         seen = {"sub": str(user_id), "role": "authenticated", "exp": expires_at, "app_metadata": seen_metadata}
         return cls(user_id, tenant_id, known, expires_at, seen)
+
+
+def _moment(seconds: Any) -> float:
+    """Read a claim of a time, at most the last second of 9999. Raises `Unauthenticated` for what is no number."""
+    try:
+        found = float(seconds)
+    except (OverflowError, TypeError, ValueError):
+        found = math.inf
+    if not math.isfinite(found):
+        raise Unauthenticated("The token's times are out of range.")
+    return min(found, _LAST_SECOND)
 
 
 class Authenticator:
@@ -152,6 +165,8 @@ class Authenticator:
             raise
         except jwt.PyJWTError as error:
             raise Unauthenticated(f"The token does not hold: {error}.") from None
+        except (OverflowError, ValueError):  # `exp`, `iat` or `nbf` of 1e400
+            raise Unauthenticated("The token's times are out of range.") from None
         return claims
 
 

@@ -13,6 +13,7 @@ from gateway.auth.auth import Principal, admit
 from gateway.context import Context, context_of
 from gateway.documents import colors as colours
 from gateway.http.body import Trimmed, json_response, read_body, read_json
+from gateway.http.text import OneLine
 from store.accounts import brands
 from store.errors import Forbidden, NotFound, SpineError
 from store.objects import content
@@ -47,13 +48,13 @@ class BrandChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    business_name: Annotated[str, Trimmed, Field(max_length=120)] = ""
+    business_name: Annotated[OneLine, Trimmed, Field(max_length=120)] = ""
     address: Annotated[str, Trimmed, Field(max_length=500)] = ""
-    phone: Annotated[str, Trimmed, Field(max_length=50)] = ""
+    phone: Annotated[OneLine, Trimmed, Field(max_length=50)] = ""
     email: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^([^@\s]+@[^@\s]+)?$", max_length=254)] = (
         ""
     )
-    license: Annotated[str, Trimmed, Field(max_length=100)] = ""
+    license: Annotated[OneLine, Trimmed, Field(max_length=100)] = ""
     timezone: Annotated[str, Trimmed, Field(max_length=64), AfterValidator(_known_zone)] = ""
     terms: Annotated[str, Trimmed, Field(max_length=5000)] = ""
     accent: Colour | None = None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.estimates.line_differences import Line, shown
 from gateway.http.body import Price, Rate, Trimmed
+from gateway.http.text import OneLine
 from store.errors import Unprocessable
 from store.estimates import money
 from store.estimates.estimates import NewLine, adjustments_of
@@ -19,7 +20,7 @@ NO_PRICE = "No price yet."
 _TEXT = ("description", "category", "unit")
 
 
-OptionName = Annotated[str, Trimmed, Field(min_length=1, max_length=60)]
+OptionName = Annotated[OneLine, Trimmed, Field(min_length=1, max_length=60)]
 
 
 class EditedLine(BaseModel):
@@ -28,12 +29,12 @@ class EditedLine(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: UUID | None = None
-    description: Annotated[str, Trimmed, Field(min_length=1, max_length=500)]
-    category: Annotated[str, Trimmed, Field(max_length=100)] | None = None
+    description: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=500)]
+    category: Annotated[OneLine, Trimmed, Field(max_length=100)] | None = None
     quantity: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=3)]
-    unit: Annotated[str, Trimmed, Field(min_length=1, max_length=32)]
+    unit: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=32)]
     unit_price: Price | None
-    option: Annotated[str, Trimmed, Field(max_length=60)] = ""
+    option: Annotated[OneLine, Trimmed, Field(max_length=60)] = ""
     learn: bool = Field(default=False, description="Save the price to the price book too.")
 
 
@@ -62,7 +63,7 @@ class LineEdit(BaseModel):
     markup_rate: Annotated[Rate, Field(le=10)] | None = None
     discount: Discount | None = None
     options: Annotated[list[OptionName], Field(max_length=5)] | None = None
-    chosen_option: Annotated[str, Trimmed, Field(max_length=60)] | None = None
+    chosen_option: Annotated[OneLine, Trimmed, Field(max_length=60)] | None = None
 
 
 @dataclass(frozen=True)

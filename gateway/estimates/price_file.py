@@ -2,12 +2,14 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.http.body import Price, Trimmed, explain
+from gateway.http.text import OneLine
 from store.errors import InvalidInput, Unprocessable
 from store.estimates.price_book import COLUMNS, NewItem
 
@@ -24,10 +26,10 @@ class NewPriceItem(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    code: Annotated[str, Trimmed, Field(max_length=64)] = ""
-    description: Annotated[str, Trimmed, Field(min_length=1, max_length=500)]
-    category: Annotated[str, Trimmed, Field(max_length=100)] = ""
-    unit: Annotated[str, Trimmed, Field(min_length=1, max_length=32)]
+    code: Annotated[OneLine, Trimmed, Field(max_length=64)] = ""
+    description: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=500)]
+    category: Annotated[OneLine, Trimmed, Field(max_length=100)] = ""
+    unit: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=32)]
     unit_price: Price
 
 
@@ -117,7 +119,8 @@ def _inert(text: str) -> str:
 
 
 def _would_run(text: str) -> bool:
-    return text.lstrip("'").startswith(_FORMULA)
+    # Spreadsheets read a full-width \uff1d as the sign it stands for.
+    return unicodedata.normalize("NFKC", text.lstrip("'")).startswith(_FORMULA)
 
 
 def _many(count: int) -> str:

@@ -19,6 +19,8 @@ _PHONE = re.compile(r"iphone|ipod|mobile", re.IGNORECASE)
 _DESKTOP = re.compile(r"windows nt|macintosh|x11|cros", re.IGNORECASE)
 # The networks one subscriber has, so that an address names a place and not a person.
 _V4_KEPT, _V6_KEPT = 24, 48
+_V6_SUBSCRIBER = 64
+_LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def visitor_of(request: Request) -> Visitor:
@@ -29,6 +31,32 @@ def visitor_of(request: Request) -> Visitor:
 def address_of(request: Request) -> str:
     """Return the peer's address; behind a proxy the server has already put the client's there."""
     return request.client.host if request.client else ""
+
+
+def is_loopback(request: Request) -> bool:
+    """Tell whether the peer is this machine and asked under a loopback name.
+
+    The name matters because DNS rebinding brings a foreign page to a loopback port under the foreign name.
+    """
+    name = request.headers.get("host", "").rsplit(":", 1)[0]
+    try:
+        peer = ipaddress.ip_address(address_of(request))
+    except ValueError:  # a name, as a test client has
+        return False
+    return peer.is_loopback and name in _LOOPBACK_NAMES
+
+
+def limit_key(address: str) -> str:
+    """Return what limits count by: an IPv4 address, or the /64 that one IPv6 subscriber has whole."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, _V6_SUBSCRIBER), strict=False))
 
 
 def address_prefix(address: str) -> str:

@@ -79,7 +79,14 @@ async def on_database_error(_request: Request, error: Exception) -> Response:
     return problem(503, detail, headers={"retry-after": "2"})
 
 
+async def on_value_refused(_request: Request, error: Exception) -> Response:
+    """Answer a value that the database cannot hold: out of its type's range, or text with half a surrogate pair."""
+    _log.warning("Value refused by the database", error=str(error))
+    return problem(400, "A value cannot be stored: it is out of range, or holds a character that is none.")
+
+
 HANDLERS: dict[Any, Any] = {
+    asyncpg.DataError: on_value_refused,
     errors.SpineError: on_spine_error,
     HTTPException: on_http_exception,
     asyncpg.PostgresConnectionError: on_database_error,

@@ -1,7 +1,5 @@
 """`/metrics`: what this process, its neighbours on the machine and their queue do, as Prometheus reads it."""
 
-import ipaddress
-
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
@@ -10,6 +8,7 @@ from starlette.routing import Route
 
 from gateway.auth.auth import Unauthenticated
 from gateway.context import context_of
+from gateway.http.client_info import is_loopback
 from gateway.http.internal_key import holds_internal_key
 from gateway.ops.queue_metrics import QueueNumbers
 
@@ -28,19 +27,12 @@ class Metrics:
         To who holds the internal queue key; on a developer's own machine to that machine too. Raises `Unauthenticated`.
         """
         context = context_of(request)
-        at_home = context.settings.is_local and _is_loopback(request)
+        at_home = context.settings.is_local and is_loopback(request)
         if not (at_home or holds_internal_key(request, context.settings)):
             raise Unauthenticated("Send the internal queue key as Bearer token.")
         await self._queue.look(context.db)
         told = await context.meter.tell() + generate_latest(self._registry)
         return Response(told, headers={"content-type": CONTENT_TYPE_LATEST})
-
-
-def _is_loopback(request: Request) -> bool:
-    try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:  # a name, as a test client has
-        return False
 
 
 def routes() -> list[Route]:

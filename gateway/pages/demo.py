@@ -9,19 +9,17 @@ from starlette.routing import Route
 from config.settings import Settings
 from gateway.auth.auth import SESSION_COOKIE, mint
 from gateway.context import context_of
+from gateway.http.client_info import is_loopback
 from store.errors import NotFound
 
 TENANT_ID = UUID("00000000-0000-7000-8000-000000000001")
 USER_ID = UUID("00000000-0000-7000-8000-000000000002")
 SESSION_SECONDS = 12 * 3600
-# DNS rebinding brings a stranger's page to a loopback port under the stranger's own name.
-_LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def may_log_in(request: Request) -> bool:
-    """Tell whether the demo login is open: ENVIRONMENT=local, and asked under a loopback name."""
-    name = request.headers.get("host", "").rsplit(":", 1)[0]
-    return context_of(request).settings.is_local and name in _LOCAL_NAMES
+    """Tell whether the demo login is open: ENVIRONMENT=local, from this machine, under a loopback name."""
+    return context_of(request).settings.is_local and is_loopback(request)
 
 
 def log_in(response: Response, settings: Settings) -> Response:

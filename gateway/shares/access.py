@@ -7,7 +7,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from gateway.context import context_of
-from gateway.http.client_info import address_of, came_from_our_page
+from gateway.http.client_info import address_of, came_from_our_page, limit_key
 from gateway.http.rate_limiter import Buckets
 from gateway.shares.link_secrets import digest
 from gateway.shares.middleware import NO_LINK
@@ -59,7 +59,7 @@ async def find(request: Request, key: shares.Key) -> Record:
     Raises `NotFound` for an unknown link, `Gone` for one that ended and has no live session, both in the same words;
     `TooMany` for an address that asked for too many unknown ones.
     """
-    address, strangers = address_of(request), limits_of(request).strangers
+    address, strangers = limit_key(address_of(request)), limits_of(request).strangers
     if wait := strangers.wait(address):
         raise TooMany("Too many links that do not exist were asked for from here.", retry_after=wait)
     async with context_of(request).db.as_system() as conn:
@@ -93,7 +93,7 @@ def require_our_form(request: Request) -> None:
     Raises `TooMany`, in the same words whatever the link is, and `Forbidden` for another site's page.
     """
     limits, link = limits_of(request), digest(request.path_params["token"]).hex()
-    for buckets, key in ((limits.addresses, address_of(request)), (limits.tokens, link)):
+    for buckets, key in ((limits.addresses, limit_key(address_of(request))), (limits.tokens, link)):
         spend(buckets, key)
     if not came_from_our_page(request, context_of(request).settings):
         raise Forbidden("Please open the estimate with the button on its own page.")

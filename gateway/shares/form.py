@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from gateway.documents.signature import MAX_LENGTH, PATTERN, require_signature
 from gateway.http.body import read_body, read_json
+from gateway.http.text import OneLine
 from gateway.shares.link_secrets import SECRET_LENGTH
 from store.errors import InvalidInput, Unprocessable, UnsupportedType
 from store.shares.shares import Said
@@ -37,7 +38,7 @@ class DecisionForm(BaseModel):
     decision: Literal["accepted", "declined", "changes_requested"]
     content_hash: Sha256
     terms_hash: Sha256
-    name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    name: Annotated[OneLine, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     message: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     signature: Annotated[str, StringConstraints(max_length=MAX_LENGTH, pattern=PATTERN)] = ""
 

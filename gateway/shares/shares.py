@@ -12,6 +12,7 @@ from gateway.context import context_of
 from gateway.documents.certificate import Certificate
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.client_info import public_origin
+from gateway.http.text import OneLine
 from gateway.shares.link_secrets import digest, hash_passcode, new_secret
 from store.estimates import estimates
 from store.pool import Record
@@ -37,7 +38,7 @@ class ShareOrder(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    recipient: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    recipient: Annotated[OneLine, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     expires_in: Annotated[int, Field(ge=LEAST_SECONDS, le=MOST_SECONDS)] = WEEK_SECONDS
     max_views: Annotated[int, Field(ge=1, le=10_000)] | None = None
     passcode: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=64)] | None = None

@@ -25,9 +25,13 @@ FARTHEST = timedelta(days=90)
 
 
 def _soon_enough(run_at: datetime) -> datetime:
-    if run_at > datetime.now(UTC) + FARTHEST:
+    try:
+        moment = run_at.astimezone(UTC)
+    except OverflowError:  # 0001-01-01T00:00:00+14:00 lies before the first moment there is in UTC
+        raise ValueError("must be a time between the years 1 and 9999 in UTC") from None
+    if moment > datetime.now(UTC) + FARTHEST:
         raise ValueError(f"must be within {FARTHEST.days} days from now")
-    return run_at
+    return moment
 
 
 class EstimateRequest(BaseModel):

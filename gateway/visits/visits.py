@@ -11,6 +11,7 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.context import context_of
 from gateway.http.body import int_param, json_response, read_json, uuid_param
+from gateway.http.text import OneLine
 from store.estimates import estimates
 from store.media import media
 from store.pool import Record
@@ -22,7 +23,7 @@ MOST_LISTED = 200
 
 _PUBLIC = ("id", "title", "customer_name", "address", "notes", "status", "created_at", "updated_at")
 
-Short = Annotated[str, Field(max_length=200)]
+Short = Annotated[OneLine, Field(max_length=200)]
 
 
 class VisitFields(BaseModel):
@@ -32,7 +33,7 @@ class VisitFields(BaseModel):
 
     title: Short | None = None
     customer_name: Short | None = None
-    address: Annotated[str, Field(max_length=500)] | None = None
+    address: Annotated[OneLine, Field(max_length=500)] | None = None
     notes: Annotated[str, Field(max_length=20_000)] | None = None
 
 

@@ -234,3 +234,16 @@ async def test_a_cookie_alone_changes_nothing_from_another_site(client: httpx.As
 async def test_the_demo_login_is_closed_anywhere_but_at_home(client: httpx.AsyncClient) -> None:
     """ENVIRONMENT is `test` here, so there is no such door."""
     assert (await client.post("/demo/login")).status_code == 404
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
+@pytest.mark.parametrize("seconds", ["1e400", "-1e400", "1" + "0" * 400, '"soon"', "[]"])
+async def test_a_time_beyond_any_date_is_refused(
+    client: httpx.AsyncClient, tenant: Tenant, claim: str, seconds: str
+) -> None:
+    """A signed token with `exp` of 10^400 is answered with 401, not 500."""
+    claims = jwt.decode(tenant.token(), options={"verify_signature": False}) | {claim: "TIME"}
+    payload = json.dumps(claims).replace('"TIME"', seconds).encode()
+    token = jwt.PyJWS().encode(payload, JWT_SECRET, algorithm="HS256")
+    answer = await client.get("/v1/visits", headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 401

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.estimates import price_items
 from gateway.estimates.price_file import MOST_ROWS, NewPriceItem, read_file, write_file
+from gateway.http.text import one_line
 from store.estimates.price_book import NewItem
 from tests.tenants import Tenant
 
@@ -34,10 +35,13 @@ async def book(client: httpx.AsyncClient, tenant: Tenant) -> str:
 
 async def test_an_exported_book_comes_back_as_it_was(client: httpx.AsyncClient, tenant: Tenant) -> None:
     """What went out reprices itself: nothing is added, nothing changes, commas and quotes included."""
-    await send(client, tenant, HEAD + ',"Door, 6"" hinge; =oak",Carpentry,each,310\nX-1,=1+1,,each,5\n')
+    await send(
+        client, tenant, HEAD + ',"Door, 6"" hinge; =oak",Carpentry,each,310\nX-1,=1+1,,each,5\nX-2,\uff1d1+1,,each,5\n'
+    )
     before = await book(client, tenant)
     assert '"Door, 6"" hinge; =oak"' in before
     assert "X-1,'=1+1,,each,5.00" in before, "a spreadsheet must not run it"
+    assert "X-2,'\uff1d1+1,,each,5.00" in before, "nor the full-width sign"
     answer = await send(client, tenant, before)
     assert (answer.status_code, answer.json()) == (200, {"added": 0, "updated": before.count("\n") - 1})
     assert await book(client, tenant) == before
@@ -45,7 +49,7 @@ async def test_an_exported_book_comes_back_as_it_was(client: httpx.AsyncClient, 
 
 _WORDS = st.text(
     alphabet=st.one_of(st.sampled_from("'=+-@\t\r\n\",;"), st.characters(codec="utf-8")), max_size=20
-).filter(lambda text: "\0" not in text and text == text.strip())
+).filter(lambda text: text == one_line(text) == text.strip())
 
 
 @given(_WORDS, _WORDS.filter(bool), _WORDS, _WORDS.filter(bool), st.decimals("0", "9999", places=2))

@@ -27,8 +27,10 @@ ours = pytest.mark.parametrize(
 
 
 @asynccontextmanager
-async def gateway_at(services: Services, base_url: str, environment: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Call a gateway of this environment under this address."""
+async def gateway_at(
+    services: Services, base_url: str, environment: str, peer: str = "127.0.0.1"
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Call a gateway of this environment under this address, from this peer."""
     app = create_app(services.settings(environment=environment))
     async with app.router.lifespan_context(app) as state:
 
@@ -36,7 +38,7 @@ async def gateway_at(services: Services, base_url: str, environment: str) -> Asy
             scope["state"] = dict(state or {})
             await app(scope, receive, send)
 
-        transport = httpx.ASGITransport(app=with_state)
+        transport = httpx.ASGITransport(app=with_state, client=(peer, 40_000))
         async with httpx.AsyncClient(transport=transport, base_url=base_url) as caller:
             yield caller
 
@@ -107,10 +109,16 @@ async def test_a_developers_own_machine_is_signed_in_on_the_way(services: Servic
 
 
 @pytest.mark.parametrize(
-    ("base_url", "environment"),
-    [("http://127.0.0.1:8000", "production"), ("http://rebound.example:8000", "local")],
+    ("base_url", "environment", "peer"),
+    [
+        ("http://127.0.0.1:8000", "production", "127.0.0.1"),
+        ("http://rebound.example:8000", "local", "127.0.0.1"),
+        ("http://127.0.0.1:8000", "local", "192.0.2.7"),
+    ],
 )
-async def test_nobody_else_is_signed_in(services: Services, base_url: str, environment: str) -> None:
-    """Neither in production nor under a stranger's name for this machine."""
-    async with gateway_at(services, base_url, environment) as caller:
+async def test_nobody_else_is_signed_in(services: Services, base_url: str, environment: str, peer: str) -> None:
+    """Neither in production, nor under a foreign name for this machine, nor from another machine."""
+    async with gateway_at(services, base_url, environment, peer) as caller:
         assert "set-cookie" not in (await caller.get("/")).headers
+        assert (await caller.post("/demo/login")).status_code == 404
+        assert (await caller.get("/metrics")).status_code == 401

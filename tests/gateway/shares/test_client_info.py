@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.http.client_info import address_prefix, agent_class
+from gateway.http.client_info import address_prefix, agent_class, limit_key
 from gateway.http.rate_limiter import Buckets
 
 
@@ -19,6 +19,13 @@ from gateway.http.rate_limiter import Buckets
 def test_an_address_is_truncated_to_a_place(address: str, prefix: str) -> None:
     """A /24 or a /48 is kept, and of what is no address nothing."""
     assert address_prefix(address) == prefix
+
+
+def test_limits_count_by_subscriber() -> None:
+    """One IPv6 subscriber has a /64 of addresses, and one share of tries."""
+    assert limit_key("2001:db8:1:2:3::4") == limit_key("2001:db8:1:2:ffff::1") != limit_key("2001:db8:1:3::4")
+    assert limit_key("203.0.113.7") == limit_key("::ffff:203.0.113.7") != limit_key("203.0.113.8")
+    assert limit_key("testclient") == "testclient"
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ async def test_an_estimate_is_asked_for_later_over_http(client: httpx.AsyncClien
     [
         ({"run_at": "2031-01-01T00:00:00"}, "run_at"),  # whose midnight?
         ({"run_at": _in(days=91).isoformat()}, "run_at"),
+        ({"run_at": "0001-01-01T00:00:00+14:00"}, "run_at"),  # before the first moment there is in UTC
         ({"run_at": "soon"}, "run_at"),
         ({"priority": 1}, "priority"),
         ({"priority": -11}, "priority"),
