@@ -7,7 +7,7 @@ STAMP := .venv/.installed-from
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop clean install test check format lock
+.PHONY: help run stop clean install test check format lock baseline
 
 help: ## Show this
 	@echo "ScopeKit: site visits into priced, evidence-backed estimates"
@@ -53,6 +53,9 @@ check: install ## Everything CI checks: format, lint, types, floors, tests
 format: install ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+baseline: install ## Write the baseline migration from store/schema/*.sql
+	@$(BIN)/python -m store.schema.build
 
 lock: ## Resolve both locks anew; needs uv
 	uv pip compile --universal --python-version 3.11 pyproject.toml --extra local --extra otel --group dev --group bench \

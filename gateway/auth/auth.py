@@ -56,7 +56,7 @@ class Principal:
 
     @property
     def is_operator(self) -> bool:
-        """Whether this is an operator of the whole product, as the database sees it too (0065_operators.sql)."""
+        """Whether this is an operator of the whole product, as the database sees it too (store/schema/ops.sql)."""
         return bool(self.claims["app_metadata"].get("platform_role") == OPERATOR)
 
     def require_unexpired(self) -> None:

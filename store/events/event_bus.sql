@@ -1,6 +1,6 @@
 -- name: hear_by_notify
 -- Keep NOTIFY open while this session lives, and take many words at once; by which transaction it was opened.
-SELECT scopekit.hear_many_by_notify();
+SELECT scopekit.hear_by_notify();
 
 -- name: all_ended
 -- Whether all transactions up to this one have ended.

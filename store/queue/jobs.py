@@ -1,7 +1,7 @@
 """Jobs of the queue: what a tenant asks of them, what a worker does with them, what the trigger asks.
 
 A worker's functions take a `Lease`; what they return says whether it still held. The moves themselves are functions
-of the database (`migrations/0005_queue.sql`), each one transaction.
+of the database (`schema/queue.sql`), each one transaction.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,204 @@
+-- Who may do what: rights and row level security, all in one place.
+--
+-- A row is its tenant's: `authenticated` sees and writes only rows of the tenant in its token, `anon` nothing, the
+-- gateway's login nothing until it takes a role. Workers act as service_role. A forgotten WHERE leaks nothing.
+--
+-- Default deny: every right on our tables, sequences and functions is taken from everybody first; what is not listed
+-- below is nobody's but the owner's. Supabase's default privileges give new objects of `public` to its API's roles.
+
+-- Tables --------------------------------------------------------------------------------------------------------------
+
+-- Rights of a tenant's user, letters as in \dp: r select, a insert, w update, d delete. Tables that are no tenant's
+-- (null) are service_role's alone.
+DO $$
+DECLARE
+    v_right record;
+    v_verbs text;
+BEGIN
+    FOR v_right IN
+        SELECT * FROM (VALUES
+            ('tenants',              'r'),
+            ('tenant_settings',      'r'),
+            ('memberships',          'r'),
+            ('flag_changes',         'r'),
+            ('flag_kills',           NULL),
+            ('flag_kept',            NULL),
+            ('site_visits',          'raw'),
+            ('visit_sync_events',    'ra'),
+            ('site_visit_media',     'rawd'),
+            ('transcripts',          'r'),
+            ('media_uploads',        'rawd'),
+            ('resumable_uploads',    'rawd'),
+            ('recording_chunks',     'rad'),
+            ('discarded_recordings', 'rad'),
+            ('derivatives_wanted',   NULL),
+            ('price_items',          'rawd'),
+            ('estimates',            'ra'),
+            ('estimate_lines',       'ra'),
+            ('visit_streams',        'r'),
+            ('processing_events',    'ra'),
+            ('progress_tickets',     'a'),
+            ('ai_jobs',              'r'),
+            ('ai_jobs_dlq',          'r'),
+            ('job_steps',            ''),
+            ('cancelled_spending',   NULL),
+            ('queue_control',        NULL),
+            ('queue_chores',         NULL),
+            ('queue_samples',        NULL),
+            ('shares',               'a'),
+            ('share_views',          ''),
+            ('share_activity',       'r'),
+            ('share_decisions',      'r'),
+            ('analytics_events',     ''),
+            ('analytics_outbox',     NULL),
+            ('alerts',               NULL),
+            ('ops_audit',            NULL),
+            ('processes',            NULL),
+            ('service_keys',         NULL),
+            ('secret_rotations',     NULL)
+        ) AS wanted(name, rights)
+    LOOP
+        EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', v_right.name);
+        EXECUTE format('REVOKE ALL ON public.%I FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role',
+                       v_right.name);
+        EXECUTE format('GRANT ALL ON public.%I TO service_role', v_right.name);
+        CONTINUE WHEN v_right.rights IS NULL;
+        EXECUTE format(
+            'CREATE POLICY of_own_tenant ON public.%I TO authenticated '
+            'USING (%2$I = (SELECT public.current_tenant_id())) WITH CHECK (%2$I = (SELECT public.current_tenant_id()))',
+            v_right.name, CASE v_right.name WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END);
+        SELECT string_agg(verb, ', ') INTO v_verbs
+        FROM (VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE')) AS v(letter, verb)
+        WHERE strpos(v_right.rights, letter) > 0;
+        IF v_verbs IS NOT NULL THEN
+            EXECUTE format('GRANT %s ON public.%I TO authenticated', v_verbs, v_right.name);
+        END IF;
+    END LOOP;
+END $$;
+
+-- A record of what was done is read and added to, and never changed.
+REVOKE ALL ON public.ops_audit FROM service_role;
+GRANT SELECT, INSERT ON public.ops_audit TO service_role;
+REVOKE UPDATE, DELETE, TRUNCATE ON public.flag_changes FROM service_role;
+
+-- Columns -------------------------------------------------------------------------------------------------------------
+
+-- An administrator changes the profile and the branding; money, flags and limits are not the tenant's to set here.
+GRANT UPDATE (profile, accent, logo_path, updated_at) ON public.tenant_settings TO authenticated;
+CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPDATE TO authenticated
+    USING ((SELECT public.is_tenant_admin()));
+
+-- A client enqueues a plain job; its turn, lease, attempts and results are the queue's to write.
+GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
+              priority, run_at) ON public.ai_jobs TO authenticated;
+-- A tenant may queue a job for later, and behind others; never before them, as priority goes before fairness.
+CREATE POLICY no_jumping_the_line ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO authenticated
+    WITH CHECK (priority BETWEEN -10 AND 0
+                AND run_at BETWEEN now() - interval '1 hour' AND now() + interval '90 days 1 hour');
+
+-- A ticket stands for its maker's own token and for no longer than a minute. The gateway later acts under its claims, so
+-- whoever may insert a row (on Supabase any user may, by REST) must not write another tenant's into it.
+DROP POLICY of_own_tenant ON public.progress_tickets;
+CREATE POLICY of_own_tenant ON public.progress_tickets TO authenticated
+    USING (tenant_id = (SELECT public.current_tenant_id()))
+    WITH CHECK (tenant_id = (SELECT public.current_tenant_id())
+                AND claims = (SELECT auth.jwt())
+                AND expires_at <= clock_timestamp() + interval '1 minute');
+
+-- Of a share only its revocation changes by its owner's hand; views and passcode tries are counted by functions. Hashes
+-- are for comparing, never for reading: not even the tenant that owns the share can list them.
+GRANT SELECT (id, tenant_id, visit_id, estimate_id, recipient, has_passcode, failed_passcodes, locked_until, max_views,
+              views, expires_at, revoked_at, created_by, created_at) ON public.shares TO authenticated;
+GRANT UPDATE (revoked_at) ON public.shares TO authenticated;
+GRANT SELECT (id, tenant_id, share_id, user_agent_class, address_prefix, opened_at) ON public.share_views
+    TO authenticated;
+
+-- Schema scopekit -----------------------------------------------------------------------------------------------------
+
+-- A user's transaction runs in the role `authenticated`, and calls the functions that check its tenant.
+GRANT USAGE ON SCHEMA scopekit TO authenticated;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA scopekit FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA scopekit FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
+GRANT SELECT ON scopekit.job_statuses TO authenticated, service_role;
+GRANT SELECT, UPDATE ON SEQUENCE scopekit.turn_served TO service_role;
+
+-- Functions -----------------------------------------------------------------------------------------------------------
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA scopekit FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA scopekit TO service_role;
+
+-- By name, whatever its arguments; a name that no function has is an error.
+DO $$
+DECLARE
+    v_right     record;
+    v_signature regprocedure;
+BEGIN
+    FOR v_right IN
+        SELECT wanted.schema, wanted.roles, name FROM (VALUES
+            -- What a tenant's user calls: pure, or checking the tenant, or running with the caller's own rights.
+            ('public', 'authenticated, service_role', ARRAY[
+                'current_tenant_id', 'is_tenant_admin', 'search_text', 'share_state']),
+            ('public', 'authenticated', ARRAY['find_price_items', 'rotate_share']),
+            ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'move_visits', 'queue_position']),
+            -- The runbook's, and the worker's.
+            ('public', 'service_role', ARRAY[
+                'check_analytics_outbox', 'check_processing_slo', 'check_upload_retries', 'claim_ai_jobs', 'move_to_dlq',
+                'price_candidates']),
+            ('public', '', ARRAY['check_estimate_totals']),
+            -- The relay: streams of every tenant, opened for a verified token.
+            ('scopekit', 'scopekit_gateway', ARRAY[
+                'bus_is_carried', 'carry_bus', 'committed_since', 'events_after', 'hear_by_notify', 'open_streams',
+                'stream_heads', 'stream_snapshot', 'strangers', 'take_ticket', 'tend_bus']),
+            -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
+            ('scopekit', 'scopekit_gateway', ARRAY[
+                'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
+                'share_news', 'share_photo', 'share_session', 'try_passcode']),
+            -- Numbers across tenants, and no row.
+            ('scopekit', 'scopekit_gateway', ARRAY[
+                'alert_states', 'due_jobs', 'job_outcomes', 'outbox_state', 'queue_depths', 'queue_health',
+                'queue_history', 'queue_minutes', 'queue_overdue', 'queue_switches', 'tenant_flags', 'tenant_usage',
+                'dead_letter_growth', 'report_process', 'forget_process']),
+            -- The operators' functions, each of which asks who calls.
+            ('scopekit', 'scopekit_gateway', ARRAY[
+                'actor', 'audit_log', 'dead_causes', 'dead_letters', 'discard_letter', 'flag_history',
+                'flags_of_tenants', 'kill_flag', 'killed_flags', 'letter_waits', 'live_processes', 'operate',
+                'operator_hold', 'operator_pause', 'operator_release', 'operator_resume', 'require_operator',
+                'restore_flag', 'retry_letter', 'set_flag', 'set_flag_everywhere', 'waiting_letters'])
+        ) AS wanted(schema, roles, names), unnest(names) AS name
+    LOOP
+        v_signature := format('%I.%I', v_right.schema, v_right.name)::regproc::regprocedure;
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, anon, authenticated, scopekit_gateway', v_signature);
+        IF v_right.schema = 'public' THEN
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM service_role', v_signature);
+        END IF;
+        IF v_right.roles <> '' THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', v_signature, v_right.roles);
+        END IF;
+    END LOOP;
+END $$;
+
+-- Supabase Storage ----------------------------------------------------------------------------------------------------
+
+-- Whose objects are whose. Elsewhere the gateway holds the same rules over a plain S3 bucket, and this does not run.
+DO $$
+DECLARE
+    -- current_tenant_id() is null without a tenant in the token: then nothing matches.
+    c_own CONSTANT text := $p$ bucket_id = 'site-visits'
+        AND split_part(name, '/', 1) = (SELECT public.current_tenant_id())::text $p$;
+BEGIN
+    IF to_regclass('storage.objects') IS NULL THEN
+        RETURN;
+    END IF;
+    -- Supabase has it on, and lets only the owner of the table switch it.
+    IF NOT (SELECT relrowsecurity FROM pg_class WHERE oid = 'storage.objects'::regclass) THEN
+        ALTER TABLE storage.objects ENABLE ROW LEVEL SECURITY;
+    END IF;
+    DROP POLICY IF EXISTS "site-visits: a tenant reads its own" ON storage.objects;
+    DROP POLICY IF EXISTS "site-visits: a tenant adds its own" ON storage.objects;
+    EXECUTE 'CREATE POLICY "site-visits: a tenant reads its own" ON storage.objects FOR SELECT TO authenticated '
+            'USING (' || c_own || ')';
+    -- No UPDATE and no DELETE: what a row vouches for by hash stays as it is, and goes only with its row.
+    EXECUTE 'CREATE POLICY "site-visits: a tenant adds its own" ON storage.objects FOR INSERT TO authenticated '
+            'WITH CHECK (' || c_own || ')';
+END $$;

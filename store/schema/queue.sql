@@ -1,0 +1,346 @@
+-- The queue's tables, and how jobs get in.
+--
+-- Lifecycle: queued -> running -> completed | failed | cancelled; a retry is queued with a later run_at. Each move is one
+-- function and one transaction, here and in queue_claims.sql, queue_moves.sql and dead_letters.sql.
+--
+-- Invariants
+--   1. A job is in exactly one place: a row of ai_jobs, or (dead-lettered) a waiting row of ai_jobs_dlq.
+--   2. A running job has one lease token, given by the claim that started it. Every write of a worker names the
+--      token and locks the job's row first; when the token is no longer there it changes nothing and says so.
+--   3. A job is claimed by one worker at a time (SKIP LOCKED), never before run_at, never while its type is paused.
+--   4. attempts counts claims; a hand-back or a snooze refunds its own. A failure at attempts >= max_attempts
+--      (null: 3) dead-letters, and so does the third lost lease.
+--   5. A move and its event commit together; a result, its final event, its analytics and the work's own rows too.
+--   6. After a cancel was accepted a job never completes. Final states never change; a redrive starts a dead job anew.
+--   7. Only the database's clock counts.
+--   8. Locks are taken in one order: job rows, then by visit id the visit and its stream. Sets of jobs are taken with
+--      SKIP LOCKED.
+
+-- The jobs. A queued job has a turn when it stands in line; without one its time has not come yet (a retry that waits, a
+-- job for later), so that no claim steps over it. When it is due it joins the line like a new one.
+-- Every job leaves two dead versions behind, and the default of 20 % would let them pile up to a fifth of all jobs ever.
+CREATE TABLE public.ai_jobs (
+    id                  uuid PRIMARY KEY DEFAULT uuidv7(),
+    tenant_id           uuid NOT NULL,
+    visit_id            uuid NOT NULL,
+    job_type            text NOT NULL,
+    status              text NOT NULL DEFAULT 'queued'
+                        CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled')),
+    priority            smallint NOT NULL DEFAULT 0,
+    attempts            integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    max_attempts        integer CHECK (max_attempts BETWEEN 1 AND 25),  -- null means 3
+    lost_leases         integer NOT NULL DEFAULT 0 CHECK (lost_leases >= 0),
+    payload             jsonb NOT NULL DEFAULT '{}',
+    result              jsonb,
+    last_error          text,
+    error_code          text,
+    idempotency_key     text CHECK (length(idempotency_key) BETWEEN 1 AND 200),
+    correlation_id      text,
+    trace_context       text CHECK (trace_context ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'),  -- W3C
+    run_at              timestamptz NOT NULL DEFAULT now(),
+    turn                bigint,
+    lease_token         uuid,
+    lease_expires_at    timestamptz,
+    worker              text,
+    cancel_requested_at timestamptz,
+    created_by          uuid,
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    started_at          timestamptz,
+    finished_at         timestamptz,
+    FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
+    CONSTRAINT leased_iff_running CHECK (
+        (status = 'running') = (lease_token IS NOT NULL) AND (lease_token IS NULL) = (lease_expires_at IS NULL)),
+    CONSTRAINT finished_iff_final CHECK (
+        (status IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
+    CONSTRAINT result_iff_completed CHECK ((status = 'completed') = (result IS NOT NULL))
+) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
+        autovacuum_analyze_scale_factor = 0.02);
+CREATE UNIQUE INDEX ai_jobs_one_active ON public.ai_jobs (visit_id, job_type) WHERE status IN ('queued', 'running');
+CREATE UNIQUE INDEX ai_jobs_idempotency ON public.ai_jobs (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX ai_jobs_of_visit ON public.ai_jobs (visit_id, created_at DESC);
+CREATE INDEX ai_jobs_finished ON public.ai_jobs (finished_at DESC) WHERE status = 'completed';
+-- By an expression, so that no planner takes this index for the question of ai_jobs_turns and steps over all tenants.
+CREATE INDEX ai_jobs_in_line ON public.ai_jobs ((-priority::integer), turn, id)
+    WHERE status = 'queued' AND turn IS NOT NULL;
+CREATE INDEX ai_jobs_turns ON public.ai_jobs (tenant_id, priority, turn) WHERE status = 'queued' AND turn IS NOT NULL;
+CREATE INDEX ai_jobs_later ON public.ai_jobs (run_at) WHERE status = 'queued' AND turn IS NULL;
+-- Not by expiry: few jobs run at a time, and a renewal then touches no index (a HOT update).
+CREATE INDEX ai_jobs_running ON public.ai_jobs (tenant_id) WHERE status = 'running';
+
+-- Dead letters: jobs that failed for good, until an operator retries or discards them.
+CREATE TABLE public.ai_jobs_dlq (
+    id              uuid PRIMARY KEY DEFAULT uuidv7(),
+    original_job_id uuid NOT NULL,
+    tenant_id       uuid NOT NULL,
+    visit_id        uuid NOT NULL,
+    job_type        text NOT NULL,
+    last_error      text,
+    error_code      text,
+    attempts        integer NOT NULL,
+    payload         jsonb NOT NULL DEFAULT '{}',
+    job             jsonb NOT NULL DEFAULT '{}',  -- the whole row as it stood, so that a redrive loses nothing
+    moved_at        timestamptz NOT NULL DEFAULT now(),
+    retried_at      timestamptz,
+    -- A discarded letter counts as dealt with (retried_at) everywhere; to its tenant the job stays failed.
+    discarded_at    timestamptz,
+    FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
+    CONSTRAINT discarded_is_dealt_with CHECK (discarded_at IS NULL OR retried_at IS NOT NULL)
+);
+-- A redriven job keeps its id and may die again: at most one waiting row each.
+CREATE UNIQUE INDEX ai_jobs_dlq_waiting ON public.ai_jobs_dlq (original_job_id) WHERE retried_at IS NULL;
+CREATE INDEX ai_jobs_dlq_of_visit ON public.ai_jobs_dlq (visit_id);
+CREATE INDEX ai_jobs_dlq_newest ON public.ai_jobs_dlq (moved_at DESC);
+CREATE INDEX ai_jobs_dlq_idempotency ON public.ai_jobs_dlq (tenant_id, (job ->> 'idempotency_key'));
+CREATE TRIGGER fill_tenant BEFORE INSERT ON public.ai_jobs_dlq
+    FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
+
+-- Checkpoints: what a rescued job does not do again. No key to ai_jobs, whose row moves to the DLQ and back.
+CREATE TABLE public.job_steps (
+    job_id     uuid NOT NULL,
+    step       text NOT NULL,
+    item       text NOT NULL DEFAULT '',
+    tenant_id  uuid NOT NULL REFERENCES public.tenants,
+    visit_id   uuid NOT NULL,
+    value      jsonb NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (job_id, step, item),
+    FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE
+);
+CREATE INDEX job_steps_of_visit ON public.job_steps (visit_id);
+CREATE INDEX job_steps_of_tenant ON public.job_steps (tenant_id, created_at);
+CREATE TRIGGER fill_tenant BEFORE INSERT ON public.job_steps
+    FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
+
+-- What a cancelled job had paid for: its checkpoints go and it leaves no estimate, yet the money is spent. A tenant's
+-- month counts it.
+CREATE TABLE public.cancelled_spending (
+    job_id    uuid NOT NULL,
+    step      text NOT NULL,
+    item      text NOT NULL,
+    tenant_id uuid NOT NULL REFERENCES public.tenants,
+    cost      numeric(12, 6) NOT NULL CHECK (cost >= 0),
+    spent_at  timestamptz NOT NULL,
+    PRIMARY KEY (job_id, step, item)
+);
+CREATE INDEX cancelled_spending_of_tenant ON public.cancelled_spending (tenant_id, spent_at);
+
+-- Switches of the queue, one row a name: a job type, `all`, or an engine's breaker (`engine:openai`). A pause may end by
+-- itself at `until`.
+--
+-- A breaker is open while its row is paused and `until` lies ahead: then no job is claimed that names the engine. When
+-- `until` has passed it is half open: claims go on with one job at a time, the probe. A probe that completes closes it
+-- (the row goes); one that fails in the same way opens it again for longer.
+CREATE TABLE public.queue_control (
+    name        text PRIMARY KEY,
+    paused      boolean NOT NULL DEFAULT false,
+    reason      text NOT NULL DEFAULT '',
+    until       timestamptz,
+    opened      integer NOT NULL DEFAULT 0 CHECK (opened >= 0),
+    -- A pause for good that is put over one with an end (a rollback's over an operator's) gives it back when it is over.
+    held_reason text,
+    held_until  timestamptz,
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT held_pause_has_an_end CHECK ((held_reason IS NULL) = (held_until IS NULL))
+);
+
+-- Periodic tasks, each once per tick whichever worker comes first, with Redis or without.
+CREATE TABLE public.queue_chores (
+    name    text PRIMARY KEY,
+    done_at timestamptz NOT NULL
+);
+
+-- Getting in ----------------------------------------------------------------------------------------------------------
+
+-- Whoever enqueues, with whatever INSERT, one job or ten thousand: the visits' subscribers and the workers are notified.
+-- It writes what its caller, who may only queue jobs, must not.
+CREATE FUNCTION scopekit.tell_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM scopekit.move_visits(array_agg(visit_id), 'finalizing') FROM enqueued
+    WHERE status = 'queued' AND job_type = 'estimate';
+    PERFORM scopekit.tell_all(
+        'job.queued', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
+        array_agg(CASE WHEN turn IS NULL
+                  THEN jsonb_build_object('correlation_id', coalesce(correlation_id, id::text), 'run_at', run_at)
+                  ELSE jsonb_build_object('correlation_id', coalesce(correlation_id, id::text)) END))
+    FROM (SELECT * FROM enqueued WHERE status = 'queued' ORDER BY visit_id) AS job HAVING count(*) > 0;
+    PERFORM pg_notify('scopekit_queue', '') WHERE EXISTS (SELECT FROM enqueued WHERE turn IS NOT NULL);
+    RETURN NULL;
+END $$;
+
+-- After fill_tenant: triggers fire in the order of their names. Called only where the tenant is missing: 3 us.
+CREATE TRIGGER fill_tenant BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
+    EXECUTE FUNCTION scopekit.fill_tenant_id();
+CREATE TRIGGER tell_enqueued AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS enqueued
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.tell_enqueued();
+CREATE TRIGGER mind_the_flag BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW
+    WHEN (OLD.status = 'running' AND NEW.status = 'queued' AND NEW.error_code = 'turned_off')
+    EXECUTE FUNCTION scopekit.mind_the_flag();
+
+-- Small helpers -------------------------------------------------------------------------------------------------------
+
+-- A moment as events carry it.
+CREATE FUNCTION scopekit.iso(p_at timestamptz) RETURNS text LANGUAGE sql STABLE AS
+    $$ SELECT to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
+
+-- A job whose request sent no id goes by its own.
+CREATE FUNCTION scopekit.correlation(p_job public.ai_jobs) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+    $$ SELECT jsonb_build_object('correlation_id', coalesce(p_job.correlation_id, p_job.id::text)) $$;
+
+-- The id under which everything about a job is found, wherever its row is; each reader sees what RLS lets it see.
+CREATE FUNCTION scopekit.job_correlation(p_job_id uuid) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT correlation_id FROM public.ai_jobs WHERE id = p_job_id),
+                    (SELECT job ->> 'correlation_id' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id
+                     ORDER BY moved_at DESC LIMIT 1),
+                    p_job_id::text)
+$$;
+
+-- Append one event of a job, with its correlation id.
+CREATE FUNCTION scopekit.tell(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
+    VALUES (p_job.visit_id, p_job.tenant_id, p_job.id, p_type, p_payload || scopekit.correlation(p_job));
+END $$;
+
+-- min(2^(attempt - 1), 16) s, times 0.7 to 1.3: as `jobs/retry.py` has it; a test holds the two together.
+CREATE FUNCTION scopekit.backoff(p_attempt integer, p_random double precision) RETURNS interval
+    LANGUAGE sql IMMUTABLE AS
+    $$ SELECT make_interval(secs => power(2, least(p_attempt, 5) - 1) * (0.7 + 0.6 * p_random)) $$;
+
+-- What callers see ----------------------------------------------------------------------------------------------------
+
+-- 1 for the next in line; counts to 1000. Null when it is not in line, or is not this tenant's.
+CREATE FUNCTION scopekit.queue_position(p_job_id uuid) RETURNS integer LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_job public.ai_jobs;
+BEGIN
+    SELECT * INTO v_job FROM public.ai_jobs
+    WHERE id = p_job_id AND tenant_id = public.current_tenant_id() AND status = 'queued' AND turn IS NOT NULL;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN 1 + (SELECT count(*) FROM (
+        SELECT 1 FROM public.ai_jobs
+        WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now() AND id <> p_job_id
+          AND (-priority::integer, turn, id) < (-v_job.priority::integer, v_job.turn, v_job.id)
+        ORDER BY -priority::integer, turn, id LIMIT 999) AS ahead);
+END $$;
+
+-- What a job looks like from outside, wherever its row is; each reader sees what RLS lets it see.
+CREATE VIEW scopekit.job_statuses WITH (security_invoker = true) AS
+SELECT id, tenant_id, visit_id, job_type, status, attempts, coalesce(max_attempts, 3) AS max_attempts,
+       CASE status WHEN 'queued' THEN scopekit.queue_position(id) END AS position,
+       run_at, created_at, started_at, finished_at, last_error, error_code, result,
+       cancel_requested_at IS NOT NULL AS cancel_requested, idempotency_key,
+       extract(epoch FROM run_at - now())::double precision AS due_in_s
+FROM public.ai_jobs
+UNION ALL
+SELECT original_job_id, tenant_id, visit_id, job_type, 'failed', attempts,
+       coalesce((job ->> 'max_attempts')::integer, 3), NULL,
+       coalesce((job ->> 'run_at')::timestamptz, moved_at), coalesce((job ->> 'created_at')::timestamptz, moved_at),
+       (job ->> 'started_at')::timestamptz, moved_at, last_error, error_code, NULL,
+       job ->> 'cancel_requested_at' IS NOT NULL, job ->> 'idempotency_key', NULL
+FROM public.ai_jobs_dlq WHERE retried_at IS NULL OR discarded_at IS NOT NULL;
+
+-- How these jobs have ended so far: for the trigger route, which watches jobs of every tenant.
+CREATE FUNCTION scopekit.job_outcomes(p_ids uuid[])
+    RETURNS TABLE (job_id uuid, visit_id uuid, status text, result jsonb, error text) LANGUAGE sql STABLE
+    SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT id, visit_id, status, result, last_error FROM public.ai_jobs WHERE id = ANY (p_ids)
+    UNION ALL
+    SELECT original_job_id, visit_id, 'failed', NULL, last_error FROM public.ai_jobs_dlq
+    WHERE original_job_id = ANY (p_ids) AND retried_at IS NULL
+$$;
+
+-- What is paused now.
+CREATE FUNCTION scopekit.paused_types() RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT coalesce(array_agg(name), '{}') FROM public.queue_control
+    WHERE paused AND (until IS NULL OR until > now())
+$$;
+
+-- The next in line, and behind them those that have come due since the last claim.
+CREATE FUNCTION scopekit.due_jobs(p_limit integer) RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT next.id FROM (
+        (SELECT id, 0 AS later, row_number() OVER (ORDER BY -priority::integer, turn, id) AS place FROM public.ai_jobs
+         WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()
+           AND job_type <> ALL (scopekit.paused_types()) AND 'all' <> ALL (scopekit.paused_types())
+         ORDER BY -priority::integer, turn, id LIMIT p_limit)
+        UNION ALL
+        (SELECT id, 1, row_number() OVER (ORDER BY run_at) FROM public.ai_jobs
+         WHERE status = 'queued' AND turn IS NULL AND run_at <= now()
+           AND job_type <> ALL (scopekit.paused_types()) AND 'all' <> ALL (scopekit.paused_types())
+         ORDER BY run_at LIMIT p_limit)
+    ) AS next ORDER BY next.later, next.place LIMIT p_limit
+$$;
+
+-- Pauses and breakers -------------------------------------------------------------------------------------------------
+
+-- Pause a name, until a time or for good.
+CREATE FUNCTION scopekit.pause_queue(p_name text, p_reason text DEFAULT '', p_until timestamptz DEFAULT NULL)
+    RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.queue_control AS c (name, paused, reason, until) VALUES (p_name, true, p_reason, p_until)
+    ON CONFLICT (name) DO UPDATE SET paused = true, reason = excluded.reason, until = excluded.until, updated_at = now();
+END $$;
+
+-- Resuming what is not paused changes nothing; workers are notified, so that they do not wait for their next look.
+CREATE FUNCTION scopekit.resume_queue(p_name text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_found boolean;
+BEGIN
+    DELETE FROM public.queue_control WHERE name = p_name;
+    v_found := FOUND;
+    PERFORM pg_notify('scopekit_queue', '');
+    RETURN v_found;
+END $$;
+
+-- Everything that is or was paused and not resumed: open, half_open (a breaker whose time is over) or over.
+CREATE FUNCTION scopekit.queue_switches()
+    RETURNS TABLE (name text, state text, reason text, until timestamptz) LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT c.name,
+           CASE WHEN c.until IS NULL OR c.until > now() THEN CASE WHEN c.name LIKE 'engine:%' THEN 'open' ELSE 'paused' END
+                WHEN c.name LIKE 'engine:%' THEN 'half_open' ELSE 'over' END,
+           c.reason, c.until
+    FROM public.queue_control AS c WHERE c.paused ORDER BY c.name
+$$;
+
+-- Open an engine's breaker: for p_base, and twice as long each time it opens again before a probe has succeeded, up to an
+-- hour. While it is open already (several jobs failed at once) nothing changes. Returns when it may be tried again.
+CREATE FUNCTION scopekit.open_breaker(p_engine text, p_reason text, p_base interval) RETURNS timestamptz
+    LANGUAGE plpgsql AS $$
+DECLARE
+    v_until timestamptz;
+BEGIN
+    INSERT INTO public.queue_control AS c (name, paused, reason, until, opened)
+    VALUES ('engine:' || p_engine, true, p_reason, now() + p_base, 1)
+    ON CONFLICT (name) DO UPDATE
+        SET until = now() + least(p_base * power(2, least(c.opened, 10)), greatest(p_base, interval '1 h')),
+            opened = c.opened + 1, paused = true, reason = excluded.reason, updated_at = now()
+        WHERE c.until <= now() OR NOT c.paused;
+    SELECT until INTO v_until FROM public.queue_control WHERE name = 'engine:' || p_engine;
+    RETURN v_until;
+END $$;
+
+-- The probe has completed: the trouble is over. A job that completes while the breaker is open proves nothing, as it may
+-- have asked the engine before.
+CREATE FUNCTION scopekit.close_breaker(p_engine text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM public.queue_control WHERE name = 'engine:' || p_engine AND until <= now())
+           AND scopekit.resume_queue('engine:' || p_engine);
+END $$;
+
+-- Take a periodic task for this tick; false when another worker has it already. The row stays locked to the end of the
+-- transaction that does the task: when that fails, the tick is not used up. A tick is a whole multiple of p_every, by the
+-- database's clock.
+CREATE FUNCTION scopekit.take_chore(p_name text, p_every interval) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_tick timestamptz := date_bin(p_every, now(), 'epoch');
+BEGIN
+    INSERT INTO public.queue_chores AS c (name, done_at) VALUES (p_name, now())
+    ON CONFLICT (name) DO UPDATE SET done_at = now() WHERE c.done_at < v_tick;
+    RETURN FOUND;
+END $$;

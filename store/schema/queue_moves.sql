@@ -1,0 +1,319 @@
+-- What happens to a job after its claim: a worker's moves, a tenant's, and the sweeper's.
+
+-- A worker's moves ----------------------------------------------------------------------------------------------------
+
+-- Lock a job for its worker; null when the lease is lost.
+CREATE FUNCTION scopekit.held_job(p_job_id uuid, p_token uuid) RETURNS public.ai_jobs LANGUAGE plpgsql AS $$
+DECLARE
+    v_job public.ai_jobs;
+BEGIN
+    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND lease_token = p_token FOR UPDATE;
+    RETURN v_job;
+END $$;
+
+-- Extend all leases of one process; returns those it still holds. A row that another session is writing at this moment
+-- is held but extended only the next time: one slow commit must not hold up the others. A token is of one attempt at one
+-- job, so that no pairs need be compared.
+CREATE FUNCTION scopekit.renew_leases(p_jobs uuid[], p_tokens uuid[], p_lease interval)
+    RETURNS TABLE (job_id uuid, cancel_requested boolean) LANGUAGE plpgsql
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+BEGIN
+    UPDATE public.ai_jobs SET lease_expires_at = now() + p_lease
+    WHERE id = ANY (ARRAY(SELECT id FROM public.ai_jobs WHERE id = ANY (p_jobs) AND lease_token = ANY (p_tokens)
+                          FOR UPDATE SKIP LOCKED));
+    RETURN QUERY SELECT id, cancel_requested_at IS NOT NULL FROM public.ai_jobs
+                 WHERE id = ANY (p_jobs) AND lease_token = ANY (p_tokens);
+END $$;
+
+-- Append events [{type, payload}, ...] in order; false when the lease is lost. `p_relaxed` may lose the last few to
+-- a power cut and spares each of them a disk write: for progress only.
+CREATE FUNCTION scopekit.append_events(p_job_id uuid, p_token uuid, p_events jsonb, p_relaxed boolean DEFAULT false)
+    RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+BEGIN
+    IF v_job.id IS NULL THEN
+        RETURN false;
+    END IF;
+    IF p_relaxed THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
+    SELECT v_job.visit_id, v_job.tenant_id, v_job.id, event.value ->> 'type', event.value -> 'payload'
+    FROM jsonb_array_elements(p_events) WITH ORDINALITY AS event(value, position) ORDER BY event.position;
+    RETURN true;
+END $$;
+
+-- Keep a step's value; false when the lease is lost.
+CREATE FUNCTION scopekit.put_checkpoint(p_job_id uuid, p_token uuid, p_step text, p_item text, p_value jsonb)
+    RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+BEGIN
+    IF v_job.id IS NULL THEN
+        RETURN false;
+    END IF;
+    INSERT INTO public.job_steps (job_id, step, item, tenant_id, visit_id, value)
+    VALUES (p_job_id, p_step, p_item, v_job.tenant_id, v_job.visit_id, p_value)
+    ON CONFLICT (job_id, step, item) DO UPDATE SET value = excluded.value, created_at = now();
+    RETURN true;
+END $$;
+
+-- First statement of the finishing transaction: 'held', 'cancelled' (a cancel was accepted first) or 'lost'.
+CREATE FUNCTION scopekit.begin_completion(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+BEGIN
+    RETURN CASE WHEN v_job.id IS NULL THEN 'lost' WHEN v_job.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                ELSE 'held' END;
+END $$;
+
+-- Complete many jobs, [{id, token, result, analytics}, ...], each by its own token and all in one commit; `analytics`
+-- is null or {event, properties}. Answers for each token: completed, cancelled (a cancel was accepted first; left as it
+-- is) or lost. Two attempts at one job may stand in one batch; a token is of one attempt, so all that follows goes by it.
+CREATE FUNCTION scopekit.complete_jobs(p_done jsonb) RETURNS TABLE (job_id uuid, token uuid, answer text)
+    LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    v_ids       CONSTANT uuid[] := ARRAY(SELECT d.id FROM jsonb_to_recordset(p_done) AS d(id uuid));
+    v_tokens    CONSTANT uuid[] := ARRAY(SELECT d.token FROM jsonb_to_recordset(p_done) AS d(token uuid));
+    v_held      uuid[];
+    v_cancelled uuid[];
+    v_estimates uuid[];
+    v_visits    uuid[];
+    v_tenants   uuid[];
+    v_jobs      uuid[];
+    v_payloads  jsonb[];
+BEGIN
+    SELECT array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NULL),
+           array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NOT NULL),
+           array_agg(l.visit_id) FILTER (WHERE l.cancel_requested_at IS NULL AND l.job_type = 'estimate')
+    INTO v_held, v_cancelled, v_estimates FROM (
+        SELECT lease_token, cancel_requested_at, visit_id, job_type FROM public.ai_jobs
+        WHERE id = ANY (v_ids) AND lease_token = ANY (v_tokens)
+        ORDER BY id FOR UPDATE) AS l;
+    PERFORM scopekit.move_visits(v_estimates, 'completed');
+    WITH finished AS (
+        UPDATE public.ai_jobs AS j
+        SET status = 'completed', result = d.result, finished_at = clock_timestamp(), last_error = NULL,
+            error_code = NULL, lease_token = NULL, lease_expires_at = NULL
+        FROM jsonb_to_recordset(p_done) AS d(id uuid, token uuid, result jsonb, analytics jsonb)
+        WHERE j.id = d.id AND j.lease_token = d.token AND j.id = ANY (v_ids) AND j.lease_token = ANY (v_held)
+        RETURNING j.*, d.analytics
+    ), forgotten AS (
+        DELETE FROM public.job_steps AS s USING finished AS f WHERE s.job_id = f.id
+    ), counted AS (
+        INSERT INTO public.analytics_events (event, properties, tenant_id, user_id)
+        SELECT f.analytics ->> 'event', coalesce(f.analytics -> 'properties', '{}'), f.tenant_id, f.created_by
+        FROM finished AS f WHERE f.analytics ->> 'event' IS NOT NULL
+    )
+    SELECT array_agg(f.visit_id), array_agg(f.tenant_id), array_agg(f.id),
+           array_agg(f.result || jsonb_build_object('correlation_id', coalesce(f.correlation_id, f.id::text)))
+    INTO v_visits, v_tenants, v_jobs, v_payloads FROM (SELECT * FROM finished ORDER BY visit_id) AS f;
+    IF v_visits IS NOT NULL THEN
+        PERFORM scopekit.tell_all('job.completed', v_visits, v_tenants, v_jobs, v_payloads);
+    END IF;
+    RETURN QUERY
+        SELECT d.id, d.token,
+               CASE WHEN d.token = ANY (v_held) THEN 'completed' WHEN d.token = ANY (v_cancelled) THEN 'cancelled'
+                    ELSE 'lost' END
+        FROM jsonb_to_recordset(p_done) AS d(id uuid, token uuid);
+END $$;
+
+-- One job is a set of one.
+CREATE FUNCTION scopekit.complete_job(p_job_id uuid, p_token uuid, p_result jsonb, p_analytics jsonb)
+    RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT answer = 'completed' FROM scopekit.complete_jobs(jsonb_build_array(jsonb_build_object(
+        'id', p_job_id, 'token', p_token, 'result', p_result, 'analytics', p_analytics))));
+END $$;
+
+-- The worker could not finish. Without p_delay another try makes no sense; p_refund gives the attempt back.
+-- Returns the state the job is in now: queued, failed or cancelled; null when the lease is lost.
+CREATE FUNCTION scopekit.fail_job(p_job_id uuid, p_token uuid, p_error text, p_code text, p_delay interval,
+                                  p_refund boolean DEFAULT false)
+    RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_job    public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_run_at timestamptz;
+BEGIN
+    IF v_job.id IS NULL THEN
+        RETURN NULL;
+    ELSIF v_job.cancel_requested_at IS NOT NULL THEN
+        PERFORM scopekit.to_cancelled(v_job);
+        RETURN 'cancelled';
+    ELSIF p_delay IS NULL OR (v_job.attempts >= coalesce(v_job.max_attempts, 3) AND NOT p_refund) THEN
+        PERFORM scopekit.to_dead_letters(v_job, p_error, p_code);
+        RETURN 'failed';
+    END IF;
+    v_job.last_error := p_error;
+    v_job.error_code := p_code;
+    v_run_at := scopekit.to_queue(v_job, v_job.attempts - p_refund::integer, p_delay);
+    PERFORM scopekit.tell(v_job, 'job.retrying', jsonb_build_object(
+        'error', p_error, 'attempt', v_job.attempts, 'run_at', scopekit.iso(v_run_at)));
+    RETURN 'queued';
+END $$;
+
+-- Hand a job back unharmed, as at shutdown. Returns as fail_job does.
+CREATE FUNCTION scopekit.release_job(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+BEGIN
+    IF v_job.id IS NULL THEN
+        RETURN NULL;
+    ELSIF v_job.cancel_requested_at IS NOT NULL THEN
+        PERFORM scopekit.to_cancelled(v_job);
+        RETURN 'cancelled';
+    END IF;
+    PERFORM scopekit.to_queue(v_job, v_job.attempts - 1, interval '0');
+    PERFORM scopekit.tell(v_job, 'job.released');
+    RETURN 'queued';
+END $$;
+
+-- The worker has stopped because of a cancel. Returns as fail_job does.
+CREATE FUNCTION scopekit.finish_cancelled(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+BEGIN
+    IF v_job.id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM scopekit.to_cancelled(v_job);
+    RETURN 'cancelled';
+END $$;
+
+-- A tenant's move, as the user, who may not write ai_jobs -------------------------------------------------------------
+
+-- Cancel at once when queued; else notify the worker, which stops within half a second. Final jobs stay as they are.
+-- Returns the state the job is in now; null when it is not this tenant's or not there.
+CREATE FUNCTION scopekit.cancel_job(p_job_id uuid) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_job public.ai_jobs;
+BEGIN
+    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id() FOR UPDATE;
+    IF v_job.status = 'queued' THEN
+        PERFORM scopekit.to_cancelled(v_job);
+        RETURN 'cancelled';
+    ELSIF v_job.status = 'running' THEN
+        UPDATE public.ai_jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = p_job_id;
+        PERFORM pg_notify('scopekit_control', jsonb_build_object('kind', 'cancel', 'job_id', p_job_id)::text);
+    END IF;
+    RETURN v_job.status;
+END $$;
+
+-- Ways out of running or queued; the caller has locked the rows -------------------------------------------------------
+-- What leaves the queue leaves it in sets: a sweep frees the hundred leases of a dead host in a few statements.
+
+-- Back into the queue, due after p_delay. Returns when.
+CREATE FUNCTION scopekit.to_queue(p_job public.ai_jobs, p_attempts integer, p_delay interval)
+    RETURNS timestamptz LANGUAGE plpgsql AS $$
+DECLARE
+    v_run_at timestamptz := now() + p_delay;
+BEGIN
+    UPDATE public.ai_jobs
+    SET status = 'queued', attempts = greatest(p_attempts, 0), run_at = v_run_at, last_error = p_job.last_error,
+        error_code = p_job.error_code, lost_leases = p_job.lost_leases, lease_token = NULL, lease_expires_at = NULL,
+        turn = CASE WHEN p_delay <= interval '0' THEN scopekit.front(p_job.priority) END
+    WHERE id = p_job.id;
+    RETURN v_run_at;
+END $$;
+
+-- Cancelled: its checkpoints go, and what they cost is kept.
+CREATE FUNCTION scopekit.cancel_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_ids CONSTANT uuid[] := ARRAY(SELECT id FROM unnest(p_jobs));
+BEGIN
+    UPDATE public.ai_jobs
+    SET status = 'cancelled', finished_at = now(), cancel_requested_at = coalesce(cancel_requested_at, now()),
+        lease_token = NULL, lease_expires_at = NULL
+    WHERE id = ANY (v_ids);
+    WITH dropped AS (DELETE FROM public.job_steps WHERE job_id = ANY (v_ids) RETURNING *)
+    INSERT INTO public.cancelled_spending (job_id, step, item, tenant_id, cost, spent_at)
+    SELECT d.job_id, d.step, d.item, d.tenant_id, sum((c ->> 'cost')::numeric), d.created_at
+    FROM dropped d,
+         jsonb_array_elements(CASE WHEN jsonb_typeof(d.value -> 'calls') = 'array' THEN d.value -> 'calls' END) AS c
+    WHERE c ->> 'cost' IS NOT NULL
+    GROUP BY d.job_id, d.step, d.item, d.tenant_id, d.created_at
+    ON CONFLICT DO NOTHING;
+    PERFORM scopekit.move_visits(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs) WHERE job_type = 'estimate';
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
+    SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j) FROM unnest(p_jobs) AS j
+    ORDER BY j.visit_id;
+END $$;
+
+-- One job is a set of one.
+CREATE FUNCTION scopekit.to_cancelled(p_job public.ai_jobs) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM scopekit.cancel_jobs(ARRAY[p_job]);
+END $$;
+
+-- The workers are gone: each job waits its backoff, with the attempt spent and the loss counted.
+CREATE FUNCTION scopekit.requeue_lost(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE public.ai_jobs AS j
+    SET status = 'queued', turn = NULL, run_at = now() + scopekit.backoff(lost.lost_leases, random()),
+        lost_leases = lost.lost_leases, lease_token = NULL, lease_expires_at = NULL
+    FROM unnest(p_jobs) AS lost WHERE j.id = lost.id;
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
+    SELECT j.visit_id, j.tenant_id, j.id, 'job.released', scopekit.correlation(j) FROM unnest(p_jobs) AS j
+    ORDER BY j.visit_id;
+END $$;
+
+-- Sweeping ------------------------------------------------------------------------------------------------------------
+
+-- Free up to p_limit expired leases, let as many due jobs join the line, and count the jobs that wait for a worker. What
+-- becomes of each is decided first, then the visits of all are locked in the order of their ids, the visits before the
+-- streams, as every transaction that locks several does.
+CREATE FUNCTION scopekit.sweep(p_limit integer DEFAULT 100)
+    RETURNS TABLE (requeued integer, dead integer, cancelled integer, due integer) LANGUAGE plpgsql AS $$
+DECLARE
+    v_expired   CONSTANT public.ai_jobs[] := ARRAY(
+        SELECT j FROM public.ai_jobs AS j WHERE status = 'running' AND lease_expires_at < now()
+        ORDER BY lease_expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    v_visits    CONSTANT uuid[] := ARRAY(SELECT visit_id FROM unnest(v_expired));
+    v_cancelled public.ai_jobs[] := '{}';
+    v_dead      public.ai_jobs[] := '{}';
+    v_again     public.ai_jobs[] := '{}';
+    v_job       public.ai_jobs;
+BEGIN
+    FOREACH v_job IN ARRAY v_expired LOOP
+        v_job.lost_leases := v_job.lost_leases + 1;
+        IF v_job.cancel_requested_at IS NOT NULL THEN
+            v_cancelled := v_cancelled || v_job;
+        ELSIF v_job.lost_leases >= 3 OR v_job.attempts >= coalesce(v_job.max_attempts, 3) THEN
+            v_job.last_error := format('The worker stopped in the middle of this job, %s time(s).', v_job.lost_leases);
+            v_job.error_code := 'worker_lost';
+            v_dead := v_dead || v_job;
+        ELSE
+            v_again := v_again || v_job;
+        END IF;
+    END LOOP;
+    PERFORM FROM public.site_visits WHERE id = ANY (v_visits) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM FROM public.visit_streams WHERE visit_id = ANY (v_visits) ORDER BY visit_id FOR NO KEY UPDATE;
+    PERFORM scopekit.cancel_jobs(v_cancelled), scopekit.bury_jobs(v_dead), scopekit.requeue_lost(v_again);
+    PERFORM scopekit.line_up(p_limit);
+    requeued := cardinality(v_again); dead := cardinality(v_dead); cancelled := cardinality(v_cancelled);
+    SELECT count(*) INTO due FROM (
+        SELECT 1 FROM public.ai_jobs WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()
+        LIMIT 100) AS waiting;
+    RETURN NEXT;
+END $$;
+
+-- Delete finished jobs older than p_keep, and checkpoints that no job is left to read. Events stay as long as their visit:
+-- a stream's history is read from its beginning. Returns how many rows went, at most about p_limit of each kind.
+CREATE FUNCTION scopekit.prune(p_keep interval, p_limit integer DEFAULT 1000) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    v_jobs  integer;
+    v_steps integer;
+BEGIN
+    DELETE FROM public.ai_jobs WHERE id IN (
+        SELECT id FROM public.ai_jobs WHERE status IN ('completed', 'cancelled') AND finished_at < now() - p_keep
+        LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS v_jobs = ROW_COUNT;
+    DELETE FROM public.job_steps AS s WHERE s.created_at < now() - p_keep
+        AND NOT EXISTS (SELECT FROM public.ai_jobs AS j WHERE j.id = s.job_id)
+        AND NOT EXISTS (SELECT FROM public.ai_jobs_dlq AS d
+                        WHERE d.original_job_id = s.job_id AND d.retried_at IS NULL);
+    GET DIAGNOSTICS v_steps = ROW_COUNT;
+    RETURN v_jobs + v_steps;
+END $$;

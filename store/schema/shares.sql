@@ -1,0 +1,456 @@
+-- Share links: what a customer with a link may read and answer.
+--
+-- A customer has no tenant token, so the functions of schema scopekit are the only way in: for the gateway's login alone,
+-- and each begins with the sha256 of the link's 256-bit token. Nothing here lists shares, and an argument that is NULL
+-- matches nothing.
+
+-- A link to one version of an estimate, for one recipient.
+CREATE TABLE public.shares (
+    id               uuid PRIMARY KEY DEFAULT uuidv7(),
+    tenant_id        uuid NOT NULL,
+    visit_id         uuid NOT NULL,
+    estimate_id      uuid NOT NULL,
+    token_hash       bytea NOT NULL UNIQUE CHECK (length(token_hash) = 32),  -- the token itself is shown once
+    recipient        text NOT NULL DEFAULT '' CHECK (length(recipient) <= 200),
+    passcode_hash    text,
+    has_passcode     boolean GENERATED ALWAYS AS (passcode_hash IS NOT NULL) STORED,
+    failed_passcodes integer NOT NULL DEFAULT 0,
+    locked_until     timestamptz,
+    max_views        integer CHECK (max_views BETWEEN 1 AND 10000),
+    views            integer NOT NULL DEFAULT 0 CHECK (views >= 0),
+    expires_at       timestamptz NOT NULL,
+    revoked_at       timestamptz,
+    created_by       uuid,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (id, tenant_id),
+    FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
+    FOREIGN KEY (estimate_id, tenant_id) REFERENCES public.estimates (id, tenant_id) ON DELETE CASCADE,
+    CONSTRAINT views_within_limit CHECK (max_views IS NULL OR views <= max_views)
+);
+CREATE INDEX shares_of_visit ON public.shares (visit_id);
+CREATE INDEX shares_of_estimate ON public.shares (estimate_id, created_at);
+
+-- Each time a link was opened: one view, one session.
+CREATE TABLE public.share_views (
+    id               uuid PRIMARY KEY DEFAULT uuidv7(),
+    tenant_id        uuid NOT NULL,
+    share_id         uuid NOT NULL,
+    session_hash     bytea NOT NULL UNIQUE CHECK (length(session_hash) = 32),
+    session_expires  timestamptz NOT NULL,
+    user_agent_class text NOT NULL DEFAULT '',
+    address_prefix   text NOT NULL DEFAULT '',  -- truncated: /24 or /48
+    opened_at        timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE
+);
+CREATE INDEX share_views_of_share ON public.share_views (share_id, opened_at);
+
+-- What else happened with a share, beside its views and its decision.
+CREATE TABLE public.share_activity (
+    id               uuid PRIMARY KEY DEFAULT uuidv7(),
+    tenant_id        uuid NOT NULL,
+    share_id         uuid NOT NULL,
+    view_id          uuid REFERENCES public.share_views ON DELETE CASCADE,  -- in which session; null: the owner's action
+    kind             text NOT NULL CHECK (kind IN ('photo', 'pdf', 'certificate', 'rotated')),
+    media_id         uuid,
+    user_agent_class text NOT NULL DEFAULT '',
+    address_prefix   text NOT NULL DEFAULT '',  -- truncated: /24 or /48
+    happened_at      timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE,
+    CONSTRAINT photo_iff_media CHECK ((kind = 'photo') = (media_id IS NOT NULL)),
+    CONSTRAINT in_a_session_unless_owner CHECK ((kind = 'rotated') = (view_id IS NULL))
+);
+CREATE INDEX share_activity_of_share ON public.share_activity (share_id, happened_at);
+-- Once a session and thing: a reader who pages back and forth neither fills the timeline nor the table.
+CREATE UNIQUE INDEX share_activity_once ON public.share_activity (view_id, kind, media_id) NULLS NOT DISTINCT
+    WHERE view_id IS NOT NULL;
+
+-- The customer's answer, once per share, and what an acceptance leaves behind: a drawn or typed signature, and a
+-- certificate of what was accepted, by whom and when.
+CREATE TABLE public.share_decisions (
+    share_id         uuid PRIMARY KEY,
+    tenant_id        uuid NOT NULL,
+    estimate_id      uuid NOT NULL,
+    estimate_version integer NOT NULL,
+    content_hash     text NOT NULL,
+    decision         text NOT NULL CHECK (decision IN ('accepted', 'declined', 'changes_requested')),
+    name             text NOT NULL DEFAULT '' CHECK (length(name) <= 200),
+    message          text NOT NULL DEFAULT '' CHECK (length(message) <= 2000),
+    address_prefix   text NOT NULL DEFAULT '',
+    user_agent_class text NOT NULL DEFAULT '',
+    -- The path of a drawn signature: strokes within 600 x 200, whole numbers, straight lines.
+    signature        text NOT NULL DEFAULT ''
+                     CHECK (length(signature) <= 12000 AND signature ~ '^(M\d{1,3} \d{1,3}(L\d{1,3} \d{1,3})+)*$'),
+    certificate      text,  -- the exact text whose sha256 the fingerprint is
+    fingerprint      text,
+    decided_at       timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE,
+    FOREIGN KEY (estimate_id, tenant_id) REFERENCES public.estimates (id, tenant_id) ON DELETE CASCADE,
+    CONSTRAINT fingerprint_of_certificate CHECK (
+        fingerprint IS NOT DISTINCT FROM encode(sha256(convert_to(certificate, 'UTF8')), 'hex'))
+);
+-- One decision per version of an estimate, whichever of its recipients is first.
+CREATE UNIQUE INDEX share_decisions_one_per_estimate ON public.share_decisions (estimate_id);
+
+-- Finding a share -----------------------------------------------------------------------------------------------------
+
+-- ready | revoked | expired | used_up. No limit (NULL) is never used up.
+CREATE FUNCTION public.share_state(p_revoked_at timestamptz, p_expires_at timestamptz, p_views integer,
+                                   p_max_views integer) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN p_revoked_at IS NOT NULL THEN 'revoked'
+        WHEN (p_expires_at > now()) IS NOT TRUE THEN 'expired'
+        WHEN p_views >= p_max_views THEN 'used_up'
+        ELSE 'ready'
+    END
+$$;
+
+-- The share whose link and live session these are, or no row: a session dies with its share.
+CREATE FUNCTION scopekit.live_share(p_token_hash bytea, p_session_hash bytea)
+    RETURNS SETOF public.shares LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT s.* FROM public.shares s JOIN public.share_views v ON v.share_id = s.id
+    WHERE s.token_hash = p_token_hash AND v.session_hash = p_session_hash
+      AND v.session_expires > now() AND s.expires_at > now() AND s.revoked_at IS NULL
+$$;
+
+-- The share behind a link, or no row; `live` says that the session is one of its own and still runs.
+CREATE FUNCTION scopekit.share_by_token(p_token_hash bytea, p_session_hash bytea)
+    RETURNS TABLE (share_id uuid, state text, has_passcode boolean, live boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT s.id, public.share_state(s.revoked_at, s.expires_at, s.views, s.max_views), s.has_passcode,
+           EXISTS (SELECT 1 FROM scopekit.live_share(p_token_hash, p_session_hash))
+    FROM public.shares s WHERE s.token_hash = p_token_hash
+$$;
+
+-- Opening it ----------------------------------------------------------------------------------------------------------
+
+-- Count one try before the passcode is checked, so that a hundred at once are still five. Returns the hash to check it
+-- against, or after five tries no hash and the seconds until the next. Opening the share forgets the count.
+CREATE FUNCTION scopekit.try_passcode(p_token_hash bytea)
+    RETURNS TABLE (passcode_hash text, retry_after integer) LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    c_tries CONSTANT integer := 5;
+    c_lock  CONSTANT interval := '15 minutes';
+    v_share public.shares;
+    v_tries integer;
+BEGIN
+    SELECT * INTO v_share FROM public.shares WHERE token_hash = p_token_hash FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF v_share.locked_until > now() THEN
+        RETURN QUERY SELECT NULL::text, ceil(extract(epoch FROM v_share.locked_until - now()))::integer;
+        RETURN;
+    END IF;
+    v_tries := CASE WHEN v_share.locked_until IS NULL THEN v_share.failed_passcodes ELSE 0 END + 1;
+    UPDATE public.shares
+    SET failed_passcodes = v_tries, locked_until = CASE WHEN v_tries >= c_tries THEN now() + c_lock END
+    WHERE id = v_share.id;
+    RETURN QUERY SELECT v_share.passcode_hash, 0;
+END $$;
+
+-- Take one view and begin a session: 'opened', else why not (unknown, revoked, expired, used_up, passcode; stale: the
+-- session's secret was used before). p_passcode_hash is the one the caller checked a passcode against; it must still be
+-- the share's. A second click on the same form brings the same secret, and takes no second view.
+CREATE FUNCTION scopekit.open_share(p_token_hash bytea, p_session_hash bytea, p_passcode_hash text,
+                                    p_session_seconds integer, p_user_agent_class text, p_address_prefix text)
+    RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_share public.shares;
+    v_state text;
+BEGIN
+    SELECT * INTO v_share FROM public.shares WHERE token_hash = p_token_hash FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown';
+    END IF;
+    IF EXISTS (SELECT 1 FROM scopekit.live_share(p_token_hash, p_session_hash)) THEN
+        RETURN 'opened';
+    END IF;
+    v_state := public.share_state(v_share.revoked_at, v_share.expires_at, v_share.views, v_share.max_views);
+    IF v_state <> 'ready' THEN
+        RETURN v_state;
+    END IF;
+    IF v_share.passcode_hash IS DISTINCT FROM p_passcode_hash THEN
+        RETURN 'passcode';
+    END IF;
+    IF EXISTS (SELECT 1 FROM public.share_views WHERE session_hash = p_session_hash) THEN
+        RETURN 'stale';
+    END IF;
+    UPDATE public.shares SET views = views + 1, failed_passcodes = 0, locked_until = NULL WHERE id = v_share.id;
+    INSERT INTO public.share_views (tenant_id, share_id, session_hash, session_expires, user_agent_class,
+                                    address_prefix)
+    VALUES (v_share.tenant_id, v_share.id, p_session_hash,
+            least(now() + make_interval(secs => p_session_seconds), v_share.expires_at),
+            coalesce(p_user_agent_class, ''), coalesce(p_address_prefix, ''));
+    IF v_share.views = 0 THEN
+        INSERT INTO public.processing_events (visit_id, tenant_id, type, payload)
+        VALUES (v_share.visit_id, v_share.tenant_id, 'share.opened',
+                jsonb_build_object('share_id', v_share.id, 'recipient', v_share.recipient));
+    END IF;
+    RETURN 'opened';
+END $$;
+
+-- Reading it ----------------------------------------------------------------------------------------------------------
+
+-- The photos that lines of an estimate cite: all a customer may see of a visit's media.
+CREATE FUNCTION scopekit.cited_photos(p_estimate_id uuid)
+    RETURNS SETOF public.site_visit_media LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT m.* FROM public.estimates e JOIN public.site_visit_media m ON m.visit_id = e.visit_id
+    WHERE e.id = p_estimate_id AND m.media_type = 'photo' AND m.status = 'stored'
+      AND EXISTS (SELECT 1 FROM public.estimate_lines l, jsonb_array_elements(l.evidence) AS cited
+                  WHERE l.estimate_id = e.id AND cited ->> 'media_id' = m.id::text)
+$$;
+
+-- sha256 of a text, in hex.
+CREATE FUNCTION scopekit.text_hash(p_text text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT encode(sha256(convert_to(p_text, 'UTF8')), 'hex')
+$$;
+
+-- The terms a tenant's offers stand under now. An acceptance keeps its own in the certificate.
+CREATE FUNCTION scopekit.terms_of(p_tenant_id uuid) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT coalesce((SELECT profile ->> 'terms' FROM public.tenant_settings WHERE tenant_id = p_tenant_id), '')
+$$;
+
+-- What a customer reads, or NULL without a live session. A new field here is a field that a customer may see: review
+-- reasons, confidence, matches, typed notes and original names stay inside. Money and quantities are strings.
+CREATE FUNCTION scopekit.share_session(p_token_hash bytea, p_session_hash bytea)
+    RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'share', jsonb_build_object('id', s.id, 'recipient', s.recipient, 'expires_at', s.expires_at),
+        'business', (
+            SELECT jsonb_build_object('name', t.name) || coalesce(jsonb_object_agg(p.key, p.value)
+                FILTER (WHERE p.key IN ('business_name', 'address', 'phone', 'email', 'license', 'timezone', 'terms')),
+                '{}') || jsonb_build_object(
+                    'accent', g.accent, 'has_logo', g.logo_path IS NOT NULL,
+                    'terms_hash', scopekit.text_hash(scopekit.terms_of(t.id)))
+            FROM public.tenants t
+            LEFT JOIN public.tenant_settings g ON g.tenant_id = t.id
+            LEFT JOIN LATERAL jsonb_each_text(g.profile) p ON true
+            WHERE t.id = s.tenant_id GROUP BY t.id, g.accent, g.logo_path),
+        'visit', (
+            SELECT jsonb_build_object('id', v.id, 'title', v.title, 'customer_name', v.customer_name,
+                                      'address', v.address, 'visited_at', v.created_at)
+            FROM public.site_visits v WHERE v.id = s.visit_id),
+        'estimate', jsonb_build_object(
+            'id', e.id, 'version', e.version, 'status', e.status, 'summary', e.summary, 'coverage', e.coverage,
+            'currency', e.currency, 'subtotal', e.subtotal::text, 'tax_rate', e.tax_rate::text, 'tax', e.tax::text,
+            'total', e.total::text, 'line_count', e.line_count, 'unpriced_count', e.unpriced_count,
+            'content_hash', e.content_hash, 'created_at', e.created_at,
+            'is_newest', NOT EXISTS (SELECT 1 FROM public.estimates n
+                                     WHERE n.visit_id = e.visit_id AND n.version > e.version)),
+        'lines', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object(
+                'description', l.description, 'category', l.category, 'quantity', l.quantity::text, 'unit', l.unit,
+                'unit_price', l.unit_price::text, 'amount', l.amount::text, 'assumptions', l.assumptions,
+                'photos', (SELECT coalesce(jsonb_agg(c.id ORDER BY c.first), '[]')
+                           FROM (SELECT x ->> 'media_id' AS id, min(n) AS first
+                                 FROM jsonb_array_elements(l.evidence) WITH ORDINALITY AS cited(x, n)
+                                 WHERE x ->> 'media_id' IS NOT NULL GROUP BY 1) c),
+                'said', (SELECT coalesce(jsonb_agg(q.quote ORDER BY q.first), '[]')
+                         FROM (SELECT x ->> 'quote' AS quote, min(n) AS first
+                               FROM jsonb_array_elements(l.evidence) WITH ORDINALITY AS cited(x, n)
+                               WHERE x ->> 'source' = 'audio' AND x ->> 'quote' <> '' GROUP BY 1) q)
+                ) ORDER BY l.position), '[]')
+            FROM public.estimate_lines l WHERE l.estimate_id = e.id),
+        'photos', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('id', m.id, 'label', m.label)), '[]')
+            FROM scopekit.cited_photos(e.id) m),
+        'decision', (
+            -- What was written with it is between its writer and the contractor.
+            SELECT jsonb_build_object('decision', d.decision, 'name', d.name, 'decided_at', d.decided_at,
+                                      'message', CASE WHEN d.share_id = s.id THEN d.message ELSE '' END,
+                                      'signature', d.signature, 'certificate', d.certificate,
+                                      'fingerprint', d.fingerprint)
+            FROM public.share_decisions d WHERE d.estimate_id = e.id))
+    FROM scopekit.live_share(p_token_hash, p_session_hash) s
+    JOIN public.estimates e ON e.id = s.estimate_id
+$$;
+
+-- The customer's document with its prices and the options it offers: laid over `share_session`, so that either may
+-- grow by itself. Each option's own subtotal stands beside its name; their order is the contractor's.
+CREATE FUNCTION scopekit.share_document(p_token_hash bytea, p_session_hash bytea)
+    RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_set(
+        jsonb_set(d.document, '{estimate}', d.document -> 'estimate' || jsonb_build_object(
+            'markup_rate', e.markup_rate::text, 'markup', e.markup::text,
+            'discount_rate', e.discount_rate::text, 'discount', e.discount::text,
+            'chosen_option', e.chosen_option,
+            'options', (
+                SELECT coalesce(jsonb_agg(jsonb_build_object(
+                    'name', o.name,
+                    'subtotal', (SELECT coalesce(sum(l.amount), 0)::text FROM public.estimate_lines l
+                                 WHERE l.estimate_id = e.id AND l.option IN ('', o.name))) ORDER BY o.place), '[]')
+                FROM jsonb_array_elements_text(e.options) WITH ORDINALITY AS o(name, place)))),
+        '{lines}', (
+            SELECT coalesce(jsonb_agg(line.content || jsonb_build_object('option', l.option) ORDER BY line.place), '[]')
+            FROM jsonb_array_elements(d.document -> 'lines') WITH ORDINALITY AS line(content, place)
+            JOIN public.estimate_lines l ON l.estimate_id = e.id AND l.position = line.place))
+    FROM (SELECT scopekit.share_session(p_token_hash, p_session_hash) AS document) d
+    JOIN public.estimates e ON e.id = (d.document -> 'estimate' ->> 'id')::uuid
+$$;
+
+-- One photo of the shared document, or no row: where it is kept and what it is.
+CREATE FUNCTION scopekit.share_photo(p_token_hash bytea, p_session_hash bytea, p_media_id uuid)
+    RETURNS TABLE (id uuid, tenant_id uuid, visit_id uuid, media_type text, content_type text, storage_path text,
+                   sha256 text) LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT m.id, m.tenant_id, m.visit_id, m.media_type, m.content_type, m.storage_path, m.sha256
+    FROM scopekit.live_share(p_token_hash, p_session_hash) s, scopekit.cited_photos(s.estimate_id) m
+    WHERE m.id = p_media_id
+$$;
+
+-- Where the contractor's logo lies, for a live session; NULL when there is none.
+CREATE FUNCTION scopekit.share_logo(p_token_hash bytea, p_session_hash bytea)
+    RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT g.logo_path FROM scopekit.live_share(p_token_hash, p_session_hash) s
+    JOIN public.tenant_settings g ON g.tenant_id = s.tenant_id
+$$;
+
+-- What an open page asks now and then: {version, newest, decision}, or NULL without a live session.
+CREATE FUNCTION scopekit.share_news(p_token_hash bytea, p_session_hash bytea)
+    RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'version', e.version,
+        'newest', (SELECT max(n.version) FROM public.estimates n WHERE n.visit_id = e.visit_id),
+        'decision', (SELECT d.decision FROM public.share_decisions d WHERE d.estimate_id = e.id))
+    FROM scopekit.live_share(p_token_hash, p_session_hash) s JOIN public.estimates e ON e.id = s.estimate_id
+$$;
+
+-- Write down what a live session looked at; without one nothing happens.
+CREATE FUNCTION scopekit.note_activity(p_token_hash bytea, p_session_hash bytea, p_kind text, p_media_id uuid,
+                                       p_user_agent_class text, p_address_prefix text)
+    RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    INSERT INTO public.share_activity (tenant_id, share_id, view_id, kind, media_id, user_agent_class, address_prefix)
+    SELECT s.tenant_id, s.id, v.id, p_kind, p_media_id, p_user_agent_class, p_address_prefix
+    FROM scopekit.live_share(p_token_hash, p_session_hash) s
+    JOIN public.share_views v ON v.share_id = s.id AND v.session_hash = p_session_hash
+    ON CONFLICT DO NOTHING
+$$;
+
+-- Answering it --------------------------------------------------------------------------------------------------------
+
+-- The certificate's text. A moment is UTC to the microsecond; a drawn signature stands in it as its hash.
+CREATE FUNCTION scopekit.certificate_of(p_decision public.share_decisions, p_estimate public.estimates)
+    RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'what', 'Acceptance of an estimate',
+        'estimate_id', p_estimate.id, 'visit_id', p_estimate.visit_id, 'version', p_estimate.version,
+        'content_hash', p_estimate.content_hash, 'total', p_estimate.total::text, 'currency', p_estimate.currency,
+        'unpriced_count', p_estimate.unpriced_count,
+        'contractor', (SELECT coalesce(nullif(g.profile ->> 'business_name', ''), t.name) FROM public.tenants t
+                       LEFT JOIN public.tenant_settings g ON g.tenant_id = t.id WHERE t.id = p_decision.tenant_id),
+        'terms', scopekit.terms_of(p_decision.tenant_id),
+        'accepted_by', p_decision.name,
+        'accepted_at', to_char(p_decision.decided_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'signed_by', CASE WHEN p_decision.signature = '' THEN 'typed name' ELSE 'typed name and drawn signature' END,
+        'signature_sha256', CASE WHEN p_decision.signature = '' THEN NULL
+                                 ELSE scopekit.text_hash(p_decision.signature) END,
+        'share_id', p_decision.share_id,
+        'address', p_decision.address_prefix, 'browser', p_decision.user_agent_class)::text
+$$;
+
+-- Record the customer's answer once: 'recorded', else why not (closed: no live session; decided: another recipient was
+-- first; changed: not the newest version any more, or not the content or the terms the customer saw).
+CREATE FUNCTION scopekit.decide_share(p_token_hash bytea, p_session_hash bytea, p_decision text, p_name text,
+                                      p_message text, p_content_hash text, p_terms_hash text,
+                                      p_signature text, p_user_agent_class text, p_address_prefix text)
+    RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_share    public.shares;
+    v_estimate public.estimates;
+    v_decision public.share_decisions;
+BEGIN
+    SELECT * INTO v_share FROM scopekit.live_share(p_token_hash, p_session_hash);
+    IF NOT FOUND THEN
+        RETURN 'closed';
+    END IF;
+    -- The lock every new version takes too: an edit and a decision never pass each other.
+    PERFORM 1 FROM public.site_visits WHERE id = v_share.visit_id FOR NO KEY UPDATE;
+    -- Read again under the lock: a revocation or another link may have come first.
+    PERFORM 1 FROM public.shares WHERE id = v_share.id AND token_hash = p_token_hash AND revoked_at IS NULL FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'closed';
+    END IF;
+    SELECT * INTO v_estimate FROM public.estimates WHERE id = v_share.estimate_id FOR UPDATE;
+    IF v_estimate.status <> 'draft' THEN
+        RETURN 'decided';
+    END IF;
+    IF v_estimate.content_hash IS DISTINCT FROM p_content_hash
+       OR scopekit.text_hash(scopekit.terms_of(v_share.tenant_id)) IS DISTINCT FROM p_terms_hash OR EXISTS (
+        SELECT 1 FROM public.estimates WHERE visit_id = v_estimate.visit_id AND version > v_estimate.version) THEN
+        RETURN 'changed';
+    END IF;
+    v_decision.share_id := v_share.id;
+    v_decision.tenant_id := v_share.tenant_id;
+    v_decision.estimate_id := v_estimate.id;
+    v_decision.estimate_version := v_estimate.version;
+    v_decision.content_hash := v_estimate.content_hash;
+    v_decision.decision := p_decision;
+    v_decision.name := coalesce(p_name, '');
+    v_decision.message := coalesce(p_message, '');
+    v_decision.signature := coalesce(p_signature, '');
+    v_decision.user_agent_class := coalesce(p_user_agent_class, '');
+    v_decision.address_prefix := coalesce(p_address_prefix, '');
+    v_decision.decided_at := now();
+    IF p_decision = 'accepted' THEN
+        v_decision.certificate := scopekit.certificate_of(v_decision, v_estimate);
+        v_decision.fingerprint := scopekit.text_hash(v_decision.certificate);
+    END IF;
+    INSERT INTO public.share_decisions SELECT v_decision.*;
+    UPDATE public.estimates SET status = p_decision WHERE id = v_estimate.id;
+    INSERT INTO public.processing_events (visit_id, tenant_id, type, payload)
+    VALUES (v_share.visit_id, v_share.tenant_id, 'share.decided',
+            jsonb_build_object('share_id', v_share.id, 'recipient', v_share.recipient, 'decision', p_decision,
+                               'estimate_id', v_estimate.id, 'version', v_estimate.version));
+    RETURN 'recorded';
+END $$;
+
+-- A decision does not change; it goes only with its share.
+CREATE FUNCTION scopekit.keep_decisions() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT 1 FROM public.shares WHERE id = OLD.share_id) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'a decision does not change' USING ERRCODE = 'restrict_violation';
+END $$;
+
+CREATE TRIGGER keep_decisions BEFORE UPDATE OR DELETE ON public.share_decisions
+    FOR EACH ROW EXECUTE FUNCTION scopekit.keep_decisions();
+
+-- The contractor's action ---------------------------------------------------------------------------------------------
+
+-- Give a share another link: the new token opens it, the old one and every session opened with it are dead at once.
+-- 'rotated', else why not: unknown (another tenant's too), revoked. p_expires_in NULL leaves the end where it is. Views
+-- stay counted; tries of the passcode begin anew, because a guesser at the old link has lost it.
+CREATE FUNCTION public.rotate_share(p_share_id uuid, p_token_hash bytea, p_expires_in double precision)
+    RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_share public.shares;
+BEGIN
+    SELECT * INTO v_share FROM public.shares
+    WHERE id = p_share_id AND tenant_id = public.current_tenant_id() FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'unknown';
+    END IF;
+    IF v_share.revoked_at IS NOT NULL THEN
+        RETURN 'revoked';
+    END IF;
+    UPDATE public.shares
+    SET token_hash = p_token_hash, failed_passcodes = 0, locked_until = NULL,
+        expires_at = coalesce(now() + make_interval(secs => p_expires_in), expires_at)
+    WHERE id = v_share.id;
+    UPDATE public.share_views SET session_expires = now() WHERE share_id = v_share.id AND session_expires > now();
+    INSERT INTO public.share_activity (tenant_id, share_id, kind) VALUES (v_share.tenant_id, v_share.id, 'rotated');
+    RETURN 'rotated';
+END $$;
