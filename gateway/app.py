@@ -22,7 +22,7 @@ from gateway.pages import demo, demo_progress, pages, shell
 from gateway.progress import multi_stream as progress_many
 from gateway.progress import tenant_stream as progress_tenant
 from gateway.progress import visit_stream as progress
-from gateway.progress.fast_path import StreamDoor
+from gateway.progress.fast_path import StreamFastPath
 from gateway.shares import page as share_page
 from gateway.shares import shares
 from gateway.uploads import media, recordings, uploads
@@ -92,7 +92,7 @@ def middleware(settings: Settings, traffic: Traffic) -> list[Middleware]:
     return [
         Middleware(Correlation, traffic=traffic),
         *traced,
-        Middleware(StreamDoor),
+        Middleware(StreamFastPath),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,

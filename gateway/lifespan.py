@@ -18,7 +18,7 @@ from gateway.auth.auth import Authenticator
 from gateway.context import Context
 from gateway.documents.typesetter import Typesetter
 from gateway.http.keyed_locks import Turns
-from gateway.progress.stream_metrics import HubNumbers
+from gateway.progress.stream_metrics import StreamMetrics
 from gateway.uploads.upload_limits import upload_starts
 from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
@@ -62,11 +62,11 @@ async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack)
     decoder = opened.enter_context(Decoder())
     queue = await opened.enter_async_context(JobQueue.open(settings))
     hub = await opened.enter_async_context(Hub.open(settings, db))
-    flags = FlagCache(db, lambda: hub.hearing)
+    flags = FlagCache(db, lambda: hub.listener_generation)
     hub.on_flags = flags.forget
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
     opened.push_async_callback(end, asyncio.create_task(presence.keep_forever(), name="presence"))
-    opened.enter_context(meter.counting(HubNumbers(hub)))
+    opened.enter_context(meter.counting(StreamMetrics(hub)))
     await opened.enter_async_context(meter.shared())
     return Context(
         settings=settings,

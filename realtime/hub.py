@@ -2,9 +2,10 @@
 
 Invariants, each of which a test in tests/realtime holds:
 
- 1 The table is the truth. Live word only says that there may be something new; whatever it does not bring in order is
+ 1 The table is the truth. A notification only says that there may be something new; whatever does not come in order is
    read from the table, and what the table denies does not exist. Its numbers are given once, over crashes too
-   (`realtime.protocol.epoch`): who was told what a crash then took back is given a snapshot, and all that came after.
+   (`realtime.protocol.epoch`): a client that was sent what a crash then took back is given a snapshot, and all that
+   came after.
  2 A live subscriber has been given every event of its visit after its own starting point up to the channel's last
    flush: each once, in the order of seq. (A slow reader may miss progress that a later one has superseded.)
  3 A subscriber is admitted, and its channel collects, before the table is read for it. It goes live in the same turn
@@ -32,19 +33,19 @@ from config.settings import Settings
 from realtime.channels.channel import Channel
 from realtime.channels.channels import Channels
 from realtime.channels.subscriber import Sink, Subscriber
-from realtime.channels.timer_wheel import Wheel
+from realtime.channels.timer_wheel import TimerWheel
 from realtime.feed.catchup import CatchUp
 from realtime.feed.feed import Feed
 from realtime.feed.history import History
 from realtime.histogram import Histogram
 from realtime.protocol import wire
-from realtime.protocol.events import EndReason, Malformed, Mention, parse, visit_of
+from realtime.protocol.events import EndReason, EventRef, Malformed, parse, visit_of
 from realtime.streams.admission import Admission
 from realtime.streams.drain import schedule
-from realtime.streams.initial_state import Openings
-from realtime.streams.multi_subscription import Bundle, Leg
+from realtime.streams.initial_state import InitialStateLoader
+from realtime.streams.multi_subscription import MultiSubscription, VisitSubscription
 from realtime.streams.stream_limits import Limits
-from realtime.streams.tenant_watcher import Lookout
+from realtime.streams.tenant_watcher import TenantWatcher
 from store.pool import Database
 
 _log = get_logger(__name__)
@@ -64,7 +65,7 @@ LAST_SECONDS = 0.5
 
 
 class Hub:
-    """Hears of events and passes them on to the streams that `admission` has let in.
+    """Receives notifications of events and passes them on to the streams that `admission` has let in.
 
     One per process; several gateways share nothing but the database. A stream is admitted, reads up to its channel page
     by page, and joins it.
@@ -85,20 +86,20 @@ class Hub:
         self.heartbeat_s = heartbeat_s
         self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._history = History(db)
-        self._openings = Openings(self._history)
+        self._initial_states = InitialStateLoader(self._history)
         self.catch_up = CatchUp(self, self._history)
-        self._feed = Feed(settings, db, self.catch_up, heard=self._heard, told=self._told)
-        self._lookout = Lookout(self, self.catch_up, self._history)
+        self._feed = Feed(settings, db, self.catch_up, on_event=self._on_event, on_control=self._on_control)
+        self._tenant_watcher = TenantWatcher(self, self.catch_up, self._history)
         self._tick_s = tick_s
-        self._wheel: Wheel[Subscriber] = Wheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
+        self._wheel: TimerWheel[Subscriber] = TimerWheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
         self.admission = Admission(
             self.channels,
             self._wheel,
             limits=limits or Limits(),
-            openings=self._openings,
+            initial_states=self._initial_states,
             catch_up=self.catch_up,
             feed=self._feed,
-            lookout=self._lookout,
+            tenant_watcher=self._tenant_watcher,
         )
         self._tick: asyncio.TimerHandle | None = None
         self._dirty: list[Channel] = []
@@ -119,17 +120,17 @@ class Hub:
             await hub.stop()
 
     @property
-    def hearing(self) -> int | None:
-        """Which of its times of hearing this is, counted; None while no word of changes comes."""
+    def listener_generation(self) -> int | None:
+        """The listening connection's number, counted from the first; None while no notification comes."""
         return self._feed.reconnects if self._feed.live else None
 
     async def start(self) -> None:
-        """Begin to hear. Raises when the database is not there."""
+        """Begin to listen. Raises when the database is not there."""
         await self._feed.start()
-        self._wind()
+        self._schedule_tick()
 
     async def stop(self) -> None:
-        """Drop every stream and stop hearing."""
+        """Drop every stream and stop listening."""
         self.admission.draining = True
         if self._tick is not None:
             self._tick.cancel()
@@ -137,7 +138,7 @@ class Hub:
             subscriber.abort()
         await self._feed.stop()
         await self.catch_up.close()
-        await self._lookout.close()
+        await self._tenant_watcher.close()
         await self._history.close()
 
     async def drain(self, window_s: float) -> None:
@@ -165,7 +166,7 @@ class Hub:
             "streams": self.admission.streams,
             "channels": len(self.channels),
             "kept": sum(channel.kept_bytes for channel in self.channels.values()),
-            "healed": self.catch_up.healed,
+            "gaps_filled": self.catch_up.gaps_filled,
             **self._feed.stats(),
             "draining": self.admission.draining,
         }
@@ -188,19 +189,19 @@ class Hub:
         self._pass_on(subscriber.channel)
         subscriber.channel.join(subscriber, sink, position)
 
-    def join_all(self, bundle: Bundle, sink: Sink) -> None:
-        """Make a stream of several visits live, none of whose legs is behind."""
+    def join_all(self, multi: MultiSubscription, sink: Sink) -> None:
+        """Make a stream of several visits live, none of whose subscriptions is behind."""
         self._counts["opened"] += 1
-        for leg in bundle.legs:
-            self._pass_on(leg.channel)
-        bundle.begin(sink)
+        for subscription in multi.subscriptions:
+            self._pass_on(subscription.channel)
+        multi.begin(sink)
 
-    def join_leg(self, leg: Leg, sink: Sink) -> None:
-        """Make a leg live that has everything up to its position."""
-        self._pass_on(leg.channel)
-        leg.channel.join(leg, sink, leg.position)
+    def join_subscription(self, subscription: VisitSubscription, sink: Sink) -> None:
+        """Make a subscription live that has everything up to its position."""
+        self._pass_on(subscription.channel)
+        subscription.channel.join(subscription, sink, subscription.position)
 
-    # What the feed and the catch-up tell.
+    # What the feed and the catch-up call.
 
     def flush_soon(self, channel: Channel) -> None:
         """Pass on what is fresh after this turn of the loop, together with what else it brings."""
@@ -217,14 +218,14 @@ class Hub:
         """Return whose streams are open, as (tenant, user)."""
         return list({(subscriber.tenant_id, subscriber.user_id) for subscriber in self._wheel.all()})
 
-    def doubt(self) -> None:
-        """Trust nothing that was known without the table: word of it may have been missed."""
-        self._openings.doubt()
-        self._lookout.doubt(self._feed.reconnects)
+    def invalidate(self) -> None:
+        """Trust nothing that was known without the table: a notification may have been missed."""
+        self._initial_states.invalidate()
+        self._tenant_watcher.on_reconnect(self._feed.reconnects)
 
     def remove(self, tenant_id: str, user_id: str) -> None:
         """End the streams of a user who is no member."""
-        self._openings.removed(tenant_id, user_id)
+        self._initial_states.removed(tenant_id, user_id)
         gone = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
         self._end(gone, "revoked")
 
@@ -235,37 +236,37 @@ class Hub:
         for subscriber in list(channel.members):
             subscriber.end(wire.retry(self.retry_ms(REWIND_MS)))
 
-    def _heard(self, notification: str) -> None:
-        if self._lookout.watches:
-            self._lookout.sight(notification)
+    def _on_event(self, notification: str) -> None:
+        if self._tenant_watcher.is_active:
+            self._tenant_watcher.on_notification(notification)
         channel = self.channels.get(visit_of(notification))
         if channel is None:
             return
         try:
-            word = parse(notification)
+            message = parse(notification)
         except Malformed:
             self._counts["malformed"] += 1
             _log.warning("Not an event of ours", visit_id=channel.visit_id)
             return
-        if channel.hear(word):
+        if channel.receive(message):
             self._counts["events"] += 1
             self.flush_soon(channel)
-        elif isinstance(word, Mention) or channel.gap:
-            self.catch_up.heal(channel)
+        elif isinstance(message, EventRef) or channel.gap:
+            self.catch_up.fill_gap(channel)
 
-    def _told(self, word: dict[str, str]) -> None:
-        match word:
+    def _on_control(self, message: dict[str, str]) -> None:
+        match message:
             case {"kind": "flags", "tenant_id": tenant_id}:
                 self.on_flags(tenant_id)
-                self._openings.flags_changed()
-                self._lookout.flags_changed(tenant_id)
+                self._initial_states.flags_changed()
+                self._tenant_watcher.flags_changed(tenant_id)
                 for channel in self.channels.values():
                     channel.tenant_id = None
-                self._feed.look()
+                self._feed.check_table()
             case {"kind": "revoked", "tenant_id": tenant_id, "user_id": user_id}:
                 self.remove(tenant_id, user_id)
             case _:
-                _log.warning("Not understood on the control channel", kind=word.get("kind"))
+                _log.warning("Not understood on the control channel", kind=message.get("kind"))
 
     # Private.
 
@@ -289,14 +290,14 @@ class Hub:
         for event in fresh if given else ():
             self.latency.observe(max(0.0, now - event.created_at))
 
-    def _wind(self) -> None:
+    def _schedule_tick(self) -> None:
         loop = asyncio.get_running_loop()
         self._due = loop.time() + self._tick_s
-        self._tick = loop.call_at(self._due, self._turn)
+        self._tick = loop.call_at(self._due, self._on_tick)
 
-    def _turn(self) -> None:
+    def _on_tick(self) -> None:
         self.lag.observe(max(0.0, asyncio.get_running_loop().time() - self._due))
-        self._wind()
+        self._schedule_tick()
         for subscriber in self._wheel.turn():
             subscriber.beat()
         self._end(self._wheel.expired(time.time()), "expired")

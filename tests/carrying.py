@@ -13,7 +13,7 @@ async def begin_to_carry(carrier: "asyncpg.Connection[asyncpg.Record]") -> str:
 
     That is once the transactions of other tests that had begun before have ended: the caller has the deadline.
     """
-    opened = await event_bus.carry(carrier) or 0
+    opened = await event_bus.become_leader(carrier) or 0
     while (snapshot := await event_bus.position(carrier, opened)) is None:
         continue
     return snapshot

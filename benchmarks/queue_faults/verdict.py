@@ -8,7 +8,7 @@ from uuid import UUID
 from benchmarks.queue_faults.history import History, walk
 from benchmarks.queue_faults.run import Run
 from benchmarks.queue_faults.work import RESULT
-from realtime.protocol.epoch import LEAP
+from realtime.protocol.epoch import EPOCH_GAP
 
 if TYPE_CHECKING:
     import asyncpg
@@ -77,7 +77,7 @@ class Verdict:
         last = {row["visit_id"]: row["last_seq"] for row in heads}
         for visit_id, found in numbers.items():
             leaps = [step for step in pairwise([0, *found, last[visit_id] + 1]) if step[1] - step[0] != 1]
-            if leaps and not (self._run.may_leap and all(after - before > LEAP for before, after in leaps)):
+            if leaps and not (self._run.may_leap and all(after - before > EPOCH_GAP for before, after in leaps)):
                 self.found.append(f"the stream of visit {visit_id} is not 1..{last[visit_id]}: {found}")
         return of_job
 

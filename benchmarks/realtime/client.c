@@ -47,7 +47,7 @@
 typedef long long i64;
 
 enum { IDLE, CONNECTING, HEADERS, BODY, DEAD };
-#define LEAP (1 << 20) /* realtime/tear.py */
+#define EPOCH_GAP (1 << 20) /* realtime/protocol/epoch.py */
 enum { SIZE, DATA, AFTER, LAST };
 
 struct given {
@@ -212,7 +212,7 @@ static void dispatch(struct stream *s) {
             if (s->seq == s->last) doubled++;
             else reordered++;
         } else {
-            if (s->last >= 0 && s->seq - s->last > LEAP) {
+            if (s->last >= 0 && s->seq - s->last > EPOCH_GAP) {
                 leaps++; /* the database has crashed; whether anything is missing, the dump tells */
             } else if (s->last >= 0 && s->seq > s->last + 1) {
                 violation(s, "gap", s->seq);

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from benchmarks.realtime.site import heads
-from realtime.protocol.epoch import LEAP
+from realtime.protocol.epoch import EPOCH_GAP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,7 +132,9 @@ async def _truth(rig: Rig, connection: "Connection") -> list[Truth]:
             visit_id,
         )
         seqs = [row["seq"] for row in rows]
-        assert all(b == a + 1 or b - a > LEAP for a, b in pairwise([0, *seqs])), f"the table has a gap in {visit_id}"
+        assert all(b == a + 1 or b - a > EPOCH_GAP for a, b in pairwise([0, *seqs])), (
+            f"the table has a gap in {visit_id}"
+        )
         truth.append(Truth(seqs, {row["seq"]: zlib.crc32(row["document"].encode()) for row in rows}))
     return truth
 

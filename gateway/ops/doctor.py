@@ -121,7 +121,7 @@ async def _redis(settings: Settings) -> Finding:
 
 
 async def _event_bus(settings: Settings) -> Finding:
-    """Look how old the newest entry is: a carrier writes five a second."""
+    """Look how old the newest entry is: the leader writes five a second."""
     if settings.event_bus == "notify":
         return Finding("event bus", "ok", "none: events come by NOTIFY")
     async with BusStream.connected(settings.event_bus_url) as stream:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.http.middleware import noted_of
 from gateway.progress.visit_stream import VISIT_STREAM, decide, leave_decided
-from realtime.streams.stream import EXTENSION, ProgressStream, Whole
+from realtime.streams.stream import EXTENSION, ProgressStream, StaticStream
 
 _PREFIX, _SUFFIX = VISIT_STREAM.path.split("{visit_id}")
 _UUID_LENGTH = 36
@@ -21,7 +21,7 @@ _SLASHES = VISIT_STREAM.path.count("/")  # more, and it is no route's
 MOST_HEADS = 64
 
 
-class StreamDoor:
+class StreamFastPath:
     """Stands within `Correlation`, which notes the request, and before all that only shapes answers."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -73,7 +73,7 @@ class StreamDoor:
                 lines.extend(map(_line, message["headers"]))
 
         rehearsed = Request(dict(request.scope), request.receive)
-        leave_decided(rehearsed, Whole())
+        leave_decided(rehearsed, StaticStream())
         await self._app(rehearsed.scope, rehearsed.receive, keep_head)
         return b"".join(lines) or None
 

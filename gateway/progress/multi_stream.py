@@ -21,9 +21,9 @@ from gateway.progress.responses import (
     stream_or_drop,
 )
 from realtime.protocol import wire
-from realtime.protocol.epoch import told_in_vain
-from realtime.streams.multi_stream import BundleStream
-from realtime.streams.multi_subscription import Bundle, positions_of
+from realtime.protocol.epoch import lost_in_crash
+from realtime.streams.multi_stream import MultiStream
+from realtime.streams.multi_subscription import MultiSubscription, positions_of
 from store.errors import InvalidInput, NotFound
 from store.events import events
 from store.pool import Record
@@ -45,10 +45,10 @@ async def progress_many(request: Request) -> Answer:
     principal = await authenticate(request)
     principal.require_unexpired()
     hub = context_of(request).hub
-    bundle = hub.admission.subscribe_all(visit_ids, *principal.who, expires_at=principal.expires_at)
-    if bundle is None:
+    multi = hub.admission.subscribe_all(visit_ids, *principal.who, expires_at=principal.expires_at)
+    if multi is None:
         return await _refused(request, principal, visit_ids)
-    return await stream_or_drop(bundle.stream, _opened(request, principal, bundle))
+    return await stream_or_drop(multi.subscriber, _opened(request, principal, multi))
 
 
 def _visit_ids(request: Request) -> list[str]:
@@ -63,7 +63,7 @@ async def _refused(request: Request, principal: Principal, visit_ids: list[str])
     """Refuse softly whoever may have the stream; who may not is told that."""
     context = context_of(request)
     async with context.db.as_system() as conn:
-        found = await events.openings(conn, *principal.who, visit_ids, snapshot=False)
+        found = await events.initial_states(conn, *principal.who, visit_ids, snapshot=False)
     require_member(found if principal.user_id in found[0]["members"] else None)
     return _denied(found) or busy(context)
 
@@ -77,52 +77,54 @@ def _denied(found: list[Record]) -> Response | None:
     return None
 
 
-async def _opened(request: Request, principal: Principal, bundle: Bundle) -> Answer:
+async def _opened(request: Request, principal: Principal, multi: MultiSubscription) -> Answer:
     """Decide where an admitted stream begins: at the client's cursor, or with snapshots."""
     context, who = context_of(request), principal.who
-    channels = [leg.channel for leg in bundle.legs]
+    channels = [subscription.channel for subscription in multi.subscriptions]
     cursor = last_event_id(request)
-    found = require_member(await context.hub.admission.openings(*who, channels, snapshot=not cursor))
+    found = require_member(await context.hub.admission.initial_states(*who, channels, snapshot=not cursor))
     if (denial := _denied(found)) is not None:
         return denial
     if cursor:
         positions = _positions(cursor, [channel.visit_id for channel in channels])
         if _reached(positions, found):
-            return _begun(context, bundle, found, positions or [], recovered=True)
+            return _begun(context, multi, found, positions or [], recovered=True)
         # Read anew: the client may have heard, of another process, what this one has not.
-        found = require_member(await context.hub.admission.openings(*who, channels, snapshot=True, fresh=True))
+        found = require_member(await context.hub.admission.initial_states(*who, channels, snapshot=True, fresh=True))
         if _reached(positions, found):
-            return _begun(context, bundle, found, positions or [], recovered=True)
-    return await afresh(context, principal, bundle, found)
+            return _begun(context, multi, found, positions or [], recovered=True)
+    return await afresh(context, principal, multi, found)
 
 
 def _reached(positions: list[int] | None, found: list[Record]) -> bool:
-    """Whether the table has got as far as the client in every visit, and has all that the client was told."""
+    """Whether the table has got as far as the client in every visit, and has all that the client was sent."""
     return positions is not None and all(
-        position <= row["last_seq"] and not told_in_vain(position, row["tears"])
+        position <= row["last_seq"] and not lost_in_crash(position, row["epoch_ends"])
         for position, row in zip(positions, found, strict=True)
     )
 
 
-async def afresh(context: Context, principal: Principal, bundle: Bundle, found: list[Record]) -> BundleStream:
+async def afresh(context: Context, principal: Principal, multi: MultiSubscription, found: list[Record]) -> MultiStream:
     """Begin a stream with a snapshot of each visit; only the last has an id."""
     payloads = await _payloads(context, principal, found)
-    stream = _begun(context, bundle, found, [row["last_seq"] for row in found], recovered=False)
+    stream = _begun(context, multi, found, [row["last_seq"] for row in found], recovered=False)
     now = datetime.now(UTC)
     for row, payload in zip(found, payloads, strict=True):
-        mark = bundle.cursor if row is found[-1] else None
-        stream.opening += wire.snapshot(str(row["visit_id"]), row["last_seq"], row["job_id"], payload, now, mark=mark)
+        sse_id = multi.cursor if row is found[-1] else None
+        stream.opening += wire.snapshot(
+            str(row["visit_id"]), row["last_seq"], row["job_id"], payload, now, sse_id=sse_id
+        )
     return stream
 
 
 def _begun(
-    context: Context, bundle: Bundle, found: list[Record], positions: list[int], *, recovered: bool
-) -> BundleStream:
-    for leg, position in zip(bundle.legs, positions, strict=True):
-        leg.position = position
+    context: Context, multi: MultiSubscription, found: list[Record], positions: list[int], *, recovered: bool
+) -> MultiStream:
+    for subscription, position in zip(multi.subscriptions, positions, strict=True):
+        subscription.position = position
     last_seq = {str(row["visit_id"]): row["last_seq"] for row in found}
     opening = wire.opening(last_seq=last_seq, recovered=recovered, retry_ms=context.hub.retry_ms())
-    return BundleStream(context.hub, bundle, opening=opening)
+    return MultiStream(context.hub, multi, opening=opening)
 
 
 async def _payloads(context: Context, principal: Principal, found: list[Record]) -> list[bytes]:

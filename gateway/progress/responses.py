@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway.context import Context
 from realtime.channels.subscriber import Subscriber
-from realtime.streams.stream import ProgressStream, SoftRefusal, Whole
+from realtime.streams.stream import BusyStream, ProgressStream, StaticStream
 from store.errors import Forbidden, InvalidInput
 from store.pool import Record
 
@@ -17,7 +17,7 @@ NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner
 # Longer than after a stream's end: whoever is refused should not be the next to be refused.
 _BUSY_MS = 5_000
 
-Answer: TypeAlias = Response | ProgressStream | Whole
+Answer: TypeAlias = Response | ProgressStream | StaticStream
 
 
 async def stream_or_drop(subscriber: Subscriber, answer: Awaitable[Answer]) -> Answer:
@@ -31,9 +31,9 @@ async def stream_or_drop(subscriber: Subscriber, answer: Awaitable[Answer]) -> A
     return found
 
 
-def busy(context: Context) -> SoftRefusal:
+def busy(context: Context) -> BusyStream:
     """Refuse whoever may have a stream, but not now."""
-    return SoftRefusal(context.hub.retry_ms(_BUSY_MS))
+    return BusyStream(context.hub.retry_ms(_BUSY_MS))
 
 
 def not_enabled() -> Response:

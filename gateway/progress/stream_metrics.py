@@ -14,14 +14,14 @@ Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFam
 
 _COUNTERS = {
     "opened": ("streams_opened", "Streams admitted."),
-    "events": ("events_heard", "Words that brought something new to a watched visit."),
+    "events": ("events_received", "Notifications that brought something new to a watched visit."),
     "deliveries": ("stream_deliveries", "Pieces of one or more events given to a stream."),
     "bytes": ("stream_bytes", "Bytes of events given to streams, live and replayed."),
     "replays": ("stream_replays", "Streams that were given events they had missed."),
     "replayed": ("events_replayed", "Missed events given to streams."),
-    "healed": ("gaps_healed", "Holes in what was heard, filled from the table."),
-    "reconnects": ("listener_reconnects", "Times word of events came again after some may have been missed."),
-    "carried": ("bus_events_carried", "Events this process has put on the event bus."),
+    "gaps_filled": ("gaps_filled", "Gaps in the live notifications, filled from the table."),
+    "reconnects": ("listener_reconnects", "Times notifications came again after some may have been missed."),
+    "published": ("bus_events_published", "Events this process has put on the event bus."),
     "slow": ("streams_slow_closed", "Streams closed because their reader did not keep up."),
     "vanished": ("streams_vanished", "Streams closed because their reader acknowledged nothing for a heartbeat."),
     "superseded": ("events_superseded", "Progress left out for slow readers because later progress said it all."),
@@ -32,12 +32,12 @@ _GAUGES = {
     "channels": ("visits_watched", "Visits with an open stream."),
     "kept": ("events_kept_bytes", "Newest events of watched visits, kept in memory for who comes back."),
     "live": ("listener_live", "1 while NOTIFY, or the event bus, is known to arrive, 0 while the table is polled."),
-    "carries": ("bus_carrier", "1 while this process carries the event bus, for all gateways."),
+    "leads": ("bus_leader", "1 while this process writes the event bus for all gateways."),
     "draining": ("draining", "1 while this process lets its streams go."),
 }
 
 
-class HubNumbers(Collector):
+class StreamMetrics(Collector):
     """The numbers of one hub."""
 
     def __init__(self, hub: "Hub") -> None:

@@ -10,7 +10,7 @@ from gateway.auth.auth import Principal, authenticate
 from gateway.context import context_of
 from gateway.progress.multi_stream import afresh
 from gateway.progress.responses import NO_MEMBER, Answer, busy, not_enabled, require_member, stream_or_drop
-from realtime.streams.tenant_stream import Wide
+from realtime.streams.tenant_subscription import TenantSubscription
 from store.errors import Forbidden
 from store.events import events
 
@@ -30,12 +30,12 @@ async def progress_tenant(request: Request) -> Answer:
     principal.require_unexpired()
     if principal.role not in ("owner", "admin"):
         raise Forbidden("All visits at once are for owners and admins of the tenant; watch visits by name.")
-    wide = context_of(request).hub.admission.subscribe_tenant(*principal.who, expires_at=principal.expires_at)
-    answer = _opened(request, principal, wide)
-    return await answer if wide is None else await stream_or_drop(wide.stream, answer)
+    stream = context_of(request).hub.admission.subscribe_tenant(*principal.who, expires_at=principal.expires_at)
+    answer = _opened(request, principal, stream)
+    return await answer if stream is None else await stream_or_drop(stream.subscriber, answer)
 
 
-async def _opened(request: Request, principal: Principal, wide: Wide | None) -> Answer:
+async def _opened(request: Request, principal: Principal, stream: TenantSubscription | None) -> Answer:
     """Open what was admitted; who may have it, and was not, is refused softly."""
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
@@ -45,16 +45,16 @@ async def _opened(request: Request, principal: Principal, wide: Wide | None) -> 
         raise Forbidden(NO_MEMBER)
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
         return not_enabled()
-    if wide is None:
+    if stream is None:
         return busy(context)
     channels = [context.hub.channels.open(str(visit_id)) for visit_id in at_work]
     for channel in channels:
-        context.hub.channels.stand(channel, wide)
+        context.hub.channels.add_subscription(channel, stream)
     found = []
     if channels:
-        openings = context.hub.admission.openings(*principal.who, channels, snapshot=True, fresh=True)
-        found = require_member(await openings)
-    return await afresh(context, principal, wide, found)
+        initial_states = context.hub.admission.initial_states(*principal.who, channels, snapshot=True, fresh=True)
+        found = require_member(await initial_states)
+    return await afresh(context, principal, stream, found)
 
 
 routes = [Route("/v1/tenant/progress", progress_tenant)]

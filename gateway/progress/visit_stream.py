@@ -29,7 +29,7 @@ from gateway.progress.responses import (
 )
 from realtime.channels.subscriber import Subscriber
 from realtime.protocol import wire
-from realtime.protocol.epoch import told_in_vain
+from realtime.protocol.epoch import lost_in_crash
 from realtime.protocol.events import ending
 from realtime.streams.stream import ProgressStream
 from store.errors import Forbidden, NotFound
@@ -142,7 +142,7 @@ async def _opened(context: Context, principal: Principal, subscriber: Subscriber
     """Decide where an admitted stream begins: after the client's last event, or with a snapshot."""
     admission, channel, who, found = context.hub.admission, subscriber.channel, principal.who, None
     if seen is None or not admission.knows(channel, *who):
-        [found] = require_member(await admission.openings(*who, [channel], snapshot=seen is None))
+        [found] = require_member(await admission.initial_states(*who, [channel], snapshot=seen is None))
         if not found["enabled"]:
             return not_enabled()
         if not found["visible"]:
@@ -150,7 +150,7 @@ async def _opened(context: Context, principal: Principal, subscriber: Subscriber
     last_id, head = _seq(seen), channel.head or 0
     if last_id is None and found is not None:
         return await _from_snapshot(context, principal, subscriber, found)
-    if last_id is not None and (last_id > head or channel.denies(last_id)):
+    if last_id is not None and (last_id > head or channel.position_lost(last_id)):
         return await _ahead(context, principal, subscriber, last_id)
     if last_id == head and ending(channel.job_event):
         return Response(status_code=204, headers=_NO_STORE)  # which stops an EventSource for good
@@ -163,10 +163,10 @@ def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: in
 
 
 async def _ahead(context: Context, principal: Principal, subscriber: Subscriber, last_id: int) -> Answer:
-    """Begin with a snapshot, unless the client's last event is only newer than what this process has heard of."""
-    opening = context.hub.admission.openings(*principal.who, [subscriber.channel], snapshot=True, fresh=True)
+    """Begin with a snapshot, unless the client's last event is only newer than what this process has received."""
+    opening = context.hub.admission.initial_states(*principal.who, [subscriber.channel], snapshot=True, fresh=True)
     [found] = require_member(await opening)
-    if last_id <= found["last_seq"] and not told_in_vain(last_id, found["tears"]):
+    if last_id <= found["last_seq"] and not lost_in_crash(last_id, found["epoch_ends"]):
         return _resumed(context, subscriber, last_id=last_id, head=found["last_seq"])
     return await _from_snapshot(context, principal, subscriber, found)
 
@@ -180,7 +180,7 @@ async def _from_snapshot(context: Context, principal: Principal, subscriber: Sub
         found["job_id"],
         json_bytes(payload),
         datetime.now(UTC),
-        mark=head,
+        sse_id=head,
     )
     return ProgressStream(context.hub, subscriber, opening=opening, position=head)
 

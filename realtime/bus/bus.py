@@ -1,4 +1,4 @@
-"""Word by the bus: a stream in Redis that one process of the fleet, the carrier, writes and every gateway reads.
+"""Events by the bus: a stream in Redis that one process of the fleet, the leader, writes and every gateway reads.
 
 Invariants, beside those of every source (`realtime.feed.source`):
 
@@ -6,8 +6,8 @@ Invariants, beside those of every source (`realtime.feed.source`):
  2 Reading begins behind the newest entry, and with the first that then comes the table is looked at: what is neither in
    that entry nor behind it was committed before, and is in the table.
  3 From there on each entry is the next of its chain, or the table is looked at again: Redis may lose what it likes.
- 4 Without an entry for 1.5 s neither server nor carrier is believed to be there: reading begins anew, over a new
-   connection, and whoever notices tries to be the carrier.
+ 4 Without an entry for 1.5 s neither server nor leader is believed to be there: reading begins anew, over a new
+   connection, and whoever notices tries to become the leader.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from random import SystemRandom
 from config.cancellation import end
 from config.logging import get_logger
 from realtime.backoff import Backoff
-from realtime.bus.entry import Chain, Entry
-from realtime.bus.leader import Carrier
+from realtime.bus.entry import Entry, SequenceChecker
+from realtime.bus.leader import BusLeader
 from realtime.bus.redis_stream import BUS_AWAY, BusStream
-from realtime.feed.source import Ears, control_word
+from realtime.feed.source import SourceCallbacks, parse_control
 from store.pool import Database
 
 _log = get_logger(__name__)
@@ -29,27 +29,27 @@ _log = get_logger(__name__)
 FIRST_SECONDS = 2.0
 RETRY_FIRST_SECONDS = 0.05
 RETRY_CAP_SECONDS = 2.0
-# The carrier says farewell, where there is anybody to hear it.
+# For the leader to publish its farewell, where Redis still answers.
 FAREWELL_SECONDS = 1.0
 
 
 class Bus:
-    """Hears what the carrier puts on the bus, and may be the carrier."""
+    """Reads what the leader publishes on the bus, and may be the leader itself."""
 
-    def __init__(self, db: Database, listen_url: str, bus_url: str, ears: Ears) -> None:
+    def __init__(self, db: Database, listen_url: str, bus_url: str, callbacks: SourceCallbacks) -> None:
         self._url = bus_url
-        self._ears = ears
-        self._chain = Chain()
+        self._callbacks = callbacks
+        self._sequence = SequenceChecker()
         self._backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS, SystemRandom())
         self._arrives = asyncio.Event()
         self._begun = 0
-        self._is_carried = False  # as far as is known here: by an entry that was no farewell
-        self._carrier = Carrier(db, listen_url, bus_url, is_carried=lambda: self._is_carried)
+        self._has_leader = False  # as far as is known here: by an entry that was no farewell
+        self._leader = BusLeader(db, listen_url, bus_url, has_leader=lambda: self._has_leader)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def live(self) -> bool:
-        """Whether the bus is known to carry."""
+        """Whether events are known to arrive by the bus."""
         return self._arrives.is_set()
 
     @property
@@ -58,10 +58,10 @@ class Bus:
         return max(0, self._begun - 1)
 
     async def start(self) -> None:
-        """Read, and carry where nobody does. A bus that is away is no reason not to start: the table is polled."""
+        """Read, and lead where nobody does. A bus that is away is no reason not to start: the table is polled."""
         self._tasks = [
             asyncio.create_task(self._read_for_ever(), name="bus"),
-            asyncio.create_task(self._carrier.carry_for_ever(), name="carrier"),
+            asyncio.create_task(self._leader.run(), name="bus leader"),
         ]
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SECONDS):
@@ -70,12 +70,12 @@ class Bus:
             _log.error("Nothing comes by the event bus: progress is polled every second. Check BUS_URL or REDIS_URL.")
 
     async def stop(self) -> None:
-        """Stop reading; another process may carry on at once."""
+        """Stop reading; another process may lead at once."""
         await end(*self._tasks, again_s=FAREWELL_SECONDS)
 
     def stats(self) -> Mapping[str, int]:
-        """Return whether this is the carrier, and how many events it has put on the bus."""
-        return {"carries": self._carrier.carries, "carried": self._carrier.carried}
+        """Return whether this process is the leader, and how many events it has published."""
+        return {"leads": self._leader.is_leader, "published": self._leader.published}
 
     async def _read_for_ever(self) -> None:
         while True:
@@ -90,7 +90,7 @@ class Bus:
             await asyncio.sleep(self._backoff.next())
 
     async def _follow(self, stream: BusStream) -> None:
-        """Hear entry after entry. Raises one of BUS_AWAY when none comes in time."""
+        """Take entry after entry. Raises one of BUS_AWAY when none comes in time."""
         place = await stream.newest()
         while True:
             place, entries = await stream.read(place)
@@ -98,16 +98,16 @@ class Bus:
                 self._take(entry)
 
     def _take(self, entry: Entry) -> None:
-        if not self._chain.follows(entry.mark):
+        if not self._sequence.follows(entry.id):
             self._begin()
-        for word in entry.words:
-            self._ears.heard(word)
+        for message in entry.messages:
+            self._callbacks.on_event(message)
         for text in entry.control:
-            if (word_of_control := control_word(text)) is not None:
-                self._ears.told(word_of_control)
-        self._is_carried = not entry.farewell
+            if (control := parse_control(text)) is not None:
+                self._callbacks.on_control(control)
+        self._has_leader = not entry.farewell
         if entry.farewell:
-            self._carrier.call()
+            self._leader.wake()
 
     def _begin(self) -> None:
         """Trust what comes from this entry on; the table has what came before."""
@@ -116,15 +116,15 @@ class Bus:
         if not self.live:
             _log.info("Events come by the bus")
         self._arrives.set()
-        self._ears.missed()
+        self._callbacks.on_missed()
 
     def _lose(self, reason: str) -> None:
         if self.live:
             _log.error("Nothing comes by the event bus: progress is polled every second", reason=reason)
         else:
             _log.warning("The event bus brings nothing", attempt=self._backoff.attempts, reason=reason)
-        self._is_carried = False
+        self._has_leader = False
         self._arrives.clear()
-        self._chain.cut()
-        self._carrier.call()
-        self._ears.missed()
+        self._sequence.reset()
+        self._leader.wake()
+        self._callbacks.on_missed()

@@ -1,7 +1,8 @@
-"""Sees to it that somebody carries committed events to the bus: one process of the fleet, whichever comes first.
+"""Elects the bus leader: the one process of the fleet that publishes committed events, whichever comes first.
 
-A lock of the database says who, so there is one carrier at most; whoever hears nothing from the bus asks whether there
-is one, and takes its place if not. A carrier that is stopped in good order says farewell, and is replaced at once.
+A lock of the database says who, so there is one leader at most; a process to which nothing comes by the bus asks
+whether there is one, and becomes it if not. A leader that is stopped in good order publishes a farewell, and is
+replaced at once.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from store.pool import AWAY, Database
 
 _log = get_logger(__name__)
 
-NAME = "scopekit carrier"
+NAME = "scopekit bus leader"
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 2.0
 CLOSE_SECONDS = 0.5
@@ -29,46 +30,46 @@ RETRY_CAP_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 
 
-class Carrier:
-    """Carries whenever nobody else does, until cancelled. `carried` counts events over all its terms."""
+class BusLeader:
+    """Leads whenever nobody else does, until cancelled. `published` counts events over all its terms."""
 
-    def __init__(self, db: Database, listen_url: str, bus_url: str, *, is_carried: Callable[[], bool]) -> None:
+    def __init__(self, db: Database, listen_url: str, bus_url: str, *, has_leader: Callable[[], bool]) -> None:
         self._db = db
         self._listen_url = listen_url
         self._bus_url = bus_url
-        self._is_carried = is_carried
-        self._called = asyncio.Event()
+        self._has_leader = has_leader
+        self._woken = asyncio.Event()
         self._backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS, SystemRandom())
-        self.carries = False
-        self.carried = 0
+        self.is_leader = False
+        self.published = 0
 
-    def call(self) -> None:
-        """Have it looked at once whether a carrier is needed."""
-        self._called.set()
+    def wake(self) -> None:
+        """Check at once whether a leader is needed."""
+        self._woken.set()
 
-    async def carry_for_ever(self) -> None:
+    async def run(self) -> None:
         """Carry, or wait until there is need for it."""
         while True:
             try:
-                await self._carry_if_nobody_does()
+                await self._lead_if_nobody_does()
             except (*AWAY, *BUS_AWAY) as error:
-                _log.warning("The event bus is not carried by this process", reason=repr(error))
-            except Exception:  # noqa: BLE001 - a carrier that ended would do so unseen
-                _log.exception("The carrier failed in a way not foreseen")
+                _log.warning("This process cannot lead the event bus now", reason=repr(error))
+            except Exception:  # noqa: BLE001 - a leader that ended would do so unseen
+                _log.exception("The bus leader failed unexpectedly")
             await self._until_needed()
 
     async def _until_needed(self) -> None:
-        while self._is_carried():
+        while self._has_leader():
             self._backoff.reset()
-            self._called.clear()
+            self._woken.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
-                    await self._called.wait()
+                    await self._woken.wait()
         await asyncio.sleep(self._backoff.next())
 
-    async def _carry_if_nobody_does(self) -> None:
+    async def _lead_if_nobody_does(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS), self._db.connection() as conn:
-            if await event_bus.is_carried(conn):
+            if await event_bus.has_leader(conn):
                 return
         connection = await asyncpg.connect(
             self._listen_url,
@@ -80,20 +81,20 @@ class Carrier:
             async with BusStream.connected(self._bus_url) as stream:
                 term = Term(connection, stream, self._count)
                 if await term.begin(self._db):
-                    await self._serve(term, connection)
+                    await self._lead(term, connection)
         finally:
             connection.terminate()
 
-    async def _serve(self, term: Term, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        self.carries = True
-        _log.info("This process carries the event bus")
+    async def _lead(self, term: Term, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.is_leader = True
+        _log.info("This process leads the event bus")
         try:
-            await term.carry()
+            await term.publish()
         finally:
-            self.carries = False
-            with suppress(*AWAY):  # the lock is given back before anybody is told to ask for it
+            self.is_leader = False
+            with suppress(*AWAY):  # the lock is given back before the farewell makes others ask for it
                 await connection.close(timeout=CLOSE_SECONDS)
             await term.say_farewell()
 
     def _count(self, events: int) -> None:
-        self.carried += events
+        self.published += events

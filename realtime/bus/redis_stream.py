@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.logging import get_logger
-from realtime.bus.entry import Entry, Foreign, pack, unpack
+from realtime.bus.entry import Entry, UnknownEntry, pack, unpack
 
 _log = get_logger(__name__)
 
@@ -34,7 +34,10 @@ class BusStream:
     @classmethod
     @asynccontextmanager
     async def connected(cls, url: str) -> AsyncIterator[Self]:
-        """Lend one, which connects with its first question. Without retries: what is written twice is told twice."""
+        """Lend one, which connects with its first question.
+
+        Without retries: an entry that is written twice is read twice.
+        """
         redis: Redis = Redis.from_url(
             url,
             single_connection_client=True,
@@ -66,7 +69,7 @@ class BusStream:
         for _, fields in found[0][1]:
             try:
                 entries.append(unpack(fields))
-            except Foreign:
+            except UnknownEntry:
                 _log.warning("Not an entry of ours on the event bus")
         return found[0][1][-1][0], entries
 

@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from realtime.channels.sequencer import Replay
+from realtime.channels.sequencer import Sequencer
 from realtime.channels.subscriber import Sink, Subscriber
 from realtime.channels.window import Window
 from realtime.protocol import wire
-from realtime.protocol.epoch import told_in_vain
-from realtime.protocol.events import Event, Mention, ending, job_event_after
+from realtime.protocol.epoch import lost_in_crash
+from realtime.protocol.events import Event, EventRef, ending, job_event_after
 
 
 class Channel:
     """The stream of one visit.
 
     `tenant_id` is whose visit it is, once that was asked and as long as that tenant is known to have streams;
-    `tears` where the database lost events in crashes, see `realtime.protocol.epoch`.
+    `epoch_ends` where the database lost events in crashes, see `realtime.protocol.epoch`.
     `members` are all its subscribers; of these `_live` have been given everything up to the last flush, and `_ahead`
-    read further from the table than live word has come, so they skip what they have.
+    read further from the table than notifications have come, so they skip what they have.
     """
 
     __slots__ = (
@@ -25,10 +25,10 @@ class Channel:
         "_live",
         "_order",
         "_window",
-        "healing",
+        "epoch_ends",
+        "filling_gap",
         "job_event",
         "members",
-        "tears",
         "tenant_id",
         "visit_id",
     )
@@ -36,11 +36,11 @@ class Channel:
     def __init__(self, visit_id: str) -> None:
         self.visit_id = visit_id
         self.job_event: str | None = None
-        self.healing = False
+        self.filling_gap = False
         self.tenant_id: str | None = None
-        self.tears: Sequence[int] = ()
+        self.epoch_ends: Sequence[int] = ()
         self.members: set[Subscriber] = set()
-        self._order = Replay()
+        self._order = Sequencer()
         self._window = Window(0)
         self._fresh: list[Event] = []
         self._live: dict[Subscriber, None] = {}  # in the order they came, as their sockets lie in memory
@@ -63,45 +63,45 @@ class Channel:
 
     @property
     def gap(self) -> bool:
-        """Whether the table holds events that have not come by live word."""
+        """Whether the table holds events that no notification has brought."""
         return self._order.gap
 
     @property
-    def misled(self) -> bool:
-        """Whether somebody here was told what a crash then took back."""
-        return any(map(self.denies, (self.head or 0, *self._ahead.values())))
+    def has_lost_readers(self) -> bool:
+        """Whether somebody here was sent what a crash then took back."""
+        return any(map(self.position_lost, (self.head or 0, *self._ahead.values())))
 
     @property
     def fresh(self) -> list[Event]:
         """What the next flush passes on."""
         return self._fresh
 
-    def establish(self, position: int, job_event: str | None, tears: Sequence[int]) -> None:
+    def initialize(self, position: int, job_event: str | None, epoch_ends: Sequence[int]) -> None:
         """Begin at a position read from the table; a second reading changes nothing."""
         if self._order.head is None:
-            self.tears = tears
+            self.epoch_ends = epoch_ends
             self.job_event = job_event
             self._window = Window(position)
             self._accept(self._order.start(position))
 
-    def hear(self, word: Event | Mention) -> bool:
-        """Take live word; True when there is something to flush."""
-        if isinstance(word, Mention):
-            self._order.hear_of(word.seq)
+    def receive(self, message: Event | EventRef) -> bool:
+        """Take a notification; True when there is something to flush."""
+        if isinstance(message, EventRef):
+            self._order.expect(message.seq)
             return False
-        return self._accept(self._order.hear(word))
+        return self._accept(self._order.receive(message))
 
-    def hear_of(self, seq: int) -> None:
-        """Take word that the table has reached `seq`."""
-        self._order.hear_of(seq)
+    def expect(self, seq: int) -> None:
+        """Take note that the table has reached `seq`."""
+        self._order.expect(seq)
 
     def fill(self, rows: Sequence[Event]) -> bool:
         """Take the rows after `head`; True when there is something to flush."""
         return self._accept(self._order.fill(rows))
 
-    def denies(self, position: int) -> bool:
+    def position_lost(self, position: int) -> bool:
         """Whether a crash took back what a client at `position` has seen."""
-        return told_in_vain(position, self.tears)
+        return lost_in_crash(position, self.epoch_ends)
 
     def after(self, position: int) -> list[Event] | None:
         """Return the events after `position` up to `head`, or None when memory does not reach back so far."""
@@ -139,7 +139,7 @@ class Channel:
             self._live[subscriber] = None
             self._end_if_over()
 
-    def is_level(self, subscriber: Subscriber) -> bool:
+    def is_caught_up(self, subscriber: Subscriber) -> bool:
         """Whether a subscriber has been given all that is known to exist."""
         return subscriber in self._live and not self._fresh and not self.gap
 

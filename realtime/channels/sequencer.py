@@ -8,12 +8,12 @@ from realtime.protocol.events import Event
 HELD = 256
 
 
-class Replay:
-    """The order of one visit's events, from live word and from the table.
+class Sequencer:
+    """The order of one visit's events, from live notifications and from the table.
 
-    Live word (`hear`, `hear_of`) is trusted only for the very next seq. Anything further on shows a hole, and the hole
-    is filled by rows of the table (`fill`), which is always right: a row is visible only when all before it are.
-    `head` is the last seq released, or None before the first `start`.
+    A live notification (`receive`, `expect`) is trusted only for the very next seq. Anything further on shows a hole,
+    and the hole is filled by rows of the table (`fill`), which is always right: a row is visible only when all before
+    it are. `head` is the last seq released, or None before the first `start`.
     """
 
     __slots__ = ("_held", "_known", "head")
@@ -29,12 +29,12 @@ class Replay:
         return self.head is not None and self._known > self.head
 
     def start(self, position: int) -> list[Event]:
-        """Begin after `position`; returns what was heard meanwhile and follows it."""
+        """Begin after `position`; returns what was received meanwhile and follows it."""
         self.head = position
         return self._release()
 
-    def hear(self, event: Event) -> list[Event]:
-        """Take live word of an event; returns what may be passed on now."""
+    def receive(self, event: Event) -> list[Event]:
+        """Take an event that was notified; returns what may be passed on now."""
         if event.seq - 1 == self.head and not self._held:  # nearly always
             self.head = event.seq
             return [event]
@@ -45,8 +45,8 @@ class Replay:
             self._held[event.seq] = event
         return self._release()
 
-    def hear_of(self, seq: int) -> None:
-        """Take word that `seq` exists."""
+    def expect(self, seq: int) -> None:
+        """Take note that `seq` exists."""
         self._known = max(self._known, seq)
 
     def fill(self, rows: Sequence[Event]) -> list[Event]:

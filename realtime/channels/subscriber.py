@@ -140,7 +140,7 @@ class Subscriber:
             self._sink.abort()
 
     def lost(self, *, vanished: bool = False) -> None:
-        """Forget a stream whose client is gone, with a word or without; harmless when it has ended."""
+        """Forget a stream whose client is gone, in good order or not; harmless when it has ended."""
         self.vanished = vanished and not self.ended
         self._close()
 

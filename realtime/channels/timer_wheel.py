@@ -21,7 +21,7 @@ Stream = TypeVar("Stream", bound=Timed)
 NEIGHBOURS = 32
 
 
-class Wheel(Generic[Stream]):
+class TimerWheel(Generic[Stream]):
     """Each stream stands in one slot and is due when the wheel comes round to it, once every `slots` turns."""
 
     def __init__(self, slots: int, tick_s: float, now: float, random: Random) -> None:

@@ -10,7 +10,7 @@ from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.channels.channel import Channel
 from realtime.feed.history import History
-from realtime.protocol.epoch import unbroken
+from realtime.protocol.epoch import is_contiguous
 from realtime.protocol.events import Event
 from store.errors import Unavailable
 from store.pool import Record
@@ -39,64 +39,65 @@ class Relay(Protocol):
     def watchers(self) -> list[tuple[str, str]]:
         """Return whose streams are open, as (tenant, user)."""
 
-    def doubt(self) -> None:
-        """Trust nothing that was known without the table: word of it may have been missed."""
+    def invalidate(self) -> None:
+        """Trust nothing that was known without the table: a notification may have been missed."""
 
     def remove(self, tenant_id: str, user_id: str) -> None:
         """End the streams of a user who is no member."""
 
 
 class CatchUp:
-    """Reads from the table what live word did not bring."""
+    """Reads from the table what no notification brought."""
 
     def __init__(self, relay: Relay, history: History) -> None:
         self._relay = relay
         self._history = history
-        self._healing: set[asyncio.Task[None]] = set()
+        self._filling: set[asyncio.Task[None]] = set()
         self._back = asyncio.Event()
-        self.healed = 0
+        self.gaps_filled = 0
 
     def begin(self, channel: Channel, row: Record) -> None:
         """Let a channel begin where the table stands."""
-        channel.establish(row["last_seq"], row["job_event"], row["tears"])
-        self.heal(channel)
+        channel.initialize(row["last_seq"], row["job_event"], row["epoch_ends"])
+        self.fill_gap(channel)
 
-    def heal(self, channel: Channel) -> None:
+    def fill_gap(self, channel: Channel) -> None:
         """Fill a channel's hole, unless that is being done."""
-        if channel.gap and not channel.healing:
-            channel.healing = True
-            task = asyncio.create_task(self._heal(channel))
-            self._healing.add(task)
-            task.add_done_callback(self._healing.discard)
+        if channel.gap and not channel.filling_gap:
+            channel.filling_gap = True
+            task = asyncio.create_task(self._fill_gap(channel))
+            self._filling.add(task)
+            task.add_done_callback(self._filling.discard)
 
     async def all(self) -> None:
-        """Ask where every watched visit stands, and who still may watch; heal and end accordingly.
+        """Ask where every watched visit stands, and who still may watch; fill gaps and end streams accordingly.
 
         Raises `Unavailable`.
         """
-        # Heads as they are before the query: live word that comes during it must not look like a rewind.
+        # Heads as they are before the query: a notification that comes during it must not look like a rewind.
         heads = {visit_id: channel.head for visit_id, channel in self._relay.channels.items()}
         visit_ids = list(heads)
         for first in range(0, len(visit_ids), ROWS_A_QUERY):
             for row in await self._history.heads(visit_ids[first : first + ROWS_A_QUERY]):
                 self._settle(row, heads[str(row["visit_id"])])
-            self._hurry()
-        await self._remove_strangers()
+            self._wake_waiting()
+        await self._remove_non_members()
 
     async def page(self, channel: Channel, position: int) -> list[Event]:
         """Return the next events after `position` for a stream of a channel; none means that it may join in this turn.
 
-        Whoever was told in vain up to there is given none: its channel's streams begin again. Raises `Unavailable`.
+        A client at a position that a crash took back is given none: its channel's streams begin again. Raises
+        `Unavailable`.
         """
         found = await self._read_after(channel, position)
-        if channel.denies(position):
+        if channel.position_lost(position):
             self._relay.rewind(channel)
             return []
         return found
 
     async def close(self) -> None:
-        """Give up what is being healed."""
-        tasks = list(self._healing)
+        """Give up the gaps that are being filled."""
+        tasks = list(self._filling)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -107,16 +108,16 @@ class CatchUp:
             rows = await self._history.after(channel.visit_id, position)
             rows = rows or await self._history.read(channel.visit_id, position)
             if rows:
-                if not unbroken(position, rows):
-                    await self._look_for_tears(channel)
+                if not is_contiguous(position, rows):
+                    await self._refresh_epochs(channel)
                 channel.reach_back(position, rows)
                 return rows
             position = floor  # what was there has been deleted
         return found
 
-    async def _look_for_tears(self, channel: Channel) -> None:
+    async def _refresh_epochs(self, channel: Channel) -> None:
         for row in await self._history.heads([channel.visit_id]):
-            channel.tears = row["tears"]
+            channel.epoch_ends = row["epoch_ends"]
 
     def _settle(self, row: Record, head: int | None) -> None:
         channel = self._relay.channels.get(str(row["visit_id"]))
@@ -125,50 +126,50 @@ class CatchUp:
         if not row["enabled"]:
             self._relay.disable(channel)
             return
-        channel.tears = row["tears"]
-        if channel.misled or (head is not None and row["last_seq"] < head):
+        channel.epoch_ends = row["epoch_ends"]
+        if channel.has_lost_readers or (head is not None and row["last_seq"] < head):
             self._relay.rewind(channel)
         else:
-            channel.hear_of(row["last_seq"])
-            self.heal(channel)
+            channel.expect(row["last_seq"])
+            self.fill_gap(channel)
 
-    async def _remove_strangers(self) -> None:
-        self._relay.doubt()
+    async def _remove_non_members(self) -> None:
+        self._relay.invalidate()
         watchers = self._relay.watchers()
         for first in range(0, len(watchers), ROWS_A_QUERY):
-            for tenant_id, user_id in await self._history.strangers(watchers[first : first + ROWS_A_QUERY]):
+            for tenant_id, user_id in await self._history.non_members(watchers[first : first + ROWS_A_QUERY]):
                 self._relay.remove(tenant_id, user_id)
 
-    async def _heal(self, channel: Channel) -> None:
+    async def _fill_gap(self, channel: Channel) -> None:
         backoff = Backoff(0.1, 2.0, SystemRandom())
         try:
             while channel.gap and channel.members:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(backoff.next()):
                         await self._back.wait()
-                await self._heal_once(channel, backoff)
+                await self._fill_gap_once(channel, backoff)
         finally:
-            channel.healing = False
+            channel.filling_gap = False
 
-    def _hurry(self) -> None:
+    def _wake_waiting(self) -> None:
         """Wake those who wait before they ask the table again: it answers."""
         self._back.set()
         self._back = asyncio.Event()
 
-    async def _heal_once(self, channel: Channel, backoff: Backoff) -> None:
+    async def _fill_gap_once(self, channel: Channel, backoff: Backoff) -> None:
         try:
-            # Never a shared reading: one that began before the word came would deny that the event exists.
+            # Never a shared reading: one that began before the notification would deny that the event exists.
             head = channel.head or 0
             rows = await self._history.read(channel.visit_id, head)
-            if not unbroken(head, rows):
-                await self._look_for_tears(channel)
-                if channel.misled:
+            if not is_contiguous(head, rows):
+                await self._refresh_epochs(channel)
+                if channel.has_lost_readers:
                     self._relay.rewind(channel)
                     return
         except Unavailable as error:
             _log.warning("A hole cannot be filled yet", visit_id=channel.visit_id, reason=str(error.__cause__))
             return
         backoff.reset()
-        self.healed += 1
+        self.gaps_filled += 1
         if channel.fill(rows):
             self._relay.flush_soon(channel)

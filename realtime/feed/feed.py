@@ -1,4 +1,4 @@
-"""Keeps what is watched level with the table: by live word while it comes, and by a look every second while not."""
+"""Keeps what is watched level with the table: by notifications while they come, by a query every second otherwise."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from config.settings import Settings
 from realtime.bus.bus import Bus
 from realtime.feed.catchup import CatchUp
 from realtime.feed.notify import Notify
-from realtime.feed.source import Ears, Source
+from realtime.feed.source import Source, SourceCallbacks
 from store.errors import Unavailable
 from store.pool import Database
 
@@ -18,17 +18,17 @@ _log = get_logger(__name__)
 POLL_SECONDS = 1.0
 
 
-def open_source(settings: Settings, db: Database, ears: Ears) -> Source:
+def open_source(settings: Settings, db: Database, callbacks: SourceCallbacks) -> Source:
     """Return the source that the settings name."""
     if settings.event_bus == "redis":
-        return Bus(db, settings.listen_url, settings.event_bus_url, ears)
-    return Notify(db, settings.listen_url, ears)
+        return Bus(db, settings.listen_url, settings.event_bus_url, callbacks)
+    return Notify(db, settings.listen_url, callbacks)
 
 
 class Feed:
-    """Listens to the source of live word, and looks at the table whenever that has, or may have, missed something.
+    """Listens to the source of notifications, and looks at the table whenever that has, or may have, missed something.
 
-    Without live word the table is looked at every second: slower, never wrong.
+    Without notifications the table is looked at every second: slower, never wrong.
     """
 
     def __init__(
@@ -37,40 +37,40 @@ class Feed:
         db: Database,
         catch_up: CatchUp,
         *,
-        heard: Callable[[str], None],
-        told: Callable[[dict[str, str]], None],
+        on_event: Callable[[str], None],
+        on_control: Callable[[dict[str, str]], None],
     ) -> None:
         self._catch_up = catch_up
-        self._source = open_source(settings, db, Ears(heard, told, self.look))
+        self._source = open_source(settings, db, SourceCallbacks(on_event, on_control, self.check_table))
         self._wanted = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
     @property
     def live(self) -> bool:
-        """Whether word is known to arrive."""
+        """Whether notifications are known to arrive."""
         return self._source.live
 
     @property
     def reconnects(self) -> int:
-        """How often word has come again after some may have been missed."""
+        """How often notifications have come again after some may have been missed."""
         return self._source.reconnects
 
     async def start(self) -> None:
-        """Begin to hear. Raises when the database is not there."""
+        """Begin to listen. Raises when the database is not there."""
         await self._source.start()
         self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """Stop hearing and asking."""
+        """Stop listening and asking."""
         await end(self._keeper)
         await self._source.stop()
 
-    def look(self) -> None:
+    def check_table(self) -> None:
         """Have all watched visits looked at in the table now."""
         self._wanted.set()
 
     def stats(self) -> Mapping[str, int]:
-        """Return how live word stands, and counts of its source's own."""
+        """Return whether notifications arrive, and the source's own counts."""
         return {"live": self.live, "reconnects": self.reconnects, **self._source.stats()}
 
     async def _keep(self) -> None:
@@ -83,9 +83,9 @@ class Feed:
                 if self.live and not behind:
                     continue
             self._wanted.clear()
-            behind = not await self._look()
+            behind = not await self._check_table()
 
-    async def _look(self) -> bool:
+    async def _check_table(self) -> bool:
         """Look at all watched visits; false when that failed, however: nobody would see the keeper end."""
         try:
             await self._catch_up.all()

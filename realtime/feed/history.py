@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from realtime.feed.query_batcher import Gathering
-from realtime.feed.singleflight import Readings
+from realtime.feed.query_batcher import QueryBatcher
+from realtime.feed.singleflight import SingleFlight
 from realtime.protocol.events import Event, parse_row
 from store.errors import Unavailable
 from store.events import events
-from store.events.events import Opening
+from store.events.events import InitialStateQuery
 from store.pool import DRIVER_TROUBLE, Connection, Database, Record
 
 if TYPE_CHECKING:
@@ -36,17 +36,19 @@ class History:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._free = asyncio.Semaphore(READERS)
-        self._reading: Readings[list[Event]] = Readings()
-        self._opening: Readings[list[Record]] = Readings()
-        self._openings: Gathering[Opening, list[Record]] = Gathering(self._ask_openings, patience_s=PATIENCE_SECONDS)
-        self._pages: Gathering[Key, list[Record]] = Gathering(self._ask_pages, most=PAGES)
+        self._page_reads: SingleFlight[list[Event]] = SingleFlight()
+        self._initial_reads: SingleFlight[list[Record]] = SingleFlight()
+        self._initial_states: QueryBatcher[InitialStateQuery, list[Record]] = QueryBatcher(
+            self._ask_initial_states, patience_s=PATIENCE_SECONDS
+        )
+        self._pages: QueryBatcher[Key, list[Record]] = QueryBatcher(self._ask_pages, most=PAGES)
 
     async def after(self, visit_id: str, position: int) -> list[Event]:
         """Return the next page after `position`; it may be of a reading that began a moment ago.
 
         Raises `Unavailable` when the database does not answer in time.
         """
-        return await self._reading.share(
+        return await self._page_reads.share(
             (visit_id, position), lambda: asyncio.create_task(self.read(visit_id, position))
         )
 
@@ -54,59 +56,59 @@ class History:
         """Return the next page after `position` as it is now: an empty one means that there is none."""
         return [parse_row(row["document"]) for row in await self._pages.put((visit_id, position))]
 
-    async def openings(
+    async def initial_states(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool, since: int
     ) -> list[Record]:
-        """Return what `store.events.events.openings` tells of these channels' visits.
+        """Return what `store.events.events.initial_states` returns for these channels' visits.
 
         It may be of a reading that began a moment ago, for whichever user, but never before the channels, which have
         collected ever since, nor in another time than the caller's `since`.
         Raises `Unavailable` when the database does not answer in time.
         """
-        return await self._opening.share(
+        return await self._initial_reads.share(
             (tenant_id, snapshot, since, *channels),
-            lambda: self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot),
+            lambda: self._ask_initial_state(tenant_id, user_id, channels, snapshot=snapshot),
         )
 
-    async def openings_now(
+    async def initial_states_now(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
     ) -> list[Record]:
         """Return the same as it is now, for this user."""
-        return await self._ask_opening(tenant_id, user_id, channels, snapshot=snapshot)
+        return await self._ask_initial_state(tenant_id, user_id, channels, snapshot=snapshot)
 
     async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
-        """Return what `store.events.events.heads` tells of the visits that exist, as it is now.
+        """Return what `store.events.events.heads` returns for the visits that exist, as it is now.
 
         Raises `Unavailable` when the database does not answer in time.
         """
         async with self._asking("The visit's stream cannot be read just now.") as conn:
             return await events.heads(conn, [UUID(visit_id) for visit_id in visit_ids])
 
-    async def strangers(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    async def non_members(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return those of these pairs of tenant and user of which the user is no member of the tenant, as it is now.
 
         Raises `Unavailable` when the database does not answer in time.
         """
         tenants, users = [UUID(tenant) for tenant, _ in pairs], [UUID(user) for _, user in pairs]
         async with self._asking("Who the members are cannot be read just now.") as conn:
-            rows = await events.strangers(conn, tenants, users)
+            rows = await events.non_members(conn, tenants, users)
         return [(str(row["tenant_id"]), str(row["user_id"])) for row in rows]
 
     async def close(self) -> None:
         """Give up what is being read."""
-        await self._openings.close()
+        await self._initial_states.close()
         await self._pages.close()
-        await self._reading.close()
+        await self._page_reads.close()
 
-    def _ask_opening(
+    def _ask_initial_state(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool
     ) -> "asyncio.Future[list[Record]]":
         visit_ids = [channel.visit_id for channel in channels]
-        return self._openings.put(Opening(tenant_id, user_id, visit_ids, snapshot))
+        return self._initial_states.put(InitialStateQuery(tenant_id, user_id, visit_ids, snapshot))
 
-    async def _ask_openings(self, asked: list[Opening]) -> list[list[Record]]:
+    async def _ask_initial_states(self, asked: list[InitialStateQuery]) -> list[list[Record]]:
         async with self._asking("The visit's stream cannot be opened just now; try again.") as conn:
-            return await events.openings_of(conn, asked)
+            return await events.initial_states_of(conn, asked)
 
     async def _ask_pages(self, asked: list[Key]) -> list[list[Record]]:
         async with self._asking("The visit's events cannot be read just now.") as conn:

@@ -31,7 +31,7 @@ LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, as
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-class Unsettled(Exception):
+class NotifyNotReady(Exception):
     """Some transaction goes on that may yet insert what is not notified."""
 
 
@@ -57,7 +57,7 @@ class Listener:
         """Connect and listen. Raises what the connect raises: a wrong URL must fail the start."""
         try:
             connection = await self._connect()
-        except Unsettled as reason:
+        except NotifyNotReady as reason:
             _log.warning("The listener has to wait", reason=str(reason))
             connection = None
         self._supervisor = asyncio.create_task(self._supervise(connection))
@@ -122,7 +122,7 @@ class Listener:
             async with asyncio.timeout(CONNECT_SECONDS):
                 for channel in self._channels:
                     await connection.add_listener(channel, self._notified)
-                await _have_events_notified(connection)
+                await _enable_notify(connection)
         except BaseException:
             connection.terminate()
             raise
@@ -134,15 +134,15 @@ class Listener:
         self._channels[channel](str(payload))
 
 
-async def _have_events_notified(connection: Connection) -> None:
+async def _enable_notify(connection: Connection) -> None:
     """Where a fleet comes back from the bus, wait for those who insert and did not yet know. Raises `Unsettled`."""
-    since = await event_bus.hear_by_notify(connection)
+    since = await event_bus.enable_notify(connection)
     try:
         async with asyncio.timeout(SETTLE_MOST_SECONDS):
-            while since and not await event_bus.all_ended(connection, since):  # noqa: ASYNC110 - they tell nobody
+            while since and not await event_bus.all_ended(connection, since):  # noqa: ASYNC110 - their end is not notified
                 await asyncio.sleep(SETTLE_SECONDS)
     except TimeoutError:
-        raise Unsettled("a transaction goes on from before NOTIFY was opened") from None
+        raise NotifyNotReady("a transaction from before NOTIFY was enabled is still open") from None
 
 
 async def _close(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Word by NOTIFY: each process listens for itself, and finds out whether that works."""
+"""Notifications by NOTIFY: each process listens for itself, and finds out whether that works."""
 
 import asyncio
 import secrets
@@ -8,7 +8,7 @@ from contextlib import suppress
 from config.cancellation import end
 from config.logging import get_logger
 from realtime.feed.listener import Listener
-from realtime.feed.source import CONTROL, Ears, control_word, say_to_ourselves
+from realtime.feed.source import CONTROL, SourceCallbacks, parse_control, send_test
 from store.pool import AWAY, Database
 
 _log = get_logger(__name__)
@@ -22,15 +22,15 @@ UNKNOWN_AGAIN_SECONDS = 1.0
 
 
 class Notify:
-    """Hears what the trigger notifies.
+    """Receives what the trigger notifies.
 
-    At each connect a word is sent to ourselves by another connection. When it does not come, LISTEN goes nowhere: a
+    At each connect a test message is sent by another connection. When it does not come, LISTEN goes nowhere: a
     transaction pooler takes it and forgets it.
     """
 
-    def __init__(self, db: Database, listen_url: str, ears: Ears) -> None:
+    def __init__(self, db: Database, listen_url: str, callbacks: SourceCallbacks) -> None:
         self._db = db
-        self._ears = ears
+        self._callbacks = callbacks
         self._listener = Listener(
             listen_url, {EVENTS: self._events, CONTROL: self._control}, on_listening=self._begin_listening
         )
@@ -71,19 +71,19 @@ class Notify:
     def _begin_listening(self) -> None:
         self._answered.set()  # a test under way was of the connection before, and may not hold up the one of this
         self._connected.set()
-        self._ears.missed()
+        self._callbacks.on_missed()
 
     def _events(self, text: str) -> None:
-        for word in text.split("\n"):  # one, but for a statement that told more than a thousand
-            self._ears.heard(word)
+        for message in text.split("\n"):  # one, but for a statement that notified more than a thousand
+            self._callbacks.on_event(message)
 
     def _control(self, text: str) -> None:
-        word = control_word(text)
-        if word is None:
+        message = parse_control(text)
+        if message is None:
             return
-        if word["kind"] != "test":
-            self._ears.told(word)
-        elif word.get("nonce") == self._nonce:
+        if message["kind"] != "test":
+            self._callbacks.on_control(message)
+        elif message.get("nonce") == self._nonce:
             self._arrived = True
             self._answered.set()
 
@@ -100,12 +100,12 @@ class Notify:
                 self._known.set()
 
     async def _test(self) -> float:
-        """Find out whether a word to ourselves arrives; returns after how many seconds to try again, if it does not."""
+        """Find out whether a test message arrives; returns after how many seconds to try again, if it does not."""
         self._nonce, self._arrived = secrets.token_hex(8), False
         self._answered.clear()
         try:
             async with asyncio.timeout(TEST_SECONDS):
-                await say_to_ourselves(self._db, self._nonce)
+                await send_test(self._db, self._nonce)
                 await self._answered.wait()
         except TimeoutError:
             self._works = False

@@ -8,11 +8,11 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 # Two, so that one slow answer does not hold up all who come after it.
-ASKERS = 2
+MAX_IN_FLIGHT = 2
 MOST = 64
 
 
-class Gathering(Generic[Question, Answer]):
+class QueryBatcher(Generic[Question, Answer]):
     """Asks for many by `ask`, which answers a list of questions in their order, or fails them all.
 
     A second asking begins beside the first when somebody has waited for `patience_s`: the more who share a round trip,
@@ -26,15 +26,15 @@ class Gathering(Generic[Question, Answer]):
         self._most = most
         self._patience_s = patience_s
         self._waiting: list[tuple[Question, asyncio.Future[Answer]]] = []
-        self._askers: set[asyncio.Task[None]] = set()
+        self._workers: set[asyncio.Task[None]] = set()
         self._late: asyncio.TimerHandle | None = None
 
     def put(self, question: Question) -> "asyncio.Future[Answer]":
         """Have a question asked, by an asking that has not begun yet, and return where its answer will be."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
-        if not self._askers:
-            self._send_asker()
+        if not self._workers:
+            self._start_worker()
         else:
             self._watch()
         return future
@@ -42,10 +42,10 @@ class Gathering(Generic[Question, Answer]):
     async def close(self) -> None:
         """Give up what is being asked, and what waits to be."""
         self._unwatch()
-        askers = list(self._askers)
-        for asker in askers:
+        workers = list(self._workers)
+        for asker in workers:
             asker.cancel()
-        await asyncio.gather(*askers, return_exceptions=True)
+        await asyncio.gather(*workers, return_exceptions=True)
         for _, future in self._waiting:
             future.cancel()
         self._waiting.clear()
@@ -56,10 +56,10 @@ class Gathering(Generic[Question, Answer]):
                 await self._ask_for(self._take())
         finally:
             # In this same turn: whoever comes next must not count on one who has looked for the last time.
-            self._askers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._workers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _send_asker(self) -> None:
-        self._askers.add(asyncio.create_task(self._ask_all()))
+    def _start_worker(self) -> None:
+        self._workers.add(asyncio.create_task(self._ask_all()))
 
     def _take(self) -> list[tuple[Question, "asyncio.Future[Answer]"]]:
         batch = self._waiting[: self._most]
@@ -71,17 +71,17 @@ class Gathering(Generic[Question, Answer]):
 
     def _watch(self) -> None:
         """See to it that whoever waits now does not wait for one slow answer."""
-        if self._late is None and len(self._askers) < ASKERS:
-            self._late = asyncio.get_running_loop().call_later(self._patience_s, self._send_another)
+        if self._late is None and len(self._workers) < MAX_IN_FLIGHT:
+            self._late = asyncio.get_running_loop().call_later(self._patience_s, self._start_another)
 
     def _unwatch(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None
 
-    def _send_another(self) -> None:
+    def _start_another(self) -> None:
         self._late = None
-        self._send_asker()
+        self._start_worker()
 
     async def _ask_for(self, batch: list[tuple[Question, "asyncio.Future[Answer]"]]) -> None:
         try:

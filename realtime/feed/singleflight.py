@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Readings(Generic[Answer]):
+class SingleFlight(Generic[Answer]):
     """Shares a reading until those who waited for it have gone on, two turns of the loop after its end.
 
     Whoever comes before that shares it: what it read is not yet where they would find it without asking.

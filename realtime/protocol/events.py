@@ -47,7 +47,7 @@ class Event:
     document: bytes
 
     @property
-    def mark(self) -> int | bytes | None:
+    def sse_id(self) -> int | bytes | None:
         """What its message has for an id."""
         return self.seq
 
@@ -65,7 +65,7 @@ class Event:
         return self.type == _PROGRESS
 
     def progress_of(self) -> tuple[str | None, Any]:
-        """Name the job and step whose progress this tells; only worth asking of progress."""
+        """Name the job and step whose progress this is; only worth asking of progress."""
         try:
             return self.job_id, orjson.loads(self.document)["payload"].get("step")
         except (orjson.JSONDecodeError, AttributeError, TypeError):
@@ -73,8 +73,8 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
-    """Word of an event too large for a notification; it is read from the table."""
+class EventRef:
+    """A reference to an event too large for a notification; it is read from the table."""
 
     visit_id: str
     seq: int
@@ -85,20 +85,20 @@ def visit_of(notification: str) -> str:
     return notification[_VISIT]
 
 
-def parse(text: str) -> Event | Mention:
+def parse(text: str) -> Event | EventRef:
     """Read the header of a notification, or of a row's document. Raises `Malformed`."""
     header = _HEADER.match(text)
     if header is None:
         raise Malformed(text[:80])
     if header["too_large"]:
-        return Mention(header["visit"], int(header["seq"]))
+        return EventRef(header["visit"], int(header["seq"]))
     return Event(header["visit"], int(header["seq"]), header["type"], header["job"], text.encode())
 
 
 def parse_row(text: str) -> Event:
     """Read a row's document, which is always whole. Raises `Malformed`."""
     event = parse(text)
-    if isinstance(event, Mention):
+    if isinstance(event, EventRef):
         raise Malformed(text[:80])
     return event
 
@@ -109,5 +109,5 @@ def job_event_after(before: str | None, event: Event) -> str | None:
 
 
 def ending(job_event: str | None) -> EndReason | None:
-    """Return why a stream ends whose latest job was last heard to do this; None while there is more to come."""
+    """Return why a stream ends once its latest job has reached this event; None while there is more to come."""
     return ENDINGS.get(job_event or "")

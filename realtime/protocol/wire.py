@@ -31,19 +31,19 @@ class Chunk:
 HEARTBEAT = Chunk(b": heartbeat\n\n")
 
 
-def message(mark: int | bytes | None, document: bytes) -> bytes:
+def message(sse_id: int | bytes | None, document: bytes) -> bytes:
     """Encode an unnamed message, which an EventSource gives to `onmessage`; without a mark the last id stays."""
     if b"\n" in document or b"\r" in document:  # none of ours has one; a stream must not break on another's
-        named = mark.decode() if isinstance(mark, bytes) else mark if mark is None else str(mark)
+        named = sse_id.decode() if isinstance(sse_id, bytes) else sse_id if sse_id is None else str(sse_id)
         return ServerSentEvent(document.decode(), id=named, sep="\n").encode()
-    if isinstance(mark, int):
-        return b"id: %d\ndata: %b\n\n" % (mark, document)
-    return b"data: %b\n\n" % document if mark is None else b"id: %b\ndata: %b\n\n" % (mark, document)
+    if isinstance(sse_id, int):
+        return b"id: %d\ndata: %b\n\n" % (sse_id, document)
+    return b"data: %b\n\n" % document if sse_id is None else b"id: %b\ndata: %b\n\n" % (sse_id, document)
 
 
 def frame(event: Event) -> bytes:
     """Encode an event."""
-    return message(event.mark, event.document)
+    return message(event.sse_id, event.document)
 
 
 def frames(events: Iterable[Event]) -> bytes:
@@ -57,12 +57,12 @@ def opening(*, last_seq: int | Mapping[str, int], recovered: bool, retry_ms: int
 
 
 def snapshot(  # noqa: PLR0913 - the fields of an event
-    visit_id: str, seq: int, job_id: UUID | None, payload: bytes, created_at: datetime, *, mark: int | bytes | None
+    visit_id: str, seq: int, job_id: UUID | None, payload: bytes, created_at: datetime, *, sse_id: int | bytes | None
 ) -> bytes:
     """Encode the state at position `seq` as a message of type `snapshot`; `payload` is JSON on one line."""
     head = orjson.dumps({"visit_id": visit_id, "seq": seq, "job_id": job_id, "type": "snapshot"}, default=str)
     tail = orjson.dumps({"created_at": created_at}, option=orjson.OPT_UTC_Z)
-    return message(mark, b'%b,"payload":%b,%b' % (head[:-1], payload, tail[1:]))
+    return message(sse_id, b'%b,"payload":%b,%b' % (head[:-1], payload, tail[1:]))
 
 
 def end(reason: EndReason) -> bytes:

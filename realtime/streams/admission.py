@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from realtime.channels.channel import Channel
 from realtime.channels.channels import Channels
 from realtime.channels.subscriber import Subscriber
-from realtime.channels.timer_wheel import Wheel
+from realtime.channels.timer_wheel import TimerWheel
 from realtime.feed.catchup import CatchUp
 from realtime.feed.feed import Feed
-from realtime.streams.initial_state import Openings
-from realtime.streams.multi_subscription import Bundle
-from realtime.streams.stream_limits import REFUSALS, Caps, Limits
-from realtime.streams.tenant_stream import Wide
-from realtime.streams.tenant_watcher import Lookout
+from realtime.streams.initial_state import InitialStateLoader
+from realtime.streams.multi_subscription import MultiSubscription
+from realtime.streams.stream_limits import REFUSALS, Limits, StreamLimiter
+from realtime.streams.tenant_subscription import TenantSubscription
+from realtime.streams.tenant_watcher import TenantWatcher
 from store.pool import Record
 
 # How streams ended that did not simply end, and what their readers were spared.
@@ -25,29 +25,29 @@ class Admission:
     def __init__(  # noqa: PLR0913 - the parts of the hub that a stream meets on its way in
         self,
         channels: Channels,
-        wheel: Wheel[Subscriber],
+        wheel: TimerWheel[Subscriber],
         *,
         limits: Limits,
-        openings: Openings,
+        initial_states: InitialStateLoader,
         catch_up: CatchUp,
         feed: Feed,
-        lookout: Lookout,
+        tenant_watcher: TenantWatcher,
     ) -> None:
         self.draining = False
         self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
         self.counts = dict.fromkeys(COUNTED, 0)
         self._channels = channels
         self._wheel = wheel
-        self._caps = Caps(limits)
-        self._openings = openings
+        self._limiter = StreamLimiter(limits)
+        self._initial_states = initial_states
         self._catch_up = catch_up
         self._feed = feed
-        self._lookout = lookout
+        self._tenant_watcher = tenant_watcher
 
     @property
     def streams(self) -> int:
         """How many are open."""
-        return self._caps.total
+        return self._limiter.total
 
     def subscribe(self, visit_id: str, tenant_id: str, user_id: str, *, expires_at: float) -> Subscriber | None:
         """Admit a stream, and collect for it from now on; None when there are too many, or we are closing."""
@@ -59,40 +59,40 @@ class Admission:
 
     def subscribe_all(
         self, visit_ids: Sequence[str], tenant_id: str, user_id: str, *, expires_at: float
-    ) -> Bundle | None:
+    ) -> MultiSubscription | None:
         """Admit one stream of several visits, and collect for it from now on; as `subscribe` does."""
         if self._refuses(tenant_id, user_id):
             return None
-        bundle = Bundle(visit_ids)
-        bundle.stream = self._admit(bundle, tenant_id, user_id, expires_at)
+        multi = MultiSubscription(visit_ids)
+        multi.subscriber = self._admit(multi, tenant_id, user_id, expires_at)
         for visit_id in visit_ids:
-            self._channels.stand(self._channels.open(visit_id), bundle)
-        return bundle
+            self._channels.add_subscription(self._channels.open(visit_id), multi)
+        return multi
 
-    def subscribe_tenant(self, tenant_id: str, user_id: str, *, expires_at: float) -> Wide | None:
+    def subscribe_tenant(self, tenant_id: str, user_id: str, *, expires_at: float) -> TenantSubscription | None:
         """Admit one stream of all visits of a tenant, as `subscribe` does; None also while NOTIFY does not arrive."""
         if not self._feed.live or self._refuses(tenant_id, user_id):
             return None
-        wide = Wide(self._lookout)
-        wide.stream = self._admit(wide, tenant_id, user_id, expires_at)
-        self._lookout.add(wide)
-        return wide
+        stream = TenantSubscription(self._tenant_watcher)
+        stream.subscriber = self._admit(stream, tenant_id, user_id, expires_at)
+        self._tenant_watcher.add(stream)
+        return stream
 
     def knows(self, channel: Channel, tenant_id: str, user_id: str) -> bool:
         """Whether this user may watch, as its tenant's others do, and where the channel stands: no need to ask.
 
-        Only while a flag turned off, or a member removed, would be heard of.
+        Only while a flag turned off, or a member removed, would be notified.
         """
         return channel.tenant_id == tenant_id and channel.head is not None and self._knows_member(tenant_id, user_id)
 
-    async def openings(
+    async def initial_states(
         self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, fresh: bool = False
     ) -> list[Record] | None:
         """Return what these channels' streams open with, and let the channels begin there; None to who is no member.
 
         See `store.events.events`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
         """
-        found, member = await self._openings.read(
+        found, member = await self._initial_states.read(
             tenant_id,
             user_id,
             channels,
@@ -109,10 +109,10 @@ class Admission:
         return found
 
     def _knows_member(self, tenant_id: str, user_id: str) -> bool:
-        return self._feed.live and self._openings.members.has(tenant_id, user_id)
+        return self._feed.live and self._initial_states.members.has(tenant_id, user_id)
 
     def _refuses(self, tenant_id: str, user_id: str) -> bool:
-        refusal = "draining" if self.draining else self._caps.take(tenant_id, user_id)
+        refusal = "draining" if self.draining else self._limiter.acquire(tenant_id, user_id)
         if refusal is not None:
             self.refusals[refusal] += 1
         return refusal is not None
@@ -126,7 +126,7 @@ class Admission:
 
     def _let_out(self, subscriber: Subscriber) -> None:
         self._wheel.discard(subscriber)
-        self._caps.give_back(subscriber.tenant_id, subscriber.user_id)
+        self._limiter.release(subscriber.tenant_id, subscriber.user_id)
         for name in COUNTED:
             self.counts[name] += getattr(subscriber, name)
         self._channels.leave(subscriber)

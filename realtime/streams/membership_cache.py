@@ -6,17 +6,17 @@ from collections.abc import Iterable
 MOST_TENANTS = 1_000
 
 
-class Members:
-    """The members of each tenant, as far as they have been read, less those whose removal was heard of since."""
+class MembershipCache:
+    """The members of each tenant, as far as they have been read, less those whose removal was notified since."""
 
     def __init__(self) -> None:
         self._of: dict[str, set[str]] = {}
 
     def has(self, tenant_id: str, user_id: str) -> bool:
-        """Whether a user is known to belong; a stranger may only be unknown."""
+        """Whether a user is known to belong; another user may only be unknown."""
         return user_id in self._of.get(tenant_id, ())
 
-    def learn(self, tenant_id: str, user_ids: Iterable[str]) -> None:
+    def put(self, tenant_id: str, user_ids: Iterable[str]) -> None:
         """Take the members as they were read; the tenant read longest ago makes room."""
         self._of.pop(tenant_id, None)
         self._of[tenant_id] = set(user_ids)
@@ -27,6 +27,6 @@ class Members:
         """Take note that a user belongs no longer."""
         self._of.get(tenant_id, set()).discard(user_id)
 
-    def doubt(self) -> None:
+    def clear(self) -> None:
         """Forget everybody: removals may have been missed."""
         self._of.clear()

@@ -15,105 +15,115 @@ _CURSOR = re.compile(r"([0-9a-f]{8}):([0-9]{1,19}(?:\.[0-9]{1,19})*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Bundled(Event):
+class EventWithCursor(Event):
     """An event with the cursor that stands for it and for all before it, of every visit."""
 
     cursor: bytes | None
 
     @property
-    def mark(self) -> bytes | None:
+    def sse_id(self) -> bytes | None:
         """What its message has for an id."""
         return self.cursor
 
 
-class Leg(Subscriber):
-    """A bundle's place in one visit's channel. The end of this visit's job is news on the stream, not its end."""
+class VisitSubscription(Subscriber):
+    """The place of a stream of several visits in one visit's channel.
 
-    __slots__ = ("bundle", "position")
+    The end of this visit's job is news on the stream, not its end.
+    """
 
-    def __init__(self, channel: Channel, bundle: "Bundle", on_end: Callable[[Subscriber], None]) -> None:
-        stream = bundle.stream
+    __slots__ = ("multi", "position")
+
+    def __init__(self, channel: Channel, multi: "MultiSubscription", on_end: Callable[[Subscriber], None]) -> None:
+        whole = multi.subscriber
         super().__init__(
             channel,
-            tenant_id=stream.tenant_id,
-            user_id=stream.user_id,
-            expires_at=stream.expires_at,
+            tenant_id=whole.tenant_id,
+            user_id=whole.user_id,
+            expires_at=whole.expires_at,
             on_end=on_end,
         )
-        self.bundle = bundle
+        self.multi = multi
         self.position = 0
 
     @property
-    def is_level(self) -> bool:
+    def is_caught_up(self) -> bool:
         """Whether there is nothing that it has not been given."""
-        return self.channel.is_level(self)
+        return self.channel.is_caught_up(self)
 
     def go_live(self, _sink: Sink) -> None:
-        """Nothing: the bundle's own stream has begun to write."""
+        """Nothing: the whole stream has begun to write."""
 
     def give(self, _chunk: Chunk, events: list[Event]) -> None:
-        """Pass events on under the bundle's cursor."""
-        bundled = self.bundle.mark(self, events)
-        self.bundle.stream.give(Chunk(wire.frames(bundled)), bundled)
+        """Pass events on under the cursor of the whole stream."""
+        marked = self.multi.advance(self, events)
+        self.multi.subscriber.give(Chunk(wire.frames(marked)), marked)
 
     def over(self, _farewell: bytes) -> None:
         """Nothing: more may happen to the other visits, and to this one."""
 
     def end(self, farewell: bytes) -> None:
         """End the whole stream."""
-        self.bundle.stream.end(farewell)
+        self.multi.subscriber.end(farewell)
 
     def abort(self) -> None:
         """Drop the whole stream."""
-        self.bundle.stream.abort()
+        self.multi.subscriber.abort()
 
 
-class Bundle(Channel):
-    """Stands where a channel stands for the one stream of several visits; the events come by its legs."""
+class MultiSubscription(Channel):
+    """Stands where a channel stands for the one stream of several visits; the events come by its subscriptions."""
 
-    __slots__ = ("_name", "legs", "stream")
+    __slots__ = ("_name", "subscriber", "subscriptions")
 
     def __init__(self, visit_ids: Sequence[str]) -> None:
         super().__init__("")  # of no visit
         self._name = _name_of(visit_ids)
-        self.stream: Subscriber
-        self.legs: list[Leg] = []
+        self.subscriber: Subscriber
+        self.subscriptions: list[VisitSubscription] = []
 
     @property
     def cursor(self) -> bytes | None:
         """Where the stream stands: `NAME:SEQ.SEQ...`, of the list of visits and of each in the order of their ids."""
-        return f"{self._name}:{'.'.join(str(leg.position) for leg in self.legs)}".encode()
+        return f"{self._name}:{'.'.join(str(subscription.position) for subscription in self.subscriptions)}".encode()
 
-    def add(self, leg: Leg) -> None:
-        """Take a leg."""
-        self.legs.append(leg)
+    def add(self, subscription: VisitSubscription) -> None:
+        """Take a subscription."""
+        self.subscriptions.append(subscription)
 
-    def mark(self, leg: Leg, events: Sequence[Event]) -> list[Event]:
-        """Move a leg on over these events, each of which gets the cursor that follows it."""
+    def advance(self, subscription: VisitSubscription, events: Sequence[Event]) -> list[Event]:
+        """Move a subscription on over these events, each of which gets the cursor that follows it."""
         marked: list[Event] = []
         for event in events:
-            leg.position = event.seq
+            subscription.position = event.seq
             marked.append(
-                Bundled(event.visit_id, event.seq, event.type, event.job_id, event.document, cursor=self.cursor)
+                EventWithCursor(event.visit_id, event.seq, event.type, event.job_id, event.document, cursor=self.cursor)
             )
         return marked
 
-    def behind(self) -> list[Leg]:
-        """Return the legs for which there are events to read before the stream may go live."""
-        return [leg for leg in self.legs if leg.channel.after(leg.position) != []]
+    def behind(self) -> list[VisitSubscription]:
+        """Return the subscriptions for which there are events to read before the stream may go live."""
+        return [
+            subscription
+            for subscription in self.subscriptions
+            if subscription.channel.after(subscription.position) != []
+        ]
 
     def begin(self, sink: Sink) -> None:
-        """Go live with every leg, none of which is behind; nothing may be awaited between finding that out and this."""
-        self.stream.go_live(sink)
-        for leg in self.legs:
-            if not self.stream.ending:
-                leg.channel.join(leg, sink, leg.position)
+        """Go live with every subscription, none of which is behind.
+
+        Nothing may be awaited between finding that out and this.
+        """
+        self.subscriber.go_live(sink)
+        for subscription in self.subscriptions:
+            if not self.subscriber.ending:
+                subscription.channel.join(subscription, sink, subscription.position)
 
     def leave(self, subscriber: Subscriber) -> None:
         """Give the stream no more events."""
         super().leave(subscriber)
-        for leg in self.legs:
-            leg.lost()
+        for subscription in self.subscriptions:
+            subscription.lost()
 
 
 def positions_of(cursor: str, visit_ids: Sequence[str]) -> list[int] | None:

@@ -93,7 +93,7 @@ class ProgressStream:
         await send_within(2 * self._hub.heartbeat_s, send, message)
 
 
-class Whole:
+class StaticStream:
     """A stream that ends with these bytes."""
 
     def __init__(self, body: bytes = b"") -> None:
@@ -105,7 +105,7 @@ class Whole:
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
-class SoftRefusal(Whole):
+class BusyStream(StaticStream):
     """Says `busy`: an EventSource comes back after it, where any other status stops it for good."""
 
     def __init__(self, retry_ms: int) -> None:

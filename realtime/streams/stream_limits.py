@@ -17,7 +17,7 @@ class Limits:
     per_process: int = 20_000
 
 
-class Caps:
+class StreamLimiter:
     """Counts open streams; a count that falls to nothing is forgotten."""
 
     def __init__(self, limits: Limits) -> None:
@@ -25,7 +25,7 @@ class Caps:
         self._open: Counter[str] = Counter()
         self.total = 0
 
-    def take(self, tenant_id: str, user_id: str) -> Refusal | None:
+    def acquire(self, tenant_id: str, user_id: str) -> Refusal | None:
         """Count one more stream in, or return whose limit is reached."""
         refusal = self._reached(tenant_id, user_id)
         if refusal is None:
@@ -34,7 +34,7 @@ class Caps:
             self.total += 1
         return refusal
 
-    def give_back(self, tenant_id: str, user_id: str) -> None:
+    def release(self, tenant_id: str, user_id: str) -> None:
         """Count one stream out."""
         self._open[tenant_id] -= 1
         self._open[user_id] -= 1

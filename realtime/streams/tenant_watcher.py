@@ -1,9 +1,10 @@
 """Sees which visits of a watched tenant become active, and brings their events to its tenant-wide streams.
 
-Invariants: from the moment such a stream is admitted, every event of its tenant's visits that is heard of is given to
-it, each once and in the order of its visit: the first word of a visit names the seq before which nothing is owed, and
-from there on the visit's channel does what it does for everybody. What was not heard of, because the listener was away,
-ends the stream; its client begins again with snapshots. What is known of visits is bounded, and can be asked again.
+Invariants: from the moment such a stream is admitted, every event of its tenant's visits that is notified is given to
+it, each once and in the order of its visit: the first notification of a visit names the seq before which nothing is
+owed, and from there on the visit's channel does what it does for everybody. What was not notified, because the listener
+was away, ends the stream; its client begins again with snapshots. What is known of visits is bounded, and can be asked
+again.
 """
 
 import asyncio
@@ -22,15 +23,15 @@ from realtime.feed.history import History
 from realtime.protocol import wire
 from realtime.protocol.events import Malformed, parse, visit_of
 from realtime.protocol.wire import Chunk
-from realtime.streams.multi_subscription import Leg
-from realtime.streams.tenant_stream import Wide
+from realtime.streams.multi_subscription import VisitSubscription
+from realtime.streams.tenant_subscription import TenantSubscription
 from store.errors import Unavailable
 from store.pool import Record
 
 _log = get_logger(__name__)
 
 KNOWN_VISITS = 20_000
-FOREIGN = ""  # stands for every tenant that has no such stream here
+OTHER_TENANT = ""  # stands for every tenant that has no such stream here
 
 
 class Relay(Protocol):
@@ -40,21 +41,21 @@ class Relay(Protocol):
     def channels(self) -> Channels:
         """The visits somebody watches."""
 
-    def join_leg(self, leg: Leg, sink: Sink) -> None:
-        """Make a leg live that has everything up to its position."""
+    def join_subscription(self, subscription: VisitSubscription, sink: Sink) -> None:
+        """Make a subscription live that has everything up to its position."""
 
     def retry_ms(self) -> int:
         """Return how long a client waits before it comes back."""
 
 
-class Lookout:
+class TenantWatcher:
     """The tenant-wide streams of this process."""
 
     def __init__(self, relay: Relay, catch_up: CatchUp, history: History) -> None:
         self._relay = relay
         self._catch_up = catch_up
         self._history = history
-        self._streams: defaultdict[str, set[Wide]] = defaultdict(set)
+        self._streams: defaultdict[str, set[TenantSubscription]] = defaultdict(set)
         self._tenant_of: OrderedDict[str, str] = OrderedDict()
         self._pending: dict[str, tuple[Channel, int]] = {}
         self._asking: asyncio.Task[None] | None = None
@@ -62,52 +63,52 @@ class Lookout:
         self._reconnects = 0
 
     @property
-    def watches(self) -> bool:
+    def is_active(self) -> bool:
         """Whether there is any such stream."""
         return bool(self._streams)
 
-    def add(self, wide: Wide) -> None:
-        """Look out for a stream's tenant."""
-        if wide.stream.tenant_id not in self._streams:
+    def add(self, stream: TenantSubscription) -> None:
+        """Watch a stream's tenant."""
+        if stream.subscriber.tenant_id not in self._streams:
             self._tenant_of.clear()  # what was foreign to all others may be this one's
-        self._streams[wide.stream.tenant_id].add(wide)
+        self._streams[stream.subscriber.tenant_id].add(stream)
 
-    def discard(self, wide: Wide) -> None:
-        """Look out no longer; harmless when nobody did."""
-        streams = self._streams.get(wide.stream.tenant_id)
+    def discard(self, stream: TenantSubscription) -> None:
+        """Stop watching; harmless when nobody did."""
+        streams = self._streams.get(stream.subscriber.tenant_id)
         if streams is not None:
-            streams.discard(wide)
+            streams.discard(stream)
             if not streams:
-                del self._streams[wide.stream.tenant_id]
+                del self._streams[stream.subscriber.tenant_id]
 
-    def sight(self, notification: str) -> None:
-        """Take word of an event, before its visit's channel does."""
+    def on_notification(self, notification: str) -> None:
+        """Take a notification, before its visit's channel does."""
         visit_id = visit_of(notification)
         tenant_id = self._tenant_of.get(visit_id)
-        if tenant_id is not None and all(wide.has(visit_id) for wide in self._streams.get(tenant_id, ())):
+        if tenant_id is not None and all(stream.has(visit_id) for stream in self._streams.get(tenant_id, ())):
             return
         try:
             before = parse(notification).seq - 1
         except Malformed:
             return
-        for wide in self._not_live(tenant_id):
-            wide.sighted.setdefault(visit_id, before)
-        self._reach(visit_id, before)
+        for stream in self._not_live(tenant_id):
+            stream.seen_before_live.setdefault(visit_id, before)
+        self._request(visit_id, before)
 
-    def went_live(self, wide: Wide) -> None:
+    def went_live(self, stream: TenantSubscription) -> None:
         """Bring a stream what happened while it was opened."""
-        for visit_id, before in wide.sighted.items():
-            self._reach(visit_id, before)
+        for visit_id, before in stream.seen_before_live.items():
+            self._request(visit_id, before)
 
     def flags_changed(self, tenant_id: str) -> None:
         """Have a tenant's streams opened again, if they still may be."""
         self._dismiss(list(self._streams.get(tenant_id, ())))
 
-    def doubt(self, reconnects: int) -> None:
+    def on_reconnect(self, reconnects: int) -> None:
         """Have all streams begin again when the listener was away."""
         if reconnects != self._reconnects:
             self._reconnects = reconnects
-            self._dismiss([wide for streams in self._streams.values() for wide in streams])
+            self._dismiss([stream for streams in self._streams.values() for stream in streams])
 
     async def close(self) -> None:
         """Give up what is being read."""
@@ -116,19 +117,19 @@ class Lookout:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _live(self) -> list[Wide]:
-        return [wide for streams in self._streams.values() for wide in streams if wide.sink is not None]
+    def _live(self) -> list[TenantSubscription]:
+        return [stream for streams in self._streams.values() for stream in streams if stream.sink is not None]
 
-    def _not_live(self, tenant_id: str | None) -> list[Wide]:
+    def _not_live(self, tenant_id: str | None) -> list[TenantSubscription]:
         """Return the streams that are being opened, of this tenant or, while that is not known, of any."""
         found = self._streams.values() if tenant_id is None else [self._streams.get(tenant_id, set())]
-        return [wide for streams in found for wide in streams if wide.sink is None]
+        return [stream for streams in found for stream in streams if stream.sink is None]
 
-    def _dismiss(self, streams: list[Wide]) -> None:
-        for wide in streams:
-            wide.stream.end(wire.retry(self._relay.retry_ms()))
+    def _dismiss(self, streams: list[TenantSubscription]) -> None:
+        for stream in streams:
+            stream.subscriber.end(wire.retry(self._relay.retry_ms()))
 
-    def _reach(self, visit_id: str, before: int) -> None:
+    def _request(self, visit_id: str, before: int) -> None:
         """Have a visit's events brought from after `before`; those that come from now on are collected."""
         _, earlier = self._pending.get(visit_id, (None, before))
         self._pending[visit_id] = self._relay.channels.open(visit_id), min(before, earlier)
@@ -164,7 +165,7 @@ class Lookout:
         tenants, foreign = list(self._streams), set(pending)
         for tenant_id in tenants:
             channels = [channel for channel, _ in pending.values()]
-            for row in await self._history.openings_now(tenant_id, None, channels, snapshot=False):
+            for row in await self._history.initial_states_now(tenant_id, None, channels, snapshot=False):
                 if row["visible"]:
                     visit_id = str(row["visit_id"])
                     foreign.discard(visit_id)
@@ -172,27 +173,27 @@ class Lookout:
                     self._bring(row, tenant_id, *pending[visit_id])
         if tenants == list(self._streams):
             for visit_id in foreign:
-                self._learn(visit_id, FOREIGN)
-                for wide in self._live():
-                    wide.sighted.pop(visit_id, None)
+                self._learn(visit_id, OTHER_TENANT)
+                for stream in self._live():
+                    stream.seen_before_live.pop(visit_id, None)
 
     def _bring(self, row: Record, tenant_id: str, channel: Channel, before: int) -> None:
         visit_id = channel.visit_id
-        owed = {wide: wide.sighted.pop(visit_id, before) for wide in self._live()}
+        owed = {stream: stream.seen_before_live.pop(visit_id, before) for stream in self._live()}
         wanted = {
-            wide: position
-            for wide, position in owed.items()
-            if wide.stream.tenant_id == tenant_id and not wide.has(visit_id)
+            stream: position
+            for stream, position in owed.items()
+            if stream.subscriber.tenant_id == tenant_id and not stream.has(visit_id)
         }
         if not wanted:
             return
         if self._relay.channels.get(visit_id) is not channel:  # others came and went: what it collected is gone
-            self._reach(visit_id, min(wanted.values()))
+            self._request(visit_id, min(wanted.values()))
             return
         self._catch_up.begin(channel, row)
-        for wide, position in wanted.items():
-            leg = self._relay.channels.stand(channel, wide, position)
-            task = asyncio.create_task(self._join(wide, leg))
+        for stream, position in wanted.items():
+            subscription = self._relay.channels.add_subscription(channel, stream, position)
+            task = asyncio.create_task(self._join(stream, subscription))
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)
 
@@ -201,12 +202,14 @@ class Lookout:
         if len(self._tenant_of) > KNOWN_VISITS:
             self._tenant_of.popitem(last=False)
 
-    async def _join(self, wide: Wide, leg: Leg) -> None:
-        """Bring a leg level with its channel, and let it go on with it."""
+    async def _join(self, stream: TenantSubscription, subscription: VisitSubscription) -> None:
+        """Bring a subscription level with its channel, and let it go on with it."""
         try:
-            while not wide.stream.ending and (events := await self._catch_up.page(leg.channel, leg.position)):
-                leg.give(Chunk(b""), events)
+            while not stream.subscriber.ending and (
+                events := await self._catch_up.page(subscription.channel, subscription.position)
+            ):
+                subscription.give(Chunk(b""), events)
         except Unavailable:
-            self._dismiss([wide])
-        if not leg.ended and wide.sink is not None:
-            self._relay.join_leg(leg, wide.sink)
+            self._dismiss([stream])
+        if not subscription.ended and stream.sink is not None:
+            self._relay.join_subscription(subscription, stream.sink)

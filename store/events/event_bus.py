@@ -1,4 +1,4 @@
-"""The database's side of the event bus: who carries it, and what was committed since the carrier last looked.
+"""The database's side of the event bus: which session leads it, and what was committed since the leader last looked.
 
 Snapshots are PostgreSQL's own text of them, and nobody reads it but PostgreSQL.
 """
@@ -11,31 +11,34 @@ from store.queries import Queries
 SQL = Queries("events/event_bus")
 
 
-async def hear_by_notify(conn: Connection) -> int:
-    """Have events notified as long as this session lives; returns by which transaction that began, 0 for ever.
+async def enable_notify(conn: Connection) -> int:
+    """Have events notified as long as this session lives; returns the transaction that enabled it, 0 for ever.
 
     A database that knows of no such thing is not migrated, which is for health to tell.
     """
     try:
-        xact: int = await conn.fetchval(SQL.hear_by_notify)
+        xact: int = await conn.fetchval(SQL.enable_notify)
     except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedFunctionError):
         return 0
     return xact
 
 
 async def all_ended(conn: Connection, xact: int) -> bool:
-    """Whether every transaction up to this one has ended: what the later ones insert is told."""
+    """Whether every transaction up to this one has ended: what the later ones insert is notified."""
     return bool(await conn.fetchval(SQL.all_ended, str(xact)))
 
 
-async def is_carried(conn: Connection) -> bool:
-    """Whether some process carries events to the bus."""
-    return bool(await conn.fetchval(SQL.is_carried))
+async def has_leader(conn: Connection) -> bool:
+    """Whether some process publishes events on the bus."""
+    return bool(await conn.fetchval(SQL.has_leader))
 
 
-async def carry(conn: Connection) -> int | None:
-    """Make this session the carrier's; returns by which transaction its way was opened, None when there is another."""
-    xact: int | None = await conn.fetchval(SQL.carry)
+async def become_leader(conn: Connection) -> int | None:
+    """Make this session the leader's; None when there is another.
+
+    Returns the transaction that enabled the bus.
+    """
+    xact: int | None = await conn.fetchval(SQL.become_leader)
     return xact
 
 
@@ -46,9 +49,9 @@ async def position(conn: Connection, xact: int) -> str | None:
 
 
 async def committed_since(conn: Connection, snapshot: str, limit: int) -> tuple[str, list[str]]:
-    """Return a snapshot of now, and word of what was committed between the two: a visit's events in their order.
+    """Return a snapshot of now and what was committed between the two: notifications, those of a visit in their order.
 
-    That there is more than `limit` shows by as many words, and not all of them are there.
+    That there is more than `limit` shows by as many messages, and not all of them are there.
     """
     row = await conn.fetchrow(SQL.committed_since, snapshot, limit)
     assert row is not None  # noqa: S101 - an aggregate always gives one row
@@ -61,5 +64,5 @@ async def tend(conn: Connection, snapshot: str) -> None:
 
 
 async def retire(conn: Connection) -> bool:
-    """Note events no longer where nobody carries them; returns whether that was so."""
+    """Note events no longer where nobody publishes them; returns whether that was so."""
     return bool(await conn.fetchval(SQL.retire))

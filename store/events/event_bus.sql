@@ -1,17 +1,17 @@
--- name: hear_by_notify
--- Keep NOTIFY open while this session lives, and take many words at once; by which transaction it was opened.
+-- name: enable_notify
+-- Keep NOTIFY open while this session lives, and take many messages at once; by which transaction it was opened.
 SELECT scopekit.hear_by_notify();
 
 -- name: all_ended
 -- Whether all transactions up to this one have ended.
 SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8;
 
--- name: is_carried
--- Whether there is a carrier.
+-- name: has_leader
+-- Whether there is a leader.
 SELECT scopekit.bus_is_carried();
 
--- name: carry
--- Be the carrier while this session lives; by which transaction the way was opened.
+-- name: become_leader
+-- Be the leader while this session lives; by which transaction the bus was enabled.
 SELECT scopekit.carry_bus();
 
 -- name: position
@@ -27,5 +27,5 @@ SELECT snapshot::text, words FROM scopekit.committed_since($1::text::pg_snapshot
 SELECT scopekit.tend_bus($1::text::pg_snapshot);
 
 -- name: retire
--- Close the carrier's way where there is no carrier.
+-- Disable the bus where there is no leader.
 SELECT scopekit.retire_bus();

@@ -42,12 +42,12 @@ async def after_each(conn: Connection, asked: Sequence[tuple[Id, int]], limit: i
 
 
 async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
-    """Return (visit_id, last_seq, job_event, enabled, tears) of the visits that exist."""
+    """Return (visit_id, last_seq, job_event, enabled, epoch_ends) of the visits that exist."""
     return await conn.fetch(SQL.heads, visit_ids)
 
 
 @dataclass(frozen=True)
-class Opening:
+class InitialStateQuery:
     """A tenant's question for what streams of these visits open with; with a user, for the tenant's members too."""
 
     tenant_id: Id
@@ -56,27 +56,27 @@ class Opening:
     snapshot: bool
 
 
-async def openings(
+async def initial_states(
     conn: Connection, tenant_id: Id, user_id: Id | None, visit_ids: Sequence[Id], *, snapshot: bool
 ) -> list[Record]:
     """Return what streams of these visits open with for this tenant, in the order asked for.
 
-    Each is (visit_id, enabled, visible, last_seq, tears, job_id, job_event, steps): whether the tenant has
+    Each is (visit_id, enabled, visible, last_seq, epoch_ends, job_id, job_event, steps): whether the tenant has
     streams, whether the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has
     taken up to there. With a user, the first has the tenant's `members` too: 500 at most, this one if it is one.
     """
-    [found] = await openings_of(conn, [Opening(tenant_id, user_id, visit_ids, snapshot)])
+    [found] = await initial_states_of(conn, [InitialStateQuery(tenant_id, user_id, visit_ids, snapshot)])
     return found
 
 
-async def openings_of(conn: Connection, asked: Sequence[Opening]) -> list[list[Record]]:
+async def initial_states_of(conn: Connection, asked: Sequence[InitialStateQuery]) -> list[list[Record]]:
     """Return the same for several who ask, in one round trip."""
     columns: list[tuple[Id, Id | None, Id, bool]] = [
         (one.tenant_id, one.user_id if number == 0 else None, visit_id, one.snapshot)
         for one in asked
         for number, visit_id in enumerate(one.visit_ids)
     ]
-    rows = iter(await conn.fetch(SQL.openings, *map(list, zip(*columns, strict=True))) if columns else ())
+    rows = iter(await conn.fetch(SQL.initial_states, *map(list, zip(*columns, strict=True))) if columns else ())
     return [list(islice(rows, len(one.visit_ids))) for one in asked]
 
 
@@ -85,9 +85,9 @@ async def at_work(conn: Connection, limit: int) -> list[UUID]:
     return [row["visit_id"] for row in await conn.fetch(SQL.at_work, limit)]
 
 
-async def strangers(conn: Connection, tenant_ids: Sequence[UUID], user_ids: Sequence[UUID]) -> list[Record]:
+async def non_members(conn: Connection, tenant_ids: Sequence[UUID], user_ids: Sequence[UUID]) -> list[Record]:
     """Return those pairs of (tenant_id, user_id) of which the user is no member of the tenant."""
-    return await conn.fetch(SQL.strangers, tenant_ids, user_ids)
+    return await conn.fetch(SQL.non_members, tenant_ids, user_ids)
 
 
 async def gate(conn: Connection, visit_id: UUID) -> Record:
@@ -98,7 +98,7 @@ async def gate(conn: Connection, visit_id: UUID) -> Record:
 
 
 async def notify(conn: Connection, channel: str, text: str) -> None:
-    """Send a word to every relay that listens on `channel`."""
+    """Send a message to every relay that listens on `channel`."""
     await conn.execute(SQL.notify, channel, text)
 
 

@@ -33,11 +33,11 @@ async def test_a_refused_client_comes_back(
     house: House, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
 ) -> None:
     """`busy` stops nobody: each comes back after it, and has its stream when there is room."""
-    house.hub.admission._caps._limits = Limits(per_user=0)
+    house.hub.admission._limiter._limits = Limits(per_user=0)
     heard = await open_all(house, visit, tenant.token)
     for client in heard:
         await client.until(lambda client: len(client.all("end")) > 1)
-    house.hub.admission._caps._limits = Limits()
+    house.hub.admission._limiter._limits = Limits()
     for client in heard:
         await client.until(is_open)
         assert set(client.all("end")) == {"busy"}, client.name

@@ -28,7 +28,7 @@ from gateway.pages import pages
 from gateway.progress import multi_stream as progress_many
 from gateway.progress import tenant_stream as progress_tenant
 from gateway.progress import visit_stream as progress
-from gateway.progress.stream_metrics import HubNumbers
+from gateway.progress.stream_metrics import StreamMetrics
 from gateway.server.connection_takeover import HandoverProtocol
 from gateway.server.server import Server
 from jobs.queue.queue import JobQueue
@@ -129,7 +129,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         typesetter=nothing,
         queue=queue,
         hub=hub,
-        flags=FlagCache(db, lambda: hub.hearing),
+        flags=FlagCache(db, lambda: hub.listener_generation),
         meter=Meter(settings),
         auth=Authenticator(settings),
         upload_starts=nothing,
@@ -141,7 +141,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
 def _app(settings: Settings, context: Context) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        with context.meter.counting(HubNumbers(context.hub)):
+        with context.meter.counting(StreamMetrics(context.hub)):
             yield {"context": context}
 
     return Starlette(

@@ -122,7 +122,7 @@ async def test_a_refused_page_comes_back(settings: Settings, db: Database, tenan
         tab = await open_tab(house, tenant)
         await tab.watch(visit)
         await tab.until("states.includes('reconnecting')")
-        house.hub.admission._caps._limits = Limits()
+        house.hub.admission._limiter._limits = Limits()
         await tab.until("states.includes('live')")
         assert (await tab.told())["ends"] == []
 

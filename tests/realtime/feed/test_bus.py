@@ -1,4 +1,4 @@
-"""The event bus: whatever becomes of Redis, the carrier or the fleet's settings, each event comes once, in order."""
+"""The event bus: whatever becomes of Redis, the leader or the fleet's settings, each event comes once, in order."""
 
 import asyncio
 from collections import defaultdict
@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from config.settings import Settings
-from realtime.bus import leadership_term as term
-from realtime.bus.entry import Chain, Entry, Foreign, Mark, batches, pack, unpack
+from realtime.bus import leadership_term
+from realtime.bus.entry import Entry, EntryId, SequenceChecker, UnknownEntry, batches, pack, unpack
 from realtime.bus.leadership_term import Term
 from realtime.bus.redis_stream import STREAM, BusStream
 from realtime.protocol.events import parse
@@ -44,9 +44,9 @@ async def redis(services: Services) -> AsyncIterator[Redis]:
         yield client
 
 
-async def carries(house: House) -> None:
-    """Wait until a house is the carrier, and hears itself."""
-    await eventually(lambda: house.hub.stats()["carries"] and house.hub.stats()["live"])
+async def leads(house: House) -> None:
+    """Wait until a house is the leader, and hears itself."""
+    await eventually(lambda: house.hub.stats()["leads"] and house.hub.stats()["live"])
 
 
 @asynccontextmanager
@@ -61,14 +61,14 @@ async def watched(house: House, tenant: Tenant, visit: UUID) -> AsyncIterator[Wa
 async def two_houses(
     settings: Settings, services: Services, *, proxied: int
 ) -> AsyncIterator[tuple[Proxy, House, House]]:
-    """Run the carrier and another gateway, one of which reaches Redis by way of a proxy."""
+    """Run the leader and another gateway, one of which reaches Redis by way of a proxy."""
     async with proxy_to(services.redis_url) as proxy:
         by_proxy = settings.model_copy(update={"bus_url": proxy.url})
-        async with open_house(by_proxy if proxied == 0 else settings) as carrier:
-            await carries(carrier)
+        async with open_house(by_proxy if proxied == 0 else settings) as leader:
+            await leads(leader)
             async with open_house(by_proxy if proxied == 1 else settings) as other:
                 await eventually(lambda: other.hub.stats()["live"])
-                yield proxy, carrier, other
+                yield proxy, leader, other
 
 
 async def test_events_come_by_the_bus_and_nobody_is_notified(
@@ -77,7 +77,7 @@ async def test_events_come_by_the_bus_and_nobody_is_notified(
     """Once no listener is left the trigger notifies no more; what was committed comes live, without a look."""
     notified: list[object] = []
     await admin.add_listener("processing_events", lambda *_: notified.append(1))
-    await carries(house)
+    await leads(house)
     async with asyncio.timeout(10):
         while not await admin.fetchval(NOTIFY_IS_CLOSED):
             pass
@@ -87,8 +87,8 @@ async def test_events_come_by_the_bus_and_nobody_is_notified(
     assert watcher.seqs == list(range(1, 21))
     await admin.execute("SELECT 1")
     stats = house.hub.stats()
-    assert (notified, stats["events"], stats["healed"], stats["reconnects"]) == ([], 20, 0, 0)
-    await eventually(lambda: house.hub.stats()["carried"] >= 20)  # counted once Redis has answered
+    assert (notified, stats["events"], stats["gaps_filled"], stats["reconnects"]) == ([], 20, 0, 0)
+    await eventually(lambda: house.hub.stats()["published"] >= 20)  # counted once Redis has answered
 
 
 async def test_a_flushed_server_loses_nothing(
@@ -109,12 +109,12 @@ async def test_who_was_overtaken_by_the_trim_reads_the_table(
 ) -> None:
     """Entries are gone before a gateway has read them: the hole in their numbers shows it."""
     async with (
-        two_houses(settings, services, proxied=1) as (proxy, carrier, other),
+        two_houses(settings, services, proxied=1) as (proxy, leader, other),
         watched(other, tenant, visit) as watcher,
     ):
         proxy.black_hole()
         await tell(db, tenant, visit, *["a.b"] * 5)
-        await eventually(lambda: carrier.hub.stats()["carried"] >= 5)
+        await eventually(lambda: leader.hub.stats()["published"] >= 5)
         await redis.xtrim(STREAM, maxlen=0)
         proxy.mend()
         await watcher.until_seq(5)
@@ -123,25 +123,25 @@ async def test_who_was_overtaken_by_the_trim_reads_the_table(
     assert watcher.seqs == list(range(1, 7))
 
 
-async def test_when_the_carrier_leaves_another_takes_its_place(
+async def test_when_the_leader_leaves_another_takes_its_place(
     settings: Settings, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
     """A gateway that is stopped hands the bus over; whoever writes meanwhile is heard by those that stay."""
     async with AsyncExitStack() as opened:
         leaving = await opened.enter_async_context(open_house(settings))
-        await carries(leaving)
+        await leads(leaving)
         async with open_house(settings) as staying, watched(staying, tenant, visit) as watcher:
-            assert not staying.hub.stats()["carries"]
+            assert not staying.hub.stats()["leads"]
             writing = asyncio.create_task(tell(db, tenant, visit, *["a.b"] * 60))
             await watcher.until_seq(5)
             await opened.aclose()
             await writing
             await watcher.until_seq(60)
-            await carries(staying)
+            await leads(staying)
     assert watcher.seqs == list(range(1, 61))
 
 
-async def test_a_carrier_that_cannot_reach_the_bus_makes_room(
+async def test_a_leader_that_cannot_reach_the_bus_makes_room(
     settings: Settings,
     services: Services,
     db: Database,
@@ -150,14 +150,14 @@ async def test_a_carrier_that_cannot_reach_the_bus_makes_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It gives its lock back, and a gateway that does reach the bus takes it."""
-    monkeypatch.setattr(term, "GIVE_UP_SECONDS", 0.2)
+    monkeypatch.setattr(leadership_term, "GIVE_UP_SECONDS", 0.2)
     async with (
         two_houses(settings, services, proxied=0) as (proxy, _carrier, other),
         watched(other, tenant, visit) as watcher,
     ):
         proxy.cut()
         await tell(db, tenant, visit, "a.b", "a.b")
-        await carries(other)
+        await leads(other)
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(3)
     assert watcher.seqs == [1, 2, 3]
@@ -177,7 +177,7 @@ async def test_a_bus_that_is_away_at_the_start_is_no_reason_not_to_start(
             await tell(db, tenant, visit, "a.b")
             await watcher.until_seq(1)
             proxy.mend()
-            await carries(house)
+            await leads(house)
             await tell(db, tenant, visit, "a.b")
             await watcher.until_seq(2)
     assert watcher.seqs == [1, 2]
@@ -187,11 +187,11 @@ async def test_what_others_write_to_the_stream_changes_nothing(
     house: House, db: Database, redis: Redis, tenant: Tenant, visit: UUID
 ) -> None:
     """Entries without a mark, words that are none, a false number, another type in the stream's place."""
-    await carries(house)
+    await leads(house)
     async with watched(house, tenant, visit) as watcher:
         await tell(db, tenant, visit, "a.b")
         for words in ("", "{", f'{{"visit_id":"{visit}","seq":900}}', f'{{"visit_id":"{visit}","seq":1}}'):
-            await redis.xadd(STREAM, {"term": "x", "number": 7, "words": words, "control": "{"})
+            await redis.xadd(STREAM, {"term": "x", "number": 7, "messages": words, "control": "{"})
         await redis.xadd(STREAM, {"foreign": b"\xff"})
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(2)
@@ -207,8 +207,8 @@ async def test_what_others_write_to_the_stream_changes_nothing(
 async def test_more_than_can_be_told_at_once_is_read_from_the_table(
     house: House, admin: Connection, tenant: Tenant, visit: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A huge transaction is a hole in the carrier's numbers."""
-    monkeypatch.setattr(term, "MOST_WORDS", 10)
+    """A huge transaction is a hole in the leader's numbers."""
+    monkeypatch.setattr(leadership_term, "MOST_MESSAGES", 10)
     async with watched(house, tenant, visit) as watcher:
         await admin.execute(
             "INSERT INTO processing_events (visit_id, type) SELECT $1, 'a.b' FROM generate_series(1, 50)", visit
@@ -222,7 +222,7 @@ async def test_what_was_committed_comes_exactly_once_whoever_holds_transactions_
 ) -> None:
     """Looks among writers that commit late, roll back and meet show together all there is, each visit in order."""
     visits = [await make_visit(db, tenant) for _ in range(4)]
-    assert await event_bus.carry(admin) is not None
+    assert await event_bus.become_leader(admin) is not None
 
     async def write(random: Random) -> None:
         connection = await asyncpg.connect(services.admin_url)
@@ -339,7 +339,7 @@ async def test_what_was_told_is_not_looked_at_again_behind_a_long_writer(
         " FROM (SELECT unnest(ARRAY['scopekit.event_outbox', 'scopekit.event_outbox_xact'])::regclass AS r) AS s"
     )
     writer = await asyncpg.connect(services.admin_url)
-    assert await event_bus.carry(admin) is not None
+    assert await event_bus.become_leader(admin) is not None
     async with writer.transaction():
         await writer.execute("SELECT pg_current_xact_id()")
         await tell(db, tenant, visit, *["a.b"] * 20)
@@ -353,7 +353,7 @@ async def test_what_was_told_is_not_looked_at_again_behind_a_long_writer(
 
 
 async def test_what_has_heaped_up_is_cleared_piece_by_piece(admin: Connection) -> None:
-    """The carrier waits for an answer no longer than a moment, however much there is."""
+    """The leader waits for an answer no longer than a moment, however much there is."""
     await admin.execute("DELETE FROM scopekit.event_outbox")
     await admin.execute(
         "INSERT INTO scopekit.event_outbox SELECT '5', gen_random_uuid(), 1 FROM generate_series(1, 50001)"
@@ -368,9 +368,9 @@ async def test_what_has_heaped_up_is_cleared_piece_by_piece(admin: Connection) -
 async def test_a_way_that_another_database_opened_is_opened_anew(admin: Connection) -> None:
     """A dump brings along by which transaction a way was opened; where it is restored none comes to that number."""
     await admin.execute("SELECT setval('scopekit.notify_way', 1000000000000)")
-    opened = await event_bus.hear_by_notify(admin)
+    opened = await event_bus.enable_notify(admin)
     assert opened <= await admin.fetchval("SELECT pg_current_xact_id()::text::bigint")
-    assert await event_bus.hear_by_notify(admin) == opened
+    assert await event_bus.enable_notify(admin) == opened
     await admin.execute("SELECT pg_advisory_unlock_all()")
 
 
@@ -393,12 +393,12 @@ async def test_who_hears_only_itself_does_not_carry(services: Services, admin: C
     async with BusStream.connected(services.redis_url) as stream:
         assert not await Term(admin, stream, lambda _: None).begin(db)
     await db.close()
-    assert not await event_bus.is_carried(admin)
+    assert not await event_bus.has_leader(admin)
 
 
 async def test_control_words_come_by_the_bus(house: House, admin: Connection, tenant: Tenant, visit: UUID) -> None:
-    """A removed member's stream ends, though no gateway listens to the database but the carrier."""
-    await carries(house)
+    """A removed member's stream ends, though no gateway listens to the database but the leader."""
+    await leads(house)
     async with watched(house, tenant, visit) as watcher:
         await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
         await watcher.until_closed()
@@ -408,13 +408,13 @@ async def test_control_words_come_by_the_bus(house: House, admin: Connection, te
 
 async def test_what_is_put_on_the_bus_is_read_as_it_was(services: Services) -> None:
     """Line separators that are no line ends, control words, a farewell."""
-    entry = Entry(Mark("t", 7), ["ä\u2028{}", "b"], ['{"kind":"flags"}'])
+    entry = Entry(EntryId("t", 7), ["ä\u2028{}", "b"], ['{"kind":"flags"}'])
     async with BusStream.connected(services.redis_url) as stream:
         place = await stream.newest()
         await stream.append(entry)
-        await stream.append(Entry(Mark("t", 8), farewell=True))
+        await stream.append(Entry(EntryId("t", 8), farewell=True))
         _, read = await stream.read(place)
-    assert read == [entry, Entry(Mark("t", 8), farewell=True)]
+    assert read == [entry, Entry(EntryId("t", 8), farewell=True)]
 
 
 def test_entries_are_bounded_and_keep_the_order_of_words() -> None:
@@ -425,18 +425,26 @@ def test_entries_are_bounded_and_keep_the_order_of_words() -> None:
 
 def test_a_chain_breaks_where_something_may_be_missing() -> None:
     """The next number of the same term follows; a hole, a repetition, a new term and what comes after a cut do not."""
-    chain = Chain()
-    marks = [Mark("a", 3), Mark("a", 4), Mark("a", 6), Mark("a", 6), Mark("a", 7), Mark("b", 8), Mark("b", 9)]
+    chain = SequenceChecker()
+    marks = [
+        EntryId("a", 3),
+        EntryId("a", 4),
+        EntryId("a", 6),
+        EntryId("a", 6),
+        EntryId("a", 7),
+        EntryId("b", 8),
+        EntryId("b", 9),
+    ]
     assert [chain.follows(mark) for mark in marks] == [False, True, False, False, True, False, True]
-    chain.cut()
-    assert not chain.follows(Mark("b", 10))
+    chain.reset()
+    assert not chain.follows(EntryId("b", 10))
 
 
 @pytest.mark.parametrize(
     "fields", [{}, {b"term": b"a"}, {b"term": b"a", b"number": b"x"}, {b"term": b"\xff", b"number": b"1"}]
 )
-def test_what_no_carrier_has_written_is_refused(fields: dict[bytes, bytes]) -> None:
+def test_what_no_leader_has_written_is_refused(fields: dict[bytes, bytes]) -> None:
     """Anybody who reaches the server may write to it."""
-    with pytest.raises(Foreign):
+    with pytest.raises(UnknownEntry):
         unpack(fields)
-    assert pack(Entry(Mark("a", 1))) == {"term": "a", "number": 1}
+    assert pack(Entry(EntryId("a", 1))) == {"term": "a", "number": 1}

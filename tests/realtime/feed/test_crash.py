@@ -22,7 +22,7 @@ from realtime.channels.channel import Channel
 from realtime.feed.catchup import CatchUp
 from realtime.feed.history import History
 from realtime.hub import Hub
-from realtime.protocol.epoch import LEAP, told_in_vain, unbroken
+from realtime.protocol.epoch import EPOCH_GAP, is_contiguous, lost_in_crash
 from realtime.protocol.events import Event
 from store.pool import Database
 from tests.realtime.feed.test_in_sets import IN_ONE, ONE_BY_ONE
@@ -113,10 +113,10 @@ async def test_a_number_is_given_once_over_crashes(services: Services, db: Datab
     assert await insert(services, old, 2) == [1, 2]
     assert await lose(services, {old: 3, new: 2}) == {old: [3, 4, 5], new: [1, 2]}
     assert (await kept(services, old), await kept(services, new)) == ([1, 2], [])
-    assert await insert(services, new, 2) == [LEAP + 1, LEAP + 2]
-    assert await insert(services, old, 1) == [LEAP + 3]
-    assert await lose(services, {old: 2}) == {old: [LEAP + 4, LEAP + 5]}
-    assert await insert(services, old, 2) == [2 * LEAP + 4, 2 * LEAP + 5]
+    assert await insert(services, new, 2) == [EPOCH_GAP + 1, EPOCH_GAP + 2]
+    assert await insert(services, old, 1) == [EPOCH_GAP + 3]
+    assert await lose(services, {old: 2}) == {old: [EPOCH_GAP + 4, EPOCH_GAP + 5]}
+    assert await insert(services, old, 2) == [2 * EPOCH_GAP + 4, 2 * EPOCH_GAP + 5]
 
 
 async def test_many_at_once_are_numbered_over_a_crash_as_one_by_one(
@@ -138,7 +138,7 @@ async def test_many_at_once_are_numbered_over_a_crash_as_one_by_one(
         assert [last[-1] for last in numbers] == [head["last_seq"] for head in found[-1]]
         await connection.close()
     assert found[0] == found[1]
-    assert [head["last_seq"] for head in found[0]] == [LEAP + 2, LEAP + 3, LEAP + 1, 1]
+    assert [head["last_seq"] for head in found[0]] == [EPOCH_GAP + 2, EPOCH_GAP + 3, EPOCH_GAP + 1, 1]
 
 
 async def test_a_visit_made_after_a_crash_begins_with_one(services: Services, db: Database, tenant: Tenant) -> None:
@@ -184,7 +184,7 @@ async def test_a_client_that_was_away_misses_nothing(
     assert await lose(services, {visit: 2}) == {visit: [3, 4]}
     await insert(services, visit, 5)
     await eventually(lambda: house.hub.stats()["live"])
-    after = list(range(LEAP + 3, LEAP + 8))
+    after = list(range(EPOCH_GAP + 3, EPOCH_GAP + 8))
     async with watch(house.url, path(visit), headers=tenant.headers, last_id=seen) as watcher:
         await watcher.until_seq(after[-1])
         await tell(db, tenant, visit, "a.b")
@@ -215,15 +215,15 @@ async def test_a_client_that_stayed_misses_nothing(
         await insert(services, torn, 4)
         await insert(services, whole, 2)
         await loser.until_closed()
-        await other.until_seq(LEAP + 4)
-    assert other.seqs == [1, 2, LEAP + 3, LEAP + 4]
+        await other.until_seq(EPOCH_GAP + 4)
+    assert other.seqs == [1, 2, EPOCH_GAP + 3, EPOCH_GAP + 4]
     assert len(other.named("open")) == 1
     assert loser.seqs == [1, 2, 3, 4]
     async with watch(house.url, path(torn), headers=tenant.headers, last_id=lost[-1]) as again:
         await again.until(is_open)
         await tell(db, tenant, torn, "a.b")
-        await again.until_seq(LEAP + 7)
-    assert (again.named("open")[0].json["recovered"], again.seqs) == (False, [LEAP + 7])
+        await again.until_seq(EPOCH_GAP + 7)
+    assert (again.named("open")[0].json["recovered"], again.seqs) == (False, [EPOCH_GAP + 7])
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ async def twice_torn(services: Services, db: Database, tenant: Tenant) -> UUID:
     await insert(services, visit, 1)
     await lose(services, {visit: 2})
     await insert(services, visit, 1)
-    assert await kept(services, visit) == [1, LEAP + 2, 2 * LEAP + 3]
+    assert await kept(services, visit) == [1, EPOCH_GAP + 2, 2 * EPOCH_GAP + 3]
     return visit
 
 
@@ -249,7 +249,7 @@ async def test_a_client_that_was_away_over_two_crashes_misses_nothing(
         await first.until(lambda watcher: any(message.id for message in watcher.stream.messages))
     name = first.stream.messages[-1].id.partition(":")[0]
     recovered = {}
-    for seen in (1, 2, 3, LEAP + 2, LEAP + 3, LEAP + 4, 2 * LEAP + 3):
+    for seen in (1, 2, 3, EPOCH_GAP + 2, EPOCH_GAP + 3, EPOCH_GAP + 4, 2 * EPOCH_GAP + 3):
         async with (
             watch(house.url, path(twice_torn), headers=tenant.headers, last_id=seen) as alone,
             watch(house.url, together, headers=tenant.headers, last_id=f"{name}:{seen}") as leg,
@@ -257,11 +257,11 @@ async def test_a_client_that_was_away_over_two_crashes_misses_nothing(
             await alone.until(is_open)
             await leg.until(is_open)
         recovered[seen] = [watcher.named("open")[0].json["recovered"] for watcher in (alone, leg)]
-    whole = (1, LEAP + 2, 2 * LEAP + 3)
+    whole = (1, EPOCH_GAP + 2, 2 * EPOCH_GAP + 3)
     assert recovered == {seen: [seen in whole] * 2 for seen in recovered}
 
 
-@pytest.mark.parametrize(("seen", "given"), [(1, [LEAP + 2, 2 * LEAP + 3]), (2, []), (LEAP + 3, [])])
+@pytest.mark.parametrize(("seen", "given"), [(1, [EPOCH_GAP + 2, 2 * EPOCH_GAP + 3]), (2, []), (EPOCH_GAP + 3, [])])
 async def test_a_tear_found_while_reading_up_ends_the_stream_before_it_is_led_on(
     services: Services, db: Database, twice_torn: UUID, seen: int, given: list[int]
 ) -> None:
@@ -269,7 +269,7 @@ async def test_a_tear_found_while_reading_up_ends_the_stream_before_it_is_led_on
     hub = Hub(services.settings(), db)
     subscriber = hub.admission.subscribe(str(twice_torn), "t", "u", expires_at=math.inf)
     assert subscriber is not None
-    subscriber.channel.establish(2 * LEAP + 3, None, ())
+    subscriber.channel.initialize(2 * EPOCH_GAP + 3, None, ())
     found = await hub.catch_up.page(subscriber.channel, seen)
     assert ([event.seq for event in found], subscriber.ending) == (given, not given)
 
@@ -286,14 +286,14 @@ async def test_live_word_that_comes_before_the_look_finds_the_tear(
     relay = Mock()
     channel = Channel(str(visit))
     channel.members.add(Mock())
-    channel.establish(seen, None, ())
-    channel.hear_of(LEAP + 3)
+    channel.initialize(seen, None, ())
+    channel.expect(EPOCH_GAP + 3)
     catch_up = CatchUp(relay, History(db))
-    catch_up.heal(channel)
+    catch_up.fill_gap(channel)
     await eventually(lambda: relay.mock_calls)
     await catch_up.close()
     assert relay.mock_calls == [call.rewind(channel) if begins_again else call.flush_soon(channel)]
-    assert channel.head == (seen if begins_again else LEAP + 3)
+    assert channel.head == (seen if begins_again else EPOCH_GAP + 3)
 
 
 async def test_a_stream_ahead_of_its_channel_is_not_led_over_a_tear(
@@ -308,11 +308,11 @@ async def test_a_stream_ahead_of_its_channel_is_not_led_over_a_tear(
     subscriber = hub.admission.subscribe(str(visit), "t", "u", expires_at=math.inf)
     assert subscriber is not None
     channel = subscriber.channel
-    channel.establish(2, None, ())
+    channel.initialize(2, None, ())
     hub.join(subscriber, Mock(), 4)
-    channel.hear_of(LEAP + 3)
-    hub.catch_up.heal(channel)
-    await eventually(lambda: not channel.healing)
+    channel.expect(EPOCH_GAP + 3)
+    hub.catch_up.fill_gap(channel)
+    await eventually(lambda: not channel.filling_gap)
     assert (subscriber.ended, channel.head, hub.channels) == (True, 2, {})
 
 
@@ -326,11 +326,15 @@ async def test_beginning_again_leaves_the_channel_that_took_its_place(services: 
     assert hub.channels == {"v": new}
 
 
-def test_what_was_told_in_vain_lies_between_the_tear_and_the_leap() -> None:
+def test_what_was_lost_in_a_crash_lies_between_the_epochs_end_and_the_gap() -> None:
     """The last survivor is real, and so is the first after the leap."""
-    assert [told_in_vain(seq, [3, 7 + LEAP]) for seq in (3, 4, 2 + LEAP)] == [False, True, True]
-    assert [told_in_vain(seq, [3, 7 + LEAP]) for seq in (7 + LEAP, 8 + LEAP, 8 + 2 * LEAP)] == [False, True, False]
-    assert told_in_vain(8, []) is False
+    assert [lost_in_crash(seq, [3, 7 + EPOCH_GAP]) for seq in (3, 4, 2 + EPOCH_GAP)] == [False, True, True]
+    assert [lost_in_crash(seq, [3, 7 + EPOCH_GAP]) for seq in (7 + EPOCH_GAP, 8 + EPOCH_GAP, 8 + 2 * EPOCH_GAP)] == [
+        False,
+        True,
+        False,
+    ]
+    assert lost_in_crash(8, []) is False
 
 
 def test_rows_are_unbroken_when_no_number_is_missing() -> None:
@@ -339,4 +343,4 @@ def test_rows_are_unbroken_when_no_number_is_missing() -> None:
     def rows(*seqs: int) -> list[Event]:
         return [Event("v", seq, "a.b", None, b"{}") for seq in seqs]
 
-    assert [unbroken(2, rows(*seqs)) for seqs in ((), (3, 4), (4, 5), (3, 5))] == [True, True, False, False]
+    assert [is_contiguous(2, rows(*seqs)) for seqs in ((), (3, 4), (4, 5), (3, 5))] == [True, True, False, False]

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from config.settings import Settings
-from realtime.bus import leader as carrier
+from realtime.bus import leader
 from realtime.feed import feed, listener, notify
 from realtime.feed.catchup import CatchUp
 from realtime.hub import Hub
@@ -26,11 +26,11 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 async def terminate_listener(admin: Connection) -> int:
-    """End the backend of every listener and carrier in this database; returns how many."""
+    """End the backend of every listener and bus leader in this database; returns how many."""
     killed: int = await admin.fetchval(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
         "WHERE application_name = ANY($1) AND datname = current_database()",
-        [listener.NAME, carrier.NAME],
+        [listener.NAME, leader.NAME],
     )
     return killed
 
@@ -39,7 +39,7 @@ async def terminate_listener(admin: Connection) -> int:
 async def test_a_terminated_listener_loses_nothing(
     house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
-    """The listener's or carrier's backend is ended five times among fifty inserts: each comes once, in order."""
+    """The listener's or bus leader's backend is ended five times among fifty inserts: each comes once, in order."""
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
         for round_ in range(1, 6):
@@ -211,7 +211,7 @@ async def test_a_lost_notification_is_made_good_by_the_next(
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(2)
     assert watcher.seqs == [1, 2]
-    assert house.hub.stats()["healed"] == 1
+    assert house.hub.stats()["gaps_filled"] == 1
 
 
 async def test_words_that_are_no_events_are_ignored(

@@ -11,9 +11,9 @@ import pytest
 
 from config.settings import Settings
 from realtime.feed.notify import Notify
-from realtime.feed.source import Ears
-from realtime.protocol.epoch import LEAP
-from realtime.protocol.events import Mention, parse
+from realtime.feed.source import SourceCallbacks
+from realtime.protocol.epoch import EPOCH_GAP
+from realtime.protocol.events import EventRef, parse
 from store.events import event_bus
 from store.pool import Database
 from tests.carrying import begin_to_carry
@@ -98,7 +98,7 @@ async def test_streams_of_another_database_are_torn_as_one_by_one(
         await admin.execute("UPDATE visit_streams SET epoch = 17 WHERE visit_id = ANY ($1)", visits)
         found.append(await told(admin, statement, tenant, visits, "job.queued"))
     assert found[0] == found[1]
-    assert [head[0] for head in found[0][1]] == [LEAP + 2, LEAP + 2]
+    assert [head[0] for head in found[0][1]] == [EPOCH_GAP + 2, EPOCH_GAP + 2]
 
 
 async def test_each_is_told_whole(admin: Connection, db: Database, tenant: Tenant, ear: Ear) -> None:
@@ -119,7 +119,7 @@ async def test_of_very_many_only_the_numbers_are_told(
     """Relays read what somebody watches; nobody writes thousands of documents for those that nobody does."""
     visits = await make_visits(db, tenant, 3)
     await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
-    assert [await ear.next_of(visit) for visit in visits] == [Mention(str(visit), 1) for visit in visits]
+    assert [await ear.next_of(visit) for visit in visits] == [EventRef(str(visit), 1) for visit in visits]
 
 
 async def test_numbers_come_many_to_a_notification(
@@ -129,7 +129,7 @@ async def test_numbers_come_many_to_a_notification(
     visits = [row["id"] for row in await admin.fetch(VISITS, tenant.id, 250)]
     await admin.execute(STREAMS, visits, tenant.id, LAST - 1)
     heard: asyncio.Queue[str] = asyncio.Queue()
-    source = Notify(db, settings.listen_url, Ears(heard.put_nowait, lambda _: None, lambda: None))
+    source = Notify(db, settings.listen_url, SourceCallbacks(heard.put_nowait, lambda _: None, lambda: None))
     await source.start()
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -138,7 +138,7 @@ async def test_numbers_come_many_to_a_notification(
             notifications = [await notified.get() for _ in range(3)]
     finally:
         await source.stop()
-    assert words == {Mention(str(visit), LAST) for visit in visits}
+    assert words == {EventRef(str(visit), LAST) for visit in visits}
     assert sum(len(notification.split("\n")) for notification in notifications) == len(visits)
     assert max(map(len, notifications)) < NOTIFY_BYTES
 
@@ -151,7 +151,7 @@ async def test_numbers_come_one_by_one_while_an_older_relay_listens(
     older, newer = [await asyncpg.connect(services.admin_url) for _ in range(2)]
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await event_bus.hear_by_notify(newer)
+            await event_bus.enable_notify(newer)
             await older.execute("SELECT scopekit.hear_by_notify()")
             await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
             assert [(await notified.get()).count("\n") for _ in visits] == [0, 0, 0]

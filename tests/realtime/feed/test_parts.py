@@ -11,12 +11,12 @@ import pytest
 from config.cancellation import end
 from realtime.backoff import Backoff
 from realtime.channels.backlog import BACKLOG_BYTES, Backlog
-from realtime.channels.timer_wheel import NEIGHBOURS, Wheel
+from realtime.channels.timer_wheel import NEIGHBOURS, TimerWheel
 from realtime.channels.window import Window
-from realtime.protocol.events import Event, Malformed, Mention, parse, visit_of
+from realtime.protocol.events import Event, EventRef, Malformed, parse, visit_of
 from realtime.streams.drain import schedule
-from realtime.streams.membership_cache import MOST_TENANTS, Members
-from realtime.streams.stream_limits import Caps, Limits
+from realtime.streams.membership_cache import MOST_TENANTS, MembershipCache
+from realtime.streams.stream_limits import Limits, StreamLimiter
 from tests.realtime.client.eventsource import EventStream
 
 VISIT = "0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90"
@@ -53,7 +53,7 @@ def test_a_notification_is_read_by_its_header_alone() -> None:
 
 def test_a_large_event_is_only_mentioned() -> None:
     """The short form names the row to read."""
-    assert parse(f'{{"visit_id":"{VISIT}","seq":12}}') == Mention(VISIT, 12)
+    assert parse(f'{{"visit_id":"{VISIT}","seq":12}}') == EventRef(VISIT, 12)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ class Stream:
 
 def test_each_stream_beats_once_a_round() -> None:
     """However they came, every stream is due exactly once in a full turn, and not after it left."""
-    wheel: Wheel[Stream] = Wheel(8, 0.5, now=0, random=Random(1))
+    wheel: TimerWheel[Stream] = TimerWheel(8, 0.5, now=0, random=Random(1))
     streams = [Stream() for _ in range(100)]
     for stream in streams:
         wheel.add(stream)
@@ -164,7 +164,7 @@ def test_each_stream_beats_once_a_round() -> None:
 
 def test_neighbours_beat_together_and_a_crowd_does_not() -> None:
     """Who came together shares a turn, in the order they came; no turn has much more of a storm than another."""
-    wheel: Wheel[Stream] = Wheel(60, 0.5, now=0, random=Random(1))
+    wheel: TimerWheel[Stream] = TimerWheel(60, 0.5, now=0, random=Random(1))
     streams = [Stream() for _ in range(60 * 5 * NEIGHBOURS)]
     for stream in streams:
         wheel.add(stream)
@@ -177,7 +177,7 @@ def test_neighbours_beat_together_and_a_crowd_does_not() -> None:
 
 def test_expiry_shows_within_a_second() -> None:
     """A stream is due after its token's end, no later than two ticks."""
-    wheel: Wheel[Stream] = Wheel(8, 0.5, now=1000, random=Random(1))
+    wheel: TimerWheel[Stream] = TimerWheel(8, 0.5, now=1000, random=Random(1))
     soon, later, past, left = Stream(1002.3), Stream(5000), Stream(900), Stream(1002.3)
     for stream in (soon, later, past, left):
         wheel.add(stream)
@@ -194,30 +194,31 @@ def test_expiry_shows_within_a_second() -> None:
 
 def test_caps_hold_and_forget() -> None:
     """A user, a tenant and the process each have their limit; a count of nothing takes no memory."""
-    caps = Caps(Limits(per_user=2, per_tenant=3, per_process=4))
+    caps = StreamLimiter(Limits(per_user=2, per_tenant=3, per_process=4))
     taken = [
-        caps.take(*who) for who in (("t", "a"), ("t", "a"), ("t", "a"), ("t", "b"), ("t", "c"), ("s", "d"), ("s", "e"))
+        caps.acquire(*who)
+        for who in (("t", "a"), ("t", "a"), ("t", "a"), ("t", "b"), ("t", "c"), ("s", "d"), ("s", "e"))
     ]
     assert taken == [None, None, "user", None, "tenant", None, "process"]
     for who in (("t", "a"), ("t", "a"), ("t", "b"), ("s", "d")):
-        caps.give_back(*who)
+        caps.release(*who)
     assert (caps.total, caps._open) == (0, {})
 
 
 def test_members_are_known_until_removed_doubted_or_crowded_out() -> None:
     """A tenant read anew is known as it is now; of too many tenants the one read longest ago is forgotten."""
-    members = Members()
-    members.learn("t", ["a", "b"])
+    members = MembershipCache()
+    members.put("t", ["a", "b"])
     members.remove("t", "b")
     members.remove("nobody", "b")
     assert [members.has("t", user) for user in ("a", "b")] == [True, False]
     for number in range(MOST_TENANTS - 1):
-        members.learn(str(number), ["x"])
-    members.learn("t", ["b"])
+        members.put(str(number), ["x"])
+    members.put("t", ["b"])
     assert [members.has("t", user) for user in ("a", "b")] == [False, True]
-    members.learn("one more", ["x"])
+    members.put("one more", ["x"])
     assert (members.has("0", "x"), members.has("1", "x"), len(members._of)) == (False, True, MOST_TENANTS)
-    members.doubt()
+    members.clear()
     assert not members.has("t", "b")
 
 

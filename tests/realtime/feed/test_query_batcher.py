@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from realtime.feed.query_batcher import ASKERS, MOST, Gathering
-from realtime.feed.singleflight import Readings
+from realtime.feed.query_batcher import MAX_IN_FLIGHT, MOST, QueryBatcher
+from realtime.feed.singleflight import SingleFlight
 from tests.realtime.feed.watcher import eventually
 
 
@@ -28,16 +28,16 @@ class Table:
 async def test_who_comes_during_an_asking_shares_the_next() -> None:
     """Each slot is taken by one who comes alone; all the others wait, and then are two askings of bounded size."""
     table = Table()
-    gathering: Gathering[int, int] = Gathering(table.ask)
+    gathering: QueryBatcher[int, int] = QueryBatcher(table.ask)
     futures = []
-    for number in range(ASKERS):
+    for number in range(MAX_IN_FLIGHT):
         futures.append(gathering.put(number))
         await eventually(lambda: len(table.askings) == len(futures))
-    futures += [gathering.put(number) for number in range(ASKERS, ASKERS + MOST + 1)]
+    futures += [gathering.put(number) for number in range(MAX_IN_FLIGHT, MAX_IN_FLIGHT + MOST + 1)]
     table.open.set()
     async with asyncio.timeout(10):
         assert await asyncio.gather(*futures) == [2 * number for number in range(len(futures))]
-    assert [len(asking) for asking in table.askings] == [*[1] * ASKERS, MOST, 1]
+    assert [len(asking) for asking in table.askings] == [*[1] * MAX_IN_FLIGHT, MOST, 1]
     async with asyncio.timeout(10):
         assert await gathering.put(50) == 100, "an asker that has gone home is not counted on"
 
@@ -45,7 +45,7 @@ async def test_who_comes_during_an_asking_shares_the_next() -> None:
 async def test_while_nobody_waits_long_one_asks_for_all() -> None:
     """A second asking costs another round trip: it begins only for those who have waited longer than is usual."""
     table = Table()
-    gathering: Gathering[int, int] = Gathering(table.ask, patience_s=600)
+    gathering: QueryBatcher[int, int] = QueryBatcher(table.ask, patience_s=600)
     futures = [gathering.put(0)]
     await eventually(lambda: table.askings)
     futures += [gathering.put(number) for number in range(1, 6)]
@@ -57,7 +57,7 @@ async def test_while_nobody_waits_long_one_asks_for_all() -> None:
 
 async def test_who_asks_the_same_at_once_shares_a_reading() -> None:
     """Nobody's leaving is another's, and whoever comes after they have gone on has a reading of his own."""
-    readings: Readings[int] = Readings()
+    readings: SingleFlight[int] = SingleFlight()
     begun: list[asyncio.Future[int]] = []
 
     def begin() -> asyncio.Future[int]:
@@ -77,7 +77,7 @@ async def test_who_asks_the_same_at_once_shares_a_reading() -> None:
 async def test_a_failed_asking_is_the_trouble_of_those_in_it() -> None:
     """All of one asking hear of its failure; the next is none the worse, nor is one whose neighbour gave up."""
     table = Table()
-    gathering: Gathering[int, int] = Gathering(table.ask)
+    gathering: QueryBatcher[int, int] = QueryBatcher(table.ask)
     failing = [gathering.put(number) for number in (1, -1)]
     await eventually(lambda: table.askings)
     waiting = [gathering.put(number) for number in (3, 4)]
@@ -90,7 +90,7 @@ async def test_a_failed_asking_is_the_trouble_of_those_in_it() -> None:
 
 async def test_closing_lets_nobody_wait() -> None:
     """Neither those who are being asked for nor those who wait to be."""
-    gathering: Gathering[int, int] = Gathering(Table().ask)
+    gathering: QueryBatcher[int, int] = QueryBatcher(Table().ask)
     futures = [gathering.put(1)]
     await asyncio.sleep(0)
     futures += [gathering.put(number) for number in range(3)]

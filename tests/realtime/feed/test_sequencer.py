@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.channels.sequencer import HELD, Replay
+from realtime.channels.sequencer import HELD, Sequencer
 from realtime.protocol.events import Event
 
 
@@ -21,43 +21,43 @@ def seqs(events: list[Event]) -> list[int]:
 
 def test_word_before_the_start_is_kept_for_it() -> None:
     """What is heard while the table is read follows the position that was read, and the rest is not repeated."""
-    order = Replay()
-    assert [order.hear(event(seq)) for seq in (4, 5, 6)] == [[], [], []]
+    order = Sequencer()
+    assert [order.receive(event(seq)) for seq in (4, 5, 6)] == [[], [], []]
     assert seqs(order.start(4)) == [5, 6]
 
 
 def test_a_hole_is_filled_from_the_table() -> None:
     """An event past a hole waits until the rows before it are read."""
-    order = Replay()
+    order = Sequencer()
     order.start(1)
-    assert (order.hear(event(4)), order.gap) == ([], True)
+    assert (order.receive(event(4)), order.gap) == ([], True)
     assert seqs(order.fill([event(2), event(3)])) == [2, 3, 4]
     assert not order.gap
 
 
 def test_what_the_table_denies_does_not_exist() -> None:
     """Word of an event that is not in the table changes nothing for those that are."""
-    order = Replay()
+    order = Sequencer()
     order.start(1)
-    order.hear(event(900))
-    assert (order.fill([]), order.gap, seqs(order.hear(event(2)))) == ([], False, [2])
+    order.receive(event(900))
+    assert (order.fill([]), order.gap, seqs(order.receive(event(2)))) == ([], False, [2])
 
 
 def test_a_deleted_stretch_is_passed_over() -> None:
     """Rows are right even where numbers are missing between them: those events have been deleted."""
-    order = Replay()
+    order = Sequencer()
     order.start(1)
-    order.hear_of(9)
+    order.expect(9)
     assert seqs(order.fill([event(5), event(9)])) == [5, 9]
     assert (order.head, order.gap) == (9, False)
 
 
 def test_what_is_held_is_bounded() -> None:
     """A thousand events past a hole are not kept: they are in the table."""
-    order = Replay()
+    order = Sequencer()
     order.start(0)
     for seq in range(2, 1000):
-        order.hear(event(seq))
+        order.receive(event(seq))
     assert len(order._held) == HELD
     assert order.gap
 
@@ -71,12 +71,12 @@ def test_no_loss_no_repeat_no_disorder(seed: int, count: int) -> None:
     for index in range(len(words)):  # a little out of order
         other = max(0, index - random.randrange(4))
         words[index], words[other] = words[other], words[index]
-    order, passed = Replay(), []
+    order, passed = Sequencer(), []
     begin_at = random.randrange(len(words) + 1)
     for index, seq in enumerate([*words, count]):
         if index == begin_at:
             passed += order.start(start)
-        order.hear_of(seq) if random.random() < 0.2 else passed.extend(order.hear(event(seq)))
+        order.expect(seq) if random.random() < 0.2 else passed.extend(order.receive(event(seq)))
         if order.gap and random.random() < 0.5:
             passed += order.fill([event(n) for n in range((order.head or 0) + 1, count + 1)][: random.randrange(1, 9)])
     while order.gap:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.protocol import wire
-from realtime.protocol.events import Event, Mention, parse, parse_row
+from realtime.protocol.events import Event, EventRef, parse, parse_row
 from store.events import events, tickets
 from store.pool import Database
 from tests.realtime.client.eventsource import EventStream
@@ -36,7 +36,7 @@ class Ear:
         for word in str(payload).split("\n"):
             self.heard.put_nowait(word)
 
-    async def next_of(self, visit_id: UUID) -> Event | Mention:
+    async def next_of(self, visit_id: UUID) -> Event | EventRef:
         """Return the next word of a visit."""
         async with asyncio.timeout(5):
             while (word := parse(await self.heard.get())).visit_id != str(visit_id):
@@ -200,7 +200,7 @@ async def test_a_notification_carries_what_fits(admin: Connection, visit: UUID, 
     whole, named = await ear.next_of(visit), await ear.next_of(visit)
     assert isinstance(whole, Event)
     assert len(whole.document) == 7_899
-    assert named == Mention(str(visit), 3)
+    assert named == EventRef(str(visit), 3)
 
 
 async def test_jsonb_refuses_nul_so_writers_clean(admin: Connection, db: Database, tenant: Tenant, visit: UUID) -> None:
@@ -275,7 +275,7 @@ async def test_the_snapshot_tells_the_latest_jobs_steps(
         await tell(db, tenant, visit, type_, payload=payload, job_id=job)
     await tell(db, tenant, visit, "media.stored")
     async with db.as_system() as conn:
-        [found, unknown] = await events.openings(conn, tenant.id, None, [visit, uuid4()], snapshot=True)
+        [found, unknown] = await events.initial_states(conn, tenant.id, None, [visit, uuid4()], snapshot=True)
     assert (found["last_seq"], found["job_id"], found["job_event"]) == (10, job, "job.started")
     assert found["steps"] == {
         "gather": {"status": "completed", "done": None, "total": None, "ms": 12},
@@ -291,9 +291,9 @@ async def test_an_opening_tells_a_foreign_tenant_nothing(
     await tell(db, tenant, visit, "job.queued", job_id=uuid4())
     await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
     async with db.as_system() as conn:
-        [own] = await events.openings(conn, tenant.id, tenant.user_id, [visit], snapshot=False)
-        [foreign] = await events.openings(conn, other_tenant.id, tenant.user_id, [visit], snapshot=True)
-        [nobody] = await events.openings(conn, uuid4(), tenant.user_id, [visit], snapshot=True)
+        [own] = await events.initial_states(conn, tenant.id, tenant.user_id, [visit], snapshot=False)
+        [foreign] = await events.initial_states(conn, other_tenant.id, tenant.user_id, [visit], snapshot=True)
+        [nobody] = await events.initial_states(conn, uuid4(), tenant.user_id, [visit], snapshot=True)
     assert (own["enabled"], own["visible"], own["last_seq"], own["job_event"]) == (False, True, 1, "job.queued")
     assert own["members"] == [tenant.user_id]
     assert tuple(foreign) == (visit, True, False, 0, [], None, None, {}, [other_tenant.user_id])
@@ -307,14 +307,14 @@ async def test_tenants_who_ask_together_are_answered_each_for_itself(
     await tell(db, tenant, visit, "job.queued", "job.started", job_id=uuid4())
     second = await make_visit(db, tenant)
     asked = [
-        events.Opening(other_tenant.id, other_tenant.user_id, [visit], snapshot=True),
-        events.Opening(tenant.id, tenant.user_id, [second, visit], snapshot=False),
-        events.Opening(tenant.id, None, [visit], snapshot=True),
+        events.InitialStateQuery(other_tenant.id, other_tenant.user_id, [visit], snapshot=True),
+        events.InitialStateQuery(tenant.id, tenant.user_id, [second, visit], snapshot=False),
+        events.InitialStateQuery(tenant.id, None, [visit], snapshot=True),
     ]
     async with db.as_system() as conn:
-        together = await events.openings_of(conn, asked)
+        together = await events.initial_states_of(conn, asked)
         alone = [
-            await events.openings(conn, one.tenant_id, one.user_id, one.visit_ids, snapshot=one.snapshot)
+            await events.initial_states(conn, one.tenant_id, one.user_id, one.visit_ids, snapshot=one.snapshot)
             for one in asked
         ]
     assert together == alone

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from gateway.progress.fast_path import MOST_HEADS, StreamDoor
+from gateway.progress.fast_path import MOST_HEADS, StreamFastPath
 from realtime.transport.connection import ConnectionSink
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
 from tests.realtime.house import House, open_house
@@ -89,16 +89,16 @@ async def test_a_stream_is_noted_like_any_request(house: House, tenant: Tenant, 
 
 async def test_made_up_origins_fill_no_memory(house: House, tenant: Tenant, visit: UUID) -> None:
     """The heads that are kept are bounded, whatever clients send."""
-    door = door_of(house)
+    door = fast_path_of(house)
     door._heads.update((b"%d" % number, b"") for number in range(MOST_HEADS))
     await head(house.url, path(visit), tenant.headers | {"origin": "https://new.example.test"})
     assert list(door._heads) == [b"https://new.example.test"]
 
 
-def door_of(house: House) -> StreamDoor:
+def fast_path_of(house: House) -> StreamFastPath:
     """Return the door among the middleware of a running gateway."""
     layer = house.server.config.loaded_app
-    while not isinstance(layer, StreamDoor):
+    while not isinstance(layer, StreamFastPath):
         layer = next(
             getattr(layer, name)
             for name in ("middleware_stack", "_app", "app")

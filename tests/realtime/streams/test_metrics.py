@@ -52,13 +52,13 @@ async def test_what_streams_do_is_counted(
         await eventually(lambda: house.hub.stats()["reconnects"] == 1)
         await listening(house)
         told = await numbers(house)
-    wanted = {"streams_open": 2, "streams_opened_total": 2, "visits_watched": 1, "events_heard_total": 2}
+    wanted = {"streams_open": 2, "streams_opened_total": 2, "visits_watched": 1, "events_received_total": 2}
     wanted |= {"stream_deliveries_total": 4, "stream_replays_total": 1, "events_replayed_total": 2}
     wanted |= {"listener_reconnects_total": 1, "listener_live": 1, "draining": 0, "streams_slow_closed_total": 0}
     wanted |= {"streams_vanished_total": 0, "events_superseded_total": 0}
     wanted |= {"event_latency_seconds_count": 2, "event_latency_seconds_bucket+Inf": 2}
     assert {name: told[name] for name in wanted} == wanted
-    assert "bus_carrier" not in told
+    assert "bus_leader" not in told
     sizes = [len(f"id: {m.id}\ndata: {m.data}\n\n") for watcher in (one, two) for m in watcher.events]
     assert told["stream_bytes_total"] == sum(sizes)
     assert told["events_kept_bytes"] == sum(len(m.data.encode()) for m in two.events)
@@ -67,15 +67,15 @@ async def test_what_streams_do_is_counted(
 
 
 @pytest.mark.parametrize("bus", ["redis"])
-async def test_the_carrier_of_the_bus_says_so(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
+async def test_the_leader_of_the_bus_says_so(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
     """Which process it is, and how much it has carried; without a bus there is no such number."""
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
         await tell(db, tenant, visit, "a.b", "a.b")
         await watcher.until_seq(2)
-    await eventually(lambda: house.hub.stats()["carries"])
+    await eventually(lambda: house.hub.stats()["leads"])
     told = await numbers(house)
-    assert (told["bus_carrier"], told["listener_live"], told["bus_events_carried_total"] >= 2) == (1, 1, True)
+    assert (told["bus_leader"], told["listener_live"], told["bus_events_published_total"] >= 2) == (1, 1, True)
 
 
 async def test_refusals_are_counted_by_their_limit(settings: Settings, db: Database, tenant: Tenant) -> None:

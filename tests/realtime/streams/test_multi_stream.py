@@ -64,7 +64,7 @@ async def test_the_events_of_all_visits_come_on_one_stream(
     assert [seen(watcher, visit) for visit in visits] == [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4], [1, 2, 3, 4]]
     assert not watcher.named("end")
     await eventually(lambda: house.hub.channels == {})
-    assert (house.hub.stats()["streams"], house.hub.admission._caps._open, house.hub._wheel.all()) == (0, {}, [])
+    assert (house.hub.stats()["streams"], house.hub.admission._limiter._open, house.hub._wheel.all()) == (0, {}, [])
 
 
 async def test_it_begins_with_a_snapshot_of_each_of_which_the_last_has_an_id(

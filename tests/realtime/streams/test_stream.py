@@ -232,7 +232,7 @@ async def test_a_client_that_leaves_frees_everything(house: House, db: Database,
         assert list(house.hub.channels) == [str(visit)]
         assert house.hub.stats()["streams"] == 1
     await eventually(lambda: house.hub.stats()["streams"] == 0)
-    assert (house.hub.channels, house.hub.admission._caps._open, house.hub._wheel.all()) == ({}, {}, [])
+    assert (house.hub.channels, house.hub.admission._limiter._open, house.hub._wheel.all()) == ({}, {}, [])
 
 
 async def test_one_encoding_serves_all_and_a_burst_is_one_write(

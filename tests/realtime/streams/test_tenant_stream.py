@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from realtime.streams import tenant_stream as wide
+from realtime.streams import tenant_subscription
 from realtime.streams.stream_limits import Limits
 from store.pool import Database
 from tests.realtime.feed.test_faults import terminate_listener
@@ -77,7 +77,7 @@ async def test_every_event_of_every_visit_comes_once_and_no_foreign_one(
     assert beside.seqs == list(range(1, 11))
     await eventually(lambda: house.hub.stats()["streams"] == 0)
     await eventually(lambda: not house.hub.channels)  # what was still being asked about is let go with the answer
-    assert not house.hub._lookout.watches
+    assert not house.hub._tenant_watcher.is_active
 
 
 @BOTH
@@ -134,7 +134,7 @@ async def test_the_visits_it_remembers_are_bounded(
     house: House, db: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that was silent longest makes room, and is there again with its next event."""
-    monkeypatch.setattr(wide, "MOST_VISITS", 2)
+    monkeypatch.setattr(tenant_subscription, "MOST_VISITS", 2)
     visits = [await make_visit(db, tenant) for _ in range(4)]
     async with watch(house.url, ALL, headers=tenant.headers) as watcher:
         await watcher.until(is_open)
