@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from gateway.server.http_limits import BoundedProtocol
 from realtime.streams.stream import EXTENSION
 
-_CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+_CHUNKED = b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 class HandoverProtocol(BoundedProtocol):
@@ -43,11 +43,11 @@ class HandoverProtocol(BoundedProtocol):
         if self.pipeline or cycle.response_started or cycle.disconnected or self.transport.is_closing():
             return False
         cycle.response_started = cycle.chunked_encoding = True
+        cycle.keep_alive = False  # whoever takes the connection closes it
         cycle.waiting_for_100_continue = False
         ours = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
-        closing = b"" if cycle.keep_alive else b"connection: close\r\n"
         first = b"%x\r\n%b\r\n" % (len(body), body)
-        self.transport.write(b"".join((STATUS_LINE[200], ours, head, closing, _CHUNKED, first)))
+        self.transport.write(b"".join((STATUS_LINE[200], ours, head, _CHUNKED, first)))
         return True
 
     def take(self, protocol: asyncio.Protocol) -> bool:
@@ -79,4 +79,4 @@ class HandoverProtocol(BoundedProtocol):
         self.cycle.response_complete = True
         self.cycle.message_event.set()  # whoever waits in receive() hears of a disconnect
         nothing: Any = None
-        self.cycle = self.scope = self.headers = self.parser = self.flow = self.transport = nothing
+        self._answering = self.cycle = self.scope = self.headers = self.parser = self.flow = self.transport = nothing

@@ -12,15 +12,12 @@ import asyncio
 import fcntl
 import sys
 import termios
-from secrets import token_hex
 
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.utils import is_ssl
 
-from config.logging import bind, get_logger
-from gateway.http.errors import problem
-from gateway.http.middleware import CORRELATION_HEADER
+from config.logging import get_logger
+from gateway.framing import FramedProtocol, Unfit
 
 _log = get_logger(__name__)
 
@@ -38,32 +35,19 @@ LAST_WORD_SECONDS = 0.3
 READ_SECONDS, READ_BYTES = 60.0, 16 * 1024
 
 
-class Unfit(Exception):
-    """A request that is refused before the application sees it."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-_UNREADABLE = Unfit(400, "This is not an HTTP request that can be read in one way only.")
 _LONG_URL = Unfit(414, f"An address may have at most {URL_BYTES} bytes.")
 _LONG_HEAD = Unfit(431, f"A request's head may have at most {HEAD_BYTES} bytes and {MOST_HEADERS} headers.")
 _SLOW_HEAD = Unfit(408, f"The request's head was not complete within {HEAD_SECONDS:g} s.")
 _HOSTS = Unfit(400, "A request names its host once.")
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(FramedProtocol):
     """Refuses by a problem document, and closes."""
 
     # Each connection begins with these, and has its own from where it departs from them.
-    _in_head = False
     _head_bytes = 0
-    _body_ended = True
     _heard = False
     _leaving = False
-    _unfit = _UNREADABLE
     _deadline: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
 
@@ -89,52 +73,47 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes += len(data) if self._in_head or not self._body_ended else 0
         super().data_received(data)
         if self._head_bytes > HEAD_BYTES and (self._in_head or not self._body_ended):
-            self._refuse(_LONG_HEAD if self.headers else _LONG_URL)
-        elif self._deadline is None and self._is_idle:  # line ends between requests, which begin none
+            self.refuse(_LONG_HEAD if self.headers else _LONG_URL)
+        elif self._deadline is None and self.is_idle:  # line ends between requests, which begin none
             self._expect_within(HEAD_SECONDS)
 
     def on_message_begin(self) -> None:
         """Expect the whole head soon."""
         super().on_message_begin()
-        self._in_head, self._head_bytes, self._body_ended = True, 0, False
+        self._head_bytes = 0
         self._expect_within(HEAD_SECONDS)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, but no trailer: the application has its headers already, and these have no end."""
-        if self._in_head:
-            super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
         """Take a piece: what stands between two of them, chunks' extensions and trailers, is as bounded as a head."""
         self._head_bytes = 0
         super().on_body(body)
 
-    def on_headers_complete(self) -> None:
-        """Let the application see it, or raise `Unfit`, which the parser turns into a refusal."""
-        self._in_head, self._head_bytes = False, 0
+    def begin_request(self) -> None:
+        """Let the application see it, or raise `Unfit`."""
+        self._head_bytes = 0
         self._expect_nothing()
         self._require_fit()
-        super().on_headers_complete()
+        super().begin_request()
         self._heard = True
         if self._leaving:
             self.cycle.keep_alive = False
 
-    def on_message_complete(self) -> None:
+    def end_request(self) -> None:
         """Expect the next request, when this one was answered before its body was there."""
-        self._body_ended = True
-        super().on_message_complete()
-        if self._is_idle:
+        super().end_request()
+        if self.is_idle:
             self._expect_within(HEAD_SECONDS)
 
     def on_response_complete(self) -> None:
         """Expect the rest of a body that is still coming."""
         super().on_response_complete()
-        if not self._body_ended and self._is_idle:
+        if not self._body_ended and self.is_idle:
             self._expect_within(REST_SECONDS)
 
-    def send_400_response(self, _message: str) -> None:
-        """Refuse what the parser could not read, or we did not want to."""
-        self._refuse(self._unfit)
+    def refuse(self, unfit: Unfit) -> None:
+        """Refuse, and expect nothing more."""
+        self._expect_nothing()
+        super().refuse(unfit)
 
     def pause_writing(self) -> None:
         """Hold the answer up, and see whether its reader goes on."""
@@ -158,11 +137,6 @@ class BoundedProtocol(HttpToolsProtocol):
         """Expect nothing of this connection any more: it is over, or another's."""
         self._expect_nothing()
         self._leave_reader()
-
-    @property
-    def _is_idle(self) -> bool:
-        """Whether no answer is under way."""
-        return self.cycle is None or self.cycle.response_complete
 
     def _expect_within(self, seconds: float) -> None:
         self._expect_nothing()
@@ -200,50 +174,27 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _be_late(self) -> None:
         self._deadline = None
-        if not self._is_idle:  # an earlier request's answer is not to be cut for a later one
+        if not self.is_idle:  # an earlier request's answer is not to be cut for a later one
             self._expect_within(HEAD_SECONDS)
         elif self._in_head:
-            self._refuse(_SLOW_HEAD)
+            self.refuse(_SLOW_HEAD)
         elif not self.transport.is_closing():
             self.transport.close()
 
     def _require_fit(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if len(self.url) > URL_BYTES:
-            self._unfit = _LONG_URL
-        elif size > HEAD_BYTES or len(self.headers) > MOST_HEADERS:
-            self._unfit = _LONG_HEAD
-        elif not self._names_one_host():
-            self._unfit = _HOSTS
-        else:
-            return
-        raise self._unfit
+            self.reject(_LONG_URL)
+        if size > HEAD_BYTES or len(self.headers) > MOST_HEADERS:
+            self.reject(_LONG_HEAD)
+        if not self._names_one_host():
+            self.reject(_HOSTS)
 
     def _names_one_host(self) -> bool:
         hosts = sum(name == b"host" for name, _ in self.headers)
         return hosts == 1 or (hosts == 0 and self.parser.get_http_version() == "1.0")
 
-    def _refuse(self, unfit: Unfit) -> None:
-        """Answer and close; only close where another answer has begun."""
-        self._expect_nothing()
-        self._in_head = False
-        if self.transport.is_closing():
-            return
-        if self._is_idle or not self.cycle.response_started:
-            self.transport.write(_answer(unfit))
-        self.transport.close()
-
 
 def _address(transport: asyncio.Transport, end: str) -> tuple[str, int] | None:
     found = transport.get_extra_info(end)
     return (found[0], found[1]) if isinstance(found, tuple) else None  # an IPv6 address has two more parts
-
-
-def _answer(unfit: Unfit) -> bytes:
-    correlation_id = token_hex(16)
-    with bind(correlation_id=correlation_id):
-        headers = {"connection": "close", CORRELATION_HEADER: correlation_id}
-        answer = problem(unfit.status, unfit.detail, headers=headers)
-        _log.warning("Request refused", status=unfit.status, detail=unfit.detail)
-    lines = [b"%b: %b\r\n" % header for header in answer.raw_headers]
-    return b"".join((STATUS_LINE[unfit.status], *lines, b"\r\n", bytes(answer.body)))

@@ -100,6 +100,7 @@ def server_of(app: ASGIApp, settings: Settings) -> Server:
         host=settings.host,
         port=settings.port,
         http=HandoverProtocol,
+        ws="none",
         loop="uvloop",
         lifespan="on",
         log_config=None,
