@@ -17,7 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import is_ssl
 
 from config.logging import get_logger
-from gateway.framing import FramedProtocol, Unfit
+from gateway.server.framing import FramedProtocol, Unfit
 
 _log = get_logger(__name__)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.gateway.framing import (
+from tests.gateway.server.framing import (
     CONTENT,
     CUTS,
     FRAMINGS,
