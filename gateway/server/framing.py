@@ -5,9 +5,11 @@ request's body is read by its own length or chunks. What cannot be read in one w
 the requests before it, and its connection is closed: nothing behind it is ever read as a request.
 """
 
+import asyncio
 from collections import deque
+from collections.abc import Callable
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,6 +52,7 @@ class FramedProtocol(HttpToolsProtocol):
     _in_head = False
     _body_ended = True
     _offered = False
+    _deaf = False
     _unfit = _UNREADABLE
     # What is to be refused when the requests before it are answered.
     _refusal: Unfit | None = None
@@ -59,7 +62,7 @@ class FramedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on, unless what came before cannot be read."""
         self._unset_keepalive_if_required()
-        if self._refusal is not None:
+        if self._deaf or self._refusal is not None:
             return
         try:
             self._read(memoryview(data))
@@ -173,7 +176,20 @@ class FramedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, _app_of(cycle, app))  # type: ignore[arg-type]
+        super()._start_asgi_task(cycle, self._app_of(cycle, app))  # type: ignore[arg-type]
+
+    def _app_of(self, cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
+        if cycle.waiting_for_100_continue:
+            return _closing_unless_continued(cycle, app, self._linger)
+        return _ended_by_close(cycle, app) if cycle.scope["http_version"] == "1.0" else app
+
+    def _linger(self) -> None:
+        """End the answers, and let the client send what it is sending: a reset would take the last answer from it."""
+        self._deaf = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     def _give_newest_up(self, unfit: Unfit) -> None:
         """Refuse a request whose body cannot be read; what has begun to be answered has no second answer."""
@@ -204,14 +220,17 @@ def _disconnect(cycle: RequestResponseCycle) -> None:
     cycle.message_event.set()
 
 
-def _app_of(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
-    if cycle.waiting_for_100_continue:
-        return _closing_unless_continued(cycle, app)
-    return _ended_by_close(cycle, app) if cycle.scope["http_version"] == "1.0" else app
+class _LingeringTransport:
+    """As much of a transport as an answer uses; its `close` lingers."""
+
+    def __init__(self, transport: asyncio.Transport, linger: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = linger
 
 
-def _closing_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
-    """Close behind an answer that comes before `100 Continue`.
+def _closing_unless_continued(cycle: RequestResponseCycle, app: ASGIApp, linger: Callable[[], None]) -> ASGIApp:
+    """Close behind an answer that comes before `100 Continue`, but not before the client does, if that is soon.
 
     The client may send the body it has announced, or leave it out: what comes next could be read in two ways. Go's
     client, and so a proxy made of it, took such a connection for a good one (CVE-2024-24791).
@@ -221,6 +240,7 @@ def _closing_unless_continued(cycle: RequestResponseCycle, app: ASGIApp) -> ASGI
         async def send_and_close(message: Message) -> None:
             if cycle.waiting_for_100_continue and cycle.more_body:
                 cycle.keep_alive = False
+                cycle.transport = cast("asyncio.Transport", _LingeringTransport(cycle.transport, linger))
             await send(message)
 
         await app(scope, receive, send_and_close)

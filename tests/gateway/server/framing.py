@@ -174,6 +174,7 @@ class Line(asyncio.Transport):
         self._waiting: list[bytes] = []
         self._paused = False
         self.closed = False
+        self.ended = False
         self.sent = b""
         protocol.connection_made(self)
 
@@ -195,7 +196,7 @@ class Line(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Keep it; what is written to a closed connection is lost."""
-        if not self.closed:
+        if not self.closed and not self.ended:
             self.sent += bytes(data)
 
     def close(self) -> None:
@@ -203,6 +204,14 @@ class Line(asyncio.Transport):
         if not self.closed:
             self.closed = True
             asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+    def can_write_eof(self) -> bool:
+        """Tell that one direction can be closed."""
+        return True
+
+    def write_eof(self) -> None:
+        """Say nothing more, but hear."""
+        self.ended = True
 
     def is_closing(self) -> bool:
         """Tell whether it is closed."""

@@ -78,7 +78,7 @@ async def test_what_is_not_waited_for_may_not_come(cut: str) -> None:
             await line.hear(*request_.pieces(cut), NEXT.head)
         assert answers_in(line.sent)[0] == (401, b"/early")
         if request_.body and cut == "head, body":
-            assert (line.closed, echo.seen) == (True, ["/early"])
+            assert (line.ended, echo.seen) == (True, ["/early"])
             assert b"\r\nconnection: close\r\n" in line.sent
 
 
