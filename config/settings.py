@@ -101,7 +101,9 @@ class Settings(BaseSettings):
         None,
         description="Owner of the schema; `migrate` and `seed` write by it, `doctor` and `deploy check` read.",
     )
-    database_pool_size: int = Field(10, ge=2, le=200, description="Connections a process may hold open.")
+    database_pool_size: int = Field(
+        10, ge=2, le=200, description="Connections a process may hold open; the gateway has two more for health."
+    )
     database_pooled: bool = Field(
         default=False, description="True behind a transaction pooler: no prepared statements are kept."
     )

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from gateway.documents.typesetter import Typesetter
     from gateway.http.keyed_locks import Turns
     from gateway.http.rate_limiter import Buckets
+    from gateway.ops.probe import Probe
     from jobs.queue.queue import JobQueue
     from realtime.hub import Hub
     from store.accounts.flag_cache import FlagCache
+    from store.fair_share import FairShare
     from store.media.media_client import Decoder
     from store.objects.objects import ObjectStore
     from store.pool import Database
@@ -37,6 +39,9 @@ class Context:
     auth: "Authenticator"
     upload_starts: "Buckets"
     tenant_turns: "Turns"
+    probe: "Probe"
+    searches: "FairShare"
+    transfers: "FairShare"
     templates: "Jinja2Templates"
 
 

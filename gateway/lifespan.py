@@ -17,7 +17,9 @@ from config.tracing import flush_traces
 from gateway.auth.auth import Authenticator
 from gateway.context import Context
 from gateway.documents.typesetter import Typesetter
+from gateway.estimates import price_items
 from gateway.http.keyed_locks import Turns
+from gateway.ops.probe import Probe
 from gateway.progress.stream_metrics import StreamMetrics
 from gateway.uploads.upload_limits import upload_starts
 from jobs.queue.queue import JobQueue
@@ -59,6 +61,7 @@ async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack)
     )
     opened.push_async_callback(db.close)
     objects = await opened.enter_async_context(ObjectStore.open(settings))
+    probe = await opened.enter_async_context(Probe.open(settings, objects))
     decoder = opened.enter_context(Decoder())
     queue = await opened.enter_async_context(JobQueue.open(settings))
     hub = await opened.enter_async_context(Hub.open(settings, db))
@@ -81,5 +84,8 @@ async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack)
         auth=Authenticator(settings),
         upload_starts=upload_starts(),
         tenant_turns=Turns(),
+        probe=probe,
+        searches=price_items.searches(),
+        transfers=price_items.transfers(),
         templates=Jinja2Templates(HERE / "templates"),
     )

@@ -1,6 +1,6 @@
 """Connections to PostgreSQL, each lent with the rights of whom it acts for."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -9,6 +9,7 @@ import orjson
 
 from config.logging import bound_correlation_id
 from store.errors import Unavailable
+from store.fair_share import FairShare
 from store.queries import Queries
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record
 SQL = Queries("pool")
 
 ACQUIRE_SECONDS = 5.0
+# Requests that may wait for a connection, of all tenants together; their statements take milliseconds.
+PLACES = 256
 # Above the 30 s statement_timeout of the roles, so that the server's own message wins where it can.
 COMMAND_SECONDS = 35.0
 # The database is away, restarting, too slow or at odds with somebody else: nothing was changed, ask again.
@@ -33,12 +36,15 @@ class Database:
     """A pool whose connections act for a request's user, or for the process itself.
 
     As PostgREST does it: `role` and `request.jwt.claims` are set for one transaction, so that RLS applies to every
-    statement in it and nothing of one request is left for the next.
+    statement in it and nothing of one request is left for the next. Tenants share the connections fairly, except for
+    one in five, which is the process's own.
     """
 
     def __init__(self, pool: "asyncpg.Pool[Record]", name: str) -> None:
+        size = pool.get_max_size()
         self._pool = pool
         self._name = name
+        self._share = FairShare(size - max(1, size // 5) if size > 1 else 1, places=PLACES, seconds=ACQUIRE_SECONDS)
 
     @classmethod
     async def open(cls, url: str, *, name: str, size: int = 10, role: str | None = None, pooled: bool = False) -> Self:
@@ -66,8 +72,12 @@ class Database:
 
     @asynccontextmanager
     async def as_user(self, claims: Mapping[str, Any]) -> AsyncIterator[Connection]:
-        """Lend a transaction in the role `authenticated` under these verified JWT claims."""
-        async with self.connection() as connection, connection.transaction():
+        """Lend a transaction in the role `authenticated` under these verified JWT claims.
+
+        Raises `TooMany` when the tenant has its share of connections already, and as `connection` does.
+        """
+        tenant_id = claims["app_metadata"]["tenant_id"]
+        async with self._share.slot(tenant_id), self.connection() as connection, connection.transaction():
             await connection.execute(SQL.act_as, orjson.dumps(claims).decode(), self._signature() or self._name)
             yield connection
 
@@ -86,6 +96,12 @@ class Database:
             signature = self._signature()
             if signature is not None:
                 await connection.execute(SQL.sign, signature)
+            yield connection
+
+    @asynccontextmanager
+    async def as_customer(self, link: Hashable) -> AsyncIterator[Connection]:
+        """Lend a transaction as `as_system` does, from the share of those who hold this link. Raises as `as_user`."""
+        async with self._share.slot(link), self.as_system() as connection:
             yield connection
 
     @asynccontextmanager

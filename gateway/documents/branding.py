@@ -2,6 +2,7 @@
 
 from functools import cache
 from typing import Annotated, Any
+from uuid import UUID
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -95,7 +96,7 @@ async def put_logo(request: Request) -> Response:
     kind = content.parse(request.headers.get("content-type"), _LOGO_TYPES)
     body = await read_body(request, limit=LOGO_BYTES)
     content.require_agreement(kind, body[: content.HEAD_BYTES])
-    key = await _keep(context, brands.new_logo_key(principal.tenant_id), body, kind.name)
+    key = await _keep(context, principal.tenant_id, body, kind.name)
     async with context.db.as_user(principal.claims) as conn:
         before = await brands.set_logo(conn, key)
         brand = await brands.get(conn)
@@ -120,12 +121,13 @@ async def _admit_admin(request: Request) -> Principal:
     return principal
 
 
-async def _keep(context: Context, key: str, body: bytes, content_type: str) -> str:
+async def _keep(context: Context, tenant_id: UUID, body: bytes, content_type: str) -> str:
     """Draw the logo anew, in a helper process as every file from outside, and return its key."""
+    key = brands.new_logo_key(tenant_id)
     await context.objects.put(key, body, content_type=content_type)
     try:
         url = await context.objects.presign_get(key, ttl=context.settings.share_link_ttl, internal=True)
-        jpeg = await context.decoder.render(url, content_type, LOGO_EDGE)
+        jpeg = await context.decoder.render(url, content_type, LOGO_EDGE, tenant=tenant_id)
         await context.objects.put(key, jpeg, content_type="image/jpeg")
     except SpineError:
         await context.objects.discard(key)

@@ -2,8 +2,9 @@
 
 import asyncio
 import base64
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 
 from config.logging import get_logger
 from store.errors import Unavailable
+from store.fair_share import FairShare
 from store.media.sandbox import bare_environment
 
 _log = get_logger(__name__)
@@ -18,31 +20,31 @@ _ROOT = Path(__file__).parents[2]
 
 # One takes a third of a second, nearly all of it starting Python; both leave room for a machine that is busy.
 AT_ONCE = 2
-WAITING = 16
+WAITING = 32
 SECONDS = 30.0
+# Pages come first: a document may take three times as long on a busy machine.
+NICENESS = 10
 
 
 class Typesetter:
     """Lends typesetting processes; one that hangs is killed, and takes nothing of the gateway with it."""
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(AT_ONCE)
-        self._asked = 0
+        self._share = FairShare(AT_ONCE, places=WAITING, seconds=SECONDS)
 
-    async def set(self, values: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
-        """Return the PDF of `values`, with `pictures` by their file names; raises `Unavailable`."""
-        if self._asked >= WAITING:
-            raise Unavailable("Too many documents are being made at once.", retry_after=5)
+    async def set(self, values: Mapping[str, Any], pictures: Mapping[str, bytes], *, tenant: Hashable) -> bytes:
+        """Return the PDF of `values`, with `pictures` by their file names.
+
+        Raises `TooMany` when the tenant has its share of the processes already, `Unavailable`.
+        """
         request = {"values": values, "pictures": {name: base64.b64encode(body) for name, body in pictures.items()}}
-        self._asked += 1
-        try:
-            async with asyncio.timeout(SECONDS), self._free:
-                return await _typeset(orjson.dumps(request, default=bytes.decode))
-        except TimeoutError:
-            _log.warning("A document was not set in type in time")
-            raise Unavailable("The document could not be made in time.", retry_after=5) from None
-        finally:
-            self._asked -= 1
+        async with self._share.slot(tenant):
+            try:
+                async with asyncio.timeout(SECONDS):
+                    return await _typeset(orjson.dumps(request, default=bytes.decode))
+            except TimeoutError:
+                _log.warning("A document was not set in type in time")
+                raise Unavailable("The document could not be made in time.", retry_after=5) from None
 
 
 async def _typeset(request: bytes) -> bytes:
@@ -55,6 +57,7 @@ async def _typeset(request: bytes) -> bytes:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         pdf, _ = await process.communicate(request)
     finally:
         if process.returncode is None:

@@ -12,12 +12,28 @@ from gateway.estimates.price_file import NewPriceItem, read_file, write_file
 from gateway.http.body import int_param, json_response, read_body, read_json
 from store.errors import InvalidInput, UnsupportedType
 from store.estimates import price_book
+from store.fair_share import FairShare
 
 SHOWN, MOST_SHOWN = 50, 200
 _QUERY_LENGTH = 200
 _UNIT_LENGTH = 32
 _FILE_BYTES = 8 * 1024 * 1024
+# Each keeps a processor of the database busy: one of each kind a tenant, two in all.
+AT_ONCE = 2
+SEARCHES_WAITING, SEARCH_WAIT_SECONDS = 128, 10.0
+# A file of 50,000 items takes some seconds, and up to 8 MiB while it waits.
+TRANSFERS_WAITING, TRANSFER_WAIT_SECONDS = 32, 60.0
 _FILE_TYPES = {"text/csv", "application/csv", "application/vnd.ms-excel", "text/plain"}
+
+
+def searches() -> FairShare:
+    """Make the share of searches that run at once."""
+    return FairShare(AT_ONCE, places=SEARCHES_WAITING, seconds=SEARCH_WAIT_SECONDS)
+
+
+def transfers() -> FairShare:
+    """Make the share of books that are read or written as a file at once."""
+    return FairShare(AT_ONCE, places=TRANSFERS_WAITING, seconds=TRANSFER_WAIT_SECONDS)
 
 
 async def list_items(request: Request) -> Response:
@@ -28,7 +44,8 @@ async def list_items(request: Request) -> Response:
     principal = await admit(request)
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_SHOWN) or SHOWN
     query, unit = _text(request, "q", _QUERY_LENGTH), _text(request, "unit", _UNIT_LENGTH)
-    async with context_of(request).db.as_user(principal.claims) as conn:
+    context = context_of(request)
+    async with context.searches.slot(principal.tenant_id), context.db.as_user(principal.claims) as conn:
         rows = await price_book.find(conn, query, limit, unit=unit) if query else await price_book.listed(conn, limit)
     return json_response({"price_items": [dict(row) for row in rows]})
 
@@ -45,11 +62,13 @@ async def create_item(request: Request) -> Response:
 async def export_items(request: Request) -> Response:
     """Answer the whole book as a CSV file that `import` takes back."""
     principal = await admit(request)
-    async with context_of(request).db.as_user(principal.claims) as conn:
-        rows = await price_book.whole(conn)
+    context = context_of(request)
     headers = {"content-disposition": 'attachment; filename="price-book.csv"', "cache-control": "no-store"}
-    # As long as reading one: beside the streams of others too.
-    content = await asyncio.to_thread(lambda: "".join(write_file(map(dict, rows))))
+    async with context.transfers.slot(principal.tenant_id):
+        async with context.db.as_user(principal.claims) as conn:
+            rows = await price_book.whole(conn)
+        # As long as reading one: beside the streams of others too.
+        content = await asyncio.to_thread(lambda: "".join(write_file(map(dict, rows))))
     return Response(content, 200, headers, media_type="text/csv")
 
 
@@ -61,10 +80,12 @@ async def import_items(request: Request) -> Response:
     principal = await admit(request)
     if request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower() not in _FILE_TYPES:
         raise UnsupportedType("Send the file as text/csv.")
-    # A second's work for 50,000 rows: the streams of others go on meanwhile.
-    items = await asyncio.to_thread(read_file, await read_body(request, limit=_FILE_BYTES))
-    async with context_of(request).db.as_user(principal.claims) as conn:
-        return json_response(dict(await price_book.take_in(conn, principal.tenant_id, items)))
+    context, content = context_of(request), await read_body(request, limit=_FILE_BYTES)
+    async with context.transfers.slot(principal.tenant_id):
+        # A second's work for 50,000 rows: the streams of others go on meanwhile.
+        items = await asyncio.to_thread(read_file, content)
+        async with context.db.as_user(principal.claims) as conn:
+            return json_response(dict(await price_book.take_in(conn, principal.tenant_id, items)))
 
 
 def _text(request: Request, name: str, length: int) -> str:

@@ -62,7 +62,7 @@ async def find(request: Request, key: shares.Key) -> Record:
     address, strangers = limit_key(address_of(request)), limits_of(request).strangers
     if wait := strangers.wait(address):
         raise TooMany("Too many links that do not exist were asked for from here.", retry_after=wait)
-    async with context_of(request).db.as_system() as conn:
+    async with context_of(request).db.as_customer(key.token) as conn:
         share = await shares.by_token(conn, key)
     if share is None:
         strangers.take(address)
@@ -79,7 +79,7 @@ async def of_session(request: Request, ask: Callable[[Connection, shares.Key], A
     """
     key = key_of(request)
     with suppress(NotFound):
-        async with context_of(request).db.as_system() as conn:
+        async with context_of(request).db.as_customer(key.token) as conn:
             answer = await ask(conn, key)
         if answer is not None:
             return answer

@@ -33,7 +33,8 @@ class SharedPdf(HTTPEndpoint):
         document = Document(await of_session(request, shares.document))
         spend(limits_of(request).papers, key_of(request).token.hex())
         pictures = await _pictures(request, document)
-        pdf = await context_of(request).typesetter.set(paper(document, pictures), pictures)
+        tenant_id = await of_session(request, shares.tenant_of)
+        pdf = await context_of(request).typesetter.set(paper(document, pictures), pictures, tenant=tenant_id)
         await _note(request, "pdf")
         name = f"Estimate-{document.number}-version-{document.estimate['version']}.pdf"
         return _kept(Response(pdf, media_type="application/pdf"), name)
@@ -86,7 +87,7 @@ async def _logo(request: Request, pictures: dict[str, bytes]) -> None:
 
 
 async def _note(request: Request, kind: shares.Looked) -> None:
-    async with context_of(request).db.as_system() as conn:
+    async with context_of(request).db.as_customer(key_of(request).token) as conn:
         await shares.note(conn, key_of(request), kind, visitor_of(request))
 
 

@@ -9,7 +9,7 @@ from config.tracing import visit_span
 from gateway.auth.auth import Principal
 from gateway.context import Context
 from store.accounts import tenants
-from store.errors import SpineError, Unavailable, Unprocessable
+from store.errors import SpineError, TooMany, Unavailable, Unprocessable
 from store.media import media
 from store.media.media import Draft
 from store.objects import content
@@ -92,8 +92,8 @@ async def _enter(
 async def _look(context: Context, draft: Draft, spool: Spool | None = None) -> Findings:
     try:
         file = spool or await context.objects.presign_get(draft.storage_path, ttl=_LOOK_TTL, internal=True)
-        return await context.decoder.check(file, draft.kind.name)
-    except Unavailable:
+        return await context.decoder.check(file, draft.kind.name, tenant=draft.tenant_id)
+    except (TooMany, Unavailable):
         # The file is whole and its first bytes are right: better kept unseen than sent again from a roof.
         _log.warning("A file was kept without being opened", media_id=str(draft.id))
         return Findings()

@@ -141,7 +141,7 @@ async def _join(context: Context, draft: Draft, files: list[list[Record]]) -> St
             [await objects.presign_get(chunk["storage_path"], ttl=_LINK_SECONDS, internal=True) for chunk in file]
             for file in files
         ]
-        joined = await context.decoder.join(urls, kind)
+        joined = await context.decoder.join(urls, kind, tenant=draft.tenant_id)
         return await objects.put_stream(draft.storage_path, _once(joined), content_type=kind)
     keys = [chunk["storage_path"] for file in files for chunk in file]
     async with aclosing(counted(_in_a_row(context, keys))) as chunks:

@@ -1,9 +1,14 @@
 """The price book as its owner sees it: browse, search, add. How the engine prices a line is another matter."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from uuid import UUID
+
+import asyncpg
+import orjson
 
 from store.estimates.units import compatible
 from store.pool import Connection, Record
@@ -11,6 +16,7 @@ from store.queries import Queries
 
 SQL = Queries("estimates/price_book")
 # Of a file of the book, in and out.
+ROWS_AT_ONCE = 500
 COLUMNS = ("code", "description", "category", "unit", "unit_price")
 
 
@@ -33,21 +39,31 @@ async def listed(conn: Connection, limit: int) -> list[Record]:
 async def find(conn: Connection, query: str, limit: int, *, unit: str = "") -> list[Record]:
     """Return the active items that resemble or hold the query, or whose code begins with it, best first.
 
-    With `unit` only those whose price may be used for it: "lf" finds what is sold by the foot.
+    With `unit` only those whose price may be used for it: "lf" finds what is sold by the foot. Needs a
+    transaction. Likeness that takes too long is left out; raises QueryCanceledError when the rest does.
     """
     units = list(compatible(unit)) if unit else None
-    return await conn.fetch(SQL.find_items, query, units, limit)
+    await conn.execute(SQL.bound_search)
+    found = await conn.fetch(SQL.find_items, query, units, limit)
+    if len(found) < limit:
+        with suppress(asyncpg.QueryCanceledError):
+            async with conn.transaction():
+                known = [row["id"] for row in found]
+                found += await conn.fetch(SQL.resembling_items, query, known, units, limit - len(found))
+    return found
 
 
 async def whole(conn: Connection) -> list[Record]:
     """Return every active item: code, description, category, unit and price."""
-    return await conn.fetch(SQL.whole_book)
+    # A large book all at once would keep the loop for as long as reading its rows takes.
+    return [row async for row in conn.cursor(SQL.whole_book, prefetch=ROWS_AT_ONCE)]
 
 
 async def take_in(conn: Connection, tenant_id: UUID, items: Sequence[NewItem]) -> Record:
     """Add or reprice many items in one statement; returns how many were `added` and `updated`."""
-    columns = [[getattr(item, name) for item in items] for name in COLUMNS]
-    row = await conn.fetchrow(SQL.import_items, tenant_id, *columns)
+    # As JSON, made beside the loop: 50,000 rows as arrays would keep it for a tenth of a second.
+    rows = await asyncio.to_thread(lambda: orjson.dumps(items, default=str).decode())
+    row = await conn.fetchrow(SQL.import_items, tenant_id, rows)
     assert row is not None  # noqa: S101 - a SELECT of counts
     return row
 

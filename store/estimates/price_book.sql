@@ -3,13 +3,22 @@
 SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
 FROM price_items WHERE active ORDER BY category, description, id LIMIT $1;
 
+-- name: bound_search
+-- What each statement of a search may take, whatever the book holds.
+SET LOCAL statement_timeout = '1s';
+
 -- name: find_items
--- Items that resemble or hold the query or whose code begins with it, by any of these units; see migration 0026.
+-- Items that hold the query or whose code begins with it, by any of these units.
 -- Escaped for LIKE is each sign that is one of its own or that search_text() makes one, as it does a fullwidth "%".
 SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
 FROM (SELECT string_agg(CASE WHEN search_text(sign) ~ '[%_\\]' THEN '\' || sign ELSE sign END, '' ORDER BY place) AS query
       FROM regexp_split_to_table($1, '') WITH ORDINALITY AS signs(sign, place)) AS literal,
      find_price_items($1, '%' || literal.query || '%', literal.query || '%', $2, $3);
+
+-- name: resembling_items
+-- Other items than these ($2) that resemble the query.
+SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
+FROM resembling_price_items($1, $2, $3, $4);
 
 -- name: add_item
 -- One more item.
@@ -31,10 +40,11 @@ SELECT code, description, category, unit, unit_price FROM price_items WHERE acti
 
 -- name: import_items
 -- Reprices the items a file names, by code or else by words and unit, and adds the others; how many of each.
--- $1 tenant, $2 codes, $3 descriptions, $4 categories, $5 units, $6 prices.
+-- $1 tenant, $2 JSON, an array of objects.
 WITH given AS (
     SELECT code, description, category, unit, unit_price, place, search_text(description) AS search
-    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::numeric[]) WITH ORDINALITY
+    FROM ROWS FROM (json_to_recordset($2::text::json)
+                    AS (code text, description text, category text, unit text, unit_price numeric)) WITH ORDINALITY
          AS g(code, description, category, unit, unit_price, place)
 ), known AS (
     SELECT g.place, min(p.id::text)::uuid AS id FROM given g

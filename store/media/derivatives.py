@@ -23,7 +23,8 @@ async def ensure_derivative(objects: ObjectStore, decoder: Decoder, row: Record,
     """Return the key of a photo's JPEG, making it when this is the first to ask.
 
     `row` has id, tenant_id, visit_id, media_type, content_type and storage_path. Raises `NotFound` for a recording or
-    a lost original, `Unprocessable` for a photo that cannot be opened, `Unavailable` when nobody can look at it now.
+    a lost original, `Unprocessable` for a photo that cannot be opened, `Unavailable` and `TooMany` as
+    `Decoder.check` does.
     """
     if row["media_type"] != "photo":
         raise NotFound("A recording has no picture.")
@@ -49,7 +50,7 @@ async def _make(objects: ObjectStore, decoder: Decoder, row: Record, size: Size,
     if await objects.head(row["storage_path"]) is None:
         raise NotFound("The photo is not in the store any more.")
     url = await objects.presign_get(row["storage_path"], ttl=_SOURCE_TTL, internal=True)
-    jpeg = await decoder.render(url, row["content_type"], EDGES[size])
+    jpeg = await decoder.render(url, row["content_type"], EDGES[size], tenant=row["tenant_id"])
     await objects.put(key, jpeg, content_type="image/jpeg")
     if await objects.head(row["storage_path"]) is None:  # deleted meanwhile: nobody would come by for what is made now
         await objects.discard(key)

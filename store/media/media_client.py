@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from config.logging import get_logger
 from store.errors import Unavailable, Unprocessable
+from store.fair_share import FairShare
 from store.media.sandbox import READY, bare_environment
 from store.objects.content import Findings
 from store.objects.spool import Spool, SpoolCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
     from types import TracebackType
 
 _log = get_logger(__name__)
@@ -32,6 +34,9 @@ CPU_SECONDS = 20.0
 FILE_SECONDS = 60.0
 START_SECONDS = 20.0
 WAITING = 64
+WAIT_SECONDS = 60.0
+# Pages come first: a file may take three times as long on a busy machine.
+NICENESS = 10
 
 TOO_HARD = "This file could not be opened: it takes too long, or it is damaged. It is kept; send another version of it."
 
@@ -53,7 +58,7 @@ class Decoder:
         self._helpers = [_Helper() for _ in range(helpers)]
         for helper in self._helpers:
             self._idle.put(helper)
-        self._under_way = 0
+        self._share = FairShare(helpers, places=WAITING, seconds=WAIT_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -69,15 +74,16 @@ class Decoder:
             helper.retire()
         self._threads.shutdown(wait=True)
 
-    async def check(self, file: str | Spool, content_type: str) -> Findings:
+    async def check(self, file: str | Spool, content_type: str, *, tenant: Hashable = None) -> Findings:
         """Open a file, spooled or behind a signed URL, and tell what it is; what cannot be opened has a `problem`.
 
-        Raises `Unavailable` when the file could not be looked at, through no fault of its own.
+        Raises `Unavailable` when the file could not be looked at, through no fault of its own, and `TooMany` when the
+        tenant has its share of the helpers already.
         """
         if isinstance(file, Spool):
-            answer, _ = await self._ask("check", [], content_type, spool=file)
+            answer, _ = await self._ask(tenant, "check", [], content_type, spool=file)
         else:
-            answer, _ = await self._ask("check", [[file]], content_type)
+            answer, _ = await self._ask(tenant, "check", [[file]], content_type)
         match answer["outcome"]:
             case "checked":
                 return Findings(**answer["findings"])
@@ -85,19 +91,21 @@ class Decoder:
                 return Findings(problem=TOO_HARD)
         raise Unavailable("The file could not be looked at just now.")
 
-    async def render(self, url: str, content_type: str, edge: int) -> bytes:
+    async def render(self, url: str, content_type: str, edge: int, *, tenant: Hashable = None) -> bytes:
         """Make the JPEG of a photo behind a signed URL, at most `edge` pixels a side.
 
-        Raises `Unprocessable` when the photo cannot be opened, `Unavailable` when it could not be looked at.
+        Raises `Unprocessable` when the photo cannot be opened, `Unavailable` and `TooMany` as `check` does.
         """
-        return await self._make("render", [[url]], content_type, edge=edge)
+        return await self._make(tenant, "render", [[url]], content_type, edge=edge)
 
-    async def join(self, files: Sequence[Sequence[str]], content_type: str) -> bytes:
+    async def join(self, files: Sequence[Sequence[str]], content_type: str, *, tenant: Hashable = None) -> bytes:
         """Put recordings one behind the other: each file is the parts behind its signed URLs. Raises as `render`."""
-        return await self._make("join", files, content_type)
+        return await self._make(tenant, "join", files, content_type)
 
-    async def _make(self, task: str, files: Sequence[Sequence[str]], content_type: str, **more: Any) -> bytes:
-        answer, body = await self._ask(task, files, content_type, **more)
+    async def _make(
+        self, tenant: Hashable, task: str, files: Sequence[Sequence[str]], content_type: str, **more: Any
+    ) -> bytes:
+        answer, body = await self._ask(tenant, task, files, content_type, **more)
         match answer["outcome"]:
             case "made":
                 return body
@@ -109,6 +117,7 @@ class Decoder:
 
     async def _ask(
         self,
+        tenant: Hashable,
         task: str,
         files: Sequence[Sequence[str]],
         content_type: str,
@@ -116,15 +125,14 @@ class Decoder:
         spool: Spool | None = None,
         **more: Any,
     ) -> tuple[dict[str, Any], bytes]:
-        if self._under_way >= WAITING:
-            raise Unavailable("Too many files are being opened at once.", retry_after=5)
         request = {"task": task, "files": files, "content_type": content_type, "cpu_seconds": self._cpu_seconds, **more}
-        copy = None if spool is None else spool.copy()
-        self._under_way += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_helper, request, copy)
-        finally:
-            self._under_way -= 1
+        loop = asyncio.get_running_loop()
+
+        def begin() -> asyncio.Future[tuple[dict[str, Any], bytes]]:
+            copy = None if spool is None else spool.copy()
+            return loop.run_in_executor(self._threads, self._ask_helper, request, copy)
+
+        return await self._share.until_done(tenant, begin)
 
     def _ask_helper(self, request: dict[str, Any], spool: SpoolCopy | None) -> tuple[dict[str, Any], bytes]:
         helper = self._idle.get()  # never waits: there are as many threads as helpers
@@ -227,7 +235,7 @@ class _Helper:
 
 
 def _spawn() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "store.media.media_process"],
         cwd=_ROOT,
         env=bare_environment(),
@@ -235,6 +243,8 @@ def _spawn() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
+    os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+    return process
 
 
 def _exchange(

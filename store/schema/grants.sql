@@ -139,7 +139,7 @@ BEGIN
             -- What a tenant's user calls: pure, or checking the tenant, or running with the caller's own rights.
             ('public', 'authenticated, service_role', ARRAY[
                 'current_tenant_id', 'is_tenant_admin', 'search_text', 'share_state']),
-            ('public', 'authenticated', ARRAY['find_price_items', 'rotate_share']),
+            ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
             ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'move_visits', 'queue_position']),
             -- The runbook's, and the worker's.
             ('public', 'service_role', ARRAY[
@@ -153,7 +153,7 @@ BEGIN
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
-                'share_news', 'share_photo', 'share_session', 'try_passcode']),
+                'share_news', 'share_photo', 'share_session', 'tenant_of_share', 'try_passcode']),
             -- Numbers across tenants, and no row.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'alert_states', 'due_jobs', 'job_outcomes', 'outbox_state', 'queue_depths', 'queue_health',

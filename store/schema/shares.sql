@@ -122,6 +122,12 @@ CREATE FUNCTION scopekit.share_by_token(p_token_hash bytea, p_session_hash bytea
     FROM public.shares s WHERE s.token_hash = p_token_hash
 $$;
 
+-- Whose share of the machine a customer's request counts in, or NULL; never shown to the customer.
+CREATE FUNCTION scopekit.tenant_of_share(p_token_hash bytea)
+    RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT s.tenant_id FROM public.shares s WHERE s.token_hash = p_token_hash
+$$;
+
 -- Opening it ----------------------------------------------------------------------------------------------------------
 
 -- Count one try before the passcode is checked, so that a hundred at once are still five. Returns the hash to check it

@@ -147,6 +147,12 @@ async def by_token(conn: Connection, key: Key) -> Record | None:
     return await conn.fetchrow(SQL.share_by_token, key.token, key.session)
 
 
+async def tenant_of(conn: Connection, key: Key) -> UUID | None:
+    """Return the tenant whose share is behind a link, or None; not for the customer's eyes."""
+    tenant_id: UUID | None = await conn.fetchval(SQL.tenant_of_share, key.token)
+    return tenant_id
+
+
 async def try_passcode(conn: Connection, key: Key) -> Record | None:
     """Count a try, and return {passcode_hash, retry_after}: past five tries no hash, and the seconds to wait.
 

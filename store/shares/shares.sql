@@ -61,6 +61,10 @@ SELECT estimate_id, certificate, fingerprint FROM share_decisions WHERE share_id
 -- The share behind a link's hash, and whether the session is one of its live ones.
 SELECT share_id, state, has_passcode, live FROM scopekit.share_by_token($1, $2);
 
+-- name: tenant_of_share
+-- Whose the share behind a link's hash is.
+SELECT scopekit.tenant_of_share($1);
+
 -- name: try_passcode
 -- Counts a try; the hash to check against, or the seconds to wait.
 SELECT passcode_hash, retry_after FROM scopekit.try_passcode($1);

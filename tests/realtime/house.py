@@ -134,6 +134,9 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         auth=Authenticator(settings),
         upload_starts=nothing,
         tenant_turns=nothing,
+        probe=nothing,
+        searches=nothing,
+        transfers=nothing,
         templates=nothing,
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway.app import create_app
-from gateway.ops.health import CHECK_SECONDS
+from gateway.ops.probe import CHECK_SECONDS
+from store.ops import health as store_health
 from tests.product import free_port
 from tests.proxy import proxy_to
 from tests.stack import Services
@@ -200,3 +201,47 @@ async def test_it_lives(client: httpx.AsyncClient) -> None:
     """Liveness asks nobody."""
     answer = await client.get("/livez")
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+
+
+async def test_all_who_ask_at_once_share_one_answer(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred monitors cost one question; whoever comes after its answer asks anew."""
+    asked = 0
+
+    async def counted(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        nonlocal asked
+        asked += 1
+        await conn.fetchval("SELECT pg_sleep(0.05)")
+
+    monkeypatch.setattr(store_health, "ping", counted)
+    answers = await asyncio.gather(*(client.get("/readyz") for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert asked == 1
+    await client.get("/readyz")
+    assert asked == 2
+
+
+async def test_one_who_leaves_takes_the_answer_from_nobody(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that asked first hangs up; the other still gets its answer."""
+    asked = asyncio.Event()
+
+    async def slow(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        asked.set()
+        await conn.fetchval("SELECT pg_sleep(0.05)")
+
+    monkeypatch.setattr(store_health, "ping", slow)
+    first, second = (asyncio.create_task(client.get("/readyz")) for _ in range(2))
+    await asked.wait()
+    first.cancel()
+    assert (await second).status_code == 200
+
+
+async def test_it_is_ready_while_every_connection_is_taken(app: Starlette, client: httpx.AsyncClient) -> None:
+    """Both reports come as ever, by connections of their own."""
+    context = app.state.context
+    async with AsyncExitStack() as held:
+        for _ in range(context.settings.database_pool_size):
+            await held.enter_async_context(context.db.connection())
+        await _answer(client, "/readyz", 200)
+        assert (await client.get("/health")).json()["database"] is True

@@ -130,7 +130,7 @@ async def test_a_link_makes_only_so_many_papers(
     """A PDF costs a process: past eight at once a link waits."""
 
     class Quick:
-        async def set(self, _values: Any, _pictures: Any) -> bytes:
+        async def set(self, *_document: Any, **_tenant: Any) -> bytes:
             return b"%PDF-"
 
     app.state.context = replace(app.state.context, typesetter=Quick())

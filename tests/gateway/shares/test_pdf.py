@@ -13,7 +13,7 @@ from pypdf import PdfReader
 from gateway.documents import typesetter
 from gateway.documents.pdf_text import printable
 from gateway.documents.typesetter import Typesetter
-from store.errors import Unavailable
+from store.errors import TooMany, Unavailable
 from store.objects.objects import ObjectStore
 from store.pool import Database
 from tests.gateway.shares.documents import Customer, Visit, client_of, offer_options, open_share, store_photos
@@ -96,7 +96,7 @@ async def test_options_markup_and_discount_are_on_paper_and_an_acceptance_names_
 async def test_an_offer_without_lines_is_printed_all_the_same(values: dict[str, Any]) -> None:
     """All lines may stand in the options that were not chosen."""
     values["groups"] = []
-    assert "Scope of work" in _words(PdfReader(io.BytesIO(await Typesetter().set(values, {}))))
+    assert "Scope of work" in _words(PdfReader(io.BytesIO(await Typesetter().set(values, {}, tenant="a"))))
 
 
 async def test_a_long_estimate_repeats_its_columns_and_counts_its_pages(
@@ -156,7 +156,7 @@ async def test_a_document_that_takes_too_long_is_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(typesetter, "SECONDS", 0.0)
     before = _children()
     with pytest.raises(Unavailable):
-        await Typesetter().set({}, {})
+        await Typesetter().set({}, {}, tenant="a")
     assert _children() <= before
 
 
@@ -164,23 +164,23 @@ async def test_a_document_that_breaks_the_process_breaks_nothing_else(values: di
     """503 for the one, a PDF for the next."""
     setter = Typesetter()
     with pytest.raises(Unavailable):
-        await setter.set({"no": "document"}, {})
-    assert (await setter.set(values, {})).startswith(b"%PDF-")
+        await setter.set({"no": "document"}, {}, tenant="a")
+    assert (await setter.set(values, {}, tenant="a")).startswith(b"%PDF-")
 
 
 async def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]) -> None:
     """Beyond the queue's bound the next is told to come back; those before it are made."""
     monkeypatch.setattr(typesetter, "WAITING", 3)
     setter = Typesetter()
-    made = await asyncio.gather(*(setter.set(values, {}) for _ in range(5)), return_exceptions=True)
-    assert [type(result) for result in made] == [bytes, bytes, bytes, Unavailable, Unavailable]
+    made = await asyncio.gather(*(setter.set(values, {}, tenant="a") for _ in range(5)), return_exceptions=True)
+    assert [type(result) for result in made] == [bytes, bytes, bytes, TooMany, TooMany]
 
 
 async def test_words_are_never_markup(values: dict[str, Any]) -> None:
     """What would be code in the template's own language is printed as it stands."""
     hostile = '#panic("x") #read("/etc/passwd") $ \\ *b* _i_ @a <l> "q"'
     values["from"]["name"] = hostile
-    pdf = PdfReader(io.BytesIO(await Typesetter().set(values, {})))
+    pdf = PdfReader(io.BytesIO(await Typesetter().set(values, {}, tenant="a")))
     assert '#panic("x") #read("/etc/passwd")' in _words(pdf)
 
 

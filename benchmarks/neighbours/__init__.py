@@ -1,0 +1,1 @@
+"""One busy tenant beside a quiet one: `python -m benchmarks.neighbours`."""
