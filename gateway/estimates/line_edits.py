@@ -9,13 +9,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.estimates.line_differences import Line, shown
-from gateway.http.body import Price, Rate, Trimmed
+from gateway.http.body import Trimmed
+from gateway.http.number_fields import DiscountRate, Price, Quantity, Rate, TaxRate
 from gateway.http.text import OneLine
 from store.errors import Unprocessable
 from store.estimates import money
 from store.estimates.estimates import NewLine, adjustments_of
 
-BY_HAND = "Added by hand: nothing in the visit shows it."
 NO_PRICE = "No price yet."
 _TEXT = ("description", "category", "unit")
 
@@ -31,11 +31,14 @@ class EditedLine(BaseModel):
     id: UUID | None = None
     description: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=500)]
     category: Annotated[OneLine, Trimmed, Field(max_length=100)] | None = None
-    quantity: Annotated[Decimal, Field(gt=0, max_digits=12, decimal_places=3)]
+    quantity: Quantity
     unit: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=32)]
     unit_price: Price | None
     option: Annotated[OneLine, Trimmed, Field(max_length=60)] = ""
     learn: bool = Field(default=False, description="Save the price to the price book too.")
+    confirmed: bool = Field(
+        default=False, description="The contractor has checked the line: nothing is left to confirm."
+    )
 
 
 class Discount(BaseModel):
@@ -43,13 +46,13 @@ class Discount(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rate: Annotated[Rate, Field(le=1)] | None = None
+    rate: DiscountRate | None = None
     amount: Price | None = None
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
         if (self.rate is None) == (self.amount is None):
-            raise ValueError("give either rate or amount")
+            raise ValueError("Give either a rate or an amount.")
         return self
 
 
@@ -59,8 +62,8 @@ class LineEdit(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     lines: Annotated[list[EditedLine], Field(min_length=1, max_length=500)]
-    tax_rate: Annotated[Rate, Field(lt=1)] | None = None
-    markup_rate: Annotated[Rate, Field(le=10)] | None = None
+    tax_rate: TaxRate | None = None
+    markup_rate: Rate | None = None
     discount: Discount | None = None
     options: Annotated[list[OptionName], Field(max_length=5)] | None = None
     chosen_option: Annotated[OneLine, Trimmed, Field(max_length=60)] | None = None
@@ -146,37 +149,35 @@ def _next(old: Line | None, wanted: EditedLine) -> NewLine:
             unit=wanted.unit,
             unit_price=wanted.unit_price,
             option=wanted.option,
-            needs_review=True,
-            review_reasons=(BY_HAND,) if wanted.unit_price is not None else (BY_HAND, NO_PRICE),
+            needs_review=True,  # as every line without evidence; only reasons ask the contractor for anything
+            review_reasons=_gaps(wanted),
         )
     category = old["category"] if wanted.category is None else wanted.category
     # To offer a line in another option is no second look at it.
     same = shown({**old, "option": wanted.option}) == shown({**wanted.model_dump(), "category": category})
-    return _unchanged(old, wanted.option) if same else _changed(old, wanted, category)
+    return _unchanged(old, wanted) if same else _changed(old, wanted, category)
 
 
-def _unchanged(old: Line, option: str) -> NewLine:
+def _unchanged(old: Line, wanted: EditedLine) -> NewLine:
     return NewLine(
         **{name: old[name] for name in _TEXT},
         quantity=Decimal(old["quantity"]),
         unit_price=old["unit_price"],
-        option=option,
+        option=wanted.option,
         price_item_id=old["price_item_id"],
         match=old["match"],
         evidence=old["evidence"],
         assumptions=old["assumptions"],
         confidence=old["confidence"],
-        needs_review=old["needs_review"],
-        review_reasons=old["review_reasons"],
+        needs_review=not old["evidence"] or (old["needs_review"] and not wanted.confirmed),
+        review_reasons=() if wanted.confirmed else old["review_reasons"],
     )
 
 
 def _changed(old: Line, wanted: EditedLine, category: str) -> NewLine:
     """Take the contractor's word for it: what a person has just written needs no second look, but for its gaps."""
     from_book = (old["unit_price"], old["unit"]) == (wanted.unit_price, wanted.unit)
-    reasons = [
-        reason for reason, holds in ((BY_HAND, not old["evidence"]), (NO_PRICE, wanted.unit_price is None)) if holds
-    ]
+    gaps = _gaps(wanted)
     return NewLine(
         description=wanted.description,
         category=category,
@@ -189,6 +190,10 @@ def _changed(old: Line, wanted: EditedLine, category: str) -> NewLine:
         evidence=old["evidence"],
         assumptions=old["assumptions"],
         confidence=old["confidence"],
-        needs_review=bool(reasons),
-        review_reasons=reasons,
+        needs_review=bool(gaps) or not old["evidence"],
+        review_reasons=gaps,
     )
+
+
+def _gaps(wanted: EditedLine) -> tuple[str, ...]:
+    return (NO_PRICE,) if wanted.unit_price is None and not wanted.confirmed else ()

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.http.body import Price, Trimmed, explain
+from gateway.http.body import Trimmed
+from gateway.http.field_errors import explain
+from gateway.http.number_fields import Price
 from gateway.http.text import OneLine
 from store.errors import InvalidInput, Unprocessable
 from store.estimates.price_book import COLUMNS, NewItem
@@ -73,8 +75,8 @@ def _rows(content: bytes) -> Iterator[tuple[int, Mapping[Any, Any]]]:
             if count == MOST_ROWS:
                 raise InvalidInput(f"A file may hold at most {MOST_ROWS:,} items; send it in parts.")
             yield reader.line_num, row
-    except csv.Error as error:
-        raise _unreadable(error) from None
+    except csv.Error:
+        raise _unreadable(reader.line_num) from None
 
 
 def _reader(content: bytes) -> "csv.DictReader[str]":
@@ -87,22 +89,21 @@ def _reader(content: bytes) -> "csv.DictReader[str]":
     reader = csv.DictReader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter)
     try:
         names = [(name or "").strip().lower().replace(" ", "_") for name in reader.fieldnames or ()]
-    except csv.Error as error:
-        raise _unreadable(error) from None
+    except csv.Error:
+        raise _unreadable(1) from None
     if missing := sorted(_NEEDED - set(names)):
         raise InvalidInput(f"The first line must name the columns; missing: {', '.join(missing)}.")
     reader.fieldnames = names
     return reader
 
 
-def _unreadable(error: csv.Error) -> InvalidInput:
-    return InvalidInput(f"The file cannot be read as CSV: {error}.")
+def _unreadable(line: int) -> InvalidInput:
+    return InvalidInput(f"The file cannot be read as CSV near line {line}. Save it again as “CSV UTF-8”.")
 
 
 def _cells(row: Mapping[Any, Any]) -> dict[str, str]:
     cells = {name: str(row.get(name) or "").strip() for name in COLUMNS if name in row}
-    cells = {name: text[1:] if text[:1] == "'" and _would_run(text) else text for name, text in cells.items()}
-    return cells | {"unit_price": cells["unit_price"].replace("$", "").replace(",", "").strip()}
+    return {name: text[1:] if text[:1] == "'" and _would_run(text) else text for name, text in cells.items()}
 
 
 def _twice(item: NewItem, line: int, seen: dict[tuple[str, ...], int]) -> list[dict[str, Any]]:
@@ -111,7 +112,7 @@ def _twice(item: NewItem, line: int, seen: dict[tuple[str, ...], int]) -> list[d
     if first == line:
         return []
     field = "code" if item.code else "description"
-    return [{"line": line, "field": field, "message": f"This item stands in line {first} already."}]
+    return [{"line": line, "field": field, "message": f"Duplicate of line {first}."}]
 
 
 def _inert(text: str) -> str:

@@ -5,30 +5,22 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 import orjson
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from config.logging import note
+from gateway.http.field_errors import explain
 from store.errors import InvalidInput, Stalled, TooLarge, Unprocessable, UnsupportedType
-from store.estimates import money
 
 Model = TypeVar("Model", bound=BaseModel)
 
 Trimmed = StringConstraints(strip_whitespace=True)
-# In cents and without a sign: 0E+999999999 and -0 are zero too, and PostgreSQL or a hash would stumble over them.
-Price = Annotated[
-    Decimal,
-    Field(ge=0, max_digits=12, decimal_places=2),
-    AfterValidator(lambda price: money.to_cents(abs(price))),
-]
-# For the same reason its zero is the plain one.
-Rate = Annotated[Decimal, Field(ge=0, max_digits=7, decimal_places=5), AfterValidator(lambda rate: rate or Decimal(0))]
 
 JSON_BYTES = 64 * 1024
 # Far more than any of our bodies, and less than what the JSON encoders below us give up at.
@@ -53,7 +45,7 @@ async def read_json(request: Request, model: type[Model], *, limit: int = JSON_B
     try:
         value = orjson.loads(body) if body.strip() else {}
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"The body is not JSON: {error.msg} at line {error.lineno}.") from None
+        raise InvalidInput(f"The body is not JSON: see line {error.lineno}, column {error.colno}.") from None
     if not isinstance(value, dict):
         raise InvalidInput("The body must be a JSON object.")
     _require_storable(value)
@@ -149,14 +141,6 @@ def int_param(value: str | None, name: str, *, low: int, high: int) -> int | Non
     if text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high:
         return int(text)
     raise InvalidInput(f"{name} must be a whole number from {low} to {high}.", field=name)
-
-
-def explain(error: ValidationError) -> list[dict[str, str]]:
-    """Say of each field that does not fit which it is and what is wrong."""
-    return [
-        {"field": ".".join(map(str, item["loc"])), "message": item["msg"].removeprefix("Value error, ")}
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

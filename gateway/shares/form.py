@@ -1,6 +1,7 @@
 """What a customer sends: a small form or the same as JSON."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
@@ -8,6 +9,7 @@ from starlette.requests import Request
 
 from gateway.documents.signature import MAX_LENGTH, PATTERN, require_signature
 from gateway.http.body import read_body, read_json
+from gateway.http.field_errors import explain
 from gateway.http.text import OneLine
 from gateway.shares.link_secrets import SECRET_LENGTH
 from store.errors import InvalidInput, Unprocessable, UnsupportedType
@@ -73,8 +75,7 @@ async def read_form(request: Request, model: type[Form]) -> Form:
     try:
         return model.model_validate(_fields(body))
     except ValidationError as error:
-        first: Any = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise Unprocessable(_explain(first)) from None
+        raise Unprocessable(_sentence(explain(error)[0])) from None
 
 
 def _fields(body: bytes) -> dict[str, str]:
@@ -88,6 +89,6 @@ def _fields(body: bytes) -> dict[str, str]:
     return {name: value.replace("\r\n", "\n") for name, value in fields.items()}
 
 
-def _explain(error: dict[str, Any]) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{error['loc'][0]}: {message}." if error["loc"] else message
+def _sentence(error: Mapping[str, str]) -> str:
+    field, message = error["field"], error["message"]
+    return f"{field.replace('_', ' ').capitalize()}: {message}" if field else message

@@ -31,21 +31,21 @@ async def test_an_estimate_is_edited_with_live_totals(
     await page.get_by_role("button", name="Edit", exact=True).last.click()
     lines = page.locator(".edit-line")
     await expect(lines).to_have_count(2)
-    await lines.nth(0).get_by_label("How many").fill("1,000.5")
-    await lines.nth(1).get_by_label("Price each").fill("12.35")
-    await lines.nth(1).get_by_label("Save this price to my price book").check()
+    await lines.nth(0).get_by_label("Qty").fill("1,000.5")
+    await lines.nth(1).get_by_label("Unit price").fill("12.35")
+    await lines.nth(1).get_by_label("Save to my price book").check()
     await page.get_by_role("button", name="Add a line").click()
-    await lines.nth(2).get_by_label("What is to be done").fill("Haul away debris")
-    await lines.nth(2).get_by_label("Price each").fill("90")
+    await lines.nth(2).get_by_label("Description").fill("Haul away debris")
+    await lines.nth(2).get_by_label("Unit price").fill("90")
     await lines.nth(2).get_by_label("Move up").click()
-    await page.get_by_label("Markup in %").fill("12.5")
-    await page.get_by_label("Kind of discount").select_option("%")
+    await page.get_by_label("Markup (%)").fill("12.5")
+    await page.get_by_label("Discount in").select_option("%")
     await page.get_by_label("Discount", exact=True).fill("5")
     await page.get_by_label("Options for the customer").select_option("Good, Better")
-    await lines.nth(1).get_by_label("Offered").select_option("Only in “Better”")
+    await lines.nth(1).get_by_label("Include in").select_option("Only in “Better”")
     await contractor.shoot("edit", full=True)
     reckoned = await page.locator("#edit-form .grand dd").inner_text()
-    await page.get_by_role("button", name="Save as the next version").click()
+    await page.get_by_role("button", name="Save changes").click()
     await expect(console.estimate.locator(".estimate-total")).to_have_text(reckoned)
     saved = (await api.get(f"/v1/visits/{visit_id}/estimate")).json()
     assert [line["description"] for line in saved["lines"]][1] == "Haul away debris"
@@ -58,6 +58,93 @@ async def test_an_estimate_is_edited_with_live_totals(
     await contractor.shoot("versions")
 
 
+async def test_what_cannot_be_read_is_refused_at_its_field(
+    contractor: Person, visit_id: str, api: httpx.AsyncClient
+) -> None:
+    """Nothing is sent and nothing becomes 0: the field says what it takes, and the total waits."""
+    page = contractor.page
+    contractor.expects_refusals = True
+    console = await opened(contractor, visit_id)
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    price = page.locator(".edit-line").nth(1).get_by_label("Unit price")
+    await price.fill("1,5")
+    await page.get_by_label("Tax (%)").fill("8,25")
+    await expect(page.locator("#edit-form .grand dd")).to_have_text("\N{EN DASH}")
+    await page.get_by_role("button", name="Save changes").click()
+    faults = page.locator(".edit-faults")
+    await expect(faults).to_contain_text("Line 2: price Enter an amount such as 285 or 1,250.50.")
+    await expect(faults).to_contain_text("Tax Enter a percentage such as 8.25.")
+    await expect(price).to_be_focused()
+    await contractor.shoot("edit-faults", full=True)
+    assert (await api.get(f"/v1/visits/{visit_id}/estimate")).json()["version"] == 1
+    await price.fill("$285.00")
+    await page.get_by_label("Tax (%)").fill("8.25%")
+    await page.get_by_label("Discount", exact=True).fill("10%")
+    await page.locator(".edit-line").nth(0).get_by_label("Qty").fill("2 1/2")
+    await page.get_by_role("button", name="Save changes").click()
+    await expect(console.estimate.get_by_text("2 versions")).to_be_visible()
+    saved = (await api.get(f"/v1/visits/{visit_id}/estimate")).json()
+    assert [line["quantity"] for line in saved["lines"]][:1] == ["2.5"]
+    assert (saved["lines"][1]["unit_price"], saved["tax_rate"], saved["discount_rate"]) == ("285.00", "0.0825", "0.1")
+
+
+async def test_lines_are_typed_and_pasted_as_in_a_spreadsheet(contractor: Person, visit_id: str) -> None:
+    """Enter goes down and past the last line to a new one; Tab past the price to the next line; rows are pasted."""
+    page = contractor.page
+    contractor.expects_refusals = True
+    await opened(contractor, visit_id)
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    lines = page.locator(".edit-line")
+    await lines.nth(0).get_by_label("Qty").press("Enter")
+    await expect(lines.nth(1).get_by_label("Qty")).to_be_focused()
+    await lines.nth(0).get_by_label("Unit price").press("Tab")
+    await expect(lines.nth(1).get_by_label("Description")).to_be_focused()
+    await lines.nth(1).get_by_label("Unit price").press("Enter")
+    await expect(lines.nth(2).get_by_label("Description")).to_be_focused()
+    await paste(
+        lines.nth(2).get_by_label("Description"), 'Haul debris\t2\tload\t$1,250.00\n"Patch\t""drywall"""\tten\n'
+    )
+    await expect(lines).to_have_count(4)
+    await expect(lines.nth(2).locator(".edit-amount")).to_have_text("$2,500.00")
+    await expect(lines.nth(3).get_by_label("Description")).to_have_value('Patch "drywall"')
+    await expect(lines.nth(3)).to_contain_text("Line 4: qty")
+
+
+async def test_an_unsaved_edit_outlives_the_page(contractor: Person, visit_id: str) -> None:
+    """Leaving by the address, or closing, loses nothing that was typed; discarding asks first."""
+    page = contractor.page
+    contractor.expects_refusals = True
+    await opened(contractor, visit_id)
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    await page.locator(".edit-line").nth(0).get_by_label("Description").fill("Copper gutter")
+    await page.evaluate("location.hash = ''")
+    await expect(page.locator("#visit")).to_be_hidden()
+    await page.reload()
+    await page.evaluate("id => (location.hash = `visit=${id}`)", visit_id)
+    await expect(page.get_by_text("Your unsaved changes are back.")).to_be_visible()
+    await expect(page.locator(".edit-line").nth(0).get_by_label("Description")).to_have_value("Copper gutter")
+    await page.get_by_role("button", name="Discard changes").click()
+    await page.get_by_role("button", name="Discard all changes?").click()
+    await expect(page.locator("#estimate")).to_contain_text("Replace gutter")
+
+
+async def test_a_line_is_confirmed_with_a_tick(contractor: Person, visit_id: str) -> None:
+    """The reasons are there while editing; a tick ends them, and a line written by hand has no badge."""
+    page = contractor.page
+    contractor.expects_refusals = True
+    console = await opened(contractor, visit_id)
+    await expect(console.estimate.get_by_text("Confirm", exact=True)).not_to_have_count(0)
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    for tick in await page.get_by_label("Confirmed").all():
+        await tick.check()
+    await page.get_by_role("button", name="Add a line").click()
+    await page.locator(".edit-line").last.get_by_label("Description").fill("Haul debris")
+    await page.locator(".edit-line").last.get_by_label("Unit price").fill("90")
+    await page.get_by_role("button", name="Save changes").click()
+    await expect(console.estimate.get_by_text("2 versions")).to_be_visible()
+    await expect(console.estimate.get_by_text("Confirm", exact=True)).to_have_count(0)
+
+
 async def test_two_people_edit_at_once_and_the_later_one_is_told(
     contractor: Person, visit_id: str, api: httpx.AsyncClient
 ) -> None:
@@ -66,14 +153,14 @@ async def test_two_people_edit_at_once_and_the_later_one_is_told(
     contractor.expects_refusals = True
     await opened(contractor, visit_id)
     await page.get_by_role("button", name="Edit", exact=True).last.click()
-    await page.locator(".edit-line").nth(0).get_by_label("How many").fill("30")
+    await page.locator(".edit-line").nth(0).get_by_label("Qty").fill("30")
     await elsewhere(api, visit_id)
-    await page.get_by_role("button", name="Save as the next version").click()
-    moved = page.get_by_role("alert").filter(has_text="Version 2 was saved meanwhile")
+    await page.get_by_role("button", name="Save changes").click()
+    moved = page.get_by_role("alert").filter(has_text="Someone else saved version 2")
     await expect(moved).to_contain_text("Price")
     await contractor.shoot("conflict", full=True)
-    await moved.get_by_role("button", name="Keep mine, on top of theirs").click()
-    await page.get_by_role("button", name="Save as the next version").click()
+    await moved.get_by_role("button", name="Keep my changes").click()
+    await page.get_by_role("button", name="Save changes").click()
     await expect(page.get_by_text("3 versions")).to_be_visible()
     newest = (await api.get(f"/v1/visits/{visit_id}/estimate")).json()
     assert (newest["version"], newest["lines"][0]["quantity"]) == (3, "30")
@@ -129,6 +216,18 @@ async def elsewhere(api: httpx.AsyncClient, visit_id: str) -> None:
         f"/v1/estimates/{estimate['id']}/lines", json={"lines": lines}, headers={"if-match": f'"{estimate["version"]}"'}
     )
     assert answer.status_code == 201, answer.text
+
+
+async def paste(field: Locator, text: str) -> None:
+    """Paste text as a spreadsheet leaves it on the clipboard."""
+    await field.evaluate(
+        """(field, text) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.setData("text/plain", text);
+          field.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+        }""",
+        text,
+    )
 
 
 async def heights(controls: Locator) -> float:

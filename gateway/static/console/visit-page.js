@@ -2,6 +2,7 @@
 
 import { serverNow } from "../shared/api.js";
 import { announce, byId, reveal } from "../shared/dom.js";
+import { draftOf } from "../estimate/drafts.js";
 import { Editor } from "../estimate/editor.js";
 import { drawEstimate } from "../estimate/estimate.js";
 import { count } from "../shared/format.js";
@@ -35,17 +36,19 @@ export class Desk {
     this.#drawDetails();
     this.#drawRun();
     this.#drawEstimate();
+    if (visit.estimate && draftOf(visit.id)) this.#edit();
     if (!flags.progress) this.shares.refresh().catch(showProblem);
     this.#live = this.#follow();
   }
 
-  /** Whether leaving would lose somebody's changes to the estimate. */
+  /** Whether leaving would lose changes to the estimate: only where this device keeps no draft of them. */
   get unsaved() {
-    return this.editor?.dirty ?? false;
+    return this.editor !== null && this.editor.dirty && !this.editor.kept;
   }
 
   close() {
     this.#listeners.abort();
+    this.editor?.close();
     for (const part of [this.#live, this.gallery, this.notes, this.shares, this.runView]) part.close();
   }
 

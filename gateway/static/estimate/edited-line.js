@@ -1,52 +1,108 @@
-// One line of an estimate while it is edited: its fields, its place, its amount.
+// One line of an estimate while it is edited: its fields, its place, its amount, and what is still to be confirmed.
 
-import { clean, plain } from "../shared/decimal.js";
+import { plain } from "../shared/decimal.js";
 import { el, icon } from "../shared/dom.js";
-import { money } from "../shared/format.js";
+import { money, sentence } from "../shared/format.js";
+import { NumberField, showFieldError } from "./number-field.js";
 import { amountOf } from "./totals.js";
 
 let fields = 0;
 
+/** The columns in order, as they are pasted and as an error names them. */
+export const COLUMNS = ["description", "quantity", "unit", "unit_price"];
+const NAMES = { description: "description", quantity: "qty", unit: "unit", unit_price: "price", option: "option" };
+const REQUIRED = { description: "Enter a description.", unit: "Enter a unit, such as each or sq ft." };
+
 export class EditedLine {
-  /** `line` is one of the estimate, or nothing for a new one; `editor` is told of every change. */
+  /** `line` is one of the estimate or of a draft, or nothing for a new one; `editor` is told of every change. */
   constructor(line, editor) {
     this.editor = editor;
     this.id = line?.id ?? null;
     this.category = line?.category ?? null;
+    this.reasons = line?.review_reasons ?? [];
     this.values = {
       description: line?.description ?? "",
-      quantity: line?.quantity ?? "1",
       unit: line?.unit ?? "each",
-      unit_price: line?.unit_price ?? "",
       option: line?.option ?? "",
-      learn: false,
+      learn: line?.learn ?? false,
+      confirmed: line?.confirmed ?? false,
     };
-    this.#priceBefore = this.values.unit_price;
-    this.element = this.#draw();
+    this.#priceBefore = line?.price_before ?? line?.unit_price ?? "";
+    this.element = this.#draw(line);
     this.drawOptions();
     this.drawAmount();
   }
 
   #priceBefore;
+  #texts = {};
+  #numbers = {};
+  #place = 1;
   #amount;
   #elsewhere = el("span", { class: "hint", hidden: true }, "Not in this total");
   #option;
   #learn;
 
-  /** As the server takes it. */
-  get asSent() {
-    const { unit_price: price, ...values } = this.values;
-    return { ...values, id: this.id, category: this.category, unit_price: price.trim() === "" ? null : clean(price), quantity: clean(values.quantity) };
+  /** What it counts: numbers as plain decimals, or undefined while they cannot be read. */
+  get counted() {
+    return { option: this.values.option, quantity: this.#numbers.quantity.value, unit_price: this.#numbers.unit_price.value };
   }
 
-  focus() {
-    this.element.querySelector("input").focus();
+  /** As the server takes it; only where `faults` is empty. */
+  get asSent() {
+    const { quantity, unit_price: price } = this.counted;
+    return { ...this.values, id: this.id, category: this.category, quantity, unit_price: price };
+  }
+
+  /** As it is kept on this device: every field as it was typed. */
+  get draft() {
+    return {
+      ...this.values, id: this.id, category: this.category, review_reasons: this.reasons,
+      quantity: this.#numbers.quantity.typed, unit_price: this.#numbers.unit_price.typed, price_before: this.#priceBefore,
+    };
+  }
+
+  /** What cannot be saved: [{field, message}]. */
+  get faults() {
+    const empty = Object.keys(this.#texts).filter((name) => this.values[name].trim() === "");
+    return [
+      ...empty.map((name) => ({ field: name, message: REQUIRED[name] })),
+      ...Object.entries(this.#numbers).filter(([, { error }]) => error).map(([name, { error }]) => ({ field: name, message: error })),
+    ];
+  }
+
+  nameOf(field) {
+    return `Line ${this.#place}: ${NAMES[field] ?? field.replaceAll("_", " ")}`;
+  }
+
+  showFault(field, message) {
+    if (this.#numbers[field]) return this.#numbers[field].show(message);
+    const text = this.#texts[field];
+    return text && showFieldError(text.input, text.hint, message && `${this.nameOf(field)}. ${message}`);
+  }
+
+  focus(field = "description") {
+    (this.#numbers[field] ?? this.#texts[field])?.input.focus();
+  }
+
+  /** Put pasted text into a column. */
+  fill(column, text) {
+    if (this.#numbers[column]) this.#numbers[column].typed = text;
+    else this.#texts[column].input.value = this.values[column] = text.trim().slice(0, this.#texts[column].input.maxLength);
+    this.drawAmount();
+  }
+
+  standAt(place) {
+    this.#place = place;
+    this.element.setAttribute("aria-label", `Line ${place}`);
+    for (const number of Object.values(this.#numbers)) if (!number.hint.hidden) number.show();
   }
 
   drawAmount() {
-    const amount = amountOf(this.values);
-    this.#amount.textContent = amount === null ? "No price" : money(plain(amount, 2), this.editor.currency);
-    this.#learn.hidden = this.values.unit_price === this.#priceBefore || this.values.unit_price.trim() === "";
+    const { quantity, unit_price: price } = this.counted;
+    const amount = amountOf({ quantity, unit_price: price });
+    if (amount !== null) this.#amount.textContent = money(plain(amount, 2), this.editor.currency);
+    else this.#amount.textContent = price === null ? "No price" : "–";
+    this.#learn.hidden = !price || price === this.#priceBefore;
   }
 
   /** A line of an option that is not the chosen one is offered, and not in the total. */
@@ -57,36 +113,62 @@ export class EditedLine {
   drawOptions() {
     const { options } = this.editor;
     if (!options.includes(this.values.option)) this.values.option = "";
-    const choices = [["", "In every option"], ...options.map((name) => [name, `Only in “${name}”`])];
+    const choices = [["", "All options"], ...options.map((name) => [name, `Only in “${name}”`])];
     this.#option.replaceChildren(...choices.map(([value, text]) => el("option", { value, selected: value === this.values.option }, text)));
     this.#option.closest(".field").hidden = options.length === 0;
   }
 
-  #draw() {
+  #draw(line) {
     this.#amount = el("output", { class: "edit-amount" });
-    this.#option = this.#input("select", "option", {});
-    this.#learn = el("label", { class: "learn" },
-      el("input", { type: "checkbox", onchange: ({ target }) => (this.values.learn = target.checked) }), "Save this price to my price book");
+    const named = (name) => ({ name, named: () => this.nameOf(name), onInput: () => this.#changed() });
+    this.#numbers.quantity = new NumberField({ kind: "quantity", typed: line?.quantity ?? "1", ...named("quantity") });
+    this.#numbers.unit_price = new NumberField({ kind: "money", symbol: this.editor.symbol, typed: line?.unit_price ?? "", empty: null,
+      placeholder: "None", ...named("unit_price") });
+    this.#option = el("select", { id: nextId(), name: "option", oninput: ({ target }) => this.#set("option", target.value) });
+    this.#learn = this.#tick("learn", "Save to my price book");
     return el("li", { class: "edit-line" },
-      this.#field("What is to be done", "edit-description", this.#input("input", "description", { maxlength: "500", required: true })),
-      this.#field("How many", "edit-quantity", this.#input("input", "quantity", { inputmode: "decimal", required: true })),
-      this.#field("Unit", "edit-unit", this.#input("input", "unit", { maxlength: "32", list: "units", required: true })),
-      this.#field("Price each", "edit-price", this.#input("input", "unit_price", { inputmode: "decimal", placeholder: "None yet" })),
-      this.#field("Offered", "edit-option", this.#option),
-      el("div", { class: "edit-foot" }, this.#amount, this.#elsewhere, this.#learn, this.#buttons()));
+      this.#text("Description", "description", { maxlength: "500" }),
+      field("Qty", "quantity", this.#numbers.quantity),
+      this.#text("Unit", "unit", { maxlength: "32", list: "units" }),
+      field("Unit price", "unit_price", this.#numbers.unit_price),
+      this.#amount,
+      el("p", { class: "field edit-option" }, el("label", { for: this.#option.id }, "Include in"), this.#option),
+      el("div", { class: "edit-foot" }, this.#confirm(), this.#elsewhere, this.#learn),
+      this.#buttons());
   }
 
-  #field(label, kind, input) {
-    return el("p", { class: `field ${kind}` }, el("label", { for: input.id }, label), input);
+  #text(label, name, props) {
+    const hint = el("span", { class: "field-error", id: nextId(), hidden: true });
+    const input = el("input", { id: nextId(), name, type: "text", autocomplete: "off", value: this.values[name], "aria-describedby": hint.id, ...props,
+      oninput: ({ target }) => {
+        this.showFault(name, "");
+        this.#set(name, target.value);
+      } });
+    this.#texts[name] = { input, hint };
+    return field(label, name, { input, hint });
   }
 
-  #input(tag, name, props) {
-    fields += 1;
-    const change = ({ target }) => {
-      this.values[name] = target.value;
-      this.editor.changed(this);
-    };
-    return el(tag, { id: `edit-${fields}`, name, autocomplete: "off", ...(tag === "input" ? { type: "text", value: this.values[name] } : {}), ...props, oninput: change });
+  /** The reasons to look again, and the tick that says it was done. */
+  #confirm() {
+    if (this.reasons.length === 0) return null;
+    return el("div", { class: "edit-confirm" },
+      el("ul", { class: "reasons" }, this.reasons.map((reason) => el("li", {}, sentence(reason)))),
+      this.#tick("confirmed", "Confirmed"));
+  }
+
+  #tick(name, label) {
+    return el("label", { class: "tick" },
+      el("input", { type: "checkbox", checked: this.values[name], onchange: ({ target }) => this.#set(name, target.checked) }), label);
+  }
+
+  #set(name, value) {
+    this.values[name] = value;
+    this.#changed();
+  }
+
+  #changed() {
+    this.drawAmount();
+    this.editor.changed();
   }
 
   #buttons() {
@@ -94,6 +176,13 @@ export class EditedLine {
     return el("div", { class: "edit-buttons" },
       button("up", "Move up", () => this.editor.move(this, -1)),
       button("down", "Move down", () => this.editor.move(this, 1)),
-      button("trash", "Remove the line", () => this.editor.remove(this)));
+      button("trash", "Delete line", () => this.editor.remove(this)));
   }
+}
+
+const field = (label, name, { input, hint }) => el("p", { class: `field edit-${name}` }, el("label", { for: input.id }, label), input, hint);
+
+function nextId() {
+  fields += 1;
+  return `edit-${fields}`;
 }

@@ -4,7 +4,7 @@ import { serverNow } from "../shared/api.js";
 import { byId, el, icon } from "../shared/dom.js";
 import { evidenceChip } from "./evidence.js";
 import { versionList } from "./versions.js";
-import { count, money, percent, quantity, relative, sentence } from "../shared/format.js";
+import { count, missing, money, percent, quantity, relative, sentence } from "../shared/format.js";
 
 /** Draw the visit's estimate into its section, or hide the section when there is none. */
 export function drawEstimate(visit, onEdit) {
@@ -16,7 +16,7 @@ export function drawEstimate(visit, onEdit) {
 }
 
 function head(estimate, onEdit) {
-  const confirm = estimate.lines.filter((line) => line.needs_review).length;
+  const confirm = estimate.lines.filter((line) => toConfirm(line)).length;
   const made = [`Version ${estimate.version}`, relative(estimate.created_at, serverNow()), `${estimate.engine} engine`];
   return el("header", { class: "estimate-head" },
     el("button", { type: "button", id: "edit-estimate", onclick: onEdit }, icon("edit"), "Edit"),
@@ -49,16 +49,17 @@ function lineRow(line, { currency }, visit) {
   const priced = line.unit_price !== null;
   const number = quantity(line.quantity);
   const each = line.unit === "each" && priced ? number : `${number} ${line.unit}`;
-  return el("li", { class: "line", dataset: { position: line.position, priced, review: line.needs_review } },
-    el("p", { class: "line-name" }, line.description, line.needs_review && el("span", { class: "badge" }, "Confirm")),
+  return el("li", { class: "line", dataset: { position: line.position, priced, review: toConfirm(line) } },
+    el("p", { class: "line-name" }, line.description, toConfirm(line) && el("span", { class: "badge" }, "Confirm")),
     el("p", { class: "line-amount" }, priced ? money(line.amount, currency) : el("span", { class: "badge unpriced" }, "No price")),
     el("p", { class: "line-sum" }, priced ? `${each} × ${money(line.unit_price, currency)}` : each),
-    line.needs_review && el("ul", { class: "reasons" }, reasonsOf(line).map((reason) => el("li", {}, sentence(reason)))),
+    toConfirm(line) && el("ul", { class: "reasons" }, line.review_reasons.map((reason) => el("li", {}, sentence(reason)))),
     evidenceRow(line, visit),
     why(line));
 }
 
-const reasonsOf = (line) => (line.review_reasons.length > 0 ? line.review_reasons : ["Please check this line."]);
+/** Whether the contractor is asked to look at a line again; they say that they did in the editor. */
+export const toConfirm = (line) => line.review_reasons.length > 0;
 
 function evidenceRow(line, visit) {
   if (line.evidence.length === 0) return el("p", { class: "hint no-evidence" }, "Nothing in the visit shows this.");
@@ -92,8 +93,7 @@ function totals(estimate) {
       row(`Tax ${percent(estimate.tax_rate)}`, estimate.tax),
       row(estimate.chosen_option ? `Total with “${estimate.chosen_option}”` : "Total", estimate.total, "grand"),
     ].filter(Boolean)),
-    estimate.unpriced_count > 0 &&
-      el("p", { class: "not-in-total" }, `${count(estimate.unpriced_count, "line has", "lines have")} no price and ${estimate.unpriced_count === 1 ? "is" : "are"} not in this total.`));
+    estimate.unpriced_count > 0 && el("p", { class: "not-in-total" }, missing(estimate.unpriced_count)));
 }
 
 /** What the other options hold; an edit chooses which one is counted. */

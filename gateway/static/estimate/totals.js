@@ -5,10 +5,10 @@ import { plain, rounded, scaled } from "../shared/decimal.js";
 const CENTS = 2;
 const RATE = 5;
 
-/** A line's amount in cents as a BigInt; null without a price, or while what is typed is no number. */
+/** A line's amount in cents as a BigInt; null without a price, or while a number of it cannot be read. */
 export function amountOf({ quantity, unit_price: price }) {
-  const [count, cents] = [scaled(quantity, 3), scaled(price, CENTS)];
-  return count === null || cents === null ? null : rounded(count * cents, 3);
+  if (!quantity || !price) return null;
+  return rounded(scaled(quantity, 3) * scaled(price, CENTS), 3);
 }
 
 /** The sums of the lines that `option` holds, as strings; rates are shares, `discount` is {rate} or {amount}. */
@@ -27,10 +27,10 @@ export function reckon(lines, { tax_rate: taxRate, markup_rate: markupRate, disc
   };
 }
 
-const share = (cents, rate) => rounded(cents * (scaled(rate ?? "0", RATE) ?? 0n), RATE);
+const share = (cents, rate) => rounded(cents * scaled(rate, RATE), RATE);
 
 function discountOf(of, { rate, amount }) {
   if (rate !== undefined) return share(of, rate);
-  const fixed = scaled(amount ?? "0", CENTS) ?? 0n;
+  const fixed = scaled(amount, CENTS);
   return fixed < of ? fixed : of;
 }

@@ -2,16 +2,13 @@
 
 const PATTERN = /^(\d{1,12})(?:\.(\d*))?$/;
 
-/** `text` times 10^places as a BigInt; null when it is no number, is negative or has more places. "1,200.5" is one. */
+/** The plain decimal `text` times 10^places as a BigInt. Throws for anything else: what people type is read before. */
 export function scaled(text, places) {
-  const match = PATTERN.exec(clean(text));
+  const match = PATTERN.exec(text);
   const fraction = match?.[2] ?? "";
-  if (!match || fraction.length > places) return null;
+  if (!match || fraction.length > places) throw new RangeError(`"${text}" is no decimal of ${places} places`);
   return BigInt(match[1] + fraction.padEnd(places, "0"));
 }
-
-/** Without the thousands' commas that people type and the server does not know. */
-export const clean = (text) => text.trim().replace(/(?<=\d),(?=\d{3})/g, "");
 
 /** The other way: 1250n with two places is "12.50". */
 export function plain(value, places) {
@@ -31,6 +28,5 @@ export function toPercent(share) {
 }
 
 export function toShare(percent) {
-  const value = scaled(percent, 3);
-  return value === null ? null : plain(value, 5);
+  return plain(scaled(percent, 3), 5);
 }

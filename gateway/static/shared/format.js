@@ -18,6 +18,12 @@ export function count(number, one, many = `${one}s`) {
   return `${number} ${number === 1 ? one : many}`;
 }
 
+/** What a total leaves out; "" when nothing. */
+export function missing(unpriced) {
+  if (unpriced === 0) return "";
+  return `${count(unpriced, "line has", "lines have")} no price and ${unpriced === 1 ? "is" : "are"} not in this total.`;
+}
+
 /** Milliseconds as 0:07, 12:30 or 1:02:03. */
 export function clock(ms) {
   const total = Math.max(0, Math.floor(ms / 1000));

@@ -106,8 +106,17 @@ async def test_one_bad_line_imports_nothing_and_every_bad_line_is_named(
         (5, "description"),
         (6, "unit_price"),
     ]
-    assert "line 2 already" in problem["errors"][2]["message"]
+    assert "Duplicate of line 2" in problem["errors"][2]["message"]
     assert await book(client, tenant) == before
+
+
+async def test_prices_of_a_file_are_not_guessed(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """A comma as a decimal point, a sign of another currency or words name their line; nothing is taken in."""
+    prices = ['"1,5"', "€5", '"1.234,56"', "-5", "(5)", "5%", "1e5", "NaN", "$", "call us", "1.500"]
+    lines = "".join(f",Item {at},,each,{price}\n" for at, price in enumerate(prices))
+    errors = (await send(client, tenant, HEAD + lines)).json()["errors"]
+    assert [(error["line"], error["field"]) for error in errors] == [(at, "unit_price") for at in range(2, 13)]
+    assert all(error["message"].startswith("Enter ") for error in errors)
 
 
 @pytest.mark.parametrize(
