@@ -134,7 +134,7 @@ async def test_an_edit_and_an_acceptance_never_pass_each_other(
         ({"decision": "accepted", "name": "  "}, "Please type your name"),
         ({"decision": "changes_requested", "message": " "}, "Please say what should change"),
         ({"decision": "maybe"}, "Decision"),
-        ({"decision": "accepted", "content_hash": "short"}, "content_hash"),
+        ({"decision": "accepted", "content_hash": "short"}, "Content hash"),
         ({"decision": "accepted", "name": "x" * 201}, "name"),
     ],
 )
