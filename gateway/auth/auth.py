@@ -15,7 +15,7 @@ from config.flags import Flag
 from config.logging import note
 from config.settings import Settings
 from gateway.auth.jwks import KeySet
-from gateway.auth.token_cache import TokenCache
+from gateway.auth.token_cache import KEPT_SECONDS, TokenCache
 from gateway.context import context_of
 from store.errors import Forbidden, NotFound, RequestError
 
@@ -115,17 +115,19 @@ class Authenticator:
         """Return the token's principal; raises `Unauthenticated` with a reason that reveals no key."""
         principal = self._lately.get(token)
         if principal is None:
-            principal = Principal.from_claims(await self._verified(token))
-            self._lately.keep(token, principal)
+            claims, seconds = await self._verified(token)
+            principal = Principal.from_claims(claims)
+            self._lately.keep(token, principal, seconds)
         return principal
 
-    async def _verified(self, token: str) -> dict[str, Any]:
+    async def _verified(self, token: str) -> tuple[dict[str, Any], float]:
+        """Return a token's claims, and for how long they may be remembered."""
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
             raise Unauthenticated("The token is not a JWT.") from None
         if header.get("alg") == "HS256":
-            return self._verify_symmetric(token)
+            return self._verify_symmetric(token), KEPT_SECONDS
         return await self._verify_asymmetric(token, header)
 
     def _verify_symmetric(self, token: str) -> dict[str, Any]:
@@ -136,7 +138,7 @@ class Authenticator:
                 continue
         raise Unauthenticated("The token is not signed by a key in force.")
 
-    async def _verify_asymmetric(self, token: str, header: Mapping[str, Any]) -> dict[str, Any]:
+    async def _verify_asymmetric(self, token: str, header: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
         algorithm, kid = header.get("alg"), header.get("kid")
         if self._keys is None or algorithm not in _ASYMMETRIC or not isinstance(kid, str):
             raise Unauthenticated("The token is not signed in a way accepted here.")
@@ -144,7 +146,7 @@ class Authenticator:
         if key is None or key.algorithm_name != algorithm:
             raise Unauthenticated("The token is not signed by a key in force.")
         try:
-            return self._decode(token, key, [algorithm])
+            return self._decode(token, key, [algorithm]), self._keys.believed_seconds
         except jwt.InvalidSignatureError:
             raise Unauthenticated("The token is not signed by a key in force.") from None
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.auth.auth import Principal
 
 KEPT_TOKENS = 4096
-# A key withdrawn from a JWKS is believed no longer than this.
+# At most; a JWKS says for how long its keys are believed (`BELIEVED_SECONDS`), from when they were fetched.
 KEPT_SECONDS = 60.0
 
 
@@ -39,10 +39,10 @@ class TokenCache:
         self._kept.move_to_end(key)
         return principal
 
-    def keep(self, token: str, principal: "Principal") -> None:
-        """Remember a verified token."""
+    def keep(self, token: str, principal: "Principal", seconds: float = KEPT_SECONDS) -> None:
+        """Remember a verified token for so long."""
         now = self._clock()
-        self._kept[_key(token)] = principal, min(principal.expires_at, now + KEPT_SECONDS)
+        self._kept[_key(token)] = principal, min(principal.expires_at, now + seconds)
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)
 
