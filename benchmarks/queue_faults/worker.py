@@ -9,13 +9,13 @@ import sys
 from benchmarks.queue_faults.work import TASKS
 from config.logging import configure_logging
 from config.settings import Settings
-from jobs.queue.intervals import Timing
+from jobs.queue.intervals import Intervals
 from jobs.worker.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS, Worker
 from store.pool import AWAY, Database
 
 # A worker that finds no database at its start ends, and is started again; any other end by itself is wrong.
 NO_DATABASE = os.EX_TEMPFAIL
-TIMING = Timing(lease_s=0.8, renew_s=0.2, grace_s=0.3, sweep_s=0.3, poll_s=(0.1, 0.2), deadline_s=30.0)
+TIMING = Intervals(lease_s=0.8, renew_s=0.2, grace_s=0.3, sweep_s=0.3, poll_s=(0.1, 0.2), deadline_s=30.0)
 
 
 def serve(settings: Settings, log: str) -> None:

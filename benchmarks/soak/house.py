@@ -12,7 +12,7 @@ import asyncpg
 
 from benchmarks.realtime.site import Site, gateway_process, open_site
 from benchmarks.soak.sample import Key
-from jobs.wakeup.notifier import RINGING_MOST
+from jobs.wakeup.notifier import MAX_RINGING
 from jobs.worker.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS
 from store.pool import use_json
 from tests.product import free_port, process, wait_until_ready
@@ -24,7 +24,7 @@ POOL_THREADS = min(32, (os.cpu_count() or 1) + 4)
 # With the connection that listens.
 DATABASE = {"gateway": POOL + 1, "worker": CONCURRENCY * CONNECTIONS_PER_JOB + SPARE_CONNECTIONS + 1}
 # A worker also hears bells: arq begins ten at once, and polls.
-BELLS = {"gateway": RINGING_MOST, "worker": RINGING_MOST + 12}
+BELLS = {"gateway": MAX_RINGING, "worker": MAX_RINGING + 12}
 # asyncio's own pool, which fills as it is used, and the decoder's two.
 THREADS = {"gateway": 1 + POOL_THREADS + 2, "worker": 1 + POOL_THREADS}
 # arq remembers each tick of a cron for two minutes, four sweeps and some, and has a few keys of its own.

@@ -7,7 +7,7 @@ from benchmarks.realtime.site import Connection
 
 # What may grow, and what bounds it. A table that grows and is not named here is told as a leak.
 WITH_THE_VISIT = "as long as its visit"
-A_MONTH = "30 days after its end, by the chore `prune`"
+A_MONTH = "30 days after its end, by the task `prune`"
 RETENTION = {
     "site_visits": "the contractor's own, until they are removed",
     "site_visit_media": WITH_THE_VISIT,
@@ -26,7 +26,7 @@ RETENTION = {
     "analytics_events": "kept: the receiver's to forget",
     "cancelled_spending": "kept: a tenant's bill",
     "resumable_uploads": "three days, and up to a week until the cleanup",
-    "queue_samples": "a day, by the chore `sample`",
+    "queue_samples": "a day, by the task `sample`",
     "ops_audit": "kept: what operators did",
 }
 

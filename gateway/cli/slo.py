@@ -5,8 +5,7 @@ from typing import Any
 import typer
 
 from gateway.cli.common import Exit, Json, as_operator, say
-from store.ops import health
-from store.ops import maintenance as upkeep
+from store.ops import health, maintenance
 from store.pool import Connection
 
 
@@ -28,6 +27,6 @@ def _word(missed: int) -> str:
 
 
 async def _measured(conn: Connection) -> dict[str, Any]:
-    alerts = dict(await upkeep.slo(conn))
+    alerts = dict(await maintenance.slo(conn))
     jobs = [dict(row) for row in await health.queue_depths(conn)]
     return alerts | {"kept": not alerts["slow"] and not alerts["failing_uploads"], "jobs": jobs}

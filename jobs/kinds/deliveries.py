@@ -15,7 +15,7 @@ from config.logging import get_logger
 from jobs.queue.retry import backoff
 from store.pool import AWAY
 from store.queue import outbox
-from store.queue.outbox import Owed
+from store.queue.outbox import Delivery
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 BATCH = 50
 ANSWER_SECONDS = 10.0
-# A whole batch of answers that come at the last moment, and room to note them: a second courier would double the way.
+# A whole batch of answers that come at the last moment, and room to note them: a shorter one would deliver twice.
 LEASE = timedelta(seconds=BATCH * ANSWER_SECONDS + 60)
 LOOK_SECONDS = (2.0, 4.0)
 LONGEST_WAIT_SECONDS = 900.0
@@ -42,8 +42,8 @@ class Answer:
     retry_after_s: float | None = None
 
 
-class Courier:
-    """One worker's way to the receiver. Any number may go at once: an event is with one of them at a time."""
+class OutboxDispatcher:
+    """Delivers for one worker. Any number may run at once: an event is leased to one of them at a time."""
 
     def __init__(self, db: "Database", url: str, key: SecretStr | None = None) -> None:
         self._db = db
@@ -67,12 +67,12 @@ class Courier:
         try:
             async with self._db.as_system() as conn:
                 batch = await outbox.take(conn, BATCH, LEASE)
-            return await self._carry(batch, client) and len(batch) == BATCH
+            return await self._deliver_batch(batch, client) and len(batch) == BATCH
         except AWAY as error:
             log.warning("Analytics were put off", error=type(error).__name__)
             return False
 
-    async def _carry(self, batch: Sequence[Owed], client: httpx.AsyncClient) -> bool:
+    async def _deliver_batch(self, batch: Sequence[Delivery], client: httpx.AsyncClient) -> bool:
         """Deliver in order; a receiver that is away is asked no more, and what was not tried waits without a mark."""
         for place, owed in enumerate(batch):
             answer = await self._send(owed, client)
@@ -84,7 +84,7 @@ class Courier:
                 return False
         return True
 
-    async def _send(self, owed: Owed, client: httpx.AsyncClient) -> Answer:
+    async def _send(self, owed: Delivery, client: httpx.AsyncClient) -> Answer:
         content = orjson.dumps(owed.as_json(), default=str)
         headers = {"content-type": "application/json", "idempotency-key": str(owed.id)}
         try:
@@ -94,7 +94,7 @@ class Courier:
             return Answer(error=type(error).__name__)
         return judged(response.status_code, response.headers.get("retry-after"))
 
-    async def _note(self, owed: Owed, answer: Answer) -> None:
+    async def _note(self, owed: Delivery, answer: Answer) -> None:
         async with self._db.as_system() as conn:
             if answer.error is None:
                 await outbox.delivered(conn, owed)
@@ -103,9 +103,9 @@ class Courier:
                 log.error("The analytics receiver refuses an event", event_id=str(owed.id), error=answer.error)
             else:
                 await outbox.postpone(conn, owed, timedelta(seconds=wait_s(owed.attempts, answer)), answer.error)
-        self._tell(answer)
+        self._log_change(answer)
 
-    def _tell(self, answer: Answer) -> None:
+    def _log_change(self, answer: Answer) -> None:
         """Log only when it changes: an outage is one line, not one per event."""
         away = answer.error is not None and not answer.final
         if away != self._away:
@@ -130,6 +130,8 @@ def wait_s(attempts: int, answer: Answer) -> float:
     return max(asked, backoff(max(attempts, 1), cap_s=LONGEST_WAIT_SECONDS))
 
 
-def open_courier(settings: "Settings", db: "Database") -> Courier | None:
+def open_dispatcher(settings: "Settings", db: "Database") -> OutboxDispatcher | None:
     """Return the way to the receiver of these settings, None where there is none."""
-    return None if settings.analytics_url is None else Courier(db, settings.analytics_url, settings.analytics_key)
+    return (
+        None if settings.analytics_url is None else OutboxDispatcher(db, settings.analytics_url, settings.analytics_key)
+    )

@@ -1,4 +1,4 @@
-"""Chores by the clock, in every worker and without Redis: a row in the database gives each tick to one of them."""
+"""Periodic tasks, in every worker and without Redis: a row in the database gives each tick to one of them."""
 
 import asyncio
 import random
@@ -8,16 +8,16 @@ from datetime import timedelta
 
 from config.logging import get_logger
 from store.events import event_bus
-from store.ops import maintenance as upkeep
+from store.ops import maintenance
 from store.pool import AWAY, Connection, Database
 from store.queue import outbox
 
 log = get_logger(__name__)
 
-# How often a worker looks whether a tick is due; a chore is at most this late.
+# How often a worker looks whether a tick is due; a task is at most this late.
 LOOK_SECONDS = 30.0
 KEEP_FINISHED = timedelta(days=30)
-# An alert that goes on is told again after this; a pager that nobody answers must not be buried in lines.
+# An alert that goes on is logged again after this; a pager that nobody answers must not be buried in lines.
 REMIND = timedelta(hours=1)
 
 ALERTS = {
@@ -28,25 +28,25 @@ ALERTS = {
 
 
 @dataclass(frozen=True)
-class Chore:
+class PeriodicTask:
     """Something to be done once every so often, safe to repeat: a tick whose transaction failed comes again."""
 
     name: str
     every: timedelta
-    do: Callable[[Connection], Awaitable[None]]
+    run: Callable[[Connection], Awaitable[None]]
 
 
 async def prune(conn: Connection) -> None:
     """Forget what finished a month ago."""
     await outbox.forget(conn, KEEP_FINISHED)
-    gone = await upkeep.prune(conn, KEEP_FINISHED)
+    gone = await maintenance.prune(conn, KEEP_FINISHED)
     if gone:
         log.info("Forgot old jobs", rows=gone)
 
 
 async def check_alerts(conn: Connection) -> None:
     """Ask the runbook's alerts; what is logged as an error is reported to Sentry too, and `/metrics` tells the rest."""
-    for alert in await upkeep.check_alerts(conn, REMIND):
+    for alert in await maintenance.check_alerts(conn, REMIND):
         known = {"alert": alert["name"], "value": alert["value"]}
         if alert["tell"]:
             log.error(ALERTS.get(alert["name"], "Alert: a check of the database fires"), **known, since=alert["since"])
@@ -57,36 +57,36 @@ async def check_alerts(conn: Connection) -> None:
 async def retire_bus(conn: Connection) -> None:
     """Let events no longer be noted for a bus that no gateway is on any more."""
     if await event_bus.retire(conn):
-        log.info("Nobody carries the event bus: events are told by NOTIFY alone")
+        log.info("Nobody leads the event bus: events go by NOTIFY alone")
 
 
-CHORES = (
-    Chore("event_bus", timedelta(minutes=1), retire_bus),
-    Chore("prune", timedelta(minutes=5), prune),
-    Chore("alerts", timedelta(minutes=5), check_alerts),
-    Chore("sample", timedelta(seconds=30), upkeep.sample),
+PERIODIC_TASKS = (
+    PeriodicTask("event_bus", timedelta(minutes=1), retire_bus),
+    PeriodicTask("prune", timedelta(minutes=5), prune),
+    PeriodicTask("alerts", timedelta(minutes=5), check_alerts),
+    PeriodicTask("sample", timedelta(seconds=30), maintenance.sample),
 )
 
 
-class Upkeep:
-    """Does the chores that are due, as one of any number of workers."""
+class Maintenance:
+    """Does the periodic tasks that are due, as one of any number of workers."""
 
-    def __init__(self, db: Database, chores: tuple[Chore, ...] = CHORES) -> None:
+    def __init__(self, db: Database, tasks: tuple[PeriodicTask, ...] = PERIODIC_TASKS) -> None:
         self._db = db
-        self._chores = chores
+        self._tasks = tasks
 
-    async def keep_forever(self) -> None:
+    async def run_forever(self) -> None:
         """Look every half minute, give or take a tenth so that workers drift apart."""
         while True:
             await asyncio.sleep(LOOK_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
-            await self.look()
+            await self.run_due()
 
-    async def look(self) -> None:
-        """Do what is due and not done; a chore that fails is left to the next look."""
-        for chore in self._chores:
+    async def run_due(self) -> None:
+        """Do what is due and not done; a task that fails is left to the next look."""
+        for task in self._tasks:
             try:
                 async with self._db.as_system() as conn:
-                    if await upkeep.take_chore(conn, chore.name, chore.every):
-                        await chore.do(conn)
+                    if await maintenance.claim_periodic_task(conn, task.name, task.every):
+                        await task.run(conn)
             except AWAY as error:
-                log.warning("A chore was put off", chore=chore.name, error=type(error).__name__)
+                log.warning("A periodic task was put off", task=task.name, error=type(error).__name__)

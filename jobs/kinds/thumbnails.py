@@ -18,23 +18,23 @@ log = get_logger(__name__)
 LOOK_SECONDS = (1.5, 2.5)
 
 
-class Darkroom:
+class ThumbnailWorker:
     """One photo at a time, in a helper process that yields the processor to everybody else."""
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
         self._settings = settings
 
-    async def develop_forever(self) -> None:
+    async def run_forever(self) -> None:
         """Look every two seconds or so."""
         while True:
             await asyncio.sleep(random.uniform(*LOOK_SECONDS))  # noqa: S311 - spreads load
             try:
-                await self.develop()
+                await self.run()
             except AWAY as error:  # the store's too: what was taken is tried again in a while
                 log.warning("Photos wait for their JPEGs", error=type(error).__name__)
 
-    async def develop(self) -> None:
+    async def run(self) -> None:
         """Make what is wanted until nothing is; store and helper are opened only for that."""
         photo = await self._take()
         if photo is None:
@@ -42,10 +42,10 @@ class Darkroom:
         async with ObjectStore.open(self._settings) as objects:
             with Decoder(1) as decoder:
                 while photo is not None:
-                    await self._develop(objects, decoder, photo)
+                    await self._render(objects, decoder, photo)
                     photo = await self._take()
 
-    async def _develop(self, objects: ObjectStore, decoder: Decoder, photo: Record) -> None:
+    async def _render(self, objects: ObjectStore, decoder: Decoder, photo: Record) -> None:
         try:
             for size in EDGES:
                 await derivatives.ensure_derivative(objects, decoder, photo, size)

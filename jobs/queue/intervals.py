@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Timing:
+class Intervals:
     """All in seconds."""
 
     lease_s: float = 60.0

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from config.settings import Settings
 from config.tracing import trace_context
-from jobs.wakeup.notifier import Bell
+from jobs.wakeup.notifier import Doorbell
 from jobs.wakeup.redis_client import open_redis
 from store.pool import Connection
 from store.queue import jobs
@@ -17,18 +17,18 @@ from store.queue import jobs
 class JobQueue:
     """Queues jobs in the caller's own transaction and rings for workers after it."""
 
-    def __init__(self, bell: Bell) -> None:
-        self._bell = bell
+    def __init__(self, doorbell: Doorbell) -> None:
+        self._doorbell = doorbell
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
         """Open the queue; Redis may be away, then and later."""
-        bell = Bell(open_redis(str(settings.redis_url)))
+        doorbell = Doorbell(open_redis(str(settings.redis_url)))
         try:
-            yield cls(bell)
+            yield cls(doorbell)
         finally:
-            await bell.close()
+            await doorbell.close()
 
     async def enqueue(  # noqa: PLR0913 - the columns of a job, by name
         self,
@@ -60,7 +60,7 @@ class JobQueue:
 
     async def ring(self) -> None:
         """Wake a worker after the commit: best effort, at most 50 ms, never raises."""
-        await self._bell.ring()
+        await self._doorbell.ring()
 
     async def status(self, conn: Connection, job_id: UUID) -> dict[str, Any]:
         """Return a job's status, dead-lettered ones too. Raises `NotFound`."""

@@ -1,4 +1,4 @@
-"""Hears the bell: an arq worker whose only jobs are `wake` and two crons. Without Redis it just waits for it.
+"""Answers the doorbell: an arq worker whose only jobs are `wake` and two crons. Without Redis it just waits for it.
 
 arq ends at its first unhandled error; here that only means starting it again.
 """
@@ -31,7 +31,7 @@ LEAVE_SECONDS = 1.0
 LEAVE_TRIES = 10
 
 
-class Doorman:
+class ArqListener:
     """Calls `on_wake` for every wake, `on_sweep` at second 0 and 30 and `on_cleanup` on Sundays at 03:00 UTC.
 
     Each cron once across all workers.
@@ -51,7 +51,7 @@ class Doorman:
         self._away = False
 
     async def listen_forever(self) -> None:
-        """Serve the bell, and begin again whenever Redis or arq fails."""
+        """Serve the doorbell, and begin again whenever Redis or arq fails."""
         failures = 0
         while not _cancelled():
             started = time.monotonic()
@@ -126,13 +126,13 @@ def _cancelled() -> bool:
 
 
 async def _forget_stale(redis: ArqRedis) -> None:
-    """Drop wakes that nobody heard while no worker ran: their jobs are found without them."""
+    """Drop wakes that nobody received while no worker ran: their jobs are found without them."""
     oldest = int(time.time() * 1000) - WAKE_LIFE_MS
     await redis.zremrangebyscore(QUEUE, "-inf", oldest)
 
 
 async def _serve(worker: ArqWorker) -> None:
-    """Let arq run until it fails, or until this task is cancelled: it is waited for beside, so that this hears of it.
+    """Let arq run until it fails, or until this task is cancelled: it is waited for beside, so that this notices it.
 
     A cancel that goes through arq into redis-py is lost where that has its answer, or its timeout, at that very moment.
     """

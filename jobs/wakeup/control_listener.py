@@ -1,6 +1,6 @@
-"""Hears at once, by LISTEN, that a job was queued, a running one cancelled, or a tenant's flags changed.
+"""Notices at once, by LISTEN, that a job was queued, a running one cancelled, or a tenant's flags changed.
 
-What it misses is found anyway: queued jobs by the bell and by looking, cancels by the lease renewal, flags by age.
+What it misses is found anyway: queued jobs by the doorbell and by looking, cancels by the lease renewal, flags by age.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ PROBE_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 
 
-class Control:
+class ControlListener:
     """Calls `on_queued()`, `on_cancel(job_id)`, `on_flags(tenant_id)`, and `on_connect` after every (re)connect."""
 
     def __init__(
@@ -46,8 +46,8 @@ class Control:
         self._listens = False
 
     @property
-    def hearing(self) -> int | None:
-        """Which of its connections brings word, counted; None while none does."""
+    def generation(self) -> int | None:
+        """The number of the connection that listens, counted from the first; None while none does."""
         return self._connects if self._listens else None
 
     async def listen_forever(self) -> None:
@@ -61,7 +61,7 @@ class Control:
                     )
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
-                        await connection.add_listener(CHANNEL, self._hear)
+                        await connection.add_listener(CHANNEL, self._on_notification)
                         await connection.add_listener(QUEUED_CHANNEL, lambda *_: self._on_queued())
                     failures = 0
                     self._connects += 1
@@ -79,7 +79,7 @@ class Control:
                     )
                 await asyncio.sleep(backoff(min(failures, 4)))
 
-    def _hear(self, _connection: Any, _pid: int, _channel: str, text: object) -> None:
+    def _on_notification(self, _connection: Any, _pid: int, _channel: str, text: object) -> None:
         try:
             message = orjson.loads(str(text))
             match message["kind"]:
@@ -92,7 +92,7 @@ class Control:
 
 
 async def _until_broken(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Raise once the connection is gone; a peer that died without a word is found by the probe."""
+    """Raise once the connection is gone; a peer that died silently is found by the probe."""
     lost = asyncio.Event()
     connection.add_termination_listener(lambda _: lost.set())
     while True:

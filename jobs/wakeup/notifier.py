@@ -15,20 +15,20 @@ WAKE = "wake"
 # Past this the caller goes on and the wake arrives when it can.
 RING_SECONDS = 0.05
 # Wakes under way at once; past that another one adds nothing.
-RINGING_MOST = 8
+MAX_RINGING = 8
 
 
-class Bell:
+class Doorbell:
     """Rings for workers, within 50 ms and without ever failing the caller."""
 
     def __init__(self, redis: ArqRedis) -> None:
         self._redis = redis
         self._ringing: set[asyncio.Task[None]] = set()
-        self._heard = True
+        self._answers = True
 
     async def ring(self) -> None:
         """Wake a worker; when Redis does not answer in 50 ms, go on without."""
-        if len(self._ringing) >= RINGING_MOST:
+        if len(self._ringing) >= MAX_RINGING:
             return
         task = asyncio.create_task(self._wake())
         self._ringing.add(task)
@@ -48,15 +48,15 @@ class Bell:
         try:
             await self._redis.enqueue_job(WAKE)
         except (RedisError, OSError, TimeoutError) as error:
-            self._note(heard=False, error=type(error).__name__)
+            self._note(answers=False, error=type(error).__name__)
         else:
-            self._note(heard=True)
+            self._note(answers=True)
 
-    def _note(self, *, heard: bool, **details: str) -> None:
+    def _note(self, *, answers: bool, **details: str) -> None:
         """Log only when it changes: an outage is one line, not one per request."""
-        if heard != self._heard:
-            self._heard = heard
-            if heard:
+        if answers != self._answers:
+            self._answers = answers
+            if answers:
                 log.info("Redis answers again")
             else:
                 log.warning("Redis does not answer; workers look for jobs by themselves", **details)

@@ -18,11 +18,11 @@ from config.logging import get_logger
 log = get_logger(__name__)
 
 QUEUE = "scopekit:wake"
-# A wake nobody heard in a minute is stale: every worker has looked for itself by then.
+# A wake nobody received in a minute is stale: every worker has looked for itself by then.
 WAKE_LIFE_MS = 60_000
 
 
-class Client(ArqRedis):
+class RedisClient(ArqRedis):
     """arq's client, with transactions that give their connections back."""
 
     def pipeline(  # redis-py's signature
@@ -58,7 +58,7 @@ class Transaction(Pipeline):
         await self.connection_pool.release(connection)
 
 
-def open_redis(url: str) -> Client:
+def open_redis(url: str) -> RedisClient:
     """Return a client that connects on its first use, and again after every loss, by itself."""
     pool: ConnectionPool = ConnectionPool.from_url(
         url,
@@ -72,7 +72,7 @@ def open_redis(url: str) -> Client:
         retry=Retry(EqualJitterBackoff(cap=1.0, base=0.1), 20),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
-    return Client(
+    return RedisClient(
         pool,
         job_serializer=to_json,
         job_deserializer=orjson.loads,

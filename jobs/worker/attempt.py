@@ -24,7 +24,7 @@ class StopReason(StrEnum):
     OUT_OF_TIME = "out_of_time"
 
 
-class JobRun:
+class JobAttempt:
     """A leased row of `ai_jobs`; implements `jobs.queue.context.JobContext`."""
 
     def __init__(self, db: Database, row: Record, held_until: float, completer: Completer | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Claims jobs for the crew's free slots, and a few ahead of them, at every wake and by itself."""
+"""Claims jobs for the executor's free slots, and a few ahead of them, at every wake and by itself."""
 
 import asyncio
 import random
@@ -7,8 +7,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from config.logging import get_logger
-from jobs.queue.intervals import Timing
-from jobs.worker.executor import Crew
+from jobs.queue.intervals import Intervals
+from jobs.worker.executor import Executor
 from jobs.worker.prefetch import HOLD_SECONDS
 from store.pool import AWAY, Database, Record
 from store.queue import jobs
@@ -25,17 +25,17 @@ class Claimer:
     def __init__(  # noqa: PLR0913 - what a claim names, by name
         self,
         db: Database,
-        crew: Crew,
+        executor: Executor,
         *,
         name: str,
-        timing: Timing,
+        intervals: Intervals,
         tenant_cap: int | None = None,
         engine: str | None = None,
     ) -> None:
         self._db = db
-        self._crew = crew
+        self._executor = executor
         self._name = name
-        self._timing = timing
+        self._intervals = intervals
         self._tenant_cap = tenant_cap
         self._engine = engine
         self._claiming = True
@@ -47,19 +47,19 @@ class Claimer:
     async def claim_forever(self) -> None:
         """Claim at every wake, and by itself every second or two: that finds retries that are due and lost wakes."""
         while self._claiming:
-            self._crew.woken.clear()
-            self._crew.hand_back_overdue()
-            wanted = self._crew.wanted(more_due=self._more_due)
+            self._executor.woken.clear()
+            self._executor.hand_back_overdue()
+            wanted = self._executor.wanted(more_due=self._more_due)
             if wanted > 0:
                 await self._claim(wanted)
             with suppress(TimeoutError):
-                async with asyncio.timeout(HOLD_SECONDS if self._crew.holds_some else self._pause()):
-                    await self._crew.woken.wait()
+                async with asyncio.timeout(HOLD_SECONDS if self._executor.has_prefetched else self._pause()):
+                    await self._executor.woken.wait()
 
     def stop(self) -> None:
         """Claim nothing more; `claim_forever` then returns."""
         self._claiming = False
-        self._crew.wake()
+        self._executor.wake()
 
     async def _claim(self, wanted: int) -> None:
         limit = min(wanted, self._most)
@@ -76,9 +76,9 @@ class Claimer:
         self._more_due = len(rows) == limit
         self._most = limit * 2 if self._more_due else FIRST_CLAIM
         if self._more_due and limit < wanted:
-            self._crew.wake()
+            self._executor.wake()
         for row in rows:
-            self._crew.take_on(row, now + self._timing.lease_s)
+            self._executor.submit(row, now + self._intervals.lease_s)
 
     async def _ask(self, limit: int, *, everywhere: bool) -> list[Record]:
         async with self._db.as_system() as conn:
@@ -86,14 +86,14 @@ class Claimer:
                 conn,
                 limit,
                 self._name,
-                timedelta(seconds=self._timing.lease_s),
+                timedelta(seconds=self._intervals.lease_s),
                 tenant_cap=self._tenant_cap,
                 everywhere=everywhere,
                 engine=self._engine,
             )
 
     def _pause(self) -> float:
-        return random.uniform(*self._timing.poll_s)  # noqa: S311 - spreads load
+        return random.uniform(*self._intervals.poll_s)  # noqa: S311 - spreads load
 
     def _note(self, *, away: bool, **details: str) -> None:
         """Log only when it changes."""

@@ -21,7 +21,7 @@ PROGRESS = frozenset({"step.progress", "line.drafted"})
 
 
 class EventWriter:
-    """One job's way to its subscribers; `on_lost` hears when a batch found the lease gone."""
+    """One job's way to its subscribers; `on_lost` is called when a batch found the lease gone."""
 
     def __init__(self, db: Database, lease: Lease, on_lost: Callable[[], None]) -> None:
         self._db = db
@@ -68,6 +68,6 @@ class EventWriter:
         try:
             await self.flush()
         except LeaseLost:
-            pass  # on_lost has been told
+            pass  # on_lost has been called
         except Exception as error:  # noqa: BLE001 - they wait on; the next write meets the error itself
             log.info("Progress is written later", error=type(error).__name__)

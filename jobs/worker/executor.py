@@ -12,13 +12,13 @@ from config.logging import context_with, get_logger
 from config.tracing import visit_span
 from jobs.queue.context import JobContext
 from jobs.queue.errors import UnknownJobType
-from jobs.queue.intervals import Timing
-from jobs.worker.attempt import JobRun, StopReason
+from jobs.queue.intervals import Intervals
+from jobs.worker.attempt import JobAttempt, StopReason
 from jobs.worker.completer import Completer
-from jobs.worker.flag_guard import Gate
-from jobs.worker.prefetch import Reserve
+from jobs.worker.flag_guard import FlagGuard
+from jobs.worker.prefetch import PrefetchBuffer
 from jobs.worker.settle import settle
-from jobs.worker.worker_metrics import Outcome, Tally
+from jobs.worker.worker_metrics import Outcome, WorkerMetrics
 from store.pool import Database, Record
 
 log = get_logger(__name__)
@@ -29,42 +29,42 @@ Task: TypeAlias = Callable[[JobContext], Awaitable[None]]
 PATIENCE_SECONDS = 5.0
 
 
-class Crew:
+class Executor:
     """Up to `size` jobs at once; `tasks` says which function does which job type."""
 
-    def __init__(  # noqa: PLR0913 - what a worker is told at its start, by name
+    def __init__(  # noqa: PLR0913 - what a worker is given at its start, by name
         self,
         db: Database,
         tasks: Mapping[str, Task],
         *,
         size: int,
-        timing: Timing,
-        tally: Tally,
+        intervals: Intervals,
+        metrics: WorkerMetrics,
         engine: str | None = None,
-        gate: Gate | None = None,
+        flag_guard: FlagGuard | None = None,
     ) -> None:
         self._db = db
-        self._gate = gate
+        self._flag_guard = flag_guard
         self._tasks = tasks
         self._size = size
-        self._timing = timing
-        self._tally = tally
+        self._intervals = intervals
+        self._metrics = metrics
         self._engine = engine
         self._completer = Completer(db)
-        self._reserve: Reserve[JobRun] = Reserve(size)
-        # All that we hold a lease of: those in the reserve, and those that an attempt is under way at.
-        self._runs: dict[UUID, JobRun] = {}
+        self._prefetched: PrefetchBuffer[JobAttempt] = PrefetchBuffer(size)
+        # All that we hold a lease of: those prefetched, and those that an attempt is under way at.
+        self._runs: dict[UUID, JobAttempt] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         # Those of the attempts whose result is not there yet.
         self._working = 0
-        # A cancel may be heard before the claim it is about has answered; a cancelled job never comes back.
-        self._heard_early: deque[UUID] = deque(maxlen=256)
+        # A cancel may arrive before the claim it is about has answered; a cancelled job never comes back.
+        self._cancelled_early: deque[UUID] = deque(maxlen=256)
         # Set when a slot falls free, and by whoever knows that there is something to claim.
         self.woken = asyncio.Event()
-        tally.staffed(size, lambda: len(self._attempts))
+        metrics.set_slots(size, lambda: len(self._attempts))
 
     @property
-    def runs(self) -> list[JobRun]:
+    def runs(self) -> list[JobAttempt]:
         """All jobs that are ours at the moment."""
         return list(self._runs.values())
 
@@ -92,46 +92,46 @@ class Crew:
         if job_id in self._runs:
             self._runs[job_id].stop(StopReason.CANCELLED)
         else:
-            self._heard_early.append(job_id)
+            self._cancelled_early.append(job_id)
 
     @property
-    def holds_some(self) -> bool:
+    def has_prefetched(self) -> bool:
         """Whether jobs wait here for a slot."""
-        return len(self._reserve) > 0
+        return len(self._prefetched) > 0
 
     def wanted(self, *, more_due: bool) -> int:
-        """How many jobs to claim now: one for each free slot and, while more are due than those, the reserve's fill.
+        """How many jobs to claim now: one for each free slot and, while more are due than those, what to prefetch.
 
-        With every slot at work that waits until the reserve is half empty: two jobs cost a claim little more than one.
+        With every slot at work that waits until half of those are used: two jobs cost a claim little more than one.
         """
-        reserve = self._reserve.size if more_due else 0
-        if self.free <= 0 and len(self._reserve) * 2 > reserve:
+        ahead = self._prefetched.size if more_due else 0
+        if self.free <= 0 and len(self._prefetched) * 2 > ahead:
             return 0
-        return max(self.free, 0) + reserve - len(self._reserve)
+        return max(self.free, 0) + ahead - len(self._prefetched)
 
-    def take_on(self, row: Record, held_until: float) -> None:
+    def submit(self, row: Record, held_until: float) -> None:
         """Run a claimed job, now or as soon as there is a slot."""
-        run = JobRun(self._db, row, held_until, self._completer)
+        run = JobAttempt(self._db, row, held_until, self._completer)
         self._runs[run.job_id] = run
-        self._tally.started(run.row)
-        if run.job_id in self._heard_early:
+        self._metrics.started(run.row)
+        if run.job_id in self._cancelled_early:
             run.stop(StopReason.CANCELLED)
         if self.free > 0:
             self._start(run)
             return
-        self._reserve.put(run)
+        self._prefetched.put(run)
         run.stopped.add_done_callback(partial(self._end_wait, run))
 
     def hand_back_overdue(self) -> None:
         """Let go of jobs that have waited here for too long."""
-        if overdue := self._reserve.overdue():
-            self._reserve.forget()
+        if overdue := self._prefetched.overdue():
+            self._prefetched.reset()
         for run in overdue:
             run.stop(StopReason.HANDED_BACK)
 
-    async def leave(self, grace_s: float) -> None:
+    async def shut_down(self, grace_s: float) -> None:
         """Hand back what has not begun, give what runs its grace, then hand the rest back."""
-        while (kept := self._reserve.take()) is not None:
+        while (kept := self._prefetched.take()) is not None:
             kept.stop(StopReason.HANDED_BACK)
             self._start(kept)
         if self._attempts:
@@ -141,12 +141,12 @@ class Crew:
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=PATIENCE_SECONDS * 2)
 
-    def _end_wait(self, run: JobRun, _stopped: asyncio.Future[None]) -> None:
+    def _end_wait(self, run: JobAttempt, _stopped: asyncio.Future[None]) -> None:
         """See to a job that was cancelled, lost or is handed back before it had a slot."""
-        if self._reserve.remove(run):
+        if self._prefetched.remove(run):
             self._start(run)
 
-    def _start(self, run: JobRun) -> None:
+    def _start(self, run: JobAttempt) -> None:
         """Begin an attempt: the work is a task from the first, with who waits for its end right behind it.
 
         Fifty slots that fall free in one turn of the loop then begin their next jobs one after the other, and not all
@@ -164,7 +164,7 @@ class Crew:
     def _worked(self, _worked: asyncio.Future[None], *, used_slot: bool) -> None:
         self._working -= 1
         if used_slot:
-            self._reserve.count_freed()
+            self._prefetched.count_freed()
         self._fill()
 
     def _ended(self, attempt: asyncio.Task[None]) -> None:
@@ -173,11 +173,11 @@ class Crew:
 
     def _fill(self) -> None:
         """Give free slots to those who wait for them, and look for more."""
-        while self.free > 0 and (run := self._reserve.take()) is not None:
+        while self.free > 0 and (run := self._prefetched.take()) is not None:
             self._start(run)
         self.wake()
 
-    async def _attempt(self, run: JobRun, work: "asyncio.Task[None] | None") -> None:
+    async def _attempt(self, run: JobAttempt, work: "asyncio.Task[None] | None") -> None:
         outcome = Outcome.UNRECORDED
         try:
             error = None if work is None else await self._end_of(work, run)
@@ -187,32 +187,32 @@ class Crew:
             log.exception("The end of a job was not recorded; its lease will expire")
         finally:
             run.leave_slot()
-            self._tally.ended(run.row, outcome)
+            self._metrics.ended(run.row, outcome)
             # A job that was lost to another worker may be ours again by now.
             if self._runs.get(run.job_id) is run:
                 del self._runs[run.job_id]
 
-    async def _end_of(self, work: "asyncio.Task[None]", run: JobRun) -> BaseException | None:
+    async def _end_of(self, work: "asyncio.Task[None]", run: JobAttempt) -> BaseException | None:
         """Wait until the work has ended, is stopped or is out of time; return what it raised."""
-        await asyncio.wait({work, run.stopped}, timeout=self._timing.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, run.stopped}, timeout=self._intervals.deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             run.stop(StopReason.OUT_OF_TIME)
             work.cancel()
             await asyncio.wait({work}, timeout=PATIENCE_SECONDS)
         return _outcome(work)
 
-    async def _work(self, run: JobRun) -> None:
+    async def _work(self, run: JobAttempt) -> None:
         with _traced(run):
             log.info("Job started", attempt=run.attempt, job_type=run.row["job_type"])
             task = self._tasks.get(run.row["job_type"])
             if task is None:
                 raise UnknownJobType(run.row["job_type"])
-            if self._gate is not None:
-                await self._gate.require(run.row["job_type"], run.tenant_id)
+            if self._flag_guard is not None:
+                await self._flag_guard.require(run.row["job_type"], run.tenant_id)
             await task(run)
 
 
-def _traced(run: JobRun) -> AbstractContextManager[None]:
+def _traced(run: JobAttempt) -> AbstractContextManager[None]:
     """Go on in the trace of the request that asked for the job."""
     row = run.row
     return visit_span(

@@ -1,4 +1,4 @@
-"""Whether a job may be started: what its tenant's flags say, as this worker has heard them."""
+"""Whether a job may be started: what its tenant's flags say, as this worker knows them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from store.accounts.flag_cache import FlagCache
 FLAG_OF: Mapping[str, Flag] = MappingProxyType({"estimate": Flag.ESTIMATION})
 
 
-class Gate:
+class FlagGuard:
     """Lets jobs through whose flag is on; what runs already goes on."""
 
     def __init__(self, flags: FlagCache) -> None:

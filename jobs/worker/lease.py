@@ -5,9 +5,9 @@ import time
 from datetime import timedelta
 
 from config.logging import get_logger
-from jobs.queue.intervals import Timing
-from jobs.worker.attempt import JobRun, StopReason
-from jobs.worker.executor import Crew
+from jobs.queue.intervals import Intervals
+from jobs.worker.attempt import JobAttempt, StopReason
+from jobs.worker.executor import Executor
 from store.pool import AWAY, Database
 from store.queue import jobs
 
@@ -15,26 +15,26 @@ log = get_logger(__name__)
 
 
 class LeaseKeeper:
-    """Renews what the crew holds."""
+    """Renews what the executor holds."""
 
-    def __init__(self, db: Database, crew: Crew, timing: Timing) -> None:
+    def __init__(self, db: Database, executor: Executor, intervals: Intervals) -> None:
         self._db = db
-        self._crew = crew
-        self._timing = timing
+        self._executor = executor
+        self._intervals = intervals
 
     async def keep_forever(self) -> None:
         """Renew every `renew_s`."""
         while True:
-            await asyncio.sleep(self._timing.renew_s)
+            await asyncio.sleep(self._intervals.renew_s)
             await self.renew()
 
     async def renew(self) -> None:
         """Renew once; stop what is lost, and what somebody cancelled."""
-        runs = self._crew.runs
+        runs = self._executor.runs
         if not runs:
             return
         asked_at = time.monotonic()
-        length = timedelta(seconds=self._timing.lease_s)
+        length = timedelta(seconds=self._intervals.lease_s)
         try:
             async with self._db.as_system() as conn:
                 held = await jobs.renew(conn, [run.lease for run in runs], length)
@@ -48,16 +48,16 @@ class LeaseKeeper:
             elif held[run.job_id]:
                 run.stop(StopReason.CANCELLED)
             else:
-                run.held_until = asked_at + self._timing.lease_s
+                run.held_until = asked_at + self._intervals.lease_s
 
     def _drop_overdue(self) -> None:
         """Stop what may be another worker's by now: the fence would hold, but the work would be paid for twice."""
-        for run in self._crew.runs:
+        for run in self._executor.runs:
             if time.monotonic() > run.held_until:
                 _lose(run)
 
 
-def _lose(run: JobRun) -> None:
+def _lose(run: JobAttempt) -> None:
     """Stop it, unless its end is being stored: that may be why it is no longer ours, and its own answer will tell."""
     if not run.worked.done():
         run.stop(StopReason.LOST)

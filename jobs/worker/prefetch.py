@@ -21,7 +21,7 @@ HOLD_SECONDS = 1.0
 MEMORY_SECONDS = 1.0
 
 
-class Reserve(Generic[Run]):
+class PrefetchBuffer(Generic[Run]):
     """The jobs that wait inside this worker, oldest first, and how many there should be."""
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,7 +44,7 @@ class Reserve(Generic[Run]):
         self._per_second = self._rate() + 1 / MEMORY_SECONDS
         self._counted_at = self._clock()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Expect nothing for a while: what was expected did not come."""
         self._per_second = 0.0
 

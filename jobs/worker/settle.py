@@ -6,7 +6,7 @@ from datetime import timedelta
 from config.logging import get_logger
 from jobs.queue.errors import JobCancelled, LeaseLost, NoResult, OutOfTime
 from jobs.queue.retry import QUOTA_SECONDS, Action, Verdict, judge, retry_with_backoff
-from jobs.worker.attempt import JobRun, StopReason
+from jobs.worker.attempt import JobAttempt, StopReason
 from jobs.worker.worker_metrics import Outcome
 from store.pool import AWAY, Connection, Database
 from store.queue import jobs, queue_control
@@ -24,7 +24,7 @@ _OUTCOMES: dict[Settled, Outcome] = {
 ESTIMATE = "estimate"
 
 
-async def settle(db: Database, run: JobRun, error: BaseException | None, engine: str | None = None) -> Outcome:
+async def settle(db: Database, run: JobAttempt, error: BaseException | None, engine: str | None = None) -> Outcome:
     """Record the end of an attempt, fenced, and say what it was; `engine` is whose breaker opens when it cannot work.
 
     `error` is what the work raised, None when it returned or was stopped. Raises what the database raised when it
@@ -33,7 +33,7 @@ async def settle(db: Database, run: JobRun, error: BaseException | None, engine:
     if run.finished:
         log.info("Job completed", attempt=run.attempt)
         if engine is not None and run.row["job_type"] == ESTIMATE:
-            await _tell_engine_works(db, engine)
+            await _close_breaker(db, engine)
         return Outcome.COMPLETED
     if run.stop_reason is StopReason.LOST or isinstance(error, LeaseLost):
         log.warning("Lease lost; this attempt wrote nothing more", attempt=run.attempt)
@@ -52,7 +52,7 @@ async def settle(db: Database, run: JobRun, error: BaseException | None, engine:
     return Outcome.RELEASED if handed_back else _OUTCOMES[state]
 
 
-async def _tell_engine_works(db: Database, engine: str) -> None:
+async def _close_breaker(db: Database, engine: str) -> None:
     """Close its breaker, if it was half open; should that fail, the next estimate tries."""
     with suppress(*AWAY):
         async with db.connection() as conn:
@@ -60,7 +60,7 @@ async def _tell_engine_works(db: Database, engine: str) -> None:
                 log.info("The engine works again", engine=engine)
 
 
-async def _record(conn: Connection, run: JobRun, error: BaseException | None, engine: str | None) -> Settled | None:
+async def _record(conn: Connection, run: JobAttempt, error: BaseException | None, engine: str | None) -> Settled | None:
     if run.stop_reason is StopReason.CANCELLED or isinstance(error, JobCancelled):
         log.info("Job cancelled", attempt=run.attempt)
         return await jobs.finish_cancelled(conn, run.lease)
@@ -68,7 +68,7 @@ async def _record(conn: Connection, run: JobRun, error: BaseException | None, en
         log.info("Job handed back", attempt=run.attempt)
         return await jobs.release(conn, run.lease)
     verdict = judge(_cause(run, error), run.attempt)
-    _tell(run, verdict, error)
+    _log_verdict(run, verdict, error)
     delay = None if verdict.delay_s is None else timedelta(seconds=verdict.delay_s)
     failure = jobs.Failure(verdict.error, verdict.code, delay, refund=verdict.refunds)
     state = await jobs.fail(conn, run.lease, failure)
@@ -78,13 +78,13 @@ async def _record(conn: Connection, run: JobRun, error: BaseException | None, en
     return state
 
 
-def _cause(run: JobRun, error: BaseException | None) -> BaseException:
+def _cause(run: JobAttempt, error: BaseException | None) -> BaseException:
     if run.stop_reason is StopReason.OUT_OF_TIME:
         return OutOfTime("This took longer than it ever should.")
     return error or NoResult("The work ended without a result.")
 
 
-def _tell(run: JobRun, verdict: Verdict, error: BaseException | None) -> None:
+def _log_verdict(run: JobAttempt, verdict: Verdict, error: BaseException | None) -> None:
     """Log once what failed; the trace only of what nobody foresaw."""
     unforeseen = verdict.code == "internal_error"
     (log.error if unforeseen else log.warning)(

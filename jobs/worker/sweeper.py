@@ -4,10 +4,10 @@ import asyncio
 import random
 
 from config.logging import get_logger
-from jobs.queue.intervals import Timing
-from jobs.wakeup.notifier import Bell
-from jobs.worker.executor import Crew
-from jobs.worker.worker_metrics import Tally
+from jobs.queue.intervals import Intervals
+from jobs.wakeup.notifier import Doorbell
+from jobs.worker.executor import Executor
+from jobs.worker.worker_metrics import WorkerMetrics
 from store.pool import AWAY, Database
 from store.queue import jobs
 
@@ -19,18 +19,20 @@ BATCH = 100
 class Sweeper:
     """Sweeps by itself, so that it also runs without Redis; arq's cron calls it too."""
 
-    def __init__(self, db: Database, crew: Crew, bell: Bell, timing: Timing, tally: Tally) -> None:
+    def __init__(
+        self, db: Database, executor: Executor, doorbell: Doorbell, intervals: Intervals, metrics: WorkerMetrics
+    ) -> None:
         self._db = db
-        self._crew = crew
-        self._bell = bell
-        self._timing = timing
-        self._tally = tally
+        self._executor = executor
+        self._doorbell = doorbell
+        self._intervals = intervals
+        self._metrics = metrics
 
     async def sweep_forever(self) -> None:
         """Sweep at the start, then every `sweep_s`, give or take a tenth so that workers drift apart."""
         while True:
             await self.sweep()
-            await asyncio.sleep(self._timing.sweep_s * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
+            await asyncio.sleep(self._intervals.sweep_s * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
 
     async def sweep(self) -> None:
         """Sweep until nothing expired is left; a database that is away is left to the next time."""
@@ -46,9 +48,9 @@ class Sweeper:
             return 0
         freed: int = found["requeued"] + found["dead"] + found["cancelled"]
         if freed:
-            self._tally.expired(freed)
+            self._metrics.expired(freed)
             log.warning("Freed expired leases", **dict(found))
         if found["due"]:
-            self._crew.wake()
-            await self._bell.ring()
+            self._executor.wake()
+            await self._doorbell.ring()
         return freed

@@ -19,21 +19,21 @@ from config.rotation import keys_in_use
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing
-from jobs.kinds.deliveries import open_courier
-from jobs.kinds.maintenance import Upkeep
-from jobs.kinds.thumbnails import Darkroom
-from jobs.queue.intervals import Timing
-from jobs.wakeup.arq_listener import Doorman
-from jobs.wakeup.control_listener import Control
-from jobs.wakeup.notifier import Bell
+from jobs.kinds.deliveries import open_dispatcher
+from jobs.kinds.maintenance import Maintenance
+from jobs.kinds.thumbnails import ThumbnailWorker
+from jobs.queue.intervals import Intervals
+from jobs.wakeup.arq_listener import ArqListener
+from jobs.wakeup.control_listener import ControlListener
+from jobs.wakeup.notifier import Doorbell
 from jobs.wakeup.redis_client import open_redis
 from jobs.worker.claimer import Claimer
-from jobs.worker.executor import Crew, Task
-from jobs.worker.flag_guard import Gate
+from jobs.worker.executor import Executor, Task
+from jobs.worker.flag_guard import FlagGuard
 from jobs.worker.lease import LeaseKeeper
 from jobs.worker.sweeper import Sweeper
 from jobs.worker.tasks import open_tasks
-from jobs.worker.worker_metrics import Tally
+from jobs.worker.worker_metrics import WorkerMetrics
 from store.accounts.flag_cache import FlagCache
 from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
@@ -50,57 +50,59 @@ END_SECONDS = 5.0
 
 
 class Worker:
-    """A crew with all that keeps it going: the bell, the leases, the sweep, the cancels."""
+    """An executor with all that keeps it going: the doorbell, the leases, the sweep, the cancels."""
 
     def __init__(
         self,
         db: Database,
         tasks: Mapping[str, Task],
         settings: Settings,
-        timing: Timing | None = None,
+        intervals: Intervals | None = None,
     ) -> None:
-        self._timing = timing or Timing()
+        self._intervals = intervals or Intervals()
         self._settings = settings
         self._meter = Meter(settings)
-        tally = Tally(self._meter.registry, tasks)
+        metrics = WorkerMetrics(self._meter.registry, tasks)
         # Behind a transaction pooler LISTEN is taken and forgotten.
-        may_hear = settings.database_listen_url is not None or not settings.database_pooled
-        flags = FlagCache(db, lambda: self._control.hearing if may_hear else None)
+        may_listen = settings.database_listen_url is not None or not settings.database_pooled
+        flags = FlagCache(db, lambda: self._control.generation if may_listen else None)
         redis_url = str(settings.redis_url)
         control_url = str(settings.database_listen_url or settings.worker_url)
         engine = settings.estimate_engine
-        self._crew = Crew(
+        self._executor = Executor(
             db,
             tasks,
             size=settings.worker_concurrency,
-            timing=self._timing,
-            tally=tally,
+            intervals=self._intervals,
+            metrics=metrics,
             engine=engine,
-            gate=Gate(flags),
+            flag_guard=FlagGuard(flags),
         )
         self._claimer = Claimer(
             db,
-            self._crew,
+            self._executor,
             name=process_name(),
-            timing=self._timing,
+            intervals=self._intervals,
             tenant_cap=settings.tenant_concurrency,
             engine=engine,
         )
-        self._bell = Bell(open_redis(redis_url))
-        self._keeper = LeaseKeeper(db, self._crew, self._timing)
-        self._sweeper = Sweeper(db, self._crew, self._bell, self._timing, tally)
-        self._upkeep = Upkeep(db)
-        self._darkroom = Darkroom(db, settings) if settings.derivatives_ahead else None
+        self._doorbell = Doorbell(open_redis(redis_url))
+        self._keeper = LeaseKeeper(db, self._executor, self._intervals)
+        self._sweeper = Sweeper(db, self._executor, self._doorbell, self._intervals, metrics)
+        self._maintenance = Maintenance(db)
+        self._thumbnails = ThumbnailWorker(db, settings) if settings.derivatives_ahead else None
         self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
-        self._courier = open_courier(settings, db)
-        self._control = Control(
+        self._dispatcher = open_dispatcher(settings, db)
+        self._control = ControlListener(
             control_url,
-            on_queued=self._crew.wake,
-            on_cancel=self._crew.cancel,
+            on_queued=self._executor.wake,
+            on_cancel=self._executor.cancel,
             on_flags=flags.forget,
             on_connect=self._keeper.renew,
         )
-        self._doorman = Doorman(redis_url, self._crew.wake, self._sweeper.sweep, partial(clean_media, settings, db))
+        self._arq_listener = ArqListener(
+            redis_url, self._executor.wake, self._sweeper.sweep, partial(clean_media, settings, db)
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give running jobs their grace and hand the rest back.
@@ -110,37 +112,37 @@ class Worker:
         loops = [asyncio.create_task(work, name=name) for name, work in self._loops()]
         claiming = asyncio.create_task(self._claimer.claim_forever(), name="claims")
         asked = asyncio.create_task(stop.wait(), name="stop")
-        log.info("Worker started", slots=self._crew.free)
+        log.info("Worker started", slots=self._executor.free)
         try:
             await asyncio.wait({asked, claiming, *loops}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # A claim under way is waited for: cancelled, it may have taken jobs that nobody would run.
             self._claimer.stop()
             await asyncio.wait({claiming})
-            log.info("Worker stops", running=len(self._crew.runs), grace_s=self._timing.grace_s)
-            await self._crew.leave(self._timing.grace_s)
+            log.info("Worker stops", running=len(self._executor.runs), grace_s=self._intervals.grace_s)
+            await self._executor.shut_down(self._intervals.grace_s)
             if left := await end(asked, *loops, again_s=END_SECONDS, tries=2):
                 log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
-            await self._bell.close()
+            await self._doorbell.close()
         for task in (claiming, *loops):
             if task.done() and not task.cancelled():
                 task.result()
 
     def _load(self) -> dict[str, int]:
-        return {"slots": self._crew.size, "running": self._crew.working}
+        return {"slots": self._executor.size, "running": self._executor.working}
 
     def _loops(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         yield "leases", self._keeper.keep_forever()
         yield "sweep", self._sweeper.sweep_forever()
-        yield "upkeep", self._upkeep.keep_forever()
+        yield "maintenance", self._maintenance.run_forever()
         yield "presence", self._presence.keep_forever()
-        yield "cancels", self._control.listen_forever()
-        yield "doorbell", self._doorman.listen_forever()
+        yield "control", self._control.listen_forever()
+        yield "doorbell", self._arq_listener.listen_forever()
         yield "metrics", self._meter.tell_forever(self._settings.host, self._settings.metrics_port)
-        if self._darkroom is not None:
-            yield "darkroom", self._darkroom.develop_forever()
-        if self._courier is not None:
-            yield "analytics", self._courier.deliver_forever()
+        if self._thumbnails is not None:
+            yield "thumbnails", self._thumbnails.run_forever()
+        if self._dispatcher is not None:
+            yield "analytics", self._dispatcher.deliver_forever()
 
 
 OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]

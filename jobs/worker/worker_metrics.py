@@ -30,7 +30,7 @@ class Outcome(StrEnum):
     UNRECORDED = "unrecorded"
 
 
-class Tally:
+class WorkerMetrics:
     """The counts of one worker; its job types are counted from 0, so that the first failure shows as a rise."""
 
     def __init__(self, registry: "CollectorRegistry", job_types: Iterable[str]) -> None:
@@ -67,7 +67,7 @@ class Tally:
             for outcome in Outcome:
                 self._count_of(job_type, outcome)
 
-    def staffed(self, slots: int, running: Callable[[], float]) -> None:
+    def set_slots(self, slots: int, running: Callable[[], float]) -> None:
         """Say how many slots there are, and who knows how many are taken."""
         self._slots.set(slots)
         self._running.set_function(running)

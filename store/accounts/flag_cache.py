@@ -1,9 +1,10 @@
 """The flags of tenants as this process knows them: read once, and again when somebody has changed them.
 
 Invariants:
- 1 What is answered was so at most `TOLD_SECONDS` ago, and while no word of changes arrives at most `DEAF_SECONDS` ago.
- 2 What was read before word of a change came is not answered after it, however late the reading ends.
- 3 What was read before the connection that brings word was lost is not trusted once it is back.
+ 1 What is answered was so at most `MAX_AGE_NOTIFIED` s ago, and while no notification arrives at most
+   `MAX_AGE_UNNOTIFIED` s ago.
+ 2 What was read before a change was notified is not answered after it, however late the reading ends.
+ 3 What was read before the connection that listens was lost is not trusted once it is back.
  4 At most `MOST_TENANTS` are kept.
 """
 
@@ -20,19 +21,19 @@ from store.accounts import flags
 from store.pool import Database
 
 # A NOTIFY is lost only with its connection, which the listeners notice within 2.5 s; this bounds what they do not.
-TOLD_SECONDS = 10.0
+MAX_AGE_NOTIFIED = 10.0
 # A change takes effect within a second where LISTEN goes nowhere too.
-DEAF_SECONDS = 0.9
+MAX_AGE_UNNOTIFIED = 0.9
 MOST_TENANTS = 10_000
 
-Hearing = Callable[[], int | None]
+Generation = Callable[[], int | None]
 
 
 @dataclass(frozen=True)
 class _Known:
     flags: Mapping[str, Any]
     read_at: float
-    hearing: int | None
+    generation: int | None
 
 
 class _Reading:
@@ -40,11 +41,11 @@ class _Reading:
 
 
 class FlagCache:
-    """Asks `db` for a tenant's flags. `hearing` tells which connection brings word of changes, None when none does."""
+    """Asks `db` for a tenant's flags. `generation` is the listening connection's number, None while none listens."""
 
-    def __init__(self, db: Database, hearing: Hearing, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, db: Database, generation: Generation, clock: Callable[[], float] = time.monotonic) -> None:
         self._db = db
-        self._hearing = hearing
+        self._generation = generation
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._readings: defaultdict[str, set[_Reading]] = defaultdict(set)
@@ -61,19 +62,19 @@ class FlagCache:
         return await self._read(tenant_id)
 
     def forget(self, tenant_id: str) -> None:
-        """Take word that a tenant's flags have changed."""
+        """Take note that a tenant's flags have changed."""
         self._known.pop(tenant_id, None)
         for reading in self._readings.get(tenant_id, ()):
             reading.overtaken = True
 
     def _is_good(self, known: _Known) -> bool:
-        hearing = self._hearing()
-        is_told = hearing is not None and hearing == known.hearing
-        return self._clock() - known.read_at < (TOLD_SECONDS if is_told else DEAF_SECONDS)
+        generation = self._generation()
+        is_notified = generation is not None and generation == known.generation
+        return self._clock() - known.read_at < (MAX_AGE_NOTIFIED if is_notified else MAX_AGE_UNNOTIFIED)
 
     async def _read(self, tenant_id: UUID) -> Mapping[str, Any]:
         while True:
-            hearing, began = self._hearing(), self._clock()
+            generation, began = self._generation(), self._clock()
             with self._reading(str(tenant_id)) as reading:
                 async with self._db.connection() as conn:
                     found = await flags.of_tenant(conn, tenant_id)
@@ -81,7 +82,7 @@ class FlagCache:
                 break
         if found is None:  # nothing tells of a tenant that gets its first flags
             return {}
-        self._known[str(tenant_id)] = _Known(found, began, hearing)
+        self._known[str(tenant_id)] = _Known(found, began, generation)
         self._known.move_to_end(str(tenant_id))
         if len(self._known) > MOST_TENANTS:
             self._known.popitem(last=False)

@@ -8,9 +8,9 @@ from store.queries import Queries
 SQL = Queries("ops/maintenance")
 
 
-async def take_chore(conn: Connection, name: str, every: timedelta) -> bool:
-    """Take a chore for this tick, to the end of the caller's transaction; False when another process has."""
-    return bool(await conn.fetchval(SQL.take_chore, name, every))
+async def claim_periodic_task(conn: Connection, name: str, every: timedelta) -> bool:
+    """Take a periodic task for this tick, to the end of the caller's transaction; False when another process has."""
+    return bool(await conn.fetchval(SQL.claim_periodic_task, name, every))
 
 
 async def prune(conn: Connection, keep: timedelta) -> int:

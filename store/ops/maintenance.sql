@@ -1,5 +1,5 @@
--- name: take_chore
--- Whether this tick's chore is ours.
+-- name: claim_periodic_task
+-- Whether this tick's periodic task is ours.
 SELECT scopekit.take_chore($1, $2);
 
 -- name: prune

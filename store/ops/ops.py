@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from store.accounts import flags
-from store.ops import health, presence
-from store.ops import maintenance as upkeep
+from store.ops import health, maintenance, presence
 from store.pool import Connection, Record
 from store.queries import Queries
 from store.queue import dead_letters, queue_control
@@ -41,7 +40,7 @@ async def look(conn: Connection) -> Sight:
     return Sight(
         now=await conn.fetchval(SQL.now),
         depths={row["status"]: row for row in await health.queue_depths(conn)},
-        samples=await upkeep.samples(conn, BACK),
+        samples=await maintenance.samples(conn, BACK),
         minutes=await health.queue_minutes(conn),
         causes=await dead_letters.causes(conn),
         letters=await dead_letters.newest(conn, MOST_LETTERS),

@@ -12,7 +12,7 @@ SQL = Queries("queue/outbox")
 
 
 @dataclass(frozen=True)
-class Owed:
+class Delivery:
     """One event to deliver; `attempts` is the token of who took it."""
 
     id: UUID
@@ -29,27 +29,27 @@ class Owed:
         return {name: getattr(self, name) for name in names}
 
 
-async def take(conn: Connection, limit: int, lease: timedelta) -> list[Owed]:
+async def take(conn: Connection, limit: int, lease: timedelta) -> list[Delivery]:
     """Take up to `limit` events that are due, as service_role."""
-    return [Owed(**row) for row in await conn.fetch(SQL.take, limit, lease)]
+    return [Delivery(**row) for row in await conn.fetch(SQL.take, limit, lease)]
 
 
-async def delivered(conn: Connection, owed: Owed) -> None:
+async def delivered(conn: Connection, owed: Delivery) -> None:
     """Note that the receiver has it, whoever brought it."""
     await conn.execute(SQL.delivered, owed.id)
 
 
-async def postpone(conn: Connection, owed: Owed, delay: timedelta, error: str) -> None:
+async def postpone(conn: Connection, owed: Delivery, delay: timedelta, error: str) -> None:
     """Try again after `delay`."""
     await conn.execute(SQL.postpone, owed.id, owed.attempts, delay, error)
 
 
-async def refuse(conn: Connection, owed: Owed, error: str) -> None:
+async def refuse(conn: Connection, owed: Delivery, error: str) -> None:
     """Give up: the receiver will never take it."""
     await conn.execute(SQL.refuse, owed.id, owed.attempts, error)
 
 
-async def give_back(conn: Connection, owed: Owed) -> None:
+async def give_back(conn: Connection, owed: Delivery) -> None:
     """Leave it to the next round, untried."""
     await conn.execute(SQL.give_back, owed.id, owed.attempts)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
-from jobs.queue.intervals import Timing
+from jobs.queue.intervals import Intervals
 from jobs.queue.queue import JobQueue
 from jobs.worker.executor import Task
 from jobs.worker.worker import Worker
@@ -183,8 +183,10 @@ def working(service: Database, settings: Settings) -> Working:
     """Run a worker with the test's own tasks in this process, and stop it on leaving."""
 
     @asynccontextmanager
-    async def run(tasks: Mapping[str, Task], *, timing: Timing | None = None, **changes: Any) -> AsyncIterator[Worker]:
-        worker = Worker(service, tasks, settings.model_copy(update=changes), timing)
+    async def run(
+        tasks: Mapping[str, Task], *, intervals: Intervals | None = None, **changes: Any
+    ) -> AsyncIterator[Worker]:
+        worker = Worker(service, tasks, settings.model_copy(update=changes), intervals)
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from config.flags import Flag, is_on
 from store.accounts import flags
-from store.accounts.flag_cache import DEAF_SECONDS, TOLD_SECONDS, FlagCache
+from store.accounts.flag_cache import MAX_AGE_NOTIFIED, MAX_AGE_UNNOTIFIED, FlagCache
 from store.errors import Conflict, NotFound
 from store.pool import Database
 from tests.tenants import ALL_FLAGS, Tenant, make_tenant
@@ -196,11 +196,11 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.hearing: int | None = 1
+        self.generation: int | None = 1
 
     def cache(self, db: Database) -> FlagCache:
         """Make a cache that goes by this clock."""
-        return FlagCache(db, lambda: self.hearing, lambda: self.now)
+        return FlagCache(db, lambda: self.generation, lambda: self.now)
 
 
 async def test_a_known_flag_is_not_asked_for_until_word_comes(admin: Any, db: Database, tenant: Tenant) -> None:
@@ -220,8 +220,8 @@ async def test_a_lost_word_is_made_good_by_age(admin: Any, db: Database, tenant:
     cache = clock.cache(db)
     assert await cache.is_on(tenant.id, Flag.VISITS)
     await admin.execute(SET, tenant.id, {})
-    clock.hearing = {"the word": 1, "the connection": None}.get(lost, 2)
-    clock.now += TOLD_SECONDS if lost == "the word" else DEAF_SECONDS
+    clock.generation = {"the word": 1, "the connection": None}.get(lost, 2)
+    clock.now += MAX_AGE_NOTIFIED if lost == "the word" else MAX_AGE_UNNOTIFIED
     assert not await cache.is_on(tenant.id, Flag.VISITS)
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from config.settings import Settings
-from jobs.kinds.thumbnails import Darkroom
+from jobs.kinds.thumbnails import ThumbnailWorker
 from jobs.worker.worker import Worker
 from store.errors import NotFound
 from store.media import derivatives, media
@@ -78,7 +78,7 @@ async def test_a_worker_makes_the_derivatives_before_anybody_asks(
     """Thumbnail and view of what came last; then it is off the list, and the visit's stream has heard nothing of it."""
     await admin.execute("DELETE FROM derivatives_wanted")
     medium = (await upload(make(), sent_as)).json()
-    await Darkroom(service, settings).develop()
+    await ThumbnailWorker(service, settings).run()
     async with service.as_system() as conn:
         row = await media.get(conn, UUID(medium["id"]))
     sizes = [Image.open(io.BytesIO(await objects.get(derivative_key(row, size)))).size for size in EDGES]

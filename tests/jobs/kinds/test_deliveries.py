@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, Answer, Courier, judged, wait_s
+from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, Answer, OutboxDispatcher, judged, wait_s
 from store.queue import outbox
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
 from tests.proxy import proxy_to
@@ -85,11 +85,11 @@ async def _due(bench: Bench) -> None:
     await bench.admin.execute("UPDATE analytics_outbox SET due_at = now()")
 
 
-async def _deliver(bench: Bench, courier: Courier) -> None:
+async def _deliver(bench: Bench, dispatcher: OutboxDispatcher) -> None:
     """Let one round go, whatever waits for its time."""
     await _due(bench)
-    async with courier.open_client() as client:
-        await courier.deliver(client)
+    async with dispatcher.open_client() as client:
+        await dispatcher.deliver(client)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -102,14 +102,14 @@ async def test_every_event_takes_effect_once_whatever_happens_on_the_way(
     receiver.answers = [chance.choice([*faults, (202, True), (200, True)]) for _ in range(40)]
     wanted = await _happen(bench, 12)
     async with proxy_to(receiver.url) as way:
-        courier = Courier(bench.service, way.url)
-        async with courier.open_client() as client:
+        dispatcher = OutboxDispatcher(bench.service, way.url)
+        async with dispatcher.open_client() as client:
             for number in range(ROUNDS):
                 if not await _owed(bench):
                     break
                 way.cut() if number % 5 == 3 else way.mend()
                 await _due(bench)
-                await courier.deliver(client)
+                await dispatcher.deliver(client)
     assert await _owed(bench) == 0
     assert set(receiver.effects) == wanted
     assert {body["id"] for body in receiver.effects.values()} == wanted
@@ -119,19 +119,19 @@ async def test_every_event_takes_effect_once_whatever_happens_on_the_way(
 async def test_a_crash_between_delivery_and_note_delivers_again_under_the_same_id(
     bench: Bench, receiver: Receiver
 ) -> None:
-    """The courier dies while the receiver has it already; after the lease another brings it, and it is known."""
+    """A dispatcher dies while the receiver has it already; after the lease another brings it, and it is known."""
     (event,) = await _happen(bench, 1)
     receiver.held = threading.Event()
-    dying = asyncio.create_task(_deliver(bench, Courier(bench.service, receiver.url)))
+    dying = asyncio.create_task(_deliver(bench, OutboxDispatcher(bench.service, receiver.url)))
     assert await asyncio.to_thread(receiver.arrived.wait, DEADLINE_SECONDS)
     dying.cancel()
     await asyncio.wait({dying})
     receiver.held.set()
     assert await _owed(bench) == 1
-    async with Courier(bench.service, receiver.url).open_client() as client:
-        await Courier(bench.service, receiver.url).deliver(client)  # the lease holds: nobody's turn yet
+    async with OutboxDispatcher(bench.service, receiver.url).open_client() as client:
+        await OutboxDispatcher(bench.service, receiver.url).deliver(client)  # the lease holds: nobody's turn yet
     assert receiver.posts == [event]
-    await _deliver(bench, Courier(bench.service, receiver.url))
+    await _deliver(bench, OutboxDispatcher(bench.service, receiver.url))
     assert (receiver.posts, set(receiver.effects)) == ([event, event], {event})
     assert await _owed(bench) == 0
 
@@ -140,9 +140,9 @@ async def test_what_is_refused_stands_in_nobodys_way(bench: Bench, receiver: Rec
     """422 is about the event: kept for a person, never sent again, counted by the alert; the next one goes out."""
     receiver.answers = [(422, False)]
     await _happen(bench, 2)
-    courier = Courier(bench.service, receiver.url)
-    await _deliver(bench, courier)
-    await _deliver(bench, courier)
+    dispatcher = OutboxDispatcher(bench.service, receiver.url)
+    await _deliver(bench, dispatcher)
+    await _deliver(bench, dispatcher)
     assert (len(receiver.posts), len(receiver.effects)) == (2, 1)
     refused = await bench.admin.fetch("SELECT last_error FROM analytics_outbox WHERE refused_at IS NOT NULL")
     assert [row["last_error"] for row in refused] == ["HTTP 422"]
@@ -153,7 +153,7 @@ async def test_a_receiver_that_is_away_is_not_asked_for_each_event(bench: Bench,
     """After the first refusal of the moment the round is over; what was not tried is as it was."""
     receiver.answers = [(503, False)]
     await _happen(bench, 5)
-    await _deliver(bench, Courier(bench.service, receiver.url))
+    await _deliver(bench, OutboxDispatcher(bench.service, receiver.url))
     assert len(receiver.posts) == 1
     tried = await bench.admin.fetch("SELECT attempts, due_at <= now() AS due FROM analytics_outbox ORDER BY attempts")
     assert [(row["attempts"], row["due"]) for row in tried] == [(0, True)] * 4 + [(1, False)]
@@ -162,7 +162,7 @@ async def test_a_receiver_that_is_away_is_not_asked_for_each_event(bench: Bench,
 async def test_two_couriers_share_the_work(bench: Bench, receiver: Receiver) -> None:
     """An event is with one of them at a time."""
     wanted = await _happen(bench, 40)
-    couriers = [Courier(bench.service, receiver.url) for _ in range(2)]
+    couriers = [OutboxDispatcher(bench.service, receiver.url) for _ in range(2)]
     await _due(bench)
     async with couriers[0].open_client() as one, couriers[1].open_client() as two:
         await asyncio.gather(couriers[0].deliver(one), couriers[1].deliver(two))
@@ -183,7 +183,7 @@ async def test_it_is_owed_with_the_work_or_not_at_all(bench: Bench) -> None:
 async def test_the_key_goes_along_and_nowhere_else(bench: Bench, receiver: Receiver) -> None:
     """ANALYTICS_KEY is the receiver's Bearer token."""
     await _happen(bench, 1)
-    await _deliver(bench, Courier(bench.service, receiver.url, SecretStr("the-receivers-key")))
+    await _deliver(bench, OutboxDispatcher(bench.service, receiver.url, SecretStr("the-receivers-key")))
     assert receiver.keys == {"Bearer the-receivers-key"}
 
 

@@ -9,10 +9,9 @@ import asyncpg
 import pytest
 import structlog
 
-from jobs.kinds.maintenance import ALERTS, Chore, Upkeep, check_alerts, retire_bus
+from jobs.kinds.maintenance import ALERTS, Maintenance, PeriodicTask, check_alerts, retire_bus
 from store.events import event_bus
-from store.ops import health
-from store.ops import maintenance as upkeep
+from store.ops import health, maintenance
 from store.pool import Connection
 from tests.carrying import begin_to_carry
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
@@ -23,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(autouse=True)
 async def no_ticks(bench: Bench) -> AsyncIterator[None]:
-    """Start with no chore done."""
+    """Start with no periodic task done."""
     await bench.admin.execute(
         "DELETE FROM queue_chores; DELETE FROM visit_sync_events; DELETE FROM analytics_outbox; "
         "UPDATE alerts SET firing = false, since = NULL, told_at = NULL, checked_at = NULL, value = 0"
@@ -33,16 +32,16 @@ async def no_ticks(bench: Bench) -> AsyncIterator[None]:
 
 
 async def test_a_tick_is_done_once_by_any_number_of_workers(bench: Bench) -> None:
-    """Four look at the same moment and again; the chore is done once, without Redis."""
+    """Four look at the same moment and again; the task is done once, without Redis."""
     done = 0
 
     async def count(_conn: Connection) -> None:
         nonlocal done
         done += 1
 
-    workers = [Upkeep(bench.service, (Chore("count", timedelta(days=1000), count),)) for _ in range(4)]
+    workers = [Maintenance(bench.service, (PeriodicTask("count", timedelta(days=1000), count),)) for _ in range(4)]
     for _ in range(2):
-        await asyncio.gather(*(worker.look() for worker in workers))
+        await asyncio.gather(*(worker.run_due() for worker in workers))
     assert done == 1
 
 
@@ -56,9 +55,9 @@ async def test_a_chore_that_fails_is_done_at_the_next_look(bench: Bench) -> None
         if tries == 1:
             await conn.execute("SELECT 1 / 0")
 
-    worker = Upkeep(bench.service, (Chore("flaky", timedelta(days=1000), flaky),))
+    worker = Maintenance(bench.service, (PeriodicTask("flaky", timedelta(days=1000), flaky),))
     for _ in range(3):
-        await worker.look()
+        await worker.run_due()
     assert tries == 2
 
 
@@ -70,7 +69,7 @@ async def test_old_finished_jobs_are_forgotten_and_no_others(bench: Bench) -> No
     await bench.admin.execute("UPDATE ai_jobs SET created_at = now() - interval '90 days'")
     await bench.admin.execute("UPDATE ai_jobs SET finished_at = now() - interval '40 days' WHERE id = $1", old)
     async with bench.service.as_system() as conn:
-        assert await upkeep.prune(conn, timedelta(days=30)) == 1
+        assert await maintenance.prune(conn, timedelta(days=30)) == 1
     assert await bench.row(old) is None
     assert await bench.row(fresh) is not None
     assert await bench.row(waiting) is not None
@@ -186,8 +185,8 @@ async def test_the_gateway_reads_what_the_alerts_said(bench: Bench) -> None:
 
 
 async def test_a_worker_asks_the_alerts_by_itself(bench: Bench) -> None:
-    """It is a chore like any other."""
-    await Upkeep(bench.service).look()
+    """It is a periodic task like any other."""
+    await Maintenance(bench.service).run_due()
     assert await bench.admin.fetchval("SELECT count(*) FROM alerts WHERE checked_at IS NOT NULL") == len(ALERTS)
 
 

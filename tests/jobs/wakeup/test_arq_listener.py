@@ -12,7 +12,7 @@ from arq.worker import Worker as ArqWorker
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.settings import Settings
-from jobs.wakeup.arq_listener import KEEP_CRON_SECONDS, Doorman
+from jobs.wakeup.arq_listener import KEEP_CRON_SECONDS, ArqListener
 from jobs.wakeup.redis_client import close_redis, open_redis
 from tests.jobs.conftest import DEADLINE_SECONDS
 
@@ -23,9 +23,9 @@ async def _fail() -> None:
 
 @pytest.fixture
 async def arq(settings: Settings) -> Any:
-    """Give the arq worker as the doorman makes it, not running."""
+    """Give the arq worker as the listener makes it, not running."""
     redis = open_redis(str(settings.redis_url))
-    yield Doorman(str(settings.redis_url), lambda: None, _fail, _fail)._worker(redis)
+    yield ArqListener(str(settings.redis_url), lambda: None, _fail, _fail)._worker(redis)
     await close_redis(redis)
 
 
@@ -92,8 +92,8 @@ async def test_a_cancel_that_the_library_lets_pass_ends_it_all_the_same(
         passed += 1
 
     monkeypatch.setattr(ArqWorker, "_poll_iteration", deaf_once)
-    doorman = Doorman(str(settings.redis_url), lambda: None, _fail, _fail)
-    listening = asyncio.create_task(doorman.listen_forever())
+    listener = ArqListener(str(settings.redis_url), lambda: None, _fail, _fail)
+    listening = asyncio.create_task(listener.listen_forever())
     async with asyncio.timeout(DEADLINE_SECONDS):
         await listens.wait()
         listening.cancel()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from jobs.kinds.estimate.errors import QuotaExhausted
 from jobs.queue.context import JobContext
-from jobs.queue.intervals import Timing
+from jobs.queue.intervals import Intervals
 from store.pool import Record
 from store.queue import jobs, queue_control
 from tests.jobs.conftest import MINUTE, Bench, Working
@@ -106,7 +106,7 @@ async def test_a_worker_whose_engine_has_no_credit_rests_it_until_a_probe_succee
 
     refused = await bench.enqueue()
     tasks = {"estimate": estimate, "echo": echo}
-    async with working(tasks, timing=Timing(poll_s=(0.1, 0.2)), worker_concurrency=1, estimate_engine=ENGINE):
+    async with working(tasks, intervals=Intervals(poll_s=(0.1, 0.2)), worker_concurrency=1, estimate_engine=ENGINE):
         await bench.until(refused, "job.retrying")
         waiting = await bench.enqueue()
         await bench.until(await bench.enqueue("echo"), "job.completed")  # claimed after the estimate that waits

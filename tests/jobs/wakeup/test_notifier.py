@@ -11,8 +11,8 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from jobs.wakeup.arq_listener import Doorman
-from jobs.wakeup.notifier import RINGING_MOST, Bell
+from jobs.wakeup.arq_listener import ArqListener
+from jobs.wakeup.notifier import MAX_RINGING, Doorbell
 from jobs.wakeup.redis_client import QUEUE, close_redis, open_redis
 from tests.product import free_port
 from tests.proxy import proxy_to
@@ -49,44 +49,44 @@ async def test_a_proxy_that_hangs_up_is_a_redis_that_is_away() -> None:
 
 async def test_each_ring_is_a_wake_of_its_own(redis: ArqRedis, settings: Settings) -> None:
     """A fixed id would swallow the ring that comes while a wake is being served."""
-    bell = Bell(open_redis(str(settings.redis_url)))
+    doorbell = Doorbell(open_redis(str(settings.redis_url)))
     for _ in range(3):
-        await bell.ring()
+        await doorbell.ring()
     assert await redis.zcard(QUEUE) == 3
-    await bell.close()
+    await doorbell.close()
 
 
 async def test_wakes_are_json_and_pass_away(redis: ArqRedis, settings: Settings) -> None:
     """What lies in Redis is no pickle, and an unheard wake is gone after a minute."""
-    bell = Bell(open_redis(str(settings.redis_url)))
-    await bell.ring()
+    doorbell = Doorbell(open_redis(str(settings.redis_url)))
+    await doorbell.ring()
     (key,) = await redis.keys("arq:job:*")
     assert orjson.loads(await redis.get(key))["f"] == "wake"
     assert 0 < await redis.pttl(key) <= 60_000
-    await bell.close()
+    await doorbell.close()
 
 
 @pytest.mark.parametrize("kind", ["refused", "black hole"])
 async def test_a_ring_never_fails_and_never_takes_long(kind: str, black_hole: str) -> None:
     """With Redis away, refusing or silent, the request goes on within 50 ms and some slack."""
-    bell = Bell(open_redis(black_hole if kind == "black hole" else f"redis://127.0.0.1:{free_port()}/0"))
+    doorbell = Doorbell(open_redis(black_hole if kind == "black hole" else f"redis://127.0.0.1:{free_port()}/0"))
     for _ in range(3):
         began = time.monotonic()
-        await bell.ring()
+        await doorbell.ring()
         assert time.monotonic() - began < 0.3
-    await bell.close()
+    await doorbell.close()
 
 
 async def test_rings_under_way_are_bounded(black_hole: str) -> None:
     """A flood of requests during an outage does not pile up tasks."""
-    bell = Bell(open_redis(black_hole))
-    await asyncio.gather(*(bell.ring() for _ in range(50)))
-    assert len(bell._ringing) == RINGING_MOST
-    await bell.close()
+    doorbell = Doorbell(open_redis(black_hole))
+    await asyncio.gather(*(doorbell.ring() for _ in range(50)))
+    assert len(doorbell._ringing) == MAX_RINGING
+    await doorbell.close()
 
 
 class Hall:
-    """Where the doorman's calls arrive."""
+    """Where the listener's calls arrive."""
 
     def __init__(self) -> None:
         self.woken = asyncio.Event()
@@ -113,33 +113,33 @@ async def _kill_others(redis: ArqRedis) -> None:
             await redis.client_kill_filter(_id=client["id"])
 
 
-async def _rung(hall: Hall, bell: Bell) -> None:
+async def _rung(hall: Hall, doorbell: Doorbell) -> None:
     """Ring until somebody hears it."""
     hall.woken.clear()
     async with asyncio.timeout(15):
         while not hall.woken.is_set():
-            await bell.ring()
+            await doorbell.ring()
             await asyncio.wait([asyncio.ensure_future(hall.woken.wait())], timeout=0.2)
 
 
 async def test_the_doorman_hears_wakes_and_outlives_what_arq_does_not(redis: ArqRedis, settings: Settings) -> None:
     """FLUSHALL, killed connections and nonsense in the queue: he still hears the next ring."""
-    hall, bell = Hall(), Bell(open_redis(str(settings.redis_url)))
-    doorman = Doorman(str(settings.redis_url), hall.wake, hall.sweep, hall.clean_up)
-    listening = asyncio.create_task(doorman.listen_forever())
-    await _rung(hall, bell)
+    hall, doorbell = Hall(), Doorbell(open_redis(str(settings.redis_url)))
+    listener = ArqListener(str(settings.redis_url), hall.wake, hall.sweep, hall.clean_up)
+    listening = asyncio.create_task(listener.listen_forever())
+    await _rung(hall, doorbell)
     await redis.flushdb()
-    await _rung(hall, bell)
+    await _rung(hall, doorbell)
     await _kill_others(redis)
-    await _rung(hall, bell)
+    await _rung(hall, doorbell)
     await redis.set("arq:job:broken", b"\x80not json")
     await redis.zadd(QUEUE, {"broken": int(time.time() * 1000)})
     await redis.enqueue_job("no such function")
-    await _rung(hall, bell)
+    await _rung(hall, doorbell)
     assert not listening.done()
     listening.cancel()
     await asyncio.wait([listening], timeout=5)
-    await bell.close()
+    await doorbell.close()
 
 
 async def test_the_doorman_waits_for_a_redis_that_is_not_there_yet(settings: Settings) -> None:
@@ -147,14 +147,14 @@ async def test_the_doorman_waits_for_a_redis_that_is_not_there_yet(settings: Set
     hall = Hall()
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
-    doorman = Doorman(url, hall.wake, hall.sweep, hall.clean_up)
-    listening = asyncio.create_task(doorman.listen_forever())
+    listener = ArqListener(url, hall.wake, hall.sweep, hall.clean_up)
+    listening = asyncio.create_task(listener.listen_forever())
     await asyncio.wait([listening], timeout=0.3)
     assert not listening.done()
 
     async with proxy_to(str(settings.redis_url), port):  # Redis appears
-        bell = Bell(open_redis(url))
-        await _rung(hall, bell)
+        doorbell = Doorbell(open_redis(url))
+        await _rung(hall, doorbell)
         listening.cancel()
         await asyncio.wait([listening], timeout=5)
-        await bell.close()
+        await doorbell.close()

@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import WatchError
 
 from config.settings import Settings
-from jobs.wakeup.redis_client import Client, close_redis, open_redis
+from jobs.wakeup.redis_client import RedisClient, close_redis, open_redis
 from tests.proxy import Proxy, proxy_to
 
 DEADLINE_SECONDS = 30.0
@@ -21,7 +21,7 @@ async def way(settings: Settings) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def client(way: Proxy) -> AsyncIterator[Client]:
+async def client(way: Proxy) -> AsyncIterator[RedisClient]:
     """Open a client that has a single connection: one that is lost leaves none."""
     client = open_redis(way.url)
     client.connection_pool.max_connections = 1
@@ -29,7 +29,7 @@ async def client(way: Proxy) -> AsyncIterator[Client]:
     await close_redis(client)
 
 
-async def test_a_transaction_that_meets_silence_gives_its_connection_back(client: Client, way: Proxy) -> None:
+async def test_a_transaction_that_meets_silence_gives_its_connection_back(client: RedisClient, way: Proxy) -> None:
     """It is cancelled, and cancelled again: nothing is left open to a server that will not answer."""
 
     async def transact() -> None:
@@ -48,7 +48,7 @@ async def test_a_transaction_that_meets_silence_gives_its_connection_back(client
         assert await client.exists("anybody") == 0
 
 
-async def test_a_transaction_may_be_cut_short_anywhere(client: Client) -> None:
+async def test_a_transaction_may_be_cut_short_anywhere(client: RedisClient) -> None:
     """After any number of turns of the loop, twice, or three times: the next finds a connection."""
 
     async def transact() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.queue.errors import JobCancelled, LeaseLost
 from jobs.queue.states import IllegalMove
-from jobs.worker.attempt import JobRun, StopReason
+from jobs.worker.attempt import JobAttempt, StopReason
 from store.pool import Connection
 from store.queue import jobs
 from store.queue.jobs import Failure, Lease
@@ -104,11 +104,11 @@ async def test_a_busy_row_does_not_hold_up_the_renewal(bench: Bench) -> None:
             assert set(await jobs.renew(conn, [busy, idle], MINUTE)) == {busy.job_id, idle.job_id}
 
 
-async def _run(bench: Bench, **more: Any) -> JobRun:
+async def _run(bench: Bench, **more: Any) -> JobAttempt:
     """Claim a new job as a run."""
     job_id = await bench.enqueue(**more)
     rows = await bench.claim(100)
-    return JobRun(bench.service, next(row for row in rows if row["id"] == job_id), held_until=0)
+    return JobAttempt(bench.service, next(row for row in rows if row["id"] == job_id), held_until=0)
 
 
 async def test_a_completion_is_one_transaction(bench: Bench) -> None:
@@ -187,7 +187,7 @@ async def test_checkpoints_outlive_an_attempt_but_not_the_job(bench: Bench) -> N
     await bench.sweep()
     await bench.due(run.job_id)
     (row,) = await bench.claim()
-    rescued = JobRun(bench.service, row, held_until=0)
+    rescued = JobAttempt(bench.service, row, held_until=0)
     assert await rescued.checkpoint_get("look", "a") == {"seen": 2}
     assert await rescued.checkpoint_get("look", "b") is None
 

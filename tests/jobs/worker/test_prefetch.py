@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobs.queue.intervals import Timing
-from jobs.worker.prefetch import HOLD_SECONDS, Reserve
+from jobs.queue.intervals import Intervals
+from jobs.worker.prefetch import HOLD_SECONDS, PrefetchBuffer
 from tests.jobs.conftest import Bench, Working
 from tests.jobs.worker.test_worker import Long, echo
 
@@ -21,50 +21,50 @@ class Clock:
         return self.now
 
 
-def _freed(reserve: Reserve[str], clock: Clock, *, per_second: int, seconds: int) -> None:
+def _freed(prefetched: PrefetchBuffer[str], clock: Clock, *, per_second: int, seconds: int) -> None:
     for _ in range(per_second * seconds):
         clock.now += 1 / per_second
-        reserve.count_freed()
+        prefetched.count_freed()
 
 
 @pytest.mark.parametrize(("per_second", "size"), [(1, 0), (10, 0), (200, 4), (500, 10), (5000, 50)])
 def test_the_reserve_is_what_the_next_moment_will_use(per_second: int, size: int) -> None:
     """Twenty milliseconds' worth, nothing where jobs take long, and never more than there are slots."""
     clock = Clock()
-    reserve = Reserve[str](50, clock)
-    _freed(reserve, clock, per_second=per_second, seconds=10)
-    assert size - 1 <= reserve.size <= size + 1
+    prefetched = PrefetchBuffer[str](50, clock)
+    _freed(prefetched, clock, per_second=per_second, seconds=10)
+    assert size - 1 <= prefetched.size <= size + 1
 
 
 def test_a_worker_that_came_to_rest_holds_nothing() -> None:
     """What was fast a while ago says nothing of now."""
     clock = Clock()
-    reserve = Reserve[str](50, clock)
-    _freed(reserve, clock, per_second=500, seconds=5)
+    prefetched = PrefetchBuffer[str](50, clock)
+    _freed(prefetched, clock, per_second=500, seconds=5)
     clock.now += 10
-    assert reserve.size == 0
+    assert prefetched.size == 0
 
 
 def test_a_wrong_guess_is_forgotten() -> None:
     """After it, only what is seen anew counts."""
     clock = Clock()
-    reserve = Reserve[str](50, clock)
-    _freed(reserve, clock, per_second=500, seconds=5)
-    reserve.forget()
-    assert reserve.size == 0
+    prefetched = PrefetchBuffer[str](50, clock)
+    _freed(prefetched, clock, per_second=500, seconds=5)
+    prefetched.reset()
+    assert prefetched.size == 0
 
 
 def test_who_waits_is_taken_in_order_removed_or_overdue() -> None:
     """First in, first out; a job leaves once."""
     clock = Clock()
-    reserve = Reserve[str](50, clock)
+    prefetched = PrefetchBuffer[str](50, clock)
     for name in ("a", "b", "c"):
-        reserve.put(name)
+        prefetched.put(name)
         clock.now += HOLD_SECONDS / 2
-    assert reserve.overdue() == ["a", "b"]
-    assert reserve.remove("b")
-    assert not reserve.remove("b")
-    assert [reserve.take(), reserve.take(), reserve.take()] == ["a", "c", None]
+    assert prefetched.overdue() == ["a", "b"]
+    assert prefetched.remove("b")
+    assert not prefetched.remove("b")
+    assert [prefetched.take(), prefetched.take(), prefetched.take()] == ["a", "c", None]
 
 
 async def test_a_job_in_the_reserve_is_cancelled_and_handed_back_like_one_that_runs(
@@ -77,7 +77,7 @@ async def test_a_job_in_the_reserve_is_cancelled_and_handed_back_like_one_that_r
     quick = [await bench.enqueue("echo") for _ in range(5)]
     await bench.enqueue("long")
     first, second, *_rest = [await bench.enqueue("echo") for _ in range(5)]
-    async with working({"echo": echo, "long": long}, timing=Timing(grace_s=0.0), worker_concurrency=1):
+    async with working({"echo": echo, "long": long}, intervals=Intervals(grace_s=0.0), worker_concurrency=1):
         await bench.until(first, "job.started")
         await bench.cancel(first)
         await bench.until(first, "job.cancelled")
@@ -101,6 +101,6 @@ async def test_a_job_that_waits_too_long_in_the_reserve_is_given_back(
         await bench.enqueue("echo")
     await bench.enqueue("long")
     first, *_rest = [await bench.enqueue("echo") for _ in range(5)]
-    async with working({"echo": echo, "long": Long()}, timing=Timing(grace_s=0.0), worker_concurrency=1):
+    async with working({"echo": echo, "long": Long()}, intervals=Intervals(grace_s=0.0), worker_concurrency=1):
         await bench.until(first, "job.released")
     assert (await bench.events(first))[:3] == ["job.queued", "job.started", "job.released"]

@@ -11,14 +11,14 @@ import structlog
 from pydantic import RedisDsn
 
 from jobs.queue.context import JobContext
-from jobs.queue.intervals import Timing
+from jobs.queue.intervals import Intervals
 from store.pool import Connection
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench, Working
 from tests.product import free_port
 
 # Long enough that nothing but the way under test can be what works.
-ONLY_BELL = Timing(poll_s=(60.0, 60.0), sweep_s=60.0)
-NO_BELL = Timing(poll_s=(0.1, 0.2))
+ONLY_BELL = Intervals(poll_s=(60.0, 60.0), sweep_s=60.0)
+NO_BELL = Intervals(poll_s=(0.1, 0.2))
 
 
 async def _nothing(_conn: Connection) -> None:
@@ -60,9 +60,9 @@ def _nowhere() -> RedisDsn:
 
 async def test_a_ring_starts_a_queued_job_at_once(bench: Bench, working: Working) -> None:
     """Enqueue, ring, done: well before any worker looks by itself."""
-    async with working({"echo": echo}, timing=ONLY_BELL):
+    async with working({"echo": echo}, intervals=ONLY_BELL):
         warm = await bench.enqueue("echo")
-        while (await bench.events(warm))[-1] != "job.completed":  # the doorman may still be on his way
+        while (await bench.events(warm))[-1] != "job.completed":  # the listener may not be there yet
             await bench.queue.ring()
             await asyncio.wait([asyncio.create_task(bench.until(warm, "job.completed"))], timeout=0.2)
         job_id = await bench.enqueue("echo")
@@ -87,7 +87,7 @@ async def test_one_wake_fills_every_slot_and_finishing_claims_the_next(bench: Be
         running -= 1
         await echo(context)
 
-    async with working({"count": count}, timing=ONLY_BELL, worker_concurrency=3):
+    async with working({"count": count}, intervals=ONLY_BELL, worker_concurrency=3):
         for job_id in made:
             await bench.until(job_id, "job.completed")
     assert most == 3
@@ -95,7 +95,7 @@ async def test_one_wake_fills_every_slot_and_finishing_claims_the_next(bench: Be
 
 async def test_jobs_are_done_without_redis(bench: Bench, working: Working) -> None:
     """With a Redis that was never there the worker looks for itself."""
-    async with working({"echo": echo}, redis_url=_nowhere(), timing=NO_BELL):
+    async with working({"echo": echo}, redis_url=_nowhere(), intervals=NO_BELL):
         for _ in range(2):
             job_id = await bench.enqueue("echo")
             assert await bench.until(job_id, "job.completed") == "job.completed"
@@ -110,7 +110,7 @@ async def test_a_retry_runs_when_its_backoff_is_over(bench: Bench, working: Work
             raise RuntimeError("only once")
         await echo(context)
 
-    async with working({"flaky": flaky}, timing=NO_BELL):
+    async with working({"flaky": flaky}, intervals=NO_BELL):
         await bench.until(job_id, "job.completed")
     assert await bench.events(job_id) == [
         *("job.queued", "job.started", "job.retrying"),
@@ -147,7 +147,7 @@ async def test_a_cancel_that_was_not_heard_comes_with_the_renewal(bench: Bench, 
     """Without the control channel the batched renewal brings it."""
     long = Long()
     job_id = await bench.enqueue("long")
-    async with working({"long": long}, timing=Timing(renew_s=0.1)):
+    async with working({"long": long}, intervals=Intervals(renew_s=0.1)):
         await _within(long.started.wait())
         await bench.admin.execute("UPDATE ai_jobs SET cancel_requested_at = now() WHERE id = $1", job_id)
         await bench.until(job_id, "job.cancelled")
@@ -161,7 +161,7 @@ async def test_lost_work_is_stopped_and_the_job_runs_again(bench: Bench, working
     async def twice(context: JobContext) -> None:
         await (long if context.attempt == 1 else echo)(context)
 
-    async with working({"twice": twice}, timing=Timing(renew_s=0.1)):
+    async with working({"twice": twice}, intervals=Intervals(renew_s=0.1)):
         await _within(long.started.wait())
         await bench.admin.execute("UPDATE ai_jobs SET lease_expires_at = now() - interval '1 min'")
         # The renewal may come first and save the lease: take it away until it is gone.
@@ -181,7 +181,7 @@ async def test_renewed_leases_outlive_their_length(bench: Bench, working: Workin
         await done.wait()
         await echo(context)
 
-    async with working({"slow": slow}, timing=Timing(lease_s=0.6, renew_s=0.1)):
+    async with working({"slow": slow}, intervals=Intervals(lease_s=0.6, renew_s=0.1)):
         await bench.until(job_id, "job.started")
         until = time.monotonic() + 1.2
         while time.monotonic() < until:
@@ -203,7 +203,7 @@ async def test_shutdown_gives_grace_and_hands_the_rest_back(bench: Bench, workin
         await ending.wait()
         await echo(context)
 
-    async with working({"long": long, "quick": quick_work}, timing=Timing(grace_s=0.5)):
+    async with working({"long": long, "quick": quick_work}, intervals=Intervals(grace_s=0.5)):
         await _within(long.started.wait())
         await _within(started.wait())
         asyncio.get_running_loop().call_later(0.2, ending.set)
@@ -235,7 +235,7 @@ async def test_work_that_will_not_stop_is_left_behind(
             outcome.set_result(error)
             raise
 
-    async with working({"stubborn": stubborn}, timing=Timing(grace_s=0.0)):
+    async with working({"stubborn": stubborn}, intervals=Intervals(grace_s=0.0)):
         await _within(started.wait())
     row = await bench.row(job_id)
     assert row is not None
@@ -250,7 +250,7 @@ async def test_an_attempt_has_a_deadline(bench: Bench, working: Working) -> None
     """Work that hangs is stopped and tried again."""
     long = Long()
     job_id = await bench.enqueue("long")
-    async with working({"long": long}, timing=Timing(deadline_s=0.2)):
+    async with working({"long": long}, intervals=Intervals(deadline_s=0.2)):
         await bench.until(job_id, "job.retrying")
     assert (await bench.payload(job_id, "job.retrying"))["error"] == "This took longer than it ever should."
 

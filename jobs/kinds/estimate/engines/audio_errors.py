@@ -7,5 +7,5 @@ CONTAINERS = {"audio/webm": "matroska", "audio/mp4": "mp4", "audio/aac": "aac", 
 FAULTS = (OSError, ValueError, EOFError)
 
 
-class Unhearable(Exception):
+class AudioError(Exception):
     """The recording cannot be used; the message is for the contractor."""

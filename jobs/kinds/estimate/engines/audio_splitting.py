@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 
-from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, Unhearable
+from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, AudioError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,14 +64,14 @@ def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int]]:
             for block in _blocks(container):
                 samples += block
                 if len(samples) > _LONGEST_SECONDS * RATE * 2:
-                    raise Unhearable(
+                    raise AudioError(
                         f"This recording is longer than {_LONGEST_SECONDS // 3600} hours. Send it in parts."
                     )
     except FAULTS as error:
         if not samples:
-            raise Unhearable("This recording cannot be played: the file is damaged or incomplete.") from error
+            raise AudioError("This recording cannot be played: the file is damaged or incomplete.") from error
     if not samples:
-        raise Unhearable("There is no sound in this recording.")
+        raise AudioError("There is no sound in this recording.")
     whole = memoryview(bytes(samples)).cast("h")
     windows = range(0, len(whole), _WINDOW)
     return bytes(samples), [_loudest(whole[i : i + _WINDOW]) for i in windows]
@@ -84,7 +84,7 @@ def _loudest(window: memoryview) -> int:
 
 def _blocks(container: Any) -> Iterator[bytes]:
     if not container.streams.audio:
-        raise Unhearable("There is no sound in this recording.")
+        raise AudioError("There is no sound in this recording.")
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     for frame in container.decode(audio=0):
         frame.pts = None  # browsers write gaps and jumps; the samples are what counts

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any, BinaryIO
 
-from jobs.kinds.estimate.engines.audio_errors import Unhearable
+from jobs.kinds.estimate.engines.audio_errors import AudioError
 from jobs.kinds.estimate.engines.audio_splitting import split
 from jobs.kinds.estimate.engines.local import ocr as reading
 from jobs.kinds.estimate.engines.local import speech_to_text as hearing
@@ -52,7 +52,7 @@ def work(head: dict[str, Any], body: bytes) -> _Request:
             ]
             return {"pieces": places}, b"".join(piece.content for piece in pieces)
         return {}, render(body, head["content_type"], head["edge"])
-    except (Unreadable, Unhearable) as problem:
+    except (Unreadable, AudioError) as problem:
         return {"problem": str(problem)}, b""
     except ModuleNotFoundError as missing:
         return {"missing": missing.name}, b""

@@ -14,7 +14,7 @@ from tests.jobs.kinds.estimate.material import medium
 from tests.material import need_speech, voice_note
 from tests.stack import Services, make_bucket, make_services, xdist_worker
 
-# Chosen because the small speech model hears it alike on any machine; slips of hearing are not what is tested here.
+# Chosen because the small speech model hears it alike on any machine; slips of generation are not what is tested here.
 SPOKEN = (
     "We need to hang two hundred square feet of drywall. We don't need to replace the carpet. "
     "Install three GFCI outlets. Replace two toilets. "

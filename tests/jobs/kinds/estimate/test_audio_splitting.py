@@ -5,7 +5,7 @@ import io
 import av
 import pytest
 
-from jobs.kinds.estimate.engines.audio_errors import Unhearable
+from jobs.kinds.estimate.engines.audio_errors import AudioError
 from jobs.kinds.estimate.engines.audio_splitting import split
 from jobs.kinds.estimate.engines.openai.answers import joined
 from tests.jobs.kinds.estimate.material import transcript
@@ -49,7 +49,7 @@ def test_a_short_recording_is_one_piece(spoken_note: bytes) -> None:
 @pytest.mark.parametrize("content_type", ["audio/webm", "audio/aac", "audio/mp4", "audio/mpeg"])
 def test_what_cannot_be_played_is_said_in_words(content: bytes, content_type: str) -> None:
     """A damaged file is no crash, whatever it says it is."""
-    with pytest.raises(Unhearable, match="cannot be played"):
+    with pytest.raises(AudioError, match="cannot be played"):
         split(content, content_type)
 
 

@@ -198,7 +198,7 @@ async def ask(helper: Helper, content: bytes, *, seconds: float = DEADLINE_SECON
 
 
 async def started(helper: Helper) -> int:
-    """Wait until the process has its work; hearing the note takes far longer than the look."""
+    """Wait until the process has its work; generation the note takes far longer than the look."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         await helper.working.wait()
     assert helper.pid is not None

@@ -32,7 +32,7 @@ from jobs.kinds.estimate.model import (
 from jobs.kinds.estimate.pipeline import Pipeline
 from jobs.kinds.estimate.steps import Step
 from jobs.queue.errors import JobCancelled, LeaseLost
-from jobs.worker.attempt import JobRun, StopReason
+from jobs.worker.attempt import JobAttempt, StopReason
 from store.estimates import estimates
 from store.media import transcripts
 from store.media.transcripts import TranscriptRow
@@ -151,7 +151,7 @@ class Site:
         )
         return media_id
 
-    async def attempt(self) -> JobRun:
+    async def attempt(self) -> JobAttempt:
         """Take the job as a worker does: running, with a new lease."""
         row = await self.admin.fetchrow(
             "INSERT INTO ai_jobs (id, tenant_id, visit_id, job_type, status, attempts, lease_token, lease_expires_at, "
@@ -161,7 +161,7 @@ class Site:
             *(self.job_id, self.tenant.id, self.visit_id),
         )
         assert row is not None
-        return JobRun(self.service, row, math.inf)
+        return JobAttempt(self.service, row, math.inf)
 
     def pipeline(self, engine: Engine, limits: Limits = NO_LIMITS) -> Pipeline:
         """Build the pipeline over the real store."""

@@ -257,7 +257,7 @@ def test_an_area_on_a_thing_is_an_area_of_it() -> None:
 
 
 def test_a_thing_nobody_knows_that_was_hardly_heard_is_reported_and_not_made_a_line() -> None:
-    """A slip of hearing must not become work; the same word heard clearly is work."""
+    """A slip of generation must not become work; the same word heard clearly is work."""
     said = "Replace six neckboards."
     guessed = read_lines([of_transcript(transcript(said, probability=0.6))])
     assert (guessed.lines, guessed.unread) == ((), ("Replace six neckboards",))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, Unhearable
+from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, AudioError
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def decode(content: bytes, content_type: str) -> Sound:
             blocks.extend(_blocks(container))
     except FAULTS as error:
         if not blocks:
-            raise Unhearable("This recording cannot be played: the file is damaged or incomplete.") from error
+            raise AudioError("This recording cannot be played: the file is damaged or incomplete.") from error
     if not blocks:
-        raise Unhearable("There is no sound in this recording.")
+        raise AudioError("There is no sound in this recording.")
     return np.concatenate(blocks).astype(np.float32) / 32768.0
 
 
@@ -86,7 +86,7 @@ def _blocks(container: InputContainer) -> Iterator[NDArray[np.int16]]:
     import av  # noqa: PLC0415
 
     if not container.streams.audio:
-        raise Unhearable("There is no sound in this recording.")
+        raise AudioError("There is no sound in this recording.")
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     samples = 0
     for frame in container.decode(audio=0):
@@ -95,7 +95,7 @@ def _blocks(container: InputContainer) -> Iterator[NDArray[np.int16]]:
             block = _samples(resampled)
             samples += len(block)
             if samples > MAX_SECONDS * RATE:
-                raise Unhearable(f"This recording is longer than {MAX_SECONDS // 60} minutes. Send it in parts.")
+                raise AudioError(f"This recording is longer than {MAX_SECONDS // 60} minutes. Send it in parts.")
             yield block
     for resampled in resampler.resample(None):
         yield _samples(resampled)
