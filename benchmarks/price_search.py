@@ -15,9 +15,8 @@ from statistics import quantiles
 import asyncpg
 
 from devstack.stack import Stack
-from store.estimates import price_book, price_items
-from store.estimates.price_items import Wanted
-from store.estimates.units import compatible
+from jobs.kinds.estimate.pricing import book_of
+from store.estimates import price_book
 from store.pool import Connection, Database, use_json
 from tests.stack import make_services, make_template
 from tests.tenants import Tenant, make_tenant
@@ -154,12 +153,16 @@ async def run(items: int, searches: int, directory: Path) -> None:
                 async with db.as_user(tenant.claims) as conn:
                     return await price_book.find(conn, word, 50, unit=unit)
 
+            started = time.perf_counter()
+            book, _ = await book_of(admin, tenant.id)
+            print(f"  {'the book, read for an estimate':<44} {time.perf_counter() - started:.2f} s")
+
             async def line(word: str) -> object:
-                return await price_items.candidates(admin, tenant.id, [Wanted(word, compatible("each"))], covers=0.7)
+                return book.rank(word)
 
             await timed("owner's search, with its transaction", words, owner)
             await timed("owner's search by a unit", words, lambda word: owner(word, "lf"))
-            await timed("a drafted line's candidates", words, line)
+            await timed("a drafted line among the items", words, line)
         finally:
             await db.close()
             await admin.close()

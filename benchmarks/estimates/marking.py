@@ -1,113 +1,128 @@
 """Marks drafted lines against the authored ones. Pure; the definitions are the docstrings."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
-from benchmarks.estimates.visits import Wanted
+from benchmarks.estimates.visits import Prices, Visit, Wanted
 from jobs.kinds.estimate.model import PricedLine
-from jobs.kinds.estimate.rules.lexicon import singular
 from store.estimates.units import compatible
 
 _SOURCES = {"notes": "notes", "label": "labels", "audio": "speech"}
+_NOT_UNDERSTOOD = "Not understood"
 
 
 @dataclass
 class Marks:
-    """Counts of one group of visits; the shares are what is reported."""
+    """Counts of one group of visits.
 
-    wanted: dict[str, int] = field(default_factory=dict)
-    found: dict[str, int] = field(default_factory=dict)
+    `found`: a line names the thing. `right`: it also has its quantity, unit and price. `silent`: the words of a line
+    or sentence stand in no quote and no coverage note. `money`: what the wanted lines cost;
+    `money_right`: what the right ones do.
+    """
+
+    visits: int = 0
+    wanted: int = 0
+    found: int = 0
+    right: int = 0
+    right_flagged: int = 0
     drafted: int = 0
-    matched: int = 0
-    invented: int = 0
-    invented_from_speech: int = 0
-    evidence: int = 0
-    evidence_kept: int = 0
-    lines_without_evidence: int = 0
-    quantities: int = 0
-    quantities_right: int = 0
-    quantity_error: float = 0.0
-    unflagged_guesses: int = 0
-    items: int = 0
-    items_right: int = 0
-    wrongly_priced: int = 0
-    terms: int = 0
-    terms_missed: int = 0
+    clauses: int = 0
+    silent: int = 0
+    not_understood: int = 0
+    money: Decimal = Decimal(0)
+    money_right: Decimal = Decimal(0)
+    seconds: float = 0.0
+    unflagged: Counter[str] = field(default_factory=Counter)
+    flagged: Counter[str] = field(default_factory=Counter)
 
-    def add_visit(self, wanted: Sequence[Wanted], lines: Sequence[PricedLine], codes: Sequence[str]) -> "list[str]":
-        """Count one visit; `codes` are the price items of the lines. Returns what went wrong, in words."""
-        left, wrong = list(enumerate(lines)), []
-        # The most particular first: a "deck railing" must not be spent on the "deck".
-        for line in sorted(wanted, key=lambda one: -min(len(thing.split()) for thing in one.things)):
-            self.wanted[line.source] = self.wanted.get(line.source, 0) + 1
-            at = _counterpart(line, left)
-            if at is None:
-                wrong.append(f"missed: {line.quantity or ''} {line.things[0]} ({line.source})")
-                continue
-            left.remove(at)
-            self.found[line.source] = self.found.get(line.source, 0) + 1
-            self.matched += 1
-            wrong += self._quantity(line, at[1]) + self._price(line, at[1], codes[at[0]])
+    def add_visit(
+        self, visit: Visit, lines: Sequence[PricedLine], coverage: Sequence[str], prices: Prices
+    ) -> list[str]:
+        """Count one visit; returns what went wrong, in words."""
+        self.visits += 1
         self.drafted += len(lines)
-        for _, extra in left:
-            invented = not _named(wanted, extra)
-            self.invented += invented
-            self.invented_from_speech += invented and _sources(extra) == {"speech"}
-            wrong.append(f"{'invented' if invented else 'extra'}: {extra.quantity} {extra.unit} {extra.description}")
+        left, wrong = list(lines), []
+        for wanted in sorted(visit.wanted, key=lambda one: -max(len(name) for name in one.names)):
+            self.wanted += 1
+            self.money += _worth(wanted, prices)
+            line = _counterpart(wanted, left, prices)
+            if line is None:
+                wrong.append(f"missed: {wanted.names[0]}")
+                continue
+            left.remove(line)
+            self.found += 1
+            wrong += self._count(wanted, line, prices)
+        wrong += [f"extra: {line.quantity:f} {line.unit} {line.description}" for line in left]
+        wrong += self._count_clauses(visit, lines, coverage)
         return wrong
 
-    def _quantity(self, wanted: Wanted, line: PricedLine) -> list[str]:
-        """Count a stated quantity as right with its number and a unit of the same price; a guess must be flagged."""
-        if wanted.quantity is None:
-            self.unflagged_guesses += not line.needs_review
-            return [] if line.needs_review else [f"not to be confirmed: {line.description}"]
-        self.quantities += 1
-        right = line.quantity == wanted.quantity and line.unit in compatible(wanted.unit)
-        self.quantities_right += right
-        self.quantity_error += float(abs(line.quantity - wanted.quantity) / wanted.quantity)
-        said = f"quantity: {line.quantity} {line.unit} for {wanted.quantity} {wanted.unit} {wanted.things[0]}"
-        return [] if right else [said]
+    def _count(self, wanted: Wanted, line: PricedLine, prices: Prices) -> list[str]:
+        faults = _faults(wanted, line, prices)
+        if not faults:
+            self.right += 1
+            self.right_flagged += line.needs_review
+            self.money_right += _worth(wanted, prices)
+            return []
+        (self.flagged if line.needs_review else self.unflagged).update(faults)
+        flag = "" if line.needs_review else "UNFLAGGED "
+        return [f"{flag}{'/'.join(faults)}: {line.quantity:f} {line.unit} {line.description}"]
 
-    def _price(self, wanted: Wanted, line: PricedLine, code: str) -> list[str]:
-        """Count a price as right when it is the authored item's, or when there is none where none was authored."""
-        self.items += 1
-        self.items_right += code == wanted.item
-        self.wrongly_priced += code not in {"", wanted.item}
-        return [] if code == wanted.item else [f"priced {code or '-'} for {wanted.item or '-'}: {line.description}"]
-
-    def recall(self, *sources: str) -> float:
-        """Return the share of authored lines that were drafted."""
-        wanted = sum(self.wanted.get(source, 0) for source in sources)
-        return sum(self.found.get(source, 0) for source in sources) / wanted if wanted else 1.0
-
-    @property
-    def precision(self) -> float:
-        """Drafted lines that were authored."""
-        return self.matched / self.drafted if self.drafted else 1.0
+    def _count_clauses(self, visit: Visit, lines: Sequence[PricedLine], coverage: Sequence[str]) -> list[str]:
+        told = _words(" ".join([*coverage, *(e.quote or "" for line in lines for e in line.evidence)]))
+        silent = []
+        for clause in re.split(r"[.;!?\n]+(?:\s|$)", f"{visit.notes}\n{visit.speech}"):
+            words = _words(clause) - {"s", "t", "ll"}
+            if words:
+                self.clauses += 1
+                silent += [clause] if len(words - told) > len(words) // 4 else []
+        self.silent += len(silent)
+        self.not_understood += sum(note.count("“") for note in coverage if note.startswith(_NOT_UNDERSTOOD))
+        return [f"silent: {clause.strip()}" for clause in silent]
 
 
-def _counterpart(wanted: Wanted, lines: Iterable[tuple[int, PricedLine]]) -> tuple[int, PricedLine] | None:
-    """Find the line of the same source that holds all of the thing's words; of several the one with its quantity."""
-    named = [(i, line) for i, line in lines if wanted.source in _sources(line) and _names(wanted, line)]
-    alike = [(i, line) for i, line in named if line.quantity == wanted.quantity]
-    return next(iter(alike or named), None)
+def _counterpart(wanted: Wanted, lines: Sequence[PricedLine], prices: Prices) -> PricedLine | None:
+    """Find the line of the same source that names the thing; of several the one with the fewest faults."""
+    named = [line for line in lines if wanted.source in _sources(line) and _names(wanted, line)]
+    return min(
+        named,
+        key=lambda line: (len(_faults(wanted, line, prices)), not _names(wanted, line, quotes=False)),
+        default=None,
+    )
 
 
-def _names(wanted: Wanted, line: PricedLine) -> bool:
-    words = _words(line.description)
-    return any(_words(thing) <= words for thing in wanted.things)
+def _names(wanted: Wanted, line: PricedLine, *, quotes: bool = True) -> bool:
+    text = line.description + (" ".join(e.quote or "" for e in line.evidence) if quotes else "")
+    return any(name.lower() in text.lower() or _stems(name) <= _stems(text) for name in wanted.names)
 
 
-def _named(wanted: Sequence[Wanted], line: PricedLine) -> bool:
-    """Whether any word of any thing that was asked for stands in the line; if none does, it was invented."""
-    words = _words(line.description)
-    return any(_words(thing) & words for one in wanted for thing in one.things)
+def _faults(wanted: Wanted, line: PricedLine, prices: Prices) -> list[str]:
+    units = {spelling for unit in wanted.units for spelling in compatible(unit)}
+    code = prices.codes.get(line.price_item_id) if line.price_item_id else None
+    faults = [] if line.quantity in wanted.quantities else ["quantity"]
+    faults += [] if line.unit in units else ["unit"]
+    if wanted.price is not None:
+        faults += [] if line.unit_price == wanted.price else ["price"]
+    elif code not in (wanted.codes or (None,)):
+        faults += ["no price" if line.unit_price is None else "price"]
+    return faults
+
+
+def _worth(wanted: Wanted, prices: Prices) -> Decimal:
+    if wanted.price is not None:
+        return wanted.price * wanted.quantities[0]
+    return prices.of_code(wanted.codes[0]) * wanted.quantities[0] if wanted.codes else Decimal(0)
 
 
 def _sources(line: PricedLine) -> set[str]:
     return {_SOURCES[evidence.source] for evidence in line.evidence if evidence.source in _SOURCES}
 
 
+def _stems(text: str) -> set[str]:
+    return {word.rstrip("s") for word in re.findall(r"[a-z0-9]+", text.lower())}
+
+
 def _words(text: str) -> set[str]:
-    return {singular(word) for word in re.findall(r"[a-z0-9]+", text.lower())}
+    return set(re.findall(r"[a-z0-9]+", text.lower()))

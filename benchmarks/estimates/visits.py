@@ -1,74 +1,139 @@
-"""The golden visits: what was typed, said and labelled, and the lines that should come of it; one file a trade."""
+"""Authored visits: what was typed or said, and the lines a contractor would have written of it.
 
+Two forms: our own, one TOML file a trade against the demo price book; and `visits.json` beside its `pricebook.csv`.
+"""
+
+import csv
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
-HALVES = ("development", "held-out")
-SOURCES = ("notes", "labels", "speech")
-_FOLDER = Path(__file__).parent / "visits"
+from jobs.kinds.estimate.book.book import Book, Item
+
+_HERE = Path(__file__).parent
+_DEMO_BOOK = _HERE.parents[1] / "devstack" / "demo_data" / "price_book.csv"
+
+
+@dataclass(frozen=True)
+class Prices:
+    """A price book with the codes of its items."""
+
+    book: Book
+    prices: Mapping[UUID, Decimal]
+    codes: Mapping[UUID, str]
+
+    def of_code(self, code: str) -> Decimal:
+        """Return the price of an item."""
+        return next(self.prices[item] for item, known in self.codes.items() if known == code)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A line that was asked for. `things` are ways to name it; quantity None was not stated; no `item` is unpriced."""
+    """A line that is right with any of these quantities, units and items; no codes is unpriced, or `price` as said."""
 
-    source: str
-    things: tuple[str, ...]
-    quantity: Decimal | None
-    unit: str
-    item: str
+    names: tuple[str, ...]
+    quantities: tuple[Decimal, ...]
+    units: tuple[str, ...]
+    codes: tuple[str, ...]
+    price: Decimal | None = None
+    source: str = "notes"
 
 
 @dataclass(frozen=True)
-class Golden:
-    """One authored visit."""
+class Visit:
+    """One authored visit; `audio` is its recording where there is one."""
 
-    trade: str
     name: str
-    half: str
+    trade: str
     notes: str
     speech: str
     labels: tuple[str, ...]
     wanted: tuple[Wanted, ...]
-    terms: frozenset[str]
+    audio: Path | None = None
+
+    @property
+    def mode(self) -> str:
+        """`typed`, `spoken` or `both`."""
+        return "both" if self.notes and self.speech else "spoken" if self.speech else "typed"
 
 
-def load() -> list[Golden]:
-    """Read every visit of every trade."""
-    trades = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(_FOLDER.glob("*.toml"))}
-    return [
-        _golden(trade, visit, frozenset(content["terms"].split()))
-        for trade, content in trades.items()
-        for visit in content["visit"]
-    ]
+@dataclass(frozen=True)
+class VisitSet:
+    """Visits that share a price book."""
+
+    name: str
+    visits: tuple[Visit, ...]
+    prices: Prices
 
 
-def _golden(trade: str, visit: Mapping[str, Any], terms: frozenset[str]) -> Golden:
-    golden = Golden(
-        trade=trade,
+def demo_visits() -> VisitSet:
+    """Read the visits that the rules were first written for."""
+    files = {
+        path.stem: tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted((_HERE / "visits").glob("*.toml"))
+    }
+    visits = tuple(_of_toml(trade, visit) for trade, content in files.items() for visit in content["visit"])
+    return VisitSet("demo book (tuned)", visits, read_prices(_DEMO_BOOK))
+
+
+def visits_in(folder: Path, name: str) -> VisitSet:
+    """Read a folder of `visits.json`, `pricebook.csv` and `audio/`."""
+    content = json.loads((folder / "visits.json").read_text(encoding="utf-8"))
+    visits = tuple(_of_json(visit, folder) for visit in content)
+    return VisitSet(name, visits, read_prices(folder / "pricebook.csv"))
+
+
+def read_prices(path: Path) -> Prices:
+    """Read a price book file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [(uuid4(), row) for row in csv.DictReader(file)]
+    book = Book([Item(key, row["description"], row["unit"], row["category"]) for key, row in rows])
+    return Prices(book, {key: Decimal(row["unit_price"]) for key, row in rows}, {key: row["code"] for key, row in rows})
+
+
+def _of_toml(trade: str, visit: Mapping[str, Any]) -> Visit:
+    return Visit(
         name=visit["name"],
-        half=visit["half"],
+        trade=trade,
         notes=visit.get("notes", "").strip(),
         speech=" ".join(visit.get("speech", "").split()),
         labels=tuple(visit.get("labels", ())),
-        wanted=tuple(_wanted(line) for line in visit["lines"]),
-        terms=terms,
+        wanted=tuple(
+            Wanted(
+                names=tuple(line["thing"].split("|")),
+                quantities=(Decimal(str(line.get("quantity", 1))),),
+                units=(line.get("unit", "each"),),
+                codes=(line["item"],) if line.get("item") else (),
+                source=line["from"],
+            )
+            for line in visit["lines"]
+        ),
     )
-    assert golden.half in HALVES, f"{golden.name}: no such half"
-    assert all(line.source in SOURCES for line in golden.wanted), f"{golden.name}: no such source"
-    return golden
 
 
-def _wanted(line: Mapping[str, Any]) -> Wanted:
-    stated = "quantity" in line
-    return Wanted(
-        source=line["from"],
-        things=tuple(line["thing"].split("|")),
-        quantity=Decimal(str(line["quantity"])) if stated else None,
-        unit=line["unit"] if stated else "each",
-        item=line.get("item", ""),
+def _of_json(visit: Mapping[str, Any], folder: Path) -> Visit:
+    spoken = visit["mode"] == "spoken"
+    audio = folder / "audio" / f"{visit['id']}.webm"
+    return Visit(
+        name=visit["id"],
+        trade=visit["trade"],
+        notes="" if spoken else visit["text"],
+        speech=visit["text"] if spoken else "",
+        labels=(),
+        wanted=tuple(
+            Wanted(
+                names=tuple(line["kw"]),
+                quantities=tuple(Decimal(str(quantity)) for quantity in line["qty"]),
+                units=tuple(line["units"]),
+                codes=tuple(line["code"]),
+                price=Decimal(str(line["price"])) if "price" in line else None,
+                source="speech" if spoken else "notes",
+            )
+            for line in visit["lines"]
+        ),
+        audio=audio if spoken and audio.exists() else None,
     )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobs.kinds.estimate.book.book import EMPTY
 from jobs.kinds.estimate.errors import BadInput
 from jobs.kinds.estimate.material import Material, Medium
 from jobs.kinds.estimate.model import Transcript
+from jobs.kinds.estimate.pricing import book_of
 from store.estimates import estimates
 from store.media import media, transcripts
 from store.queue import spending
 from store.visits import visits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
     from uuid import UUID
 
+    from jobs.kinds.estimate.book.book import Book
     from store.estimates.estimates import Terms
     from store.pool import Connection, Record
     from store.queue.spending import Spent
@@ -23,12 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The material, what was heard of it before, how the tenant reckons, and what model calls have cost it."""
+    """The material, what was heard of it before, how the tenant reckons and prices, and what models have cost."""
 
     material: Material
     known: dict[UUID, Transcript]
     terms: Terms
     spent: Spent
+    book: Book = EMPTY
+    prices: Mapping[UUID, Decimal] = field(default_factory=dict)
 
 
 async def gather(conn: Connection, tenant_id: UUID, visit_id: UUID, job_id: UUID) -> Gathered:
@@ -45,7 +52,9 @@ async def gather(conn: Connection, tenant_id: UUID, visit_id: UUID, job_id: UUID
     )
     known = {row["media_id"]: _transcript(row) for row in await transcripts.of_visit(conn, visit_id)}
     spent = await spending.spent(conn, tenant_id, job_id)
-    return Gathered(material, known, await estimates.terms(conn, tenant_id), spent)
+    terms = await estimates.terms(conn, tenant_id)
+    book, prices = await book_of(conn, tenant_id)
+    return Gathered(material, known, terms, spent, book, prices)
 
 
 def _medium(row: Record) -> Medium:

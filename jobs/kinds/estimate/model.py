@@ -46,12 +46,16 @@ class Evidence(Value):
 
 
 class DraftLine(Value):
-    """One line of work, without a price. `quantity` is in `unit` (a canonical unit of `store.estimates.units`)."""
+    """One line of work. `quantity` is in `unit` (a canonical unit of `store.estimates.units`).
+
+    `price_said` is a price for one unit that somebody on site named; all other prices come from the price book.
+    """
 
     description: str = Field(min_length=1, max_length=500)
     category: str = "general"
     quantity: Decimal = Field(gt=0, max_digits=12, decimal_places=3)
     unit: str
+    price_said: Decimal | None = Field(default=None, ge=0, max_digits=12, decimal_places=2)
     evidence: tuple[Evidence, ...] = ()
     assumptions: tuple[str, ...] = ()
     confidence: Share = 0.5
@@ -66,13 +70,23 @@ class DraftLine(Value):
         return self.model_copy(update={"needs_review": True, "review_reasons": self.review_reasons + new})
 
 
+class Choice(Value):
+    """An item of the price book that may be meant."""
+
+    price_item_id: UUID
+    name: str
+    unit: str
+    unit_price: Decimal
+
+
 class Match(Value):
-    """How a line met the price book. Scores are pg_trgm word similarities, 0..1."""
+    """How a line met the price book; scores are 0..1. `choices` are offered where no item is clearly the one."""
 
     name: str
     score: float
     runner_up: str | None = None
     runner_up_score: float | None = None
+    choices: tuple[Choice, ...] = ()
 
 
 class PricedLine(DraftLine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from jobs.kinds.estimate.errors import EngineError, NothingToEstimate
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.gather import Gathered, gather
 from jobs.kinds.estimate.model import Draft, Drafted, DraftLine, ModelCall, PricedLine
-from jobs.kinds.estimate.pricing import price
+from jobs.kinds.estimate.pricing import price_by
 from jobs.kinds.estimate.saving import Finished
 from jobs.kinds.estimate.steps import Step, step
 from jobs.kinds.estimate.totals import add_up
@@ -73,7 +74,7 @@ class Pipeline:
         budget = Budget.of(self.limits, gathered.spent)
         findings = await MediaWork(ctx, self.engine, self.fetch, gathered, budget).run()
         draft = await self._draft(ctx, gathered, findings, budget)
-        lines = await self._price(ctx, draft.lines)
+        lines = await self._price(ctx, gathered, draft.lines)
         async with step(ctx, Step.TOTAL) as progress:
             totals = add_up(lines, gathered.terms.tax_rate)
             await progress.advance()
@@ -136,14 +137,13 @@ class Pipeline:
             for medium in gathered.material.recordings
             if medium.media_id in findings.transcripts
         ]
-        drafted = await self.engine.draft(gathered.material, transcripts, findings.observations, show)
+        drafted = await self.engine.draft(gathered.material, transcripts, findings.observations, show, gathered.book)
         await ctx.checkpoint_put(Step.DRAFT, "", drafted.as_json())
         return drafted
 
-    async def _price(self, ctx: JobContext, lines: Sequence[DraftLine]) -> list[PricedLine]:
+    async def _price(self, ctx: JobContext, gathered: Gathered, lines: Sequence[DraftLine]) -> list[PricedLine]:
         async with step(ctx, Step.PRICE, len(lines)) as progress:
-            async with self.db.connection() as conn:
-                priced = await price(conn, ctx.tenant_id, lines)
+            priced = await asyncio.to_thread(price_by, gathered.book, gathered.prices, lines)
             for line in priced:
                 await progress.advance(line.description)
         return priced

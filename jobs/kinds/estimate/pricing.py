@@ -1,147 +1,115 @@
 """Meets draft lines with the tenant's price book: a clear match is priced and explained, anything else is unpriced.
 
-An item fits when it is sold by the line's unit, is the same kind of work (a removal is never priced as a new roof),
-holds nearly all words of the line's thing and its numbers, and is clearly ahead of the next one.
+A price that was said on site comes before the book's. A wrong price is worse than none.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import asyncio
 from typing import TYPE_CHECKING
 
-from jobs.kinds.estimate.model import Match, PricedLine
-from jobs.kinds.estimate.rules.lexicon import ROOMS, singular
-from jobs.kinds.estimate.rules.phrases import read_phrase
-from jobs.kinds.estimate.rules.quantities import read_quantity
-from jobs.kinds.estimate.rules.tokens import tokenise
-from jobs.kinds.estimate.rules.verbs import read_verb
+from jobs.kinds.estimate.book.book import Book, Item, Sold
+from jobs.kinds.estimate.book.terms import terms_of
+from jobs.kinds.estimate.model import Choice, Match, PricedLine
 from store.estimates import price_items
 from store.estimates.money import line_amount
-from store.estimates.price_items import Candidate, Wanted
-from store.estimates.units import compatible
+from store.estimates.units import EACH, canonical, compatible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
     from uuid import UUID
 
+    from jobs.kinds.estimate.book.book import Fit
     from jobs.kinds.estimate.model import DraftLine
     from store.pool import Connection
 
-# Tuned on the demo book: a plural costs about 0.15 of `covers`, a missing second word about 0.4.
-_COVERS_AT_LEAST = 0.7
-_MARGIN = 0.1
-# Below this the item says much that the line did not ("window" -> "Window double hung vinyl").
-_SAYS_MORE = 0.5
-_COVERS_WEIGHT = 2 / 3
-
-_KINDS = {
-    "replace": "replace replacement install installation reinstall",
-    "remove": "remove removal demo demolish demolition tear rip haul strip dispose take",
-    "repair": "repair patch fix restore",
-    "paint": "paint painting repaint prime primer stain",
-    "clean": "clean cleaning wash washing",
-}
-_KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 NO_MATCH = "no price: nothing in the price book clearly fits"
+SAID = "said"
+_OFFERED = 3
+_OFFERED_FROM = 0.45
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    item: Candidate
-    score: float
+async def book_of(conn: Connection, tenant_id: UUID) -> tuple[Book, dict[UUID, Decimal]]:
+    """Read a tenant's price book: what engines may see of it, and the prices."""
+    rows = await price_items.active(conn, tenant_id)
+    # In a thread: fifty thousand items take seconds to read, in which leases must be renewed.
+    items = await asyncio.to_thread(
+        lambda: [Item(row["id"], row["description"], row["unit"], row["category"]) for row in rows]
+    )
+    return Book(items), {row["id"]: row["unit_price"] for row in rows}
 
 
 async def price(conn: Connection, tenant_id: UUID, lines: Sequence[DraftLine]) -> list[PricedLine]:
-    """Return the lines with price and match, or unpriced with the reason; one query for all of them."""
-    asked = [(i, phrase) for i, line in enumerate(lines) for phrase in phrases_of(line.description)]
-    wanted = [Wanted(phrase, compatible(lines[i].unit)) for i, phrase in asked]
-    found = await price_items.candidates(conn, tenant_id, wanted, covers=_COVERS_AT_LEAST)
-    fits: list[list[_Fit]] = [[] for _ in lines]
-    for (i, phrase), candidates in zip(asked, found, strict=True):
-        fits[i] += _fitting(lines[i], phrase, candidates)
-    return [_priced(line, _ranked(fit)) for line, fit in zip(lines, fits, strict=True)]
+    """Return the lines with price and match, or unpriced with the reason."""
+    if not lines:
+        return []
+    book, prices = await book_of(conn, tenant_id)
+    return await asyncio.to_thread(price_by, book, prices, lines)
 
 
-def phrases_of(description: str) -> list[str]:
-    """Return the ways to look a line up: its thing without verb and place, and without the room it is in."""
-    tokens = tokenise(description)
-    verb = read_verb(tokens, 0)
-    starts = {0, verb.end} if verb and verb.unsure else {verb.end if verb else 0}
-    counts = {start: read_quantity(tokens, start) for start in starts}  # "Install 3 outlets"
-    ends = sorted(count.end if count else start for start, count in counts.items())
-    phrases = [phrase for start in ends if (phrase := read_phrase(tokens, start))]
-    things = [description[tokens[p.start].start : tokens[p.end - 1].end] for p in phrases] or [description]
-    if kind_of(description) == "paint":
-        things += [f"paint {thing}" for thing in things if "paint" not in thing.lower()]
-    things += [shorter for thing in things if (shorter := _without_room(thing)) and shorter != thing]
-    return list(dict.fromkeys(thing for thing in things if _names_a_thing(thing)))
+def price_by(book: Book, prices: Mapping[UUID, Decimal], lines: Sequence[DraftLine]) -> list[PricedLine]:
+    """Price lines by a book that was read before."""
+    clear = [best for line in lines if (best := book.best(_ranked(book, line, frozenset()))) and best.clear]
+    trades = frozenset(fit.item.category for fit in clear if fit.item.category)
+    return [_priced(book, prices, line, _ranked(book, line, trades)) for line in lines]
 
 
-def kind_of(text: str) -> str:
-    """Return the kind of work a line or an item is: new work unless its words say otherwise."""
-    kinds = {_KIND_OF[word] for word in re.findall(r"[a-z]+", text.lower()) if word in _KIND_OF}
-    # "Remove and replace" is the price of the new one.
-    return "replace" if "replace" in kinds or not kinds else min(kinds, key=list(_KINDS).index)
+def _ranked(book: Book, line: DraftLine, trades: frozenset[str]) -> list[Fit]:
+    terms = terms_of(line.description)
+    # A model writes "Install 3 outlets": the 3 is the quantity, not a size.
+    sizes = terms.sizes - {(line.quantity, "")}
+    units = set(compatible(line.unit))
+
+    def as_sold(unit: str) -> Sold | None:
+        fits = unit.lower() in units or canonical(unit) in units
+        return Sold(sizes, measured=canonical(unit) != EACH) if fits else None
+
+    return book.rank(terms, as_sold, trades)
 
 
-def _names_a_thing(phrase: str) -> bool:
-    """Whether anything is left besides rooms and kinds of work ("kitchen", "repair")."""
-    return any(word.lower() not in _KIND_OF for word in _without_room(phrase).split())
-
-
-def _without_room(thing: str) -> str:
-    return " ".join(word for word in thing.split() if singular(word.lower()) not in ROOMS)
-
-
-def _fitting(line: DraftLine, phrase: str, candidates: Iterable[Candidate]) -> list[_Fit]:
-    kind, numbers = kind_of(line.description), _numbers(phrase)
-    return [
-        _Fit(item, _COVERS_WEIGHT * item.covers + (1 - _COVERS_WEIGHT) * item.contained)
-        for item in candidates
-        if item.covers >= _COVERS_AT_LEAST
-        and kind_of(item.description) == kind
-        and numbers <= _numbers(item.description)
-    ]
-
-
-def _numbers(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\d+", text))
-
-
-def _ranked(fits: Iterable[_Fit]) -> list[_Fit]:
-    """Best first, each item once with its best score."""
-    best: dict[UUID, _Fit] = {}
-    for fit in fits:
-        if fit.item.id not in best or best[fit.item.id].score < fit.score:
-            best[fit.item.id] = fit
-    return sorted(best.values(), key=lambda fit: (-fit.score, fit.item.id))
-
-
-def _priced(line: DraftLine, ranked: Sequence[_Fit]) -> PricedLine:
-    if not ranked:
-        return _unpriced(line, NO_MATCH)
-    first, second = ranked[0], ranked[1] if len(ranked) > 1 else None
-    if second and first.score - second.score < _MARGIN:
-        return _unpriced(line, f"no price: “{first.item.description}” and “{second.item.description}” fit alike")
-    if first.item.contained < _SAYS_MORE:
-        line = line.flagged(f"priced as “{first.item.description}”")
+def _priced(book: Book, prices: Mapping[UUID, Decimal], line: DraftLine, ranked: Sequence[Fit]) -> PricedLine:
+    if line.price_said is not None:
+        match = Match(name=SAID, score=1.0)
+        return PricedLine(**dict(line), unit_price=line.price_said, amount=_amount(line, line.price_said), match=match)
+    best = book.best(ranked)
+    if best is None:
+        return _unpriced(prices, line, ranked)
+    if not best.clear:
+        line = line.flagged(f"priced as “{best.item.description}”")
+    second = next((fit for fit in ranked if fit.item is not best.item), None)
     match = Match(
-        name=first.item.description,
-        score=round(first.score, 3),
+        name=best.item.description,
+        score=round(min(best.score, 1.0), 3),
         runner_up=second.item.description if second else None,
-        runner_up_score=round(second.score, 3) if second else None,
+        runner_up_score=round(min(second.score, 1.0), 3) if second else None,
     )
     # The contractor's own book knows the trade better than a list of words.
-    trade = {"category": first.item.category.lower()} if first.item.category else {}
+    trade = {"category": best.item.category.lower()} if best.item.category else {}
+    unit_price = prices[best.item.id]
     return PricedLine(
         **{**dict(line), **trade},
-        price_item_id=first.item.id,
-        unit_price=first.item.unit_price,
-        amount=line_amount(line.quantity, first.item.unit_price),
+        price_item_id=best.item.id,
+        unit_price=unit_price,
+        amount=_amount(line, unit_price),
         match=match,
     )
 
 
-def _unpriced(line: DraftLine, reason: str) -> PricedLine:
-    return PricedLine(**dict(line.flagged(reason)))
+def _amount(line: DraftLine, unit_price: Decimal) -> Decimal | None:
+    return line_amount(line.quantity, unit_price)
+
+
+def _unpriced(prices: Mapping[UUID, Decimal], line: DraftLine, ranked: Sequence[Fit]) -> PricedLine:
+    """Leave the price open, with the items to pick from where some nearly fit."""
+    near = [fit for fit in ranked if fit.score >= _OFFERED_FROM][:_OFFERED]
+    if not near:
+        return PricedLine(**dict(line.flagged(NO_MATCH)))
+    names = " and ".join(f"“{fit.item.description}”" for fit in near[:2])
+    reason = f"no price: {names} fit alike" if len(near) > 1 else f"{NO_MATCH}; the nearest is {names}"
+    choices = tuple(
+        Choice(price_item_id=fit.item.id, name=fit.item.description, unit=fit.item.unit, unit_price=prices[fit.item.id])
+        for fit in near
+    )
+    match = Match(name="", score=round(min(near[0].score, 1.0), 3), choices=choices)
+    return PricedLine(**dict(line.flagged(reason)), match=match)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
+from jobs.kinds.estimate.book.book import EMPTY
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from jobs.kinds.estimate.book.book import Book
     from jobs.kinds.estimate.material import Material, Medium
     from jobs.kinds.estimate.model import Drafted, DraftLine, Heard, Observations, Seen, Transcript
 
@@ -74,8 +77,11 @@ class Engine(Protocol):
         transcripts: Sequence[Transcript],
         observations: Mapping[UUID, Observations],
         show: Show = show_nobody,
+        book: Book = EMPTY,
     ) -> Drafted:
         """Propose lines with evidence. No lines is an answer; the pipeline decides what it means.
+
+        `book` is the company's price book without its prices: it says what is work and what are things.
 
         An engine whose lines come one by one may `show` them, in their order, before it has the last one.
         """

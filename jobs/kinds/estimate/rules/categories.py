@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from jobs.kinds.estimate.rules.lexicon import PLACES, singular
+from jobs.kinds.estimate.book.stems import singular
+from jobs.kinds.estimate.book.vocabulary import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,25 +1,39 @@
-"""From passages to draft lines: the front door of the rules."""
+"""From passages to draft lines: the front door of the rules. Nothing that was typed or said is dropped."""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from jobs.kinds.estimate.book.book import EMPTY, Sold
+from jobs.kinds.estimate.book.stems import singular
+from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
+from jobs.kinds.estimate.rules import remarks
+from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.amounts import Amount, chosen, contradicts, measured_otherwise
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
-from jobs.kinds.estimate.rules.conversation import Item, same_thing, understand
-from jobs.kinds.estimate.rules.lexicon import singular
-from jobs.kinds.estimate.rules.quantities import NOT_STATED, is_stated
-from store.estimates.units import EACH
+from jobs.kinds.estimate.rules.phrases import bare
+from jobs.kinds.estimate.rules.reader import Item, Remark, read_passage
+from jobs.kinds.estimate.rules.units import PACKAGES
+from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content
+from store.estimates.units import EACH, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from jobs.kinds.estimate.book.book import Book, Fit
+    from jobs.kinds.estimate.book.terms import Size
     from jobs.kinds.estimate.rules.passages import Passage
 
+NOT_STATED = "quantity not stated"
+TAKEN_AS_ONE = "no number was given; taken as one"
 _ONE = Decimal(1)
+_CENT = Decimal("0.01")
 _TYPED = 0.9
 _SPOKEN = 0.95  # of the speech engine's own certainty
 _DOUBTFUL = 0.5
@@ -28,125 +42,282 @@ _DOUBTFUL = 0.5
 _HARD_TO_HEAR = 0.3
 # A thing that no trade knows must be heard better than this; the words of the trades may be mumbled.
 _HARD_TO_TELL = 0.7
-_MARKS = ".,;:!?…"
 _LONGEST = 500
+# "Condenser, five ton", "dumpster 20 yd": a measure that may be the size of the one thing.
+_MAY_BE_SIZES = frozenset({"ton", "gal", "yd", "lb", "ft"})
+_LEAD = re.compile(
+    r"^(?:(?:the|an?|those|these|and|then|also|but|plus|so|please|just)\s+|"
+    r"(?:the )?(?:customer|owner|client|homeowner|they|he|she|we|i|you) "
+    r"(?:also )?(?:wants?|needs?|would like|asked|have|has|got)(?: (?:us|me|you))?"
+    r"(?: to)?\s+|we'?re (?:gonna|going to)\s+)+",
+    re.IGNORECASE,
+)
+_PLACE_FIRST = re.compile(
+    r"^((?:in|on|at|for) [^,]{3,40}?),? (?:we|i|they) (?:need|want|have|got) to (.+)$", re.IGNORECASE
+)
+_EDGES = " ,;:-*@/&+=\u2013\u2014"
+_BEFORE_MONEY = frozenset({"of", "for", "at", "@", "is", "runs", "costs"})
+_LOOSE_END = re.compile(
+    r"(?:\s+(?:for|of|to|at|with|and|or|the|a|is|are|it's|about|approx\.?|probably|by))+$", re.IGNORECASE
+)
+_PRONOUN = re.compile(r"\b(?:(?:the |a )?(?:new |old )?ones?|it|them|those|these|that)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Draft lines, and the requests that could not be tied to a thing, in their own words."""
+    """Draft lines, and the remarks in plain sentences with the words they rest on."""
 
     lines: tuple[DraftLine, ...]
-    unread: tuple[str, ...]
+    told: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Found:
     item: Item
     passage: Passage
-    line: DraftLine
+    fit: Fit | None = None
+    line: DraftLine | None = None
 
 
-def read_lines(passages: Iterable[Passage]) -> Reading:
+def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
     """Read all passages. What is said in two of them, alike in every respect, is counted once."""
     found: list[_Found] = []
-    unread: list[str] = []
+    noted: list[tuple[Remark, Passage]] = []
     for passage in passages:
-        understood = understand(passage.text, spoken=passage.source == "audio")
-        said = (passage.text[start:end] for start, end in understood.unread)
-        unread += [words for words in said if " " in words]  # a lone verb tells nobody anything
-        for item in understood.items:
+        reading = read_passage(passage.text, book, spoken=passage.source == "audio")
+        noted += [(remark, passage) for remark in reading.remarks]
+        for item in reading.items:
             if _is_unclear(item, passage):
-                unread += [passage.text[start:end] for start, end in item.ask.spans]
-                continue
-            _add(found, _Found(item, passage, _line(item, passage)))
-    return Reading(tuple(one.line for one in found), tuple(unread))
+                noted += [(Remark(remarks.NOT_UNDERSTOOD, span), passage) for span in item.spans]
+            else:
+                found.append(_Found(item, passage))
+    trades = _trades(found, book)
+    lines: list[_Found] = []
+    for one in found:
+        fit = _fit(one.item, book, trades)
+        _add(lines, replace(one, fit=fit, line=_line(one.item, one.passage, fit)))
+    return Reading(tuple(one.line for one in lines if one.line), tuple(_told(noted)))
 
 
-def _is_unclear(item: Item, passage: Passage) -> bool:
-    """Whether a thing no trade knows was only guessed at by the speech engine ("neckboards", 0.65)."""
-    words = item.ask.words
-    heard = [
-        timed.probability
-        for span in item.ask.spans
-        for timed in passage.heard(span)
-        if singular(passage.text[timed.start : timed.end].strip(_MARKS).lower()) in words
-    ]
-    return bool(heard) and category_of(words) == GENERAL and fmean(heard) < _HARD_TO_TELL
+def _trades(found: Sequence[_Found], book: Book) -> frozenset[str]:
+    """Return the categories that the lines of the visit are clearly about."""
+    fits = [_fit(one.item, book, frozenset()) for one in found]
+    return frozenset(fit.item.category for fit in fits if fit and fit.clear and fit.item.category)
+
+
+def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
+    terms = replace(terms_of(_words(item)), sizes=frozenset())
+
+    def as_sold(unit: str) -> Sold | None:
+        amount = chosen(item.amounts, unit, item.clause.words)
+        only_of: frozenset[Size] = frozenset()
+        if amount is None and contradicts(item.amounts, unit):
+            otherwise = measured_otherwise(item.amounts, unit)
+            if canonical(unit) != EACH or any(a.unit not in _MAY_BE_SIZES for a in otherwise):
+                return None
+            only_of = frozenset(size for a in otherwise for size in a.sizes)
+        sizes = frozenset(size for a in item.amounts if not _is_of(a, amount) for size in a.sizes)
+        return Sold(sizes, amount is not None and canonical(unit) != EACH, only_of)
+
+    ranked = book.rank(terms, as_sold, trades)
+    stated = [f for f in ranked if chosen(item.amounts, f.item.unit, item.clause.words) is not None]
+    return book.best(ranked) or (book.best(stated) if stated else None)
+
+
+def _is_of(amount: Amount, other: Amount | None) -> bool:
+    """Whether an amount is the other in another guise (twice a pair)."""
+    return other is not None and amount.at == other.at
+
+
+def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
+    amount = chosen(item.amounts, fit.item.unit if fit else None, item.clause.words)
+    unit = canonical(fit.item.unit) if fit and amount else (amount.unit if amount and amount.unit else EACH)
+    price, told, doubts = _price_said(item, amount, unit)
+    if amount is not None and price is not None and price[1]:
+        amount = None
+    line = DraftLine(
+        description=_description(item, amount),
+        category=(fit.item.category.lower() if fit and fit.item.category else category_of(_words(item).split())),
+        quantity=amount.value if amount else _ONE,
+        unit=unit if amount else EACH,
+        price_said=price[0] if price else None,
+        evidence=tuple(passage.evidence(span) for span in item.spans),
+        assumptions=(*(amount.assumptions if amount else ()), *item.assumptions, *told),
+    )
+    line = line.flagged(*item.doubts, *doubts, *(amount.doubts if amount else ()))
+    line = _counted_as_one(line, item, fit) if amount is None and price is None else line
+    line = _hard_to_hear(line, passage, amount)
+    return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})
+
+
+def _counted_as_one(line: DraftLine, item: Item, fit: Fit | None) -> DraftLine:
+    """Take a single thing without a number as one; flag a plural, or what is sold by measure."""
+    head = next((w for w in reversed(_thing_words(item)) if is_content(w)), "")
+    plural = singular(head) != head and not head.endswith("ss")
+    measured = fit is not None and canonical(fit.item.unit) != EACH and canonical(fit.item.unit) not in PACKAGES
+    if plural or measured:
+        return line.flagged(NOT_STATED)
+    return line.model_copy(update={"assumptions": (*line.assumptions, TAKEN_AS_ONE)})
+
+
+def _thing_words(item: Item) -> list[str]:
+    return re.findall(r"[a-z]+", item.thing.lower())
+
+
+def _price_said(
+    item: Item, amount: Amount | None, unit: str
+) -> tuple[tuple[Decimal, bool] | None, tuple[str, ...], tuple[str, ...]]:
+    """Return the price for one unit and whether it is for the whole job, what to tell of it, and what to doubt."""
+    if remarks.NO_CHARGE.search(item.clause.text):
+        return (Decimal(0), False), ("said to be without charge",), ()
+    money = [a for a in item.amounts if a.kind == "money"]
+    if not money:
+        return None, (), ()
+    said = " and ".join(f"${a.value:f}" + (f" per {a.unit}" if a.unit else "") for a in money)
+    if len(money) > 1:
+        return None, (), (f"two prices were said ({said})",)
+    (one,) = money
+    value = one.value.quantize(_CENT)
+    if one.unit is not None or one.grip == "marked":
+        fits = one.unit in {None, EACH, unit} or {one.unit, unit} <= {"ft", "lf"} or canonical(one.unit or "") == unit
+        fits = fits or amount is None
+        return (
+            ((value, False), (f"price as said: {said}",), ())
+            if fits
+            else (None, (), (f"a price by another unit was said ({said})",))
+        )
+    quantity = amount.value if amount else _ONE
+    each = (value / quantity).quantize(_CENT)
+    if each * quantity == value:
+        return (each, False), (f"price as said: {said} for all",), ()
+    return (value, True), (f"price as said: {said} for all",), ()
+
+
+def _words(item: Item) -> str:
+    """Return the words of an item for matching: its clause without numbers, with what "it" stands for."""
+    taken = {
+        i
+        for a in read_amounts(item.clause.tokens)
+        for i in range(a.start, a.unit_at if a.unit in PACKAGES and a.unit_at > 0 else a.end)
+    }
+    own = [t.text for i, t in enumerate(item.clause.tokens) if i not in taken and t.kind in {"word", "mark"}]
+    own = [item.clause.verb, *own] if item.clause.verb else own
+    return " ".join([*own, *([item.refers_to.lower()] if item.refers_to else [])])
+
+
+def _description(item: Item, amount: Amount | None) -> str:
+    """Return the clause in its own words, without its quantity, money and fillers."""
+    clause = item.clause
+    skipped = set(range(len(clause.tokens) - len(bare(clause.tokens))))
+    for one in read_amounts(clause.tokens):
+        if one.kind == "money" and clause.tokens[one.start - 1].text in _BEFORE_MONEY:
+            skipped.add(one.start - 1)
+        if _is_of(one, amount) or one.kind == "money" or (item.corrected and one.stated):
+            skipped |= set(range(one.start, one.unit_at if one.unit in PACKAGES and one.unit_at > 0 else one.end))
+    pieces = [clause.source[t.start : t.end] if i not in skipped else "\0" for i, t in enumerate(clause.tokens)]
+    text = _joined(clause.tokens, pieces, clause.source)
+    if item.refers_to:
+        text, changed = _PRONOUN.subn(f"the {item.refers_to}", text, count=1)
+        text = text.strip(" ,")
+        first = text.split(" ", 1)[0].lower()
+        text = text if changed else f"{item.refers_to} {text}" if first in PREPOSITIONS else f"{text} {item.refers_to}"
+    text = _LOOSE_END.sub("", text.strip(_EDGES)).strip(_EDGES)
+    if clause.verb and text and not item.refers_to.startswith(clause.verb):
+        text = f"{clause.verb} {text[:1].lower() if text[1:2].islower() else text[:1]}{text[1:]}"
+    if clause.place and clause.place.lower() not in text.lower():
+        text = f"{text}, {clause.place}"
+    text = re.sub(r"\s+(?:is|are|it's|gets)\s*(?=,|$)", "", text)
+    text = _LEAD.sub("", _PLACE_FIRST.sub(r"\2, \1", text))
+    text = text or item.thing or clause.text
+    return (text[:1].upper() + text[1:])[:_LONGEST]
+
+
+def _joined(tokens: Sequence[object], pieces: Sequence[str], source: str) -> str:
+    text = ""
+    for i, piece in enumerate(pieces):
+        gap = source[tokens[i - 1].end : tokens[i].start] if i else ""  # type: ignore[attr-defined]
+        text += (" " if gap else "") + piece
+    text = re.sub(r"\(\s*\0*\s*\)", " ", text).replace("\0", " ")
+    text = re.sub(r"\s+([,;:.)])", r"\1", re.sub(r"\s+", " ", text))
+    return re.sub(r"([,;:])(?:\s*[,;:])+", r"\1", text).strip()
 
 
 def _add(found: list[_Found], new: _Found) -> None:
     for index, known in enumerate(found):
-        if known.passage is not new.passage and _is_same_work(known.item, new.item):
-            found[index] = _joined(known, new)
+        if known.passage is not new.passage and _is_same_work(known, new):
+            found[index] = _merged(known, new)
             return
     found.append(new)
 
 
-def _is_same_work(one: Item, other: Item) -> bool:
-    mine, theirs = one.ask, other.ask
-    verbs_agree = mine.verb == theirs.verb or not mine.verb or not theirs.verb
-    places_agree = mine.place.lower() == theirs.place.lower() or not mine.place or not theirs.place
-    return same_thing(mine.words, theirs.words) and verbs_agree and places_agree
+def _is_same_work(one: _Found, other: _Found) -> bool:
+    mine, theirs = terms_of(_words(one.item)), terms_of(_words(other.item))
+    if one.fit and other.fit and one.fit.item is other.fit.item and _rooms(one) == _rooms(other):
+        return True
+    nested = set(mine.words) <= set(theirs.words) or set(theirs.words) <= set(mine.words)
+    places = _rooms(one) == _rooms(other) or not _rooms(one) or not _rooms(other)
+    return bool(mine.words) and nested and mine.head == theirs.head and mine.kinds == theirs.kinds and places
 
 
-def _joined(known: _Found, new: _Found) -> _Found:
+def _rooms(one: _Found) -> frozenset[str]:
+    return frozenset(word for word in one.item.clause.words if word in ROOMS)
+
+
+def _merged(known: _Found, new: _Found) -> _Found:
     """Merge a second mention; where the two disagree on the amount, say so and keep the first that was stated."""
-    first, second = (known, new) if _stated(known.item) or not _stated(new.item) else (new, known)
-    evidence = known.line.evidence + new.line.evidence
+    first, second = (known, new) if _stated(known) or not _stated(new) else (new, known)
+    assert first.line is not None  # noqa: S101 - found lines have their line
+    assert second.line is not None  # noqa: S101
     line = first.line.model_copy(
         update={
-            "evidence": evidence,
+            "evidence": (known.line.evidence if known.line else ()) + (new.line.evidence if new.line else ()),
             "assumptions": (*first.line.assumptions, "mentioned twice, counted once"),
         }
     )
-    amounts = {(found.line.quantity, found.line.unit) for found in (known, new) if _stated(found.item)}
+    amounts = {(one.line.quantity, one.line.unit) for one in (known, new) if one.line and _stated(one)}
     if len(amounts) > 1:
-        said = " and ".join(f"{found.line.quantity:f} {found.line.unit}" for found in (first, second))
+        said = " and ".join(f"{one.quantity:f} {one.unit}" for one in (first.line, second.line))
         line = line.flagged(f"two mentions give different quantities ({said})")
     return replace(first, line=line)
 
 
-def _stated(item: Item) -> bool:
-    return is_stated(item.ask.quantity)
+def _stated(found: _Found) -> bool:
+    return any(amount.stated for amount in found.item.amounts)
 
 
-def _line(item: Item, passage: Passage) -> DraftLine:
-    ask, quantity = item.ask, item.ask.quantity
-    line = DraftLine(
-        description=_description(item),
-        category=category_of(ask.words),
-        quantity=quantity.value if quantity else _ONE,
-        unit=(quantity.unit if quantity else None) or EACH,
-        evidence=tuple(passage.evidence(span) for span in ask.spans),
-        assumptions=(*(quantity.assumptions if quantity else ()), *item.assumptions),
-    )
-    line = line.flagged(*_doubts(item, passage))
-    return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})
+def _is_unclear(item: Item, passage: Passage) -> bool:
+    """Whether a thing no trade knows was only guessed at by the speech engine ("neckboards", 0.65)."""
+    words = set(_thing_words(item))
+    heard = [
+        timed.probability
+        for span in item.spans
+        for timed in passage.heard(span)
+        if passage.text[timed.start : timed.end].strip(".,;:!?…").lower() in words
+    ]
+    return bool(heard) and category_of(sorted(words)) == GENERAL and fmean(heard) < _HARD_TO_TELL
 
 
-def _description(item: Item) -> str:
-    ask = item.ask
-    capital = ask.verb and ask.what[:1].isupper() and ask.what[1:2].islower()
-    what = ask.what[:1].lower() + ask.what[1:] if capital else ask.what
-    text = " ".join(part for part in (ask.verb, what, ask.place) if part)
-    return (text[:1].upper() + text[1:])[:_LONGEST]
-
-
-def _doubts(item: Item, passage: Passage) -> tuple[str, ...]:
-    quantity = item.ask.quantity
-    doubts = list(item.doubts)
-    if quantity is None or (not quantity.stated and not quantity.doubts):
-        doubts.append(NOT_STATED)
-    if quantity is not None:
-        doubts += quantity.doubts
-    counted = passage.heard(item.ask.counted) if item.ask.counted else ()
-    if counted and _stated(item) and counted[0].probability < _HARD_TO_HEAR:
-        doubts.append("the quantity was hard to hear")
-    return tuple(doubts)
+def _hard_to_hear(line: DraftLine, passage: Passage, amount: Amount | None) -> DraftLine:
+    if amount is None:
+        return line
+    counted = passage.heard((amount.at, amount.at + 1))
+    return line.flagged("the quantity was hard to hear") if counted and counted[0].probability < _HARD_TO_HEAR else line
 
 
 def _confidence(item: Item, passage: Passage, *, doubtful: bool) -> float:
-    heard = [timed.probability for span in item.ask.spans for timed in passage.heard(span)]
+    heard = [timed.probability for span in item.spans for timed in passage.heard(span)]
     sure = fmean(heard) * _SPOKEN if heard else _TYPED
     return round(min(sure, _DOUBTFUL) if doubtful else sure, 3)
+
+
+def _told(noted: Iterable[tuple[Remark, Passage]]) -> Iterator[str]:
+    """Say of every remark what it was taken for, in its own words; those of one kind in one sentence."""
+    said: dict[str, list[str]] = defaultdict(list)
+    for remark, passage in noted:
+        start, end = remark.span
+        heard = passage.heard(remark.span)
+        at = f" (at {heard[0].start_ms // 60000}:{heard[0].start_ms // 1000 % 60:02d})" if heard else ""
+        said[remark.kind].append(f"“{' '.join(passage.text[start:end].split())}”{at}")
+    for kind, words in remarks.TOLD.items():
+        if said[kind]:
+            yield f"{words}: {', '.join(said[kind])}"

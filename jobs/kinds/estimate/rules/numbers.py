@@ -45,15 +45,27 @@ _TENS = {
     )
 }
 _TENS["fourty"] = _TENS["forty"]
+# A line of Spanish among English ones; "once" is left out, it is an English word.
+_SMALL |= {
+    word: Decimal(value)
+    for word, value in {
+        "dos": 2, "tres": 3, "cuatro": 4, "cinco": 5, "seis": 6, "siete": 7, "ocho": 8, "nueve": 9, "diez": 10,
+        "doce": 12, "quince": 15,
+    }.items()
+}  # fmt: skip
 _SCALES = {"hundred": Decimal(100), "thousand": Decimal(1000)}
-_GROUPS = {"dozen": Decimal(12), "couple": Decimal(2), "pair": Decimal(2)}
+_GROUPS = {"dozen": Decimal(12), "doz": Decimal(12), "couple": Decimal(2)}
 _PARTS = {
     "half": Decimal("0.5"),
     "quarter": Decimal("0.25"),
     "quarters": Decimal("0.25"),
     "third": Decimal(1) / 3,
     "thirds": Decimal(1) / 3,
+    "eighth": Decimal("0.125"),
+    "eighths": Decimal("0.125"),
+    "sixteenths": Decimal("0.0625"),
 }
+_FIRST = _SMALL.keys() | _TENS.keys() | _GROUPS.keys() | _PARTS.keys() | {"a", "an"}
 # More than this on one line is a telephone number or a slip, never a quantity.
 _LARGEST = Decimal(1_000_000)
 
@@ -66,9 +78,16 @@ class Number:
     end: int
 
 
-def read_number(tokens: Sequence[Token], i: int) -> Number | None:
-    """Read the longest number at `i`; None when there is none or it is beyond any quantity."""
+def read_number(tokens: Sequence[Token], i: int, *, joined: bool = False) -> Number | None:
+    """Read the longest number at `i`; None when there is none or it is beyond any quantity.
+
+    `joined` takes "nine sixty" for 960; where two numbers may meet ("two twenty amp breakers") they stay two.
+    """
+    if i >= len(tokens) or (tokens[i].kind != "number" and tokens[i].text not in _FIRST):
+        return None
     found = _grouped(tokens, i) or _part(tokens, i) or _digits(tokens, i) or _spoken(tokens, i)
+    if found is not None and joined:
+        found = _joined(tokens, found)
     if found is None:
         return None
     found = _and_a_part(tokens, found)
@@ -91,7 +110,8 @@ def _grouped(tokens: Sequence[Token], i: int) -> Number | None:
     group = _GROUPS.get(_text(tokens, j).removesuffix("s"))
     if group is None:
         return None
-    return Number(factor * group, j + 1)
+    end = j + 1 + (_text(tokens, j + 1) == "of")
+    return Number((factor * group).normalize() + 0, end)
 
 
 def _part(tokens: Sequence[Token], i: int) -> Number | None:
@@ -152,6 +172,18 @@ def _spoken_step(tokens: Sequence[Token], j: int, group: Decimal, *, first: bool
     if word in _SCALES and not first and 0 < group < _SCALES[word]:
         return group * _SCALES[word], j + 1, word == "thousand"
     return None
+
+
+def _joined(tokens: Sequence[Token], found: Number) -> Number:
+    """Read on over the tens of "nine sixty"."""
+    if (
+        not 0 < found.value < Decimal(20)
+        or tokens[found.end - 1].kind != "word"
+        or _text(tokens, found.end) not in _TENS
+    ):
+        return found
+    rest = _spoken(tokens, found.end)
+    return Number(found.value * 100 + rest.value, rest.end) if rest and rest.value < Decimal(100) else found
 
 
 def _fits(group: Decimal, small: Decimal, *, first: bool) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.kinds.estimate.model import Transcript
-    from jobs.kinds.estimate.rules.asks import Span
+    from jobs.kinds.estimate.rules.reader import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,158 +1,118 @@
-"""Noun phrases and places: "20 amp breakers" "in the kitchen"."""
+"""Small looks at a stretch of tokens: does it ask for work, what does it name, does it only say where."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobs.kinds.estimate.rules import lexicon
-from jobs.kinds.estimate.rules.quantities import read_amount
-from jobs.kinds.estimate.rules.units import NEVER_A_COUNT
-from store.estimates.units import canonical
+from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.units import PACKAGES
+from jobs.kinds.estimate.rules.words import (
+    FILLERS,
+    NOUN_TOO,
+    PREPOSITIONS,
+    ROOMS,
+    SIDES,
+    is_content,
+    is_participle,
+    is_verb,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobs.kinds.estimate.rules.amounts import Amount
     from jobs.kinds.estimate.rules.tokens import Token
 
-_LONGEST_PHRASE = 9
-_LONGEST_PLACE = 12
-_JOINERS = frozenset({"-", "/", '"', "'", "&"})
-_MONEY = ("$", "€", "£", "#")
-_ENDS = (
-    lexicon.PREPOSITIONS
-    | lexicon.RELATIVES
-    | lexicon.FINITE
-    | lexicon.MODALS
-    | lexicon.ADVERBS
-    | lexicon.PRONOUNS
-    | lexicon.SUBJECTS
-    | lexicon.NEGATIONS
-    | lexicon.CORRECTING
-    | lexicon.ARTICLES
-    | lexicon.DETERMINERS
-    | frozenset({"to", "or", "but", "by", "us", "me", "him", "then", "plus", "+", "make"})
-)
+PLACES = ROOMS | SIDES | {"upstairs", "downstairs"}
+PARTICLES = frozenset({"off", "out", "up", "down", "away"})
+_OPENING_MARKS = frozenset({"(", "@", "~", "'", '"'})
+_DETERMINERS = frozenset(["the", "a", "an", "all", "both", "each", "every", "this", "that", "these", "those", "any"])
+_TELLS = frozenset(["is", "are", "was", "were", "looks", "has", "peeling", "chipping", "leaking", "leaks", "missing"])
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """A noun phrase between two token indexes; `words` are its lower-case words, folded to singular."""
-
-    start: int
-    end: int
-    words: tuple[str, ...]
-
-    @property
-    def head(self) -> str:
-        """The last word, which names the thing."""
-        return self.words[-1]
-
-    @property
-    def is_an_item(self) -> bool:
-        """False for money, instructions and other words that are no work on a site."""
-        rest = [word for word in self.words if word not in lexicon.VAGUE | lexicon.META]
-        return self.head not in _META_SINGULAR and bool(rest) and self.head not in NEVER_A_COUNT
+def bare(tokens: Sequence[Token]) -> list[Token]:
+    """Return the tokens without leading bullets and fillers."""
+    i = 0
+    while i < len(tokens) and _is_filler(tokens[i]):
+        i += 1
+    return list(tokens[i:])
 
 
-_META_SINGULAR = frozenset(lexicon.singular(word) for word in lexicon.META)
+def words_in(tokens: Sequence[Token]) -> list[str]:
+    """Return the words, in lower case."""
+    return [token.text for token in tokens if token.kind == "word"]
 
 
-def read_phrase(tokens: Sequence[Token], i: int, *, stop_words: frozenset[str] = frozenset()) -> Phrase | None:
-    """Read a noun phrase at `i`, ending before anything that cannot belong to one."""
-    end = i
-    while end < len(tokens) and end - i < _LONGEST_PHRASE and _belongs(tokens, i, end, stop_words):
-        end += 1
-    while end > i and tokens[end - 1].text in _JOINERS | {"of", "and", ","}:
-        end -= 1
-    words = tuple(lexicon.singular(t.text) for t in tokens[i:end] if t.kind == "word" and t.text not in {"of", "and"})
-    return Phrase(i, end, words) if words else None
+def content_of(tokens: Sequence[Token]) -> list[str]:
+    """Return the words that may name a thing, without what belongs to an amount."""
+    taken = {i for amount in read_amounts(tokens) for i in _inside(amount)}
+    return [t.text for i, t in enumerate(tokens) if t.kind == "word" and i not in taken and is_content(t.text)]
 
 
-def read_place(tokens: Sequence[Token], i: int) -> int:
-    """Return the index after "in the kitchen on the north side" at `i`; `i` itself when there is no place."""
-    end = i
-    while (after := _preposition_phrase(tokens, end)) > end:
-        end = after
-    return end
+def text_of(tokens: Sequence[Token]) -> str:
+    """Return tokens as text for matching, without the amounts that count."""
+    counted = {i for amount in read_amounts(tokens) if _counts(amount) for i in _inside(amount)}
+    return " ".join(token.text for i, token in enumerate(tokens) if i not in counted)
 
 
-def is_plural(tokens: Sequence[Token], phrase: Phrase) -> bool:
-    """Whether the phrase's last word is a plural."""
-    last = tokens[phrase.end - 1].text
-    return lexicon.singular(last) != last
+def stated_in(tokens: Sequence[Token]) -> list[Amount]:
+    """Return the amounts that may be a quantity."""
+    return [amount for amount in read_amounts(tokens) if amount.stated]
 
 
-def _belongs(tokens: Sequence[Token], start: int, i: int, stop_words: frozenset[str]) -> bool:
-    token = tokens[i]
-    if token.kind == "word":
-        return _word_belongs(tokens, start, i, stop_words)
-    after_by = i > start and tokens[i - 1].kind == "by"
-    if token.kind == "number":
-        return after_by or _sizes_something(tokens, i)
-    if token.kind == "by":
-        return i > start and tokens[i - 1].kind == "number"
-    return token.text in _JOINERS and (i > start or token.text == '"')
-
-
-def _word_belongs(tokens: Sequence[Token], start: int, i: int, stop_words: frozenset[str]) -> bool:
-    word = tokens[i].text
-    following = tokens[i + 1] if i + 1 < len(tokens) else None
-    if word == "can" and following and following.text in {"light", "lights"}:
+def begins_with_work(tokens: Sequence[Token]) -> bool:
+    """Whether a clause begins with a verb that has an object, or is one by itself."""
+    rest = bare(tokens)
+    if not rest or not is_verb(rest[0].text):
+        return False
+    if rest[0].text not in NOUN_TOO or len(rest) == 1:
         return True
-    if word in stop_words | _ENDS or word.startswith(_MONEY) or word.endswith("%"):
+    following = rest[1]
+    if following.kind in {"mark", "stop", "by"} or is_participle(following.text):
         return False
-    if word == "and":
-        return i > start and _joins_bare_noun(tokens, i + 1)
-    if word == "of":
-        return i > start and following is not None and following.kind == "word"
-    return True
+    if following.kind == "word" and following.text not in _DETERMINERS and any(t.text in _TELLS for t in rest[1:]):
+        return False  # "paint color is white", "paint peeling in the hall"
+    return following.text not in PREPOSITIONS - PARTICLES
 
 
-def _sizes_something(tokens: Sequence[Token], i: int) -> bool:
-    """Whether a number inside the phrase describes it ("20 amp", "2x4"), rather than starting the next item."""
-    amount = read_amount(tokens, i)
-    return amount is None and i + 1 < len(tokens)
+def is_only_place(tokens: Sequence[Token], *, counted: bool = False) -> bool:
+    """Whether a stretch only says where: "Hall bath -"; `counted` allows for a number ("2 bedrooms")."""
+    named = content_of(tokens) if counted else [word for word in words_in(tokens) if is_content(word)]
+    kinds = {"measure"} if counted else {"measure", "area", "money"}
+    return (
+        bool(named) and all(word in PLACES for word in named) and not any(a.kind in kinds for a in read_amounts(tokens))
+    )
 
 
-def _joins_bare_noun(tokens: Sequence[Token], i: int) -> bool:
-    """Whether "and" joins two nouns of one item ("walls and ceiling") and does not start the next request."""
-    if i >= len(tokens) or tokens[i].kind != "word":
+def counts_elsewhere(tokens: Sequence[Token]) -> bool:
+    """Whether a stretch only counts the same thing in another place: "two in the bathroom"."""
+    counts = [amount for amount in read_amounts(tokens) if amount.kind == "count"]
+    named = content_of(tokens)
+    if len(counts) != 1 or not named or not all(word in PLACES for word in named):
         return False
-    word = tokens[i].text
-    starts_anew = lexicon.BASE.keys() | lexicon.GERUND.keys() | lexicon.VAGUE | _ENDS | lexicon.FILLERS
-    return word not in starts_anew and word not in {"new", "another"} and read_amount(tokens, i) is None
+    return counts[0].end < len(tokens) and tokens[counts[0].end].text in PREPOSITIONS
 
 
-def _preposition_phrase(tokens: Sequence[Token], i: int) -> int:
-    """Return the index after one preposition and what it governs; `i` when it is no place (money, time)."""
-    if i >= len(tokens) or tokens[i].text not in lexicon.PREPOSITIONS or _is_infinitive(tokens, i):
-        return i
-    end = i + 1
-    while end < len(tokens) and end - i < _LONGEST_PLACE and _in_place(tokens, end):
-        end += 1
-    governed = tokens[i + 1 : end]
-    return end if governed and not any(_spoils_a_place(token) for token in governed) else i
+def verb_of(tokens: Sequence[Token]) -> str:
+    """Return the verb of work that a clause begins with, with its particle; "" for none."""
+    if not begins_with_work(tokens):
+        return ""
+    first, *rest = bare(tokens)
+    return f"{first.text} {rest[0].text}" if rest and rest[0].text in PARTICLES else first.text
 
 
-def _is_infinitive(tokens: Sequence[Token], i: int) -> bool:
-    """Tell "outlets to replace" from "pipe to the meter"."""
-    if tokens[i].text != "to" or i + 1 >= len(tokens):
-        return False
-    return tokens[i + 1].text in lexicon.BASE.keys() | {"be", "get"}
+def has_verb_of_its_own(tokens: Sequence[Token]) -> bool:
+    """Whether a piece of a list says itself what is done, or that its thing is new."""
+    return any(w == "new" or is_participle(w) or (is_verb(w) and w not in NOUN_TOO) for w in words_in(tokens))
 
 
-def _in_place(tokens: Sequence[Token], i: int) -> bool:
-    token = tokens[i]
-    if token.kind == "word":
-        joined = token.text == "and" and _joins_bare_noun(tokens, i + 1)
-        plain = token.text not in _ENDS and token.text not in lexicon.CONJUNCTIONS
-        return joined or plain or token.text in lexicon.DETERMINERS - {"that"} | lexicon.ARTICLES
-    return token.kind in {"number", "by"} or token.text in {"-", "/", "'"}
+def _is_filler(token: Token) -> bool:
+    return token.text in FILLERS or (token.kind == "mark" and token.text not in _OPENING_MARKS)
 
 
-def _spoils_a_place(token: Token) -> bool:
-    """Money, shares, times and talk of the estimate are no place."""
-    priced = token.text.startswith(_MONEY) or token.text.endswith("%")
-    timed = token.text in NEVER_A_COUNT - {"second", "story", "stories"} or canonical(token.text) in {"hour", "day"}
-    return priced or timed or (token.text in lexicon.META and token.text not in {"line", "lines", "work"})
+def _counts(amount: Amount) -> bool:
+    return amount.kind in {"count", "area"} or (amount.kind == "measure" and amount.grip == "firm")
+
+
+def _inside(amount: Amount) -> range:
+    return range(amount.start, amount.start if amount.unit in PACKAGES else amount.end)

@@ -1,118 +1,95 @@
-"""Reads units as contractors say them; their spellings are `store.estimates.units`'."""
+"""The words that stand beside numbers: units that measure, words that make a size of a number, labels, fees."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from store.estimates.units import CANONICAL
+from jobs.kinds.estimate.rules.words import PREPOSITIONS
+from store.estimates.units import CANONICAL, SQUARE_FEET
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.kinds.estimate.rules.tokens import Token
 
-_LONGEST = 2
-# "8 foot fence" and "50 gallon heater" name a size; "8 feet of fence" and "5 gallons of paint" name an amount.
-_SIZE_WHEN_SINGULAR = frozenset({"foot", "yard", "gallon", "pound", "ton", "piece", "hour", "day", "unit", "'"})
-# Counting these makes no line of work.
-NEVER_A_COUNT = frozenset(
-    [
-        "percent",
-        "dollar",
-        "dollars",
-        "buck",
-        "bucks",
-        "cent",
-        "cents",
-        "grand",
-        "year",
-        "years",
-        "month",
-        "months",
-        "week",
-        "weeks",
-        "minute",
-        "minutes",
-        "second",
-        "seconds",
-        "am",
-        "pm",
-        "o'clock",
-        "degrees",
-        "times",
-        "time",
-        "mile",
-        "miles",
-        "story",
-        "stories",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# A number before these describes the thing; what the size is called in matching, "" for none.
+SIZE_UNITS = {
+    spelling: unit
+    for unit, spellings in {
+        "in": 'inch inches in "',
+        "amp": "amp amps a",
+        "ga": "gauge ga",
+        "btu": "btu btus k",
+        "way": "way panel tab prong pole lite bulb port zone burner degree gang o'clock",
+        "layer": "layer layers",
+        "kw": "kw",
+        "hp": "hp",
+        "psi": "psi",
+        "mil": "mil",
+        "v": "v volt volts",
+        "w": "w watt watts",
+        "ply": "ply",
+        "": """mm cm gpm cfm coat coats story stories storey year years yr yrs percent times side sides minute minutes
+            min mins light seer point stage speed step""",
+    }.items()
+    for spelling in spellings.split()
+}
+# Their unit is as often the thing's size, where a noun follows: "50 gallon heater", "6 ft fence", "3 ton condenser".
+SOFT = _words("ft yd gal ton lb bag day hour m square room week month")
+# A number behind these names one of several: "room 204", "type 2".
+LABELS = _words(
+    """number no room bedroom bath unit apt suite level type phase option building bldg rm schedule grade series model
+    lot floor zone class bay pier door window grid line station sta page item ph"""
 )
-# A number before these describes the thing: "20 amp breaker", "3 way switch", "6 panel door".
-SIZES = frozenset(
-    [
-        "inch",
-        "inches",
-        "in",
-        '"',
-        "amp",
-        "amps",
-        "volt",
-        "volts",
-        "watt",
-        "watts",
-        "gauge",
-        "ply",
-        "btu",
-        "psi",
-        "gpm",
-        "mm",
-        "cm",
-        "way",
-        "panel",
-        "tab",
-        "light",
-        "prong",
-        "pole",
-        "ton",
-        "lite",
-        "bulb",
-        "story",
-        "storey",
-        "year",
-        "hp",
-        "cfm",
-        "mil",
-        "grit",
-    ]
+FEES = _words("permit permits fee fees charge allowance deposit surcharge minimum trip")
+MEASURES = _words("ft lf yd square hour day gal lb ton m m2 week month") | {SQUARE_FEET, "sq yd", "cu yd", "cu ft"}
+LENGTHS = _words("ft lf")
+TIMES = _words("day week month")
+PACKAGES = _words("bag box sheet roll bundle load set pair room visit")
+DOLLARS = {"dollars": 1, "dollar": 1, "bucks": 1, "buck": 1, "grand": 1000}
+# Bare dimensions are an area of these, and a size of anything else.
+AREA_THINGS = _words(
+    """deck patio floor flooring wall ceiling clg room bedroom bathroom kitchen roof driveway slab lawn yard area carpet
+    tile subfloor porch landing walkway sidewalk sod turf bed backsplash drywall siding hardwood laminate vinyl linoleum
+    concrete pad apron parking lot stucco plaster lvp pavers paver addition shed pergola insulation asphalt"""
 )
+# Their capacity is a size, wherever it stands.
+HAVE_A_CAPACITY = _words(
+    "dumpster rolloff container heater tank condenser furnace boiler softener compressor truck pump"
+)
+_AS_SIZES = {"gal": "gal", "ton": "ton", "ft": "ft", "yd": "yd", "lb": "lb", SQUARE_FEET: "sf", "lf": "ft"}
+_NOT_UNITS = _words("set job lot count item square unit units piece pieces ls")
+_NO_NOUN = PREPOSITIONS | _words("and or of total each approx ea long but then")
+_LONGEST_UNIT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A unit that was read; `end` is the index after it and after a following "of"."""
-
-    name: str
-    end: int
-
-
-def read_unit(tokens: Sequence[Token], i: int, *, one: bool) -> Unit | None:
-    """Read the longest unit at `i`. `one`: the count before it is 1, so a singular unit is an amount."""
-    for length in range(_LONGEST, 0, -1):
-        spelling = " ".join(token.text for token in tokens[i : i + length])
-        if (name := CANONICAL.get(spelling)) and i + length <= len(tokens):
+def read_unit(tokens: Sequence[Token], i: int) -> tuple[str | None, int]:
+    """Read the longest unit at `i`; gives its canonical name and the index after it, None and `i` for no unit."""
+    for length in range(_LONGEST_UNIT, 0, -1):
+        spelling = " ".join(token.text for token in tokens[i : i + length] if token.text != ".")
+        if i + length <= len(tokens) and spelling in CANONICAL and spelling not in _NOT_UNITS:
             end = i + length
-            if _names_a_size(tokens, spelling, end, one=one):
-                return None
-            return Unit(name, end + 1 if _is(tokens, end, "of") else end)
-    return None
+            return CANONICAL[spelling], end + (text_at(tokens, end) == "." and length == 1)
+    if text_at(tokens, i) in {"square", "set", "sets"} and text_at(tokens, i + 1) in {"of", ""}:
+        return CANONICAL[text_at(tokens, i)], i + 1
+    return None, i
 
 
-def _names_a_size(tokens: Sequence[Token], spelling: str, end: int, *, one: bool) -> bool:
-    """Whether the unit belongs to the noun after it ("8 foot fence")."""
-    noun_follows = end < len(tokens) and tokens[end].kind == "word" and not _is(tokens, end, "of", "each")
-    return spelling in _SIZE_WHEN_SINGULAR and noun_follows and not one
+def size_name(unit: str) -> str:
+    """Return what a measure is called where it is a size."""
+    return _AS_SIZES.get(unit, "")
 
 
-def _is(tokens: Sequence[Token], i: int, *texts: str) -> bool:
-    return i < len(tokens) and tokens[i].text in texts
+def noun_follows(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a word that a size may belong to stands at `i`."""
+    return i < len(tokens) and tokens[i].kind == "word" and tokens[i].text not in _NO_NOUN
+
+
+def text_at(tokens: Sequence[Token], i: int) -> str:
+    """Return the token at `i`, "" outside."""
+    return tokens[i].text if 0 <= i < len(tokens) else ""

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.amounts import chosen
 from jobs.kinds.estimate.rules.numbers import read_number
-from jobs.kinds.estimate.rules.quantities import read_amount
 from jobs.kinds.estimate.rules.tokens import tokenise
 from store.estimates.units import canonical, compatible
 
@@ -102,7 +103,7 @@ def test_a_way_of_saying_a_number_is_understood(said: str, value: str) -> None:
 )
 def test_an_amount_has_its_unit(said: str, value: str, unit: str | None) -> None:
     """Units are recognised in their spellings; two lengths make an area."""
-    amount = read_amount(tokenise(said), 0)
+    amount = chosen(read_amounts(tokenise(said)), None, said.split())
     assert amount is not None
     assert (amount.value, amount.unit) == (Decimal(value), unit)
 
@@ -116,8 +117,6 @@ def test_an_amount_has_its_unit(said: str, value: str, unit: str | None) -> None
         "50%",
         "20 amp breaker",
         "8-foot fence",
-        "8 foot fence",
-        "50 gallon water heater",
         "2x4 studs",
         "3/4 plywood",
         "24 by 36 inch window",
@@ -131,19 +130,54 @@ def test_an_amount_has_its_unit(said: str, value: str, unit: str | None) -> None
         "10/12/2024",
         "#3",
         "5000000",
+        "vanity 36in",
+        "24 port switch",
+        "patio slider 6068",
+        "two coats",
+        "put in a new one",
     ],
 )
 def test_a_size_a_price_or_a_date_is_no_amount(said: str) -> None:
     """Numbers that describe, cost or date a thing never count it."""
-    assert read_amount(tokenise(said), 0) is None
+    assert chosen(read_amounts(tokenise(said)), None, said.split()) is None
 
 
 @pytest.mark.parametrize(("said", "doubt"), [("about 20 feet", "approximate"), ("3 to 4 hours", "range")])
 def test_a_vague_amount_says_that_it_is_vague(said: str, doubt: str) -> None:
     """An approximate amount and a range carry the reason to confirm them."""
-    amount = read_amount(tokenise(said), 0)
-    assert amount is not None
+    (amount,) = read_amounts(tokenise(said))
     assert doubt in amount.doubts[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "unit", "value"),
+    [
+        ("50 gallon heater", "each", None),
+        ("2 fifty gallon heaters", "each", "2"),
+        ("5 gallons of paint", "gal", "5"),
+        ("double hung 32x54 - 7 ea", "each", "7"),
+        ("filter 420sf - 1", "each", "1"),
+        ("paint 420 sf of wall", "sq ft", "420"),
+        ("5/8 drywall 12 sheets of 4x8", "sheet", "12"),
+        ("2' flood cut 96 LF", "lf", "96"),
+        ("1/2 pex 60 ft", "lf", "60"),
+        ("10'6\" x 10'", "sq ft", "105"),
+        ("11'-8\" of trim", "lf", "11.667"),
+        ("8 yards of mulch", "cu yd", "8"),
+        ("12 m of baseboard", "lf", None),
+        ("20 m2 of wall", "square", None),
+        ("two pairs of shutters", "each", "4"),
+        ("two pairs of shutters", "pair", "2"),
+        ("4 air movers x 3 days", "day", "12"),
+        ("2 smoke detectors in each of the 3 bedrooms", "each", "6"),
+        ("one per bedroom, 3 bedrooms", "each", "3"),
+        ("two downspouts, 10 feet each", "lf", "20"),
+    ],
+)
+def test_the_unit_a_thing_is_sold_by_picks_its_quantity(said: str, unit: str, value: str | None) -> None:
+    """A size is no quantity; the same number may be either, and the price book's unit tells."""
+    amount = chosen(read_amounts(tokenise(said)), unit, said.split())
+    assert (amount.value if amount else None) == (Decimal(value) if value else None)
 
 
 def test_units_that_mean_the_same_share_a_price() -> None:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from jobs.kinds.estimate.book.book import EMPTY, Book
 from jobs.kinds.estimate.budget import NO_LIMITS, Limits
 from jobs.kinds.estimate.engines.base import Clip, Engine, Once, Photo, Show, every_time, show_nobody
 from jobs.kinds.estimate.engines.cost import read_prices
@@ -92,6 +93,7 @@ class ScriptedEngine:
         transcripts: Sequence[Transcript],  # noqa: ARG002
         observations: Mapping[UUID, Observations],
         show: Show = show_nobody,
+        book: Book = EMPTY,  # noqa: ARG002
     ) -> Drafted:
         """Draft one line a photo, and show the first at once."""
         self._call("draft")
@@ -564,8 +566,8 @@ async def test_openai_looks_drafts_and_is_checked(site: Site) -> None:
     assert estimate is not None
     assert (estimate["engine"], estimate["model"]) == ("openai", "gpt-test")
     assert estimate["coverage"] == ["The attic was not shown."]
-    assert [(len(line["evidence"]), line["needs_review"]) for line in estimate["lines"]] == [(1, True), (0, True)]
-    assert estimate["lines"][0]["review_reasons"] == ["priced as “Interior wall paint, two coats”"]
+    assert [(len(line["evidence"]), line["needs_review"]) for line in estimate["lines"]] == [(1, False), (0, True)]
+    assert estimate["lines"][0]["match"]["name"] == "Interior wall paint, two coats"
     assert (estimate["usage"]["input_tokens"], len(estimate["usage"]["calls"])) == (2400, 2)
 
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+from jobs.kinds.estimate.book.book import EMPTY
 from jobs.kinds.estimate.coverage import count, name_of
 from jobs.kinds.estimate.engines.base import every_time, show_nobody
 from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperTooSlow
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from uuid import UUID
 
+    from jobs.kinds.estimate.book.book import Book
     from jobs.kinds.estimate.engines.base import Clip, Once, Photo, Show
     from jobs.kinds.estimate.material import Material
 
 _SPEECH = "whisper-tiny.en"
 _PRINT = "pp-ocrv6-small"
-_RULES = "rules-3"
+_RULES = "rules-4"
 # A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
 _SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
 # A name plate takes 2 s of an idle core.
 _READ_SECONDS = 60.0
-_UNREAD_SHOWN = 5
 
 
 class LocalEngine:
@@ -122,10 +123,11 @@ class LocalEngine:
         transcripts: Sequence[Transcript],
         observations: Mapping[UUID, Observations],
         show: Show = show_nobody,  # noqa: ARG002 - the rules have all lines at once
+        book: Book = EMPTY,
     ) -> Drafted:
         """Read notes, labels and transcripts by rules; name plates only back what those ask for."""
         # In a thread: an hour of talk takes a second, in which leases must be renewed.
-        reading = await asyncio.to_thread(read_lines, list(_passages(material, transcripts)))
+        reading = await asyncio.to_thread(read_lines, list(_passages(material, transcripts)), book)
         plates = list(_plates(material, observations))
         draft = Draft(
             lines=backed(reading.lines, plates),
@@ -170,5 +172,4 @@ def _plates(material: Material, observations: Mapping[UUID, Observations]) -> It
 def _coverage(reading: Reading, plates: Sequence[Plate]) -> Iterator[str]:
     for plate in untied(reading.lines, plates):
         yield f"{plate.told()}."
-    for words in reading.unread[:_UNREAD_SHOWN]:
-        yield f"Asked for, but it could not be told what is meant: “{words}”."
+    yield from (f"{told}." for told in reading.told)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import openai
 
+from jobs.kinds.estimate.book.book import EMPTY
 from jobs.kinds.estimate.engines import prompts
 from jobs.kinds.estimate.engines.base import Clip, every_time, show_nobody
 from jobs.kinds.estimate.engines.cost import priced, read_prices
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from config.settings import Settings
+    from jobs.kinds.estimate.book.book import Book
     from jobs.kinds.estimate.engines.base import Once, Photo, Show
     from jobs.kinds.estimate.engines.cost import ModelPrice
     from jobs.kinds.estimate.engines.openai.schema import AskedLine
@@ -127,6 +129,7 @@ class OpenAIEngine:
         transcripts: Sequence[Transcript],
         observations: Mapping[UUID, Observations],
         show: Show = show_nobody,
+        book: Book = EMPTY,  # noqa: ARG002 - the model knows what work is
     ) -> Drafted:
         """Draft from the words of all sources; the photos were looked at before."""
         names = prompts.names_of(material.media)

@@ -1,0 +1,353 @@
+"""Reads the numbers of a clause: each with its unit, as dimensions, as money or as a size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from jobs.kinds.estimate.rules.amounts import Amount, Kind, plain
+from jobs.kinds.estimate.rules.numbers import read_number
+from jobs.kinds.estimate.rules.units import (
+    DOLLARS,
+    FEES,
+    LABELS,
+    SIZE_UNITS,
+    SOFT,
+    noun_follows,
+    read_unit,
+    size_name,
+    text_at,
+)
+from jobs.kinds.estimate.rules.words import APPROXIMATE, ROOMS
+from store.estimates.units import EACH, SQUARE_FEET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.kinds.estimate.book.terms import Size
+    from jobs.kinds.estimate.rules.tokens import Token
+
+_ONE = Decimal(1)
+_THOUSANDTH = Decimal("0.001")
+_LARGEST_AREA = Decimal(1_000_000)
+_TWO_SIDES = 2
+# A bare number this large is a door's 6068 or a model; nobody counts a thousand of anything without a unit.
+_DOOR = Decimal(1000)
+_A_FEE = Decimal(20)  # "permit 350" is money, "permits 2" is not
+_ONE_IS_A_PRONOUN = frozenset(
+    ["new", "old", "the", "this", "that", "another", "each", "same", "existing", "last", "no", "which", "only", "other"]
+)
+_UNITS_OF_A_HOUSE = ROOMS | {"units", "floors", "apartments", "buildings"}
+
+
+def read_amounts(tokens: Sequence[Token]) -> list[Amount]:
+    """Return every amount of a clause in its order."""
+    return list(_read(tuple(tokens)))
+
+
+@lru_cache(maxsize=4096)
+def _read(tokens: tuple[Token, ...]) -> list[Amount]:
+    found: list[Amount] = []
+    i = 0
+    while i < len(tokens):
+        amount = _amount(tokens, i)
+        if amount is None:
+            i += 1
+            continue
+        found.append(
+            replace(
+                amount, at=tokens[amount.start].start, until=tokens[amount.end - 1].end, last=_ends(tokens, amount.end)
+            )
+        )
+        i = max(amount.end, i + 1)
+    return _multiplied(tokens, found)
+
+
+def _amount(tokens: Sequence[Token], i: int) -> Amount | None:
+    if tokens[i].kind == "money":
+        return Amount("money", tokens[i].value or Decimal(0), _per(tokens, i + 1), i, _after_per(tokens, i + 1))
+    start, marked, approximate = _lead(tokens, i)
+    found = _both(tokens, start) or _dimensions(tokens, start) or _counted(tokens, start)
+    if found is None:
+        return None
+    found = replace(found, start=i)
+    if marked and found.kind == "count":
+        found = replace(found, grip="marked")
+    if marked == "@":
+        found = replace(found, kind="money" if found.kind == "count" else "size", sizes=found.sizes)
+    if found.kind == "count" and found.grip == "loose" and text_at(tokens, i - 1) in FEES and found.value >= _A_FEE:
+        found = replace(found, kind="money")
+    found = _closed(tokens, found, marked)
+    said = approximate or _hedged(tokens, found.end)
+    if said and found.stated:
+        found = replace(found, doubts=(*found.doubts, f"quantity was said as approximate (“{said}”)"))
+    return found
+
+
+def _ends(tokens: Sequence[Token], i: int) -> bool:
+    return all(token.kind in {"mark", "stop"} for token in tokens[i:])
+
+
+def _lead(tokens: Sequence[Token], i: int) -> tuple[int, str, str]:
+    """Read what introduces a number: "qty", "x", "(", "@", "about"; gives the number's place, the mark, the hedge."""
+    marked = approximate = ""
+    j = i
+    while j < len(tokens) and j < i + 4:
+        text = tokens[j].text
+        if text in APPROXIMATE:
+            approximate = text
+        elif text in {"qty", "quantity", "(", "@"} or tokens[j].kind == "by" or text == "x":
+            marked = text if tokens[j].kind != "by" else "x"
+        elif not (marked and text in {":", ".", "of", "#", "="}):
+            break
+        j += 1
+    return j, marked, approximate
+
+
+def _hedged(tokens: Sequence[Token], i: int) -> str:
+    if text_at(tokens, i) == "or" and text_at(tokens, i + 1) == "so":
+        return "or so"
+    if text_at(tokens, i) in {"approx", "ish", "+/-", "?", "roughly", "maybe"}:
+        return text_at(tokens, i)
+    return "give or take" if text_at(tokens, i) == "give" and text_at(tokens, i + 1) == "or" else ""
+
+
+def _both(tokens: Sequence[Token], i: int) -> Amount | None:
+    """Read "both" as two."""
+    if text_at(tokens, i) != "both":
+        return None
+    end = i + 1 + (text_at(tokens, i + 1) in {"of", "the", "these", "those"})
+    return Amount("count", Decimal(2), None, i, end)
+
+
+def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
+    if i >= len(tokens) or (text_at(tokens, i) == "one" and _is_pronoun(tokens, i)):
+        return None
+    if tokens[i].kind == "length":
+        value = (tokens[i].value or _ONE).quantize(_THOUSANDTH).normalize()
+        return Amount("measure", value, "ft", i, i + 1, "loose", frozenset({(tokens[i].value or _ONE, "ft")}))
+    number = _number(tokens, i)
+    if number is None:
+        return None
+    value, end = number
+    by_ear = tokens[i].kind == "number" and tokens[i].text.isalpha()
+    doubts: tuple[str, ...] = (f"“{tokens[i].text}” was taken for the number {plain(value)}",) if by_ear else ()
+    high = _range(tokens, end, value)
+    if high is not None:
+        doubts = (
+            *doubts,
+            f"a range was said ({plain(value)} to {plain(high[0])})",
+        )
+        value, end = high
+    bare = frozenset({(value, "")})
+    if text_at(tokens, i - 1) in LABELS and tokens[i - 1].kind == "word" and not read_unit(tokens, end)[0] is not None:
+        return Amount(
+            "size",
+            value,
+            None,
+            i,
+            end,
+            sizes=frozenset({(value, "no")} if text_at(tokens, i - 1) in {"number", "no"} else ()),
+        )
+    return replace(_with_unit(tokens, i, value, end, bare), doubts=doubts)
+
+
+def _number(tokens: Sequence[Token], i: int) -> tuple[Decimal, int] | None:
+    number = read_number(tokens, i, joined=True)
+    if number is None:
+        return None
+    if text_at(tokens, number.end) in SIZE_UNITS or _is_soft_size(tokens, number.end):
+        number = read_number(tokens, i) or number  # "two twenty amp breakers"
+    lone_part = tokens[i].kind == "word" and number.end == i + 1 and 0 < number.value < 1
+    if lone_part and text_at(tokens, number.end) not in SIZE_UNITS and not read_unit(tokens, number.end)[0] is not None:
+        return None  # "half bath", "quarter round"
+    return number.value, number.end
+
+
+def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: frozenset[Size]) -> Amount:
+    """Read what a number counts, measures or describes from what stands behind it, also behind a hyphen."""
+    hyphen = text_at(tokens, end) == "-" and end + 1 < len(tokens) and tokens[end + 1].start == tokens[end].end
+    at = end + 1 if hyphen else end
+    if text_at(tokens, at) in DOLLARS:
+        money = value * DOLLARS[text_at(tokens, at)]
+        return Amount("money", money, _per(tokens, at + 1), i, _after_per(tokens, at + 1))
+    if (size := _as_size(tokens, i, value, at, hyphen=hyphen)) is not None:
+        return size
+    unit, after = read_unit(tokens, at)
+    if unit is None:
+        described = hyphen and read_number(tokens, at) is None and tokens[at].kind == "word"
+        fraction = "/" in tokens[i].text or value % _ONE != 0
+        kind: Kind = "size" if described or fraction or value >= _DOOR else "count"
+        return Amount(kind, value, None, i, end, sizes=bare)
+    number = Amount("count", value, None, i, end, sizes=bare)
+    return _measured(tokens, number, (at, after), unit, hyphen=hyphen)
+
+
+def _as_size(tokens: Sequence[Token], i: int, value: Decimal, at: int, *, hyphen: bool) -> Amount | None:
+    """Read "20 amp", "3-way", "36in", "400,000 B T U"; None for what is no size."""
+    word = text_at(tokens, at)
+    if [token.text for token in tokens[at : at + 3]] == ["b", "t", "u"]:
+        return Amount("size", value, None, i, at + 3, sizes=frozenset({(value, "btu")}))
+    place = word in {"in", "a"} and _in_a_place(tokens, at, hyphen=hyphen)
+    if word not in SIZE_UNITS or place or _counts_lights(tokens, at):
+        return None
+    scaled = value * 1000 if word == "k" else value
+    return Amount("size", scaled, None, i, at + 1, sizes=frozenset({(scaled, SIZE_UNITS[word])}))
+
+
+def _measured(tokens: Sequence[Token], number: Amount, at: tuple[int, int], unit: str, *, hyphen: bool) -> Amount:
+    """Make an amount of a number with its unit, which stands between the two indexes of `at`."""
+    i, value, bare = number.start, number.value, number.sizes
+    rounded = value.quantize(_THOUSANDTH).normalize() if value % _ONE else value
+    if unit == EACH:
+        return Amount("count", rounded, None, i, at[1], "marked", bare)
+    sizes = frozenset({(value, size_name(unit))})
+    of = text_at(tokens, at[1]) == "of"
+    soft = unit in SOFT and not of and (hyphen or noun_follows(tokens, at[1]))
+    if hyphen and soft:
+        return Amount("size", value, None, i, at[1], sizes=sizes)
+    return Amount("measure", rounded, unit, i, at[1] + of, "soft" if soft else "firm", sizes, unit_at=at[0])
+
+
+def _is_soft_size(tokens: Sequence[Token], i: int) -> bool:
+    unit, end = read_unit(tokens, i)
+    return unit in {"gal", "ton"} and noun_follows(tokens, end)
+
+
+def _range(tokens: Sequence[Token], i: int, low: Decimal) -> tuple[Decimal, int] | None:
+    """Read "or four", "to four", "-4" after a number."""
+    if text_at(tokens, i) not in {"or", "to", "-"}:
+        return None
+    if text_at(tokens, i) == "-" and i + 1 < len(tokens) and tokens[i + 1].start > tokens[i].end:
+        return None
+    high = read_number(tokens, i + 1)
+    return (high.value, high.end) if high and high.value > low else None
+
+
+def _closed(tokens: Sequence[Token], found: Amount, marked: str) -> Amount:
+    """Take the mark behind a number along: ")", "x", "ea", "each"; they make a count of it."""
+    end = found.end
+    if marked == "(" and text_at(tokens, end) == ")":
+        return replace(found, end=end + 1)
+    if found.kind == "count":
+        if text_at(tokens, end) in {"ea", "each", "pcs", "pc"}:
+            end += 1
+            return replace(found, end=end + (text_at(tokens, end) == "."), grip="marked")
+        if text_at(tokens, end) == "x" and tokens[end].kind == "word":
+            return replace(found, end=end + 1, grip="marked")
+        before = text_at(tokens, found.start - 1)
+        if before in {"-", ":"} and end == len(tokens):
+            return replace(found, grip="marked")
+    return found
+
+
+def _dimensions(tokens: Sequence[Token], i: int) -> Amount | None:
+    """Read "12 by 14 feet". Inches and three dimensions only describe."""
+    first = _side(tokens, i)
+    if first is None or not _is_by(tokens, first[2]):
+        return None
+    second = _side(tokens, first[2] + 1)
+    if second is None:
+        return None
+    end = second[2]
+    sides = [first, second]
+    while _is_by(tokens, end) and (third := _side(tokens, end + 1)) is not None:
+        sides.append(third)
+        end = third[2]
+    sizes = frozenset((value, "x") for value, _, _ in sides)
+    units = {unit for _, unit, _ in sides}
+    area = first[0] * second[0]
+    if len(sides) > _TWO_SIDES or "in" in units or area > _LARGEST_AREA:
+        return Amount("size", area, None, i, end, sizes=sizes)
+    assumed = units == {None}
+    value = area.quantize(_THOUSANDTH).normalize()
+    value = value.quantize(_ONE) if value == value.to_integral() else value
+    said = f"{plain(first[0])} x {plain(second[0])} ft = {plain(value)} sq ft"
+    told = (said, "dimensions taken as feet") if assumed else (said,)
+    return Amount("area", value, SQUARE_FEET, i, end, "loose" if assumed else "firm", sizes, told)
+
+
+def _side(tokens: Sequence[Token], i: int) -> tuple[Decimal, str | None, int] | None:
+    if i < len(tokens) and tokens[i].kind == "length":
+        return tokens[i].value or _ONE, "ft", i + 1
+    number = read_number(tokens, i)
+    if number is None:
+        return None
+    j = number.end + (text_at(tokens, number.end) == "-")
+    if text_at(tokens, j) in {"'", "ft", "foot", "feet"}:
+        return number.value, "ft", j + 1
+    if text_at(tokens, j) in {'"', "in", "inch", "inches"} and not _in_a_place(tokens, j):
+        return number.value, "in", j + 1
+    return number.value, None, number.end
+
+
+def _is_by(tokens: Sequence[Token], i: int) -> bool:
+    return i < len(tokens) and (tokens[i].kind == "by" or tokens[i].text in {"by", "times"})
+
+
+def _in_a_place(tokens: Sequence[Token], i: int, *, hyphen: bool = False) -> bool:
+    """Tell "three in the kitchen" and "one a week" from "3 in pipe" and "200a panel"."""
+    glued = i > 0 and tokens[i].start == tokens[i - 1].end
+    if glued or hyphen:
+        return False
+    following = text_at(tokens, i + 1)
+    if text_at(tokens, i) == "a":
+        return True
+    return (
+        text_at(tokens, i) == "in"
+        and following in {"the", "a", "each", "every", "my", "our", "his", "her", "both", ""} | ROOMS
+    )
+
+
+def _counts_lights(tokens: Sequence[Token], i: int) -> bool:
+    """Tell "five light fixtures" from "a 5 light chandelier"."""
+    return text_at(tokens, i) in {"light", "panel", "side", "step", "zone"} and text_at(tokens, i + 1).endswith("s")
+
+
+def _is_pronoun(tokens: Sequence[Token], i: int) -> bool:
+    return text_at(tokens, i - 1) in _ONE_IS_A_PRONOUN or text_at(tokens, i + 1) in {"of", "is", "was", "that"}
+
+
+def _per(tokens: Sequence[Token], i: int) -> str | None:
+    """Read "/sheet", "a foot", "per hour", "each" after money; None for a price of the whole."""
+    at = i + 1 if text_at(tokens, i) in {"/", "a", "an", "per"} else i
+    if at == i and text_at(tokens, i) not in {"each", "ea", "apiece"}:
+        return None
+    return EACH if text_at(tokens, at) in {"each", "ea", "apiece"} else read_unit(tokens, at)[0] or text_at(tokens, at)
+
+
+def _after_per(tokens: Sequence[Token], i: int) -> int:
+    if text_at(tokens, i) in {"/", "a", "an", "per"}:
+        return max(read_unit(tokens, i + 1)[1], i + 2)
+    return i + 1 if text_at(tokens, i) in {"each", "ea", "apiece"} else i
+
+
+def _multiplied(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
+    """Take "2 in each of the 3 bedrooms" as six, and "one per bedroom, 3 bedrooms" as three."""
+    found = _each(tokens, found)
+    counts = [amount for amount in found if amount.kind == "count"]
+    for first, second in pairwise(counts):
+        between = {token.text for token in tokens[first.end : second.start]}
+        if between & {"each", "per", "every"} and text_at(tokens, second.end) in _UNITS_OF_A_HOUSE:
+            total = first.value * second.value
+            said = f"{plain(first.value)} x {plain(second.value)} = {plain(total)}"
+            made = replace(first, value=total, end=first.end, assumptions=(said,), grip="marked")
+            place = replace(second, kind="size", sizes=frozenset())
+            return [made if a is first else place if a is second else a for a in found]
+    return found
+
+
+def _each(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
+    """Take "two downspouts, 10 feet each" as 20 feet."""
+    counts = [amount for amount in found if amount.kind == "count"]
+    measures = [a for a in found if a.kind == "measure" and text_at(tokens, a.end) in {"each", "ea", "apiece"}]
+    if len(counts) != 1 or len(measures) != 1 or counts[0].start > measures[0].start:
+        return found
+    (count,), (measure,) = counts, measures
+    value = count.value * measure.value
+    said = f"{plain(count.value)} x {plain(measure.value)} {measure.unit} = {plain(value)}"
+    made = replace(measure, value=value, end=measure.end + 1, grip="firm", assumptions=(said,))
+    return [made if a is measure else a for a in found]

@@ -1,0 +1,198 @@
+"""Tells a request from a remark: a clause is a line unless its words, or the lack of them, show otherwise."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from jobs.kinds.estimate.book.terms import terms_of
+from jobs.kinds.estimate.book.vocabulary import LABOR_ONLY
+from jobs.kinds.estimate.rules import remarks
+from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.phrases import (
+    bare,
+    begins_with_work,
+    content_of,
+    counts_elsewhere,
+    is_only_place,
+    stated_in,
+)
+from jobs.kinds.estimate.rules.units import PACKAGES
+from jobs.kinds.estimate.rules.words import (
+    ING_NOUNS,
+    LITTLE,
+    PREPOSITIONS,
+    PRONOUNS,
+    ROOMS,
+    SIDES,
+    is_content,
+    is_participle,
+    is_verb,
+)
+
+if TYPE_CHECKING:
+    from jobs.kinds.estimate.book.book import Book, Fit
+    from jobs.kinds.estimate.rules.amounts import Amount
+    from jobs.kinds.estimate.rules.clauses import Clause
+
+IT = re.compile(r"\b(?:it|them|those|these|one|ones|that|both|all of it)\b", re.IGNORECASE)
+_LEADS = re.compile(r"^\W*(?:(?:the|and|but|so)\s+)*$", re.IGNORECASE)
+_ASKS = frozenset(["needs", "need", "wants", "want", "gets", "should", "must", "replace", "install"])
+_DAMAGE = frozenset(
+    ["damage", "dmg", "damaged", "mold", "leak", "leaking", "rot", "stain", "stains", "peeling", "cracked"]
+)
+_STREETS = frozenset(
+    [
+        "st",
+        "street",
+        "ave",
+        "rd",
+        "dr",
+        "ln",
+        "blvd",
+        "duplex",
+        "residence",
+        "house",
+        "job",
+        "apt",
+        "bldg",
+        "building",
+        "hoa",
+    ]
+)
+_BEFORE_A_PLACE = PREPOSITIONS | SIDES | {"the"}
+_LONG_TITLE = 2
+
+
+def remark_in(clause: Clause, book: Book) -> str | None:
+    """Return the kind of remark that a clause is; None when it asks for work."""
+    if remarks.TELLS_OF_OTHERS.match(clause.text) and remarks.remark_of(clause.text) is None:
+        return remarks.CONDITION
+    if (supply := LABOR_ONLY.search(clause.text)) is not None:
+        return _supplied_by_others(clause, supply.start())
+    return _by_cue(clause, book) or _by_what_is_missing(clause) or _by_its_place(clause, book)
+
+
+def asks_for_work(clause: Clause, book: Book) -> bool:
+    """Whether a clause has a verb of work, or names what the book sells."""
+    return any(is_verb(word) or is_participle(word) for word in clause.words) or bool(book.rank(words_only(clause))[:1])
+
+
+def known(clause: Clause, book: Book) -> Fit | None:
+    """Return the item of the book that a clause means."""
+    return book.best(book.rank(words_only(clause)))
+
+
+def words_only(clause: Clause) -> str:
+    """Return a clause for matching, without the amounts that count or measure it."""
+    taken = {
+        i
+        for amount in read_amounts(clause.tokens)
+        if amount.kind in {"count", "money", "area"} or amount.grip == "firm"
+        for i in range(amount.start, amount.end)
+    }
+    return " ".join(token.text for i, token in enumerate(clause.tokens) if i not in taken)
+
+
+def thing_of(clause: Clause) -> str:
+    """Return the noun phrase a clause is about, in its own words: up to its place, without verb and amount."""
+    taken = {i for amount in read_amounts(clause.tokens) for i in range(amount.start, amount.end)}
+    words: list[str] = []
+    for i, token in enumerate(clause.tokens):
+        place = not words and i > 0 and token.text in ROOMS | SIDES and clause.tokens[i - 1].text in _BEFORE_A_PLACE
+        if place or token.text.endswith("n't") or token.text in {"instead", "rather", "than"}:
+            continue
+        if token.kind == "word" and i not in taken and is_content(token.text):
+            verb = (is_verb(token.text) and not words) or is_participle(token.text)
+            words += [] if verb or remarks.STATE.fullmatch(token.text) else [clause.source[token.start : token.end]]
+        elif words and (i in taken or token.text == "," or token.text in _ENDS_A_THING):
+            break
+    return " ".join(words)
+
+
+_ENDS_A_THING = PREPOSITIONS | PRONOUNS | (LITTLE - {"and", "of"})
+
+
+def _supplied_by_others(clause: Clause, at: int) -> str | None:
+    """Tell "the owner supplies the tile" from "new toilets, owner supplies them": those are installed by us."""
+    leads = _LEADS.match(clause.text[:at]) is not None
+    return remarks.BY_OTHERS if leads and not remarks.INSTALLS.search(clause.text) else None
+
+
+def _by_cue(clause: Clause, book: Book) -> str | None:
+    """Return what its words say, unless others of its words ask for work after all."""
+    kind = remarks.remark_of(clause.text)
+    best = known(clause, book) if kind == remarks.ADMIN else None
+    asks = {
+        remarks.ADMIN: best is not None and best.clear,
+        remarks.TALK: begins_with_work(clause.tokens),
+        remarks.DONE: "needs" in clause.words,
+        remarks.INCLUDED: any(amount.kind == "money" for amount in read_amounts(clause.tokens)),
+    }
+    measured = kind == remarks.ADMIN and any(
+        a.kind in {"measure", "area"} or a.grip == "marked" for a in _amounts(clause)
+    )
+    return None if kind is None or asks.get(kind) or measured else kind
+
+
+def _by_what_is_missing(clause: Clause) -> str | None:
+    """Return what a clause is that names nothing to work on: "zero doors", "three bedrooms", "so, anyway"."""
+    stated, named = stated_in(clause.tokens), content_of(clause.tokens)
+    if stated and all(amount.value == 0 for amount in stated):
+        return remarks.EXCLUDED
+    has_verb = any(is_verb(word) for word in clause.words)
+    rooms = bool(named) and all(word in ROOMS for word in named)
+    if rooms and stated and not has_verb and not counts_elsewhere(clause.tokens) and not _packages(clause):
+        return remarks.CONDITION
+    if is_only_place(clause.tokens) and not any(a.kind in {"count", "measure"} for a in _amounts(clause)):
+        return remarks.PLACE
+    if not named and not any(amount.kind != "size" for amount in _amounts(clause)):
+        return None if IT.search(clause.text) and has_verb else remarks.TALK
+    return None
+
+
+def _by_its_place(clause: Clause, book: Book) -> str | None:
+    """Return what a clause is as the first line of notes, or as a sentence that only tells a state."""
+    if clause.first and "\n" in clause.source.strip() and _is_title(clause, book):
+        return remarks.PLACE
+    return remarks.CONDITION if _tells_a_state(clause, book) else None
+
+
+def _tells_a_state(clause: Clause, book: Book) -> bool:
+    """Whether a clause only says how things are: a subject and a finite verb, and nothing asked for."""
+    rest = bare(clause.tokens)
+    if begins_with_work(clause.tokens) or _ASKS & set(clause.words):
+        return False
+    if not rest or remarks.TELLS_OF_OTHERS.match(clause.text):
+        return True
+    sold = known(clause, book) is not None
+    if remarks.STATE.search(clause.text):
+        measured = [a for a in stated_in(clause.tokens) if a.kind in {"area", "measure"} or a.grip == "marked"]
+        return not (measured and (sold or not book.items))
+    first = read_amounts(rest)[:1]
+    described = bool(first) and first[0].kind == "area" and first[0].start == 0
+    counted = any(amount.kind in {"count", "measure"} for amount in _amounts(clause))
+    damage = bool(_DAMAGE & set(clause.words)) and not stated_in(clause.tokens)
+    return not sold and ((described and not counted) or damage)
+
+
+def _is_title(clause: Clause, book: Book) -> bool:
+    """Whether the first line of notes names the job: a person or street that no book knows."""
+    words = [word for word in clause.words if is_content(word)]
+    if not words or clause.tokens[0].kind != "word" or begins_with_work(clause.tokens) or is_verb(words[0]):
+        return False
+    if _STREETS & set(clause.words):
+        return True
+    first = terms_of(" ".join(words[:_LONG_TITLE])).words
+    unknown = bool(first) and not any(book.knows(word) for word in first[: 1 + (len(first) > _LONG_TITLE)])
+    plain = not any(amount.kind in {"count", "measure", "money"} for amount in _amounts(clause))
+    named = plain or any(is_verb(word) for word in words[1:2])
+    return unknown and words[0] not in ROOMS | ING_NOUNS and named and clause.text[:1].isupper()
+
+
+def _amounts(clause: Clause) -> list[Amount]:
+    return read_amounts(clause.tokens)
+
+
+def _packages(clause: Clause) -> bool:
+    return any(amount.unit in PACKAGES - {"room"} for amount in _amounts(clause))

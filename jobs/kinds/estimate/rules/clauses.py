@@ -1,0 +1,195 @@
+"""Cuts a passage into clauses: each says one thing, and together they hold every token of the source.
+
+A new clause begins at a full stop or a new line, and inside a sentence where a speaker could begin anew (`seams`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from jobs.kinds.estimate.book.stems import singular
+from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.phrases import bare, has_verb_of_its_own, is_only_place, verb_of, words_in
+from jobs.kinds.estimate.rules.remarks import SCRATCH
+from jobs.kinds.estimate.rules.seams import JOINTS, begins_anew
+from jobs.kinds.estimate.rules.tokens import tokenise
+from jobs.kinds.estimate.rules.words import is_verb
+from store.estimates.units import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jobs.kinds.estimate.book.book import Book
+    from jobs.kinds.estimate.rules.tokens import Token
+
+_BULLETS = frozenset("-*>•+")
+_CLOSING = frozenset({",", ":", "-", "/"})
+_LONGEST_LEAD, _LONGEST_NUMBER = 12, 2
+_LONGEST = 200  # reading looks ahead, so an endless sentence would take the square of its length
+# What a speech model writes for a number that stands before its thing: "paint to interior doors".
+_SOUNDS_LIKE = {"to": 2, "too": 2, "for": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Tokens that say one thing. `place` is the heading it stands under; `joined` says that "and" led to it.
+
+    `verb` is the one its list began with: in "paint three doors, two windows" both are painted.
+    """
+
+    source: str
+    tokens: tuple[Token, ...]
+    place: str = ""
+    question: bool = False
+    joined: bool = False
+    first: bool = False
+    verb: str = ""
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The characters from the first token to the last."""
+        return self.tokens[0].start, self.tokens[-1].end
+
+    @property
+    def text(self) -> str:
+        """The clause in its own words."""
+        start, end = self.span
+        return self.source[start:end]
+
+    @property
+    def words(self) -> list[str]:
+        """The words, in lower case."""
+        return words_in(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A sentence or a line."""
+
+    tokens: list[Token]
+    question: bool
+    on_new_line: bool
+
+
+def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
+    """Cut a passage into its clauses; `spoken` makes up for what an ear mistakes."""
+    made: list[Clause] = []
+    heading = ""
+    for block in _blocks(text):
+        tokens = _by_ear(block.tokens) if spoken else block.tokens
+        below = bool(made) and (made[-1].text.rstrip().endswith(":") or tokens[0].text in _BULLETS)
+        heading = "" if block.on_new_line and not below else heading
+        parts = list(_parts(_unnumbered(text, tokens), book))
+        verb = ""
+        for part, joined in parts:
+            own = verb_of(part)
+            verb = own or ("" if has_verb_of_its_own(part) else verb)
+            inherited = "" if own else verb
+            made.append(Clause(text, tuple(part), heading, block.question, joined, not made, inherited))
+            if (
+                not spoken
+                and is_only_place(part)
+                and (len(parts) == 1 or part is not parts[-1][0] or part[-1].text == ":")
+            ):
+                heading = " ".join(token.text for token in bare(part) if token.kind in {"word", "number"})
+    return made
+
+
+def is_numbering(text: str, token: Token) -> bool:
+    """Whether a token only numbers a line of a list: "2)", "3."."""
+    led = text[max(0, token.start - _LONGEST_LEAD) : token.start].rsplit("\n", 1)
+    first = len(led) > 1 or token.start < _LONGEST_LEAD
+    short = token.end - token.start <= _LONGEST_NUMBER and (token.kind == "number" or token.end - token.start == 1)
+    return first and not led[-1].strip(" \t-*•>") and text[token.end : token.end + 1] in {".", ")"} and short
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    """Yield each sentence or line; endless ones in pieces."""
+    block: list[Token] = []
+    new_line = True
+    for token in tokenise(text):
+        if token.kind == "stop":
+            numbering = len(block) == 1 and is_numbering(text, block[0])
+            if block and not numbering:
+                yield _Block(block, "?" in token.text and "??" not in token.text, new_line)
+            new_line = "\n" in token.text or (new_line and (not block or numbering))
+            block = []
+        else:
+            block.append(token)
+            if len(block) == _LONGEST:
+                yield _Block(block, False, new_line)  # noqa: FBT003 - no question
+                block, new_line = [], False
+    if block:
+        yield _Block(block, False, new_line)  # noqa: FBT003
+
+
+def _unnumbered(source: str, block: list[Token]) -> list[Token]:
+    """Drop "2)" from the front of a list's line."""
+    marked = len(block) > 1 and block[1].text == ")" and is_numbering(source, block[0])
+    return block[2:] if marked else block
+
+
+def _parts(block: list[Token], book: Book) -> Iterator[tuple[list[Token], bool]]:
+    """Cut a sentence where a speaker begins anew; yields the tokens and whether "and" led there."""
+    start, joined = 0, False
+    inside = {i for amount in read_amounts(block) for i in range(amount.start + 1, amount.end)}
+    forced = _withdrawals(block)
+    for i in range(1, len(block)):
+        if i in forced and start < i:
+            yield block[start:i], joined
+            start, joined = i, False
+            continue
+        joint = "" if i in inside else _joint(block, i)
+        says_something = any(token.kind not in {"mark", "stop", "by"} for token in block[start:i])
+        if joint and says_something and begins_anew(block[start:i], _next_piece(block, i + 1), joint, book):
+            cut = i + 1 if joint in _CLOSING else i
+            yield block[start:cut], joined
+            start, joined = cut, joint in JOINTS
+    if start < len(block):
+        yield block[start:], joined
+
+
+def _joint(block: Sequence[Token], i: int) -> str:
+    """Return the comma, dash or conjunction at `i`, where something may begin; "" for any other token."""
+    token = block[i]
+    if token.text in JOINTS and token.kind in {"word", "mark"}:
+        return token.text
+    spaced = i + 1 < len(block) and block[i - 1].end < token.start and token.end < block[i + 1].start
+    return token.text if token.text in {",", ":"} or (token.text in {"-", "/"} and spaced) else ""
+
+
+def _next_piece(block: Sequence[Token], start: int) -> list[Token]:
+    """Return the tokens from `start` up to the next joint."""
+    end = next((i for i in range(start + 1, len(block)) if _joint(block, i)), len(block))
+    return list(block[start:end])
+
+
+def _withdrawals(block: Sequence[Token]) -> set[int]:
+    """Return where "scratch that" begins and ends: it stands by itself, with punctuation and without."""
+    text = " ".join(token.text for token in block)
+    cuts: set[int] = set()
+    for match in SCRATCH.finditer(text):
+        cuts |= {text[: match.start()].count(" "), text[: match.end()].count(" ") + 1}
+    return cuts
+
+
+def _by_ear(block: list[Token]) -> list[Token]:
+    """Read the "to" of "paint to interior doors" as two, and "for the feet" as forty feet."""
+    heard = list(block)
+    for i in range(1, len(block) - 1):
+        word, following = block[i].text, block[i + 1 : i + 4]
+        if word not in _SOUNDS_LIKE or not is_verb(block[i - 1].text):
+            continue
+        if (
+            word == "for"
+            and following[0].text == "the"
+            and canonical(following[1 if len(following) > 1 else 0].text) in {"ft", "lf"}
+        ):
+            forty = replace(block[i], kind="number", value=Decimal(40), text="forthe", end=following[0].end)
+            return [*heard[:i], forty, *_by_ear(block[i + 2 :])]
+        counted = following[0].kind == "word" and not is_verb(following[0].text)
+        if counted and any(singular(token.text) != token.text for token in following):
+            heard[i] = replace(block[i], kind="number", value=Decimal(_SOUNDS_LIKE[word]))
+    return heard

@@ -1,0 +1,335 @@
+"""Follows a speaker through a passage. Every clause becomes a line, part of one, or a remark with its own words.
+
+Each clause is a line unless shown otherwise; later words correct, withdraw or refer to earlier ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from jobs.kinds.estimate.book.stems import stem
+from jobs.kinds.estimate.book.terms import kind_of_word, place_stems, terms_of
+from jobs.kinds.estimate.rules import remarks
+from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.classify import IT, asks_for_work, known, remark_in, thing_of
+from jobs.kinds.estimate.rules.clauses import Clause, clauses_of, is_numbering
+from jobs.kinds.estimate.rules.phrases import bare, content_of, counts_elsewhere, stated_in
+from jobs.kinds.estimate.rules.tokens import tokenise
+from jobs.kinds.estimate.rules.units import PACKAGES
+from jobs.kinds.estimate.rules.words import ROOMS, is_content, is_participle, is_verb
+from store.estimates.units import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jobs.kinds.estimate.book.book import Book
+    from jobs.kinds.estimate.rules.amounts import Amount
+    from jobs.kinds.estimate.rules.tokens import Token
+
+Span = tuple[int, int]
+_ANSWERS_NO = re.compile(r"^\W*no\b(?!\s*\d)", re.IGNORECASE)
+_ALL_OF = re.compile(r"\ball \w+\W*$", re.IGNORECASE)
+_MANY = re.compile(r"\b(?:them|those|these|ones|all|both)\b", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"\b(?:do not|don't|dont|no need to|no|not|never|skip|leave|keep|need|to|alone|touch|instead|rather|than|of)\b",
+    re.IGNORECASE,
+)
+_VAGUE = frozenset(
+    [
+        "old",
+        "new",
+        "thing",
+        "things",
+        "stuff",
+        "existing",
+        "place",
+        "units",
+        "unit",
+        "rest",
+        "whole",
+        "again",
+        "everything",
+    ]
+)
+UNNAMED = "nobody named the work; please check what is meant"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Words that make no line, and what they say instead."""
+
+    kind: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to do as it stands at the end of the passage.
+
+    `thing` is what "it" would mean after it; `refers_to` is what "it" means in it.
+    """
+
+    clause: Clause
+    amounts: tuple[Amount, ...]
+    spans: tuple[Span, ...]
+    refers_to: str = ""
+    assumptions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    thing: str = ""
+    corrected: bool = False
+
+
+@dataclass
+class Reading:
+    """The items and remarks of a passage; their spans hold every word of it."""
+
+    items: list[Item] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The thing that was spoken of last."""
+
+    thing: str
+    amounts: tuple[Amount, ...]
+    span: Span
+
+
+class Uncovered(AssertionError):
+    """Words of a source became neither a line nor a remark: a fault of the rules, never the visit's."""
+
+
+def read_passage(text: str, book: Book, *, spoken: bool = False) -> Reading:
+    """Read a whole passage. Raises `Uncovered` when a word was lost."""
+    reader = _Reader(book)
+    for clause in clauses_of(text, book, spoken=spoken):
+        reader.hear(clause)
+    reading = reader.reading
+    spans = [span for item in reading.items for span in item.spans] + [remark.span for remark in reading.remarks]
+    require_covered(text, spans)
+    return reading
+
+
+def require_covered(text: str, spans: Iterable[Span]) -> None:
+    """Raise `Uncovered` when a word or a number of `text` lies in none of the spans."""
+    held = bytearray(len(text))
+    for start, end in spans:
+        held[start:end] = b"\1" * (end - start)
+    for token in tokenise(text):
+        lost = token.kind not in {"mark", "stop", "by"} and not all(held[token.start : token.end])
+        if lost and not is_numbering(text, token):
+            raise Uncovered(f"“{text[token.start : token.end]}” at {token.start} became nothing")
+
+
+class _Reader:
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.reading = Reading()
+        self._named: _Named | None = None
+        self._instructed = False
+
+    def hear(self, clause: Clause) -> None:
+        """Take one clause."""
+        if _ANSWERS_NO.match(clause.text) and self._items and self._items[-1].clause.question:
+            self._take_back()
+        if remarks.SCRATCH.search(clause.text) and not _names_anything(remarks.SCRATCH.sub(" ", clause.text)):
+            self._note(remarks.WITHDRAWN, clause)
+            self._take_back()
+        elif remarks.CORRECTING.match(clause.text + " ") and self._correct(clause):
+            return
+        elif (kind := self._remark(clause)) is not None:
+            self._note(kind, clause)
+        elif self._continues(clause):
+            self._extend(clause)
+        else:
+            self._accept(clause)
+
+    @property
+    def _items(self) -> list[Item]:
+        return self.reading.items
+
+    def _remark(self, clause: Clause) -> str | None:
+        """Return the kind of remark; what "and" joins to an order to the machine is one too."""
+        ordered = remarks.remark_of(clause.text) == remarks.INSTRUCTION
+        self._instructed = ordered or (self._instructed and clause.joined)
+        return remarks.INSTRUCTION if self._instructed else remark_in(clause, self.book)
+
+    def _note(self, kind: str, clause: Clause) -> None:
+        self.reading.remarks.append(Remark(kind, clause.span))
+        if kind == remarks.EXCLUDED:
+            self._decline(clause)
+        if kind == remarks.BY_OTHERS and IT.search(clause.text) and not self._names_a_known_thing(clause):
+            self._take_back()  # "that's not us"
+        thing = thing_of(clause)
+        if kind in {remarks.CONDITION, remarks.EXCLUDED} and thing:
+            self._named = _Named(thing, tuple(read_amounts(clause.tokens)), clause.span)
+
+    def _names_a_known_thing(self, clause: Clause) -> bool:
+        return any(self.book.knows(stem(word)) for word in content_of(clause.tokens))
+
+    # Taking back and correcting.
+
+    def _take_back(self) -> None:
+        if self._items:
+            self._withdraw(self._items[-1])
+
+    def _withdraw(self, item: Item) -> None:
+        self._items.remove(item)
+        self.reading.remarks += [Remark(remarks.WITHDRAWN, span) for span in item.spans]
+
+    def _decline(self, clause: Clause) -> None:
+        """Withdraw what an earlier sentence asked for and this one does not want."""
+        said = _NEGATION.sub(" ", remarks.CORRECTING.sub(" ", clause.text + " "))
+        declined = set(terms_of(said).words)
+        if not any(kind_of_word(word) is None and word not in place_stems() for word in declined):
+            return
+        for item in [one for one in self._items if declined <= set(terms_of(one.clause.text).words)]:
+            self._withdraw(item)
+
+    def _correct(self, clause: Clause) -> bool:
+        """Change the amount of the line that is meant; False when the clause asks for something else."""
+        lead = remarks.CORRECTING.match(clause.text + " ")
+        rest = tuple(t for t in clause.tokens if t.start >= clause.span[0] + (lead.end() if lead else 0))
+        amounts = stated_in(rest)
+        index = self._meant(_stems(rest, amounts), amounts[0]) if amounts and self._items else None
+        if index is None:
+            return False
+        self._set_amount(index, amounts[0], clause)
+        return True
+
+    def _meant(self, words: Sequence[str], amount: Amount) -> int | None:
+        """Find the line a correction means: the last that shares its thing, or the last of all for a bare number."""
+        last = len(self._items) - 1
+        if words:
+            sharing = (i for i in range(last, -1, -1) if words[-1] in terms_of(self._items[i].clause.text).words)
+            return next(sharing, None if self._items[last].thing else last)
+        same = [i for i, item in enumerate(self._items) if any(a.unit == amount.unit for a in item.amounts if a.stated)]
+        return same[-1] if amount.unit and same else last
+
+    def _set_amount(self, index: int, amount: Amount, clause: Clause) -> None:
+        item = self._items[index]
+        if amount.value == 0:
+            self._withdraw(item)
+            self.reading.remarks.append(Remark(remarks.WITHDRAWN, clause.span))
+            return
+        before = next((a for a in item.amounts if a.stated and _alike(a, amount)), None)
+        told = f"corrected from {before.value:f} to {amount.value:f}" if before else f"corrected to {amount.value:f}"
+        new = replace(amount, unit=amount.unit or (before.unit if before else None), grip="marked")
+        if before is not None and new.kind == "count" and before.kind == "measure":
+            new = replace(new, kind="measure", grip="firm")
+        new = replace(new, assumptions=(*new.assumptions, told))
+        refers = item.refers_to if item.thing else thing_of(clause)  # "forty feet, no, fifty feet of gutter"
+        self._items[index] = replace(
+            item,
+            amounts=(*(a for a in item.amounts if not a.stated), new),
+            spans=(*item.spans, clause.span),
+            corrected=True,
+            refers_to=refers,
+            thing=item.thing or refers,
+        )
+
+    # Adding to the line before.
+
+    def _continues(self, clause: Clause) -> bool:
+        """Whether a clause only adds an amount or a size to the line before it: "Forty feet."."""
+        amounts = read_amounts(clause.tokens)
+        if not self._items or not amounts or IT.search(clause.text):
+            return False
+        counted = any(a.stated and a.kind != "area" for a in self._items[-1].amounts)
+        if counted and any(a.stated for a in amounts):
+            return False
+        named = [word for word in content_of(clause.tokens) if canonical(word) not in PACKAGES]
+        in_a_room = any(word in ROOMS for word in named) and any(a.unit in PACKAGES for a in amounts)
+        return not in_a_room and all(word in ROOMS for word in named)
+
+    def _extend(self, clause: Clause) -> None:
+        last = self._items[-1]
+        amounts = read_amounts(clause.tokens)
+        had = any(a.stated and a.kind != "area" for a in last.amounts)
+        more = tuple(replace(a, kind="size") if had and a.stated else a for a in amounts)
+        self._items[-1] = replace(last, amounts=(*last.amounts, *more), spans=(*last.spans, clause.span))
+
+    # Making a line.
+
+    def _accept(self, clause: Clause) -> None:
+        """Make a line of a clause, with what "it" stands for."""
+        item = Item(clause, tuple(read_amounts(clause.tokens)), (clause.span,), doubts=self._doubts(clause))
+        if self._refers(clause):
+            if self._named is None:
+                self.reading.remarks.append(Remark(remarks.NOT_UNDERSTOOD, clause.span))
+                return
+            if self._repeats(clause):
+                return
+            item = self._resolved(item, self._named)
+        elif counts_elsewhere(clause.tokens) and self._items:
+            item = replace(item, refers_to=self._items[-1].thing)
+        if "same" in clause.words and not stated_in(clause.tokens) and self._items:
+            before = [a for a in self._items[-1].amounts if a.stated]
+            doubts = ("“same” was taken as the amount before",) if before else ()
+            item = replace(item, amounts=(*item.amounts, *before), doubts=(*item.doubts, *doubts))
+        item = replace(item, thing=item.refers_to or thing_of(clause))
+        self._items.append(item)
+        self._named = _Named(item.thing, item.amounts, clause.span) if item.thing else self._named
+
+    def _doubts(self, clause: Clause) -> tuple[str, ...]:
+        doubts = []
+        refers = self._refers(clause) or counts_elsewhere(clause.tokens)
+        if not refers and not stated_in(clause.tokens) and not asks_for_work(clause, self.book):
+            doubts += [] if known(clause, self.book) else [UNNAMED]
+        if clause.question:
+            doubts.append("asked as a question")
+        if (hedge := remarks.HEDGE.search(clause.text)) is not None:
+            doubts.append(f"said with doubt (“{hedge[0].lower()}”)")
+        return tuple(doubts)
+
+    def _resolved(self, item: Item, named: _Named) -> Item:
+        """Give "it" its thing, with its sizes; a remark that it was named in becomes part of the line."""
+        sizes = [item.clause.source[a.at : a.until] for a in named.amounts if not a.stated and a.sizes]
+        refers = " ".join([named.thing, *sizes])
+        told = (f"taken to mean “{refers}”, named just before",)
+        stated = any(a.stated for a in item.amounts)
+        item = replace(item, refers_to=refers, assumptions=told)
+        if any(remark.span == named.span for remark in self.reading.remarks):
+            self.reading.remarks = [remark for remark in self.reading.remarks if remark.span != named.span]
+            kept = [replace(a, kind="size") if stated and a.kind == "count" else a for a in named.amounts]
+            return replace(item, spans=(named.span, *item.spans), amounts=(*kept, *item.amounts))
+        many = not stated and _MANY.search(item.clause.text)
+        return replace(item, amounts=(*item.amounts, *named.amounts)) if many else item
+
+    def _repeats(self, clause: Clause) -> bool:
+        """Take "replace all four" after "replace the outlets" as their number; False for other work."""
+        last = self._items[-1] if self._items else None
+        verbs = {word for word in clause.words if is_verb(word)}
+        mentioned = self._named and any(remark.span == self._named.span for remark in self.reading.remarks)
+        if last is None or mentioned or not verbs or not verbs <= set(last.clause.words):
+            return False
+        amounts = stated_in(clause.tokens)
+        if amounts:
+            self._set_amount(len(self._items) - 1, amounts[0], clause)
+        else:
+            self._items[-1] = replace(last, spans=(*last.spans, clause.span))
+        return True
+
+    def _refers(self, clause: Clause) -> bool:
+        """Whether "it", "them" or "the old one" stands for the thing, which the clause itself does not name."""
+        if not IT.search(clause.text) and not _ALL_OF.search(clause.text):
+            rest = bare(clause.tokens)
+            return clause.joined and len(rest) == 1 and is_verb(rest[0].text) and self._named is not None
+        named = [word for word in content_of(clause.tokens) if not is_verb(word) and not is_participle(word)]
+        return not [word for word in named if word not in ROOMS | _VAGUE]
+
+
+def _names_anything(text: str) -> bool:
+    return any(is_content(token.text) for token in tokenise(text) if token.kind == "word")
+
+
+def _alike(one: Amount, other: Amount) -> bool:
+    return other.unit is None or one.unit == other.unit or one.kind == other.kind
+
+
+def _stems(tokens: Sequence[Token], amounts: Sequence[Amount]) -> list[str]:
+    taken = {i for amount in amounts for i in range(amount.start, amount.end)}
+    return list(terms_of(" ".join(t.text for i, t in enumerate(tokens) if i not in taken)).words)
