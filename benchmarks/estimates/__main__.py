@@ -89,11 +89,10 @@ def report(name: str, marks: Mapping[str, Marks]) -> None:
                   _share(one.money_right, one.money), _share(one.right_flagged, one.right))  # fmt: skip
         print(f"{group:<18}{one.visits:>7}{one.wanted:>7}" + "".join(f"{share:>8}" for share in shares)
               + f"{one.silent:>8}{_share(one.not_understood, one.clauses):>9}{one.seconds:>8.2f}")  # fmt: skip
-    for group in ("typed", "spoken", "both"):
-        if group in marks:
-            print(
-                f"  {group}: wrong without a flag {dict(marks[group].unflagged)}, with one {dict(marks[group].flagged)}"
-            )
+    for group in (group for group in marks if not group.startswith(" ")):
+        one = marks[group]
+        print(f"  {group}: wrong without a flag {dict(one.unflagged)}, with one {dict(one.flagged)}")
+        print(f"    missed lines became {dict(one.missed)}; extra lines are {dict(one.extra)}")
 
 
 def _share(part: float | Decimal, whole: float | Decimal) -> str:
@@ -105,7 +104,7 @@ async def _run(options: argparse.Namespace) -> None:
     for visits in tuned if not options.unseen else ():
         report(visits.name, await evaluate(visits, trade=options.trade, hear=options.hear, show=options.show))
     if options.unseen:
-        visits = visits_in(options.unseen, "unseen")
+        visits = visits_in(options.unseen, "unseen", TRADES / "pricebook.csv")
         report(visits.name, await evaluate(visits, trade=options.trade, hear=options.hear, show=False))
 
 

@@ -37,6 +37,8 @@ class Marks:
     seconds: float = 0.0
     unflagged: Counter[str] = field(default_factory=Counter)
     flagged: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    extra: Counter[str] = field(default_factory=Counter)
 
     def add_visit(
         self, visit: Visit, lines: Sequence[PricedLine], coverage: Sequence[str], prices: Prices
@@ -46,15 +48,19 @@ class Marks:
         self.drafted += len(lines)
         left, wrong = list(lines), []
         for wanted in sorted(visit.wanted, key=lambda one: -max(len(name) for name in one.names)):
+            line = _counterpart(wanted, left, prices)
+            if line is None and wanted.may_miss:
+                continue
             self.wanted += 1
             self.money += _worth(wanted, prices)
-            line = _counterpart(wanted, left, prices)
             if line is None:
                 wrong.append(f"missed: {wanted.names[0]}")
+                self.missed[_told_as(wanted, coverage, lines)] += 1
                 continue
             left.remove(line)
             self.found += 1
             wrong += self._count(wanted, line, prices)
+        self.extra.update(_kind_of_extra(visit, line) for line in left)
         wrong += [f"extra: {line.quantity:f} {line.unit} {line.description}" for line in left]
         wrong += self._count_clauses(visit, lines, coverage)
         return wrong
@@ -101,6 +107,8 @@ def _names(wanted: Wanted, line: PricedLine, *, quotes: bool = True) -> bool:
 def _faults(wanted: Wanted, line: PricedLine, prices: Prices) -> list[str]:
     units = {spelling for unit in wanted.units for spelling in compatible(unit)}
     code = prices.codes.get(line.price_item_id) if line.price_item_id else None
+    if wanted.may_miss and line.unit_price in {None, 0}:
+        return []
     faults = [] if line.quantity in wanted.quantities else ["quantity"]
     faults += [] if line.unit in units else ["unit"]
     if wanted.price is not None:
@@ -114,6 +122,24 @@ def _worth(wanted: Wanted, prices: Prices) -> Decimal:
     if wanted.price is not None:
         return wanted.price * wanted.quantities[0]
     return prices.of_code(wanted.codes[0]) * wanted.quantities[0] if wanted.codes else Decimal(0)
+
+
+def _told_as(wanted: Wanted, coverage: Sequence[str], lines: Sequence[PricedLine]) -> str:
+    """Return what became of a missed line: the note that names it, or part of another line."""
+    for note in coverage:
+        if any(name.lower() in note.lower() for name in wanted.names):
+            return note.partition(":")[0]
+    return "in another line" if any(_names(wanted, line) for line in lines) else "elsewhere"
+
+
+def _kind_of_extra(visit: Visit, line: PricedLine) -> str:
+    """Return what an extra line really is, where the visit says so."""
+    quotes = [" ".join((evidence.quote or "").lower().split()) for evidence in line.evidence]
+    for text, kind in visit.no_line:
+        said = " ".join(text.lower().split())
+        if any(said in quote or quote in said for quote in quotes if quote):
+            return kind
+    return "part of a line"
 
 
 def _sources(line: PricedLine) -> set[str]:

@@ -28,13 +28,16 @@ class Prices:
     codes: Mapping[UUID, str]
 
     def of_code(self, code: str) -> Decimal:
-        """Return the price of an item."""
-        return next(self.prices[item] for item, known in self.codes.items() if known == code)
+        """Return the price of an item; 0 for a code the book does not have."""
+        return next((self.prices[item] for item, known in self.codes.items() if known == code), Decimal(0))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A line that is right with any of these quantities, units and items; no codes is unpriced, or `price` as said."""
+    """A line that is right with any of these quantities, units and items; no codes is unpriced, or `price` as said.
+
+    `may_miss`: an option, "if needed" or free of charge; it may as well be told in the coverage, or have no price.
+    """
 
     names: tuple[str, ...]
     quantities: tuple[Decimal, ...]
@@ -42,6 +45,7 @@ class Wanted:
     codes: tuple[str, ...]
     price: Decimal | None = None
     source: str = "notes"
+    may_miss: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,14 @@ class Visit:
     labels: tuple[str, ...]
     wanted: tuple[Wanted, ...]
     audio: Path | None = None
+    wording: str = ""
+    no_line: tuple[tuple[str, str], ...] = ()
 
     @property
     def mode(self) -> str:
-        """`typed`, `spoken` or `both`."""
-        return "both" if self.notes and self.speech else "spoken" if self.speech else "typed"
+        """`typed`, `spoken`, `spoken, other words` or `both`."""
+        spoken = f"spoken, {self.wording}" if self.wording else "spoken"
+        return "both" if self.notes and self.speech else spoken if self.speech else "typed"
 
 
 @dataclass(frozen=True)
@@ -80,17 +87,16 @@ def demo_visits() -> VisitSet:
     return VisitSet("demo book (tuned)", visits, read_prices(_DEMO_BOOK))
 
 
-def visits_in(folder: Path, name: str) -> VisitSet:
-    """Read a folder of `visits.json`, `pricebook.csv` and `audio/`."""
+def visits_in(folder: Path, name: str, *more_books: Path) -> VisitSet:
+    """Read a folder of `visits.json`, `pricebook.csv` and `audio/`; `more_books` are part of the same price book."""
     content = json.loads((folder / "visits.json").read_text(encoding="utf-8"))
     visits = tuple(_of_json(visit, folder) for visit in content)
-    return VisitSet(name, visits, read_prices(folder / "pricebook.csv"))
+    return VisitSet(name, visits, read_prices(folder / "pricebook.csv", *more_books))
 
 
-def read_prices(path: Path) -> Prices:
-    """Read a price book file."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [(uuid4(), row) for row in csv.DictReader(file)]
+def read_prices(*paths: Path) -> Prices:
+    """Read the files of a price book."""
+    rows = [(uuid4(), row) for path in paths for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
     book = Book([Item(key, row["description"], row["unit"], row["category"]) for key, row in rows])
     return Prices(book, {key: Decimal(row["unit_price"]) for key, row in rows}, {key: row["code"] for key, row in rows})
 
@@ -132,8 +138,11 @@ def _of_json(visit: Mapping[str, Any], folder: Path) -> Visit:
                 codes=tuple(line["code"]),
                 price=Decimal(str(line["price"])) if "price" in line else None,
                 source="speech" if spoken else "notes",
+                may_miss=line.get("may_miss", False),
             )
             for line in visit["lines"]
         ),
         audio=audio if spoken and audio.exists() else None,
+        wording="other words" if visit["id"].endswith("2") and "wording" in visit else "",
+        no_line=tuple((clause["text"], clause["kind"]) for clause in visit.get("no_line", ()) if "text" in clause),
     )
