@@ -9,21 +9,27 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devstack.embedded_server import Launch, bare_env
 from devstack.errors import NotInstalled, ServerFailed
 from devstack.process import kill_group, spawn, started_at, wait_until
-from devstack.state_file import LOOPBACK
+from devstack.state_file import LOOPBACK, write_private
 from devstack.unprivileged import way_in
 
+if TYPE_CHECKING:
+    from devstack.state_file import Kept
+
 SUPERUSER = "postgres"
+GATEWAY, WORKER = "scopekit_gateway", "scopekit_worker"
 DATABASE = "scopekit"
 INITDB_S = 120.0
 STATUS_LINE = 7  # of postmaster.pid, where PostgreSQL tells pg_ctl how far it is
 
 # With plain --locale=C, pg_trgm drops every letter outside ASCII.
 INITDB_OPTIONS = (
-    "--auth=trust",
+    "--auth=scram-sha-256",
+    "--set=scram_iterations=1",
     "--encoding=UTF8",
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
@@ -43,6 +49,8 @@ LIGHT = {
     "max_parallel_workers_per_gather": "0",
     "io_method": "sync",
     "jit": "off",
+    # 256 random bits are not guessed, however cheap a guess: 4,096 rounds cost asyncpg 10 ms a connection.
+    "scram_iterations": "1",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
@@ -58,12 +66,13 @@ THROWAWAY = {
 
 
 class Postgres:
-    """A PostgreSQL cluster in `directory/postgres` that trusts whoever reaches its loopback port."""
+    """A PostgreSQL cluster in `directory/postgres`; its three logins have passwords, which `keys` holds."""
 
     name = "postgres"
 
-    def __init__(self, directory: Path, port: int, *, durable: bool) -> None:
+    def __init__(self, directory: Path, port: int, keys: Kept, *, durable: bool) -> None:
         self.directory = directory
+        self._keys = keys
         self.data = directory / "postgres"
         self.port = port
         self.durable = durable
@@ -71,7 +80,17 @@ class Postgres:
     @property
     def admin_url(self) -> str:
         """The superuser's URL."""
-        return f"postgresql://{SUPERUSER}@{LOOPBACK}:{self.port}/{DATABASE}"
+        return self._url(SUPERUSER)
+
+    @property
+    def gateway_url(self) -> str:
+        """The gateway's URL."""
+        return self._url(GATEWAY)
+
+    @property
+    def worker_url(self) -> str:
+        """The workers' URL."""
+        return self._url(WORKER)
 
     def launch(self) -> Launch:
         """Initialise the cluster when there is none and return the command line."""
@@ -98,12 +117,21 @@ class Postgres:
         return len(lines) > STATUS_LINE and lines[0] == str(pid) and lines[STATUS_LINE].strip() == "ready"
 
     def settle(self) -> None:
-        """Make the database on the first start."""
+        """Make the logins and the database on the first start; the migrations give the logins their rights."""
+        roles = self._psql("SELECT rolname FROM pg_roles").splitlines()
+        for login in {GATEWAY, WORKER} - set(roles):
+            self._psql(f"CREATE ROLE {login} LOGIN NOINHERIT NOBYPASSRLS PASSWORD '{self._password(login)}'")
         if DATABASE not in self._psql("SELECT datname FROM pg_database").splitlines():
             self._psql(f"CREATE DATABASE {DATABASE}")
 
     def clean_up(self) -> None:
         """Leave everything: all of it is in the directory."""
+
+    def _url(self, login: str) -> str:
+        return f"postgresql://{login}:{self._password(login)}@{LOOPBACK}:{self.port}/{DATABASE}"
+
+    def _password(self, login: str) -> str:
+        return self._keys.secret(f"database_{login}")
 
     def _initdb(self, bin_directory: Path) -> None:
         """Build the cluster beside its place and rename it, so that a crash leaves no half-made one."""
@@ -111,7 +139,9 @@ class Postgres:
         if fresh.exists():
             shutil.rmtree(fresh)
         fresh.mkdir(mode=0o700)
-        command = [str(bin_directory / "initdb"), *INITDB_OPTIONS, "-D", str(fresh)]
+        password = self.directory / "postgres.password"
+        write_private(password, self._password(SUPERUSER))
+        command = [str(bin_directory / "initdb"), *INITDB_OPTIONS, f"--pwfile={password}", "-D", str(fresh)]
         become = way_in(bin_directory / "postgres", fresh)
         log = self.directory / "logs" / "initdb.log"
         with log.open("wb") as output:
@@ -125,6 +155,7 @@ class Postgres:
             )
         wait_until(lambda: initdb.poll() is not None, INITDB_S)
         kill_group(initdb)
+        password.unlink()
         if initdb.returncode != 0:
             raise ServerFailed(self.name, "initdb failed", log)
         fresh.rename(self.data)
@@ -155,11 +186,13 @@ class Postgres:
         return False
 
     def _psql(self, statement: str) -> str:
-        command = [str(binaries() / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement]
+        """Run a statement; it goes by the standard input, for a command line is everybody's to read."""
+        command = [str(binaries() / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1"]
         target = ["-h", LOOPBACK, "-p", str(self.port), "-U", SUPERUSER, "-d", "postgres"]
         answer = subprocess.run(  # noqa: S603 - our own binary
             [*command, *target],
-            env=bare_env(self.directory),
+            env=bare_env(self.directory) | {"PGPASSWORD": self._password(SUPERUSER)},
+            input=statement,
             capture_output=True,
             text=True,
             timeout=30,

@@ -115,6 +115,7 @@ def spawn(  # noqa: PLR0913 - each is one line of what a child is given
         stdout=output,
         stderr=subprocess.STDOUT,
         process_group=0,
+        umask=0o077,  # files and sockets, such as weed's in /tmp, are nobody else's
         pass_fds=keep_fds,
         preexec_fn=_in_child(os.getpid(), death_signal, become),  # noqa: PLW1509 - it takes no lock
     )

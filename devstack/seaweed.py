@@ -1,4 +1,4 @@
-"""The embedded S3 store: `weed mini`, every part of it on loopback."""
+"""The embedded S3 store: `weed mini`, every part of it on loopback and closed but for S3's keys."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from devstack.embedded_server import Launch, bare_env
 from devstack.errors import NotInstalled
 from devstack.state_file import LOOPBACK, PAIR_OFFSET, write_private
+from store.objects.seaweed import ENVIRONMENT, FLAGS, write_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 PARTS = ("master", "volume", "filer", "s3", "admin")
-JWT_SECTIONS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
 SOCKETS = (
     "seaweedfs-{part}-grpc-{grpc}.sock",
     "seaweedfs-{part}-{port}.sock",
@@ -41,7 +41,6 @@ class Seaweed:
         self.ports = ports
         self.access_key = keys.secret("s3_access_key", 15)
         self.secret_key = keys.secret("s3_secret_key")
-        self._jwt_key = keys.secret("s3_internal_key")
 
     @property
     def endpoint(self) -> str:
@@ -54,9 +53,9 @@ class Seaweed:
         # `weed mini` remembers options here and prefers them to its command line.
         self._forget_options()
         self._write_identities()
-        self._close_back_doors()
+        write_keys(self.data, LOOPBACK)
         self.clean_up()
-        env = bare_env(self.data) | {"GOMEMLIMIT": "128MiB", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+        env = bare_env(self.data) | {"GOMEMLIMIT": "128MiB"} | ENVIRONMENT
         command = (str(binary()), "mini", *self._options())
         # Each write has reached the kernel when S3 answers, so a kill loses nothing, while its own shutdown, a second
         # mostly, sometimes hangs in its admin part.
@@ -104,26 +103,14 @@ class Seaweed:
             f"-ip.bind={LOOPBACK}",
             *ports,
             f"-s3.config={self.identities}",
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
+            *FLAGS,
             "-webdav=false",
             "-admin.ui=false",
-            "-master.telemetry=false",
-            "-volume.max=1000",  # by default free disk / 1 GB, and each bucket takes volumes of its own
             "-volume.preStopSeconds=0",
         )
 
     def _forget_options(self) -> None:
         (self.data / "mini.options").unlink(missing_ok=True)
-
-    def _close_back_doors(self) -> None:
-        """Let only the S3 gateway in to filer and volumes.
-
-        Without these keys the filer answers everybody, with CORS `*`: any page open in the developer's browser could
-        read and delete every object.
-        """
-        sections = [f'[{section}]\nkey = "{self._jwt_key}"\n' for section in JWT_SECTIONS]
-        write_private(self.data / "security.toml", "\n".join(sections))
 
     def _write_identities(self) -> None:
         identity = {

@@ -32,6 +32,8 @@ class Endpoints:
     """What a running stack offers. `admin_url` is the superuser's: for migrations and tests only."""
 
     admin_url: str
+    gateway_url: str
+    worker_url: str
     redis_url: str
     s3_endpoint: str
     s3_access_key: str
@@ -77,7 +79,14 @@ class Stack:
             self.stop()
             raise
         return Endpoints(
-            postgres.admin_url, valkey.url, seaweed.endpoint, seaweed.access_key, seaweed.secret_key, REGION
+            postgres.admin_url,
+            postgres.gateway_url,
+            postgres.worker_url,
+            valkey.url,
+            seaweed.endpoint,
+            seaweed.access_key,
+            seaweed.secret_key,
+            REGION,
         )
 
     def stop(self) -> None:
@@ -125,8 +134,8 @@ class Stack:
         ports = Kept(self.directory / "ports.json").ports(names, paired=frozenset(PARTS))
         keys = Kept(self.directory / "secrets.json")
         return (
-            Postgres(self.directory, ports["postgres"], durable=self.durable),
-            Valkey(self.directory, ports["valkey"], durable=self.durable),
+            Postgres(self.directory, ports["postgres"], keys, durable=self.durable),
+            Valkey(self.directory, ports["valkey"], keys, durable=self.durable),
             Seaweed(self.directory, ports, keys),
         )
 

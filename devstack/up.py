@@ -195,11 +195,10 @@ def local_environment(plan: Plan, endpoints: Endpoints) -> dict[str, str]:
     rotated = plan.directory / "secrets.env"
     if not rotated.exists():
         write_private(rotated, "")
-    database = endpoints.admin_url.partition("@")[2]
     made_up = {
         "ENVIRONMENT": "local",
-        "DATABASE_URL": f"postgresql://scopekit_gateway@{database}",
-        "DATABASE_WORKER_URL": f"postgresql://scopekit_worker@{database}",
+        "DATABASE_URL": endpoints.gateway_url,
+        "DATABASE_WORKER_URL": endpoints.worker_url,
         "DATABASE_ADMIN_URL": endpoints.admin_url,
         "REDIS_URL": endpoints.redis_url,
         "S3_ENDPOINT_URL": endpoints.s3_endpoint,

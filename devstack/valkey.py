@@ -1,22 +1,29 @@
-"""The embedded Valkey: a loopback port and an append-only file."""
+"""The embedded Valkey: a loopback port with a password, and an append-only file."""
 
 from __future__ import annotations
 
 import importlib.util
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from devstack.embedded_server import Launch, bare_env
 from devstack.errors import NotInstalled
-from devstack.state_file import LOOPBACK
+from devstack.state_file import LOOPBACK, write_private
+
+if TYPE_CHECKING:
+    from devstack.state_file import Kept
+
+SIGNED_IN = b"+OK\r\n+PONG\r\n"
 
 
 class Valkey:
-    """A Valkey server in `directory/valkey`."""
+    """A Valkey server in `directory/valkey`; `keys` holds its password."""
 
     name = "valkey"
 
-    def __init__(self, directory: Path, port: int, *, durable: bool) -> None:
+    def __init__(self, directory: Path, port: int, keys: Kept, *, durable: bool) -> None:
+        self._password = keys.secret("valkey_password")
         self.data = directory / "valkey"
         self.port = port
         self.durable = durable
@@ -24,30 +31,33 @@ class Valkey:
     @property
     def url(self) -> str:
         """The URL redis-py and arq take."""
-        return f"redis://{LOOPBACK}:{self.port}/0"
+        return f"redis://:{self._password}@{LOOPBACK}:{self.port}/0"
 
     def launch(self) -> Launch:
-        """Return the command line."""
+        """Write the settings and return the command line, which holds no secret: everybody may read it."""
         self.data.mkdir(mode=0o700, exist_ok=True)
         settings = {
             "port": str(self.port),
             "bind": LOOPBACK,
-            "dir": str(self.data),
+            "requirepass": self._password,
+            "dir": "./",
             "daemonize": "no",
-            "save": "",
+            "save": '""',
             "appendonly": "yes" if self.durable else "no",
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
         }
-        options = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        return Launch((str(binary()), *options), cwd=self.data, env=bare_env(self.data))
+        file = self.data / "valkey.conf"
+        write_private(file, "".join(f"{name} {value}\n" for name, value in settings.items()))
+        return Launch((str(binary()), str(file)), cwd=self.data, env=bare_env(self.data))
 
     def ready(self, pid: int) -> bool:  # noqa: ARG002 - the port says enough
-        """PING until PONG: while it loads its file it answers -LOADING."""
+        """Sign in until it says OK: while it loads its file it answers -LOADING."""
         try:
             with socket.create_connection((LOOPBACK, self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
+                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                with connection.makefile("rb") as answer:
+                    return answer.read(len(SIGNED_IN)) == SIGNED_IN
         except OSError:
             return False
 

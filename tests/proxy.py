@@ -24,8 +24,8 @@ class Proxy:
     @property
     def url(self) -> str:
         """The server by way of this proxy."""
-        user = f"{self._target.username}@" if self._target.username else ""
-        return urlunsplit((self._target.scheme, f"{user}127.0.0.1:{self.port}", self._target.path, "", ""))
+        login, at, _server = self._target.netloc.rpartition("@")
+        return urlunsplit((self._target.scheme, f"{login}{at}127.0.0.1:{self.port}", self._target.path, "", ""))
 
     @property
     def passes(self) -> bool:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -91,15 +91,13 @@ async def make_services(endpoints: Endpoints, worker: str) -> Services:
     number = int(worker.removeprefix("gw")) + 1 if worker.startswith("gw") else 0
     return Services(
         admin_url=_with(endpoints.admin_url, database=database),
-        gateway_url=_with(endpoints.admin_url, database=database, user="scopekit_gateway"),
-        worker_url=_with(endpoints.admin_url, database=database, user="scopekit_worker"),
+        gateway_url=_with(endpoints.gateway_url, database=database),
+        worker_url=_with(endpoints.worker_url, database=database),
         redis_url=_with(endpoints.redis_url, database=str(number)),
         bucket=f"site-visits-{worker}",
         endpoints=endpoints,
     )
 
 
-def _with(url: str, *, database: str, user: str | None = None) -> str:
-    parts = urlsplit(url)
-    netloc = f"{user}@{parts.hostname}:{parts.port}" if user else parts.netloc
-    return urlunsplit((parts.scheme, netloc, f"/{database}", parts.query, ""))
+def _with(url: str, *, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{database}").geturl()

@@ -16,7 +16,8 @@ async def measure_outage(floor: Floor, count: int) -> tuple[float, float]:
     """Return no-op jobs a second with Redis and with it killed under the workers, each the mean of turns about."""
     directory = floor.directory / "own-valkey"
     directory.mkdir()
-    valkey = Valkey(directory, Kept(directory / "ports.json").ports(("valkey",))["valkey"], durable=True)
+    port = Kept(directory / "ports.json").ports(("valkey",))["valkey"]
+    valkey = Valkey(directory, port, Kept(directory / "secrets.json"), durable=True)
     with_redis, without = [], []
     async with Standing.running(valkey, directory) as standing:
         for _ in range(ROUNDS):

@@ -71,7 +71,8 @@ class Gate:
         gate = cls(url, worker)
         server = await asyncio.start_server(gate._take, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        netloc = f"{gate._target.username}@127.0.0.1:{port}"
+        login = gate._target.netloc.rpartition("@")[0]
+        netloc = f"{login}@127.0.0.1:{port}"
         gate.url = urlunsplit((gate._target.scheme, netloc, gate._target.path, "", ""))
         try:
             yield gate

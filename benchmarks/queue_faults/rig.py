@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -51,8 +50,9 @@ class Rig:
         async with AsyncExitStack() as opened:
             (directory / "logs").mkdir()
             ports = Kept(directory / "ports.json").ports(("postgres", "valkey"))
-            postgres = Postgres(directory, ports["postgres"], durable=True)
-            valkey = Valkey(directory, ports["valkey"], durable=True)
+            keys = Kept(directory / "secrets.json")
+            postgres = Postgres(directory, ports["postgres"], keys, durable=True)
+            valkey = Valkey(directory, ports["valkey"], keys, durable=True)
             servers = (
                 await opened.enter_async_context(Standing.running(postgres, directory / "logs")),
                 await opened.enter_async_context(Standing.running(valkey, directory / "logs")),
@@ -100,14 +100,15 @@ class Rig:
 
 
 async def _database(postgres: Postgres, valkey: Valkey) -> Services:
-    endpoints = Endpoints(postgres.admin_url, valkey.url, NO_S3, "none", "none", "none")
+    endpoints = Endpoints(
+        postgres.admin_url, postgres.gateway_url, postgres.worker_url, valkey.url, NO_S3, "none", "none", "none"
+    )
     await make_template(endpoints)
     return await make_services(endpoints, "main")
 
 
 def _settings(services: Services, redis: Proxy) -> Settings:
-    way = f"redis://127.0.0.1:{redis.port}{urlsplit(services.redis_url).path}"
-    return services.settings(redis_url=way, worker_concurrency=CONCURRENCY, log_level="info")
+    return services.settings(redis_url=redis.url, worker_concurrency=CONCURRENCY, log_level="info")
 
 
 async def _pool(opened: AsyncExitStack, url: str, role: str | None = None) -> Database:

@@ -135,7 +135,7 @@ def _pgbench(site: Site, commit: str, rows: int) -> float:
     options += ["-D", f"rows={rows}", "-f", str(script)]
     done = subprocess.run(
         [str(Path(binaries()) / "pgbench"), *options, *target],
-        env=os.environ | {"PGOPTIONS": f"-c synchronous_commit={commit}"},
+        env=os.environ | {"PGPASSWORD": str(at.password), "PGOPTIONS": f"-c synchronous_commit={commit}"},
         capture_output=True,
         text=True,
         timeout=SECONDS + 60,

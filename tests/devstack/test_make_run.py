@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import urllib.request
 from typing import TYPE_CHECKING
@@ -24,8 +23,8 @@ READY_S = 150.0
 
 async def tenants(directory: Path) -> int:
     """Count the tenants in the running product's database."""
-    port = json.loads((directory / "ports.json").read_text())["postgres"]
-    connection = await asyncpg.connect(f"postgresql://postgres@127.0.0.1:{port}/scopekit")
+    settings = dict(line.split("=", 1) for line in (directory / "env").read_text().splitlines())
+    connection = await asyncpg.connect(settings["DATABASE_ADMIN_URL"].strip("'"))
     try:
         return int(await connection.fetchval("SELECT count(*) FROM tenants"))
     finally:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
@@ -21,6 +20,7 @@ from devstack.postgres import binaries
 from devstack.stack import Endpoints, Stack
 from devstack.unprivileged import nobody_with_override, works
 from tests.devstack.harness import STOP_S, Run, all_gone, hold_stack, kill
+from tests.devstack.listening import tcp
 
 SOCKETS = Path("/tmp")  # noqa: S108 - weed knows no other place
 BODY = os.urandom(5_000_000)  # more than SeaweedFS puts in one chunk
@@ -100,21 +100,8 @@ def test_every_server_listens_on_loopback_only(tmp_path: Path) -> None:
     """No socket of any of the three is reachable from another machine."""
     with hold_stack(tmp_path / "data") as run:
         _where, pids = endpoints(run)
-        addresses = {address for pid in pids.values() for address in listening(pid)}
+        addresses = {address for pid in pids.values() for address, _port in tcp(pid)}
     assert addresses == {"127.0.0.1"}
-
-
-async def test_the_store_has_no_door_beside_s3(tmp_path: Path) -> None:
-    """SeaweedFS's filer, which answers everybody by default and with CORS `*`, wants a key."""
-    with hold_stack(tmp_path / "data") as run:
-        where, _pids = endpoints(run)
-        await write(where)
-        filer = json.loads((tmp_path / "data" / "ports.json").read_text())["filer"]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{filer}") as stranger:
-            for method, path in (("GET", "kept/a/b"), ("DELETE", "kept/a/b"), ("PUT", "kept/new")):
-                answer = await stranger.request(method, f"/buckets/{path}")
-                assert (method, answer.status_code) == (method, 401)
-        await check_kept(where, in_redis=True)
 
 
 async def test_a_port_taken_meanwhile_moves_one_server_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -217,24 +204,6 @@ def test_a_stack_is_started_once(tmp_path: Path) -> None:
         stack.stop()
 
 
-def listening(pid: int) -> set[str]:
-    """Return the addresses on which a process listens, from the kernel's tables."""
-    inodes = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
-                found.add(address(fields[1].partition(":")[0]))
-    return found
-
-
 def uid_of(pid: int) -> int:
     """Return the user a process runs as."""
     return Path(f"/proc/{pid}").stat().st_uid
-
-
-def address(text: str) -> str:
-    """Read the kernel's hexadecimal address."""
-    octets = bytes.fromhex(text)
-    return socket.inet_ntop(socket.AF_INET, octets[::-1]) if len(octets) == 4 else text

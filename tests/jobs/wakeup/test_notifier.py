@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -146,7 +147,8 @@ async def test_the_doorman_waits_for_a_redis_that_is_not_there_yet(settings: Set
     """Down at the start is no reason to end; he is there when Redis is."""
     hall = Hall()
     port = free_port()
-    url = f"redis://127.0.0.1:{port}/0"
+    server = urlsplit(str(settings.redis_url))
+    url = server._replace(netloc=f":{server.password}@127.0.0.1:{port}").geturl()
     listener = ArqListener(url, hall.wake, hall.sweep, hall.clean_up)
     listening = asyncio.create_task(listener.listen_forever())
     await asyncio.wait([listening], timeout=0.3)

@@ -1,0 +1,91 @@
+"""Another user of the same machine gets nothing from the local stack."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from devstack.state_file import Kept
+from tests.devstack.harness import ROOT, Run, hold_stack
+from tests.devstack.listening import ports, sockets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTS_OF_WEED = 5
+
+
+@pytest.fixture(scope="module")
+def stack_of_mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Run a stack, and tell what the other user may know of it: where it is and what listens."""
+    directory = tmp_path_factory.mktemp("stack")
+    with hold_stack(directory) as run:
+        pids = pids_of(run)
+        found = {name: ports(pid) for name, pid in pids.items()}
+        assert [len(found[name]) for name in ("postgres", "valkey", "seaweed")] == [1, 1, 2 * PARTS_OF_WEED]
+        yield {
+            "directory": str(directory),
+            "pids": pids,
+            "ports": sorted(port for each in found.values() for port in each),
+            "sockets": sorted(path for pid in pids.values() for path in sockets(pid)),
+        }
+
+
+def pids_of(run: Run) -> dict[str, int]:
+    """Wait until the stack is up."""
+    told: dict[str, Any] = json.loads(run.wait_for("UP ").removeprefix("UP "))
+    pids: dict[str, int] = told["pids"]
+    return pids
+
+
+def open_to_a_stranger(told: dict[str, Any]) -> list[str]:
+    """Let another user try all doors; those that were open."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.devstack.stranger", json.dumps(told)],
+        cwd=ROOT,
+        env={"HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def test_another_user_gets_nothing(stack_of_mine: dict[str, Any]) -> None:
+    """No port, socket, file or process of the three servers opens to uid 65534 without a key."""
+    assert stack_of_mine["sockets"]
+    assert open_to_a_stranger(stack_of_mine) == []
+
+
+def test_no_command_line_tells_a_secret(stack_of_mine: dict[str, Any]) -> None:
+    """Everybody on the machine may read the arguments of a process."""
+    secrets = json.loads((Path(stack_of_mine["directory"]) / "secrets.json").read_text()).values()
+    assert len(secrets) >= 6
+    for pid in stack_of_mine["pids"].values():
+        line = Path(f"/proc/{pid}/cmdline").read_text()
+        assert not [secret for secret in secrets if secret in line]
+
+
+def test_the_stranger_finds_what_is_open(tmp_path: Path) -> None:
+    """A server without a key is found, or the tests above would prove nothing."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        Kept(tmp_path / "secrets.json").secret("any")
+        told = {"directory": str(tmp_path), "pids": {}, "ports": [server.server_port], "sockets": []}
+        assert f"{server.server_port}: HTTP /" in open_to_a_stranger(told)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
