@@ -17,7 +17,7 @@ from tests.product import ROOT
 
 DEPLOY = ROOT / "deploy"
 OURS = ("gateway", "worker", "migrate", "check")
-ONCE = ("migrate", "check", "bucket")
+ONCE = ("migrate", "check", "s3-keys", "bucket")
 # What deploy/.env says that is no setting of ours: it stands inside of some.
 OF_THE_FILE = {"PUBLIC_HOST", "MEDIA_HOST"} | {
     f"{whose}_PASSWORD" for whose in ("POSTGRES", "GATEWAY", "WORKER", "REDIS")
@@ -130,6 +130,13 @@ def test_compose_trusts_the_proxy_alone(compose: dict[str, Any]) -> None:
     assert compose["services"]["proxy"]["networks"] == ["front"]
 
 
+def test_every_service_has_a_limit_of_memory(compose: dict[str, Any]) -> None:
+    """What one of them takes too much of is not taken from the others."""
+    assert [name for name, service in compose["services"].items() if "mem_limit" not in service] == []
+    for unit in (DEPLOY / "systemd").glob("*.service"):
+        assert "MemoryMax=4G" in unit.read_text().splitlines(), unit.name
+
+
 def test_compose_gives_processes_time_to_go(compose: dict[str, Any]) -> None:
     """Longer than the window of a drain, and than a worker's grace."""
     services = compose["services"]
@@ -169,6 +176,13 @@ def test_systemd_gives_metrics_a_directory_that_all_share() -> None:
     assert "`/run/scopekit`" in (ROOT / "README.md").read_text()
 
 
+def test_systemd_confines_the_services() -> None:
+    """They keep what the decoders' sandbox needs, and a filter that refuses instead of killing."""
+    wanted = {"LockPersonality=true", "RestrictNamespaces=user mnt net pid ipc", "SystemCallErrorNumber=EPERM"}
+    for unit in (DEPLOY / "systemd").glob("*.service"):
+        assert wanted <= set(unit.read_text().splitlines()), unit.name
+
+
 def test_systemd_starts_what_the_procfile_starts() -> None:
     """The same commands, so that there is one way to run."""
     commands = {line.partition(": ")[2] for line in (ROOT / "Procfile").read_text().splitlines()}
@@ -184,3 +198,11 @@ def test_proxies_do_not_buffer_streams() -> None:
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in nginx
     assert "flush_interval -1" in caddy
     assert "header_up X-Forwarded-For {remote_host}" in caddy
+
+
+def test_proxies_have_browsers_insist_on_https() -> None:
+    """Every site that caddy serves says so; nginx's answers are looked at with nginx running."""
+    caddy = (DEPLOY / "caddy" / "Caddyfile").read_text()
+    sites = re.findall(r"^\{\$\w+\} \{\n(.*?)^\}", caddy, re.MULTILINE | re.DOTALL)
+    assert len(sites) == 2
+    assert all('header Strict-Transport-Security "max-age=31536000"' in site for site in sites)

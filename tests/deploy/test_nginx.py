@@ -65,6 +65,14 @@ async def test_events_come_through_at_once(front: Front, db: Database, tenant: T
     assert (watcher.seqs, watcher.broken) == ([1, 2, 3, 4], False)
 
 
+@pytest.mark.parametrize("path", ["/livez", "/metrics", "/v1/nothing"])
+async def test_browsers_are_told_to_insist_on_https(front: Front, path: str) -> None:
+    """By every answer, nginx's own and the gateway's, also by errors."""
+    async with httpx.AsyncClient(base_url=front.url, verify=front.trust) as client:
+        answer = await client.get(path)
+    assert answer.headers.get_list("strict-transport-security") == ["max-age=31536000"]
+
+
 @pytest.mark.parametrize("http2", [False, True], ids=["HTTP/1.1", "HTTP/2"])
 async def test_an_upload_goes_on_as_it_comes(front: Front, tenant: Tenant, objects: ObjectStore, http2: bool) -> None:
     """Of 20 MB, parts lie in the store before the last byte is sent; then all of it is one medium."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from devstack.state_file import Kept
-from tests.devstack.harness import ROOT, Run, hold_stack
+from tests.devstack.harness import Run, hold_stack
 from tests.devstack.listening import ports, sockets
+from tests.devstack.stranger import open_to_a_stranger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,22 +42,6 @@ def pids_of(run: Run) -> dict[str, int]:
     told: dict[str, Any] = json.loads(run.wait_for("UP ").removeprefix("UP "))
     pids: dict[str, int] = told["pids"]
     return pids
-
-
-def open_to_a_stranger(told: dict[str, Any]) -> list[str]:
-    """Let another user try all doors; those that were open."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.devstack.stranger", json.dumps(told)],
-        cwd=ROOT,
-        env={"HOME": "/nonexistent"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[str] = json.loads(done.stdout)
-    return found
 
 
 def test_another_user_gets_nothing(stack_of_mine: dict[str, Any]) -> None:
