@@ -35,7 +35,7 @@ def _zones() -> frozenset[str]:
 
 def _known_zone(name: str) -> str:
     if name and name not in _zones():
-        raise ValueError("This time zone is not known; write it as America/New_York.")
+        raise ValueError("Enter a time zone such as America/New_York.")
     return name
 
 

@@ -1,4 +1,8 @@
-"""The document a customer reads, as its template needs it: pure, from the database's JSON to words and figures."""
+"""The document a customer reads, as its template needs it: pure, from the database's JSON to words and figures.
+
+What the draft was made from is the contractor's alone: no quote, assumption, coverage note, confidence or reason to look
+again is in the document.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +51,6 @@ class Line:
     unit: str
     unit_price: str | None
     amount: str | None
-    assumptions: tuple[str, ...]
-    said: tuple[str, ...]
     photos: tuple[Photo, ...]
 
 
@@ -236,8 +238,6 @@ class Document:
             unit=unit_name(line["unit"], quantity),
             unit_price=None if line["unit_price"] is None else self._money(line["unit_price"]),
             amount=None if line["amount"] is None else self._money(line["amount"]),
-            assumptions=tuple(line["assumptions"]),
-            said=tuple(line["said"]),
             photos=tuple(photo for photo in self.photos if photo.id in cited),
         )
 

@@ -47,7 +47,6 @@ def paper(document: Document, files: Collection[str]) -> dict[str, Any]:
         "sums": [list(row) for row in document.sums],
         "total": document.total,
         "open": document.still_open,
-        "coverage": document.estimate["coverage"],
         "terms": document.terms.splitlines(),
         "photos": [
             {"number": photo.number, "label": photo.label, "alt": photo.alt, "file": photo_file(photo.number)}
@@ -77,8 +76,6 @@ def _line(line: Line) -> dict[str, Any]:
         "quantity": f"{line.quantity} {line.unit}",
         "unit_price": line.unit_price,
         "amount": line.amount,
-        "assumptions": line.assumptions,
-        "said": line.said,
         "photos": [photo.number for photo in line.photos],
     }
 

@@ -44,7 +44,7 @@ class Typesetter:
                     return await _typeset(orjson.dumps(request, default=bytes.decode))
             except TimeoutError:
                 _log.warning("A document was not set in type in time")
-                raise Unavailable("The document could not be made in time.", retry_after=5) from None
+                raise Unavailable("The PDF couldn't be made in time. Try again.", retry_after=5) from None
 
 
 async def _typeset(request: bytes) -> bytes:
@@ -65,5 +65,5 @@ async def _typeset(request: bytes) -> bytes:
             await process.wait()
     if process.returncode != 0:
         _log.error("A document could not be set in type", status=process.returncode)
-        raise Unavailable("The document could not be made just now.", retry_after=5)
+        raise Unavailable("The PDF couldn't be made right now. Try again.", retry_after=5)
     return pdf

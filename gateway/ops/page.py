@@ -58,7 +58,7 @@ async def sign_in(request: Request) -> Response:
     except Unauthenticated as refusal:
         return _way_in(request, str(refusal), 401)
     if not principal.is_operator:
-        return _way_in(request, "This token is no operator's.", 403)
+        return _way_in(request, "This token does not belong to an operator.", 403)
     answer = RedirectResponse("/ops", HTTPStatus.SEE_OTHER)
     seconds = max(1, min(SESSION_SECONDS, int(principal.expires_at - time.time())))
     answer.set_cookie(

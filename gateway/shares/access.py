@@ -61,7 +61,7 @@ async def find(request: Request, key: shares.Key) -> Record:
     """
     address, strangers = limit_key(address_of(request)), limits_of(request).strangers
     if wait := strangers.wait(address):
-        raise TooMany("Too many links that do not exist were asked for from here.", retry_after=wait)
+        raise TooMany("Too many unknown links were tried. Wait a moment and try again.", retry_after=wait)
     async with context_of(request).db.as_customer(key.token) as conn:
         share = await shares.by_token(conn, key)
     if share is None:
@@ -84,7 +84,7 @@ async def of_session(request: Request, ask: Callable[[Connection, shares.Key], A
         if answer is not None:
             return answer
     await find(request, key)
-    raise NotFound("There is no such thing in this document, or your reading session has ended.")
+    raise NotFound("This is not part of the document, or this page timed out; reopen the link.")
 
 
 def require_our_form(request: Request) -> None:
@@ -96,11 +96,11 @@ def require_our_form(request: Request) -> None:
     for buckets, key in ((limits.addresses, limit_key(address_of(request))), (limits.tokens, link)):
         spend(buckets, key)
     if not came_from_our_page(request, context_of(request).settings):
-        raise Forbidden("Please open the estimate with the button on its own page.")
+        raise Forbidden("Open the estimate with the button on its own page.")
 
 
 def spend(buckets: Buckets, key: str) -> None:
     """Take one try; raises `TooMany` when none is left."""
     if wait := buckets.wait(key):
-        raise TooMany("That was asked for too often. Please wait a moment and try again.", retry_after=wait)
+        raise TooMany("Too many requests. Wait a moment and try again.", retry_after=wait)
     buckets.take(key)

@@ -52,11 +52,11 @@ class DecisionForm(BaseModel):
     @model_validator(mode="after")
     def _complete(self) -> "DecisionForm":
         if self.decision == "accepted" and not self.name:
-            raise ValueError("Please type your name to accept the estimate.")
+            raise ValueError("Enter your name to accept the estimate.")
         if self.signature:
             require_signature(self.signature)
         if self.decision == "changes_requested" and not self.message:
-            raise ValueError("Please say what should change.")
+            raise ValueError("Tell us what should change.")
         return self
 
 

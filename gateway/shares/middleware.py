@@ -32,7 +32,7 @@ _TITLES = {
     403: "That did not work",
     404: _GONE_TITLE,
     405: "That did not work",
-    409: "The estimate has moved on",
+    409: "This estimate was updated",
     410: _GONE_TITLE,
     429: "Please wait a moment",
     503: "We cannot reach the estimate just now",

@@ -27,7 +27,7 @@ from store.shares import shares
 
 SESSION_SECONDS = 1800
 
-_ENDED = "Your reading session has ended, so nothing was sent. Open the estimate again to answer."
+_ENDED = "This page timed out, so nothing was sent. Reopen the link to respond."
 _DECIDED = "An answer to this estimate has already been recorded, so this one was not."
 _CHANGED = "The estimate or its terms have changed since you opened it, so your answer was not recorded."
 
@@ -128,7 +128,7 @@ async def _open(request: Request, share: Record, form: OpenForm) -> str:
         if outcome != "stale":  # Else the form is an old one, brought back by the browser.
             break
     if outcome == "passcode":
-        raise Forbidden("Please type the passcode again.")
+        raise Forbidden("Enter the passcode again.")
     raise NotFound(NO_LINK) if outcome == "unknown" else Gone(NO_LINK)
 
 
@@ -140,14 +140,14 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
     if not share["has_passcode"]:
         return None
     if not passcode.strip():
-        raise Forbidden("Please type the passcode you were given.")
+        raise Forbidden("Enter the passcode you were given.")
     async with context_of(request).db.as_customer(key_of(request).token) as conn:
         attempt = await shares.try_passcode(conn, key_of(request))
     if attempt is None:
         raise NotFound(NO_LINK)
     if attempt["retry_after"]:
         minutes = -(-attempt["retry_after"] // 60)
-        detail = f"That was the wrong passcode too often. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+        detail = f"Too many wrong passcodes. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
         raise TooMany(detail, retry_after=attempt["retry_after"])
     if not await passcode_fits(attempt["passcode_hash"], passcode):
         raise Forbidden("That is not the passcode. Please check it and try again.")

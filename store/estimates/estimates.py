@@ -147,7 +147,7 @@ async def save_version(conn: Connection, new: NewEstimate, *, after: int | None 
     latest: int = await conn.fetchval(SQL.latest_version, new.visit_id)
     if after is not None and after != latest:
         raise Conflict(
-            f"The estimate has moved on to version {latest}; read it again and repeat the change.",
+            f"This estimate was updated: version {latest} is the newest. Make the change there.",
             latest_version=latest,
         )
     estimate_id: UUID = await conn.fetchval(SQL.insert_estimate, *_estimate_row(new, latest + 1))

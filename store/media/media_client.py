@@ -89,7 +89,7 @@ class Decoder:
                 return Findings(**answer["findings"])
             case "broke":
                 return Findings(problem=TOO_HARD)
-        raise Unavailable("The file could not be looked at just now.")
+        raise Unavailable("The file couldn't be checked right now. Try again.")
 
     async def render(self, url: str, content_type: str, edge: int, *, tenant: Hashable = None) -> bytes:
         """Make the JPEG of a photo behind a signed URL, at most `edge` pixels a side.
@@ -113,7 +113,7 @@ class Decoder:
                 raise Unprocessable(answer["problem"])
             case "broke":
                 raise Unprocessable(TOO_HARD)
-        raise Unavailable("The file could not be looked at just now.")
+        raise Unavailable("The file couldn't be checked right now. Try again.")
 
     async def _ask(
         self,

@@ -92,7 +92,7 @@ class Console:
     async def ask(self) -> None:
         """Ask for the estimate, taking note of what the page shows of the run."""
         await self.page.evaluate(_WATCH_STAGES)
-        await self.page.get_by_role("button", name="Make the estimate").click()
+        await self.page.get_by_role("button", name="Make estimate").click()
 
     async def stages_seen(self) -> list[str]:
         """What the page showed of the run, in order: `draft running`, `draft completed`, `line ...`."""
@@ -128,6 +128,6 @@ class Console:
 
     async def make_link(self, recipient: str) -> str:
         """Make a link for the customer and read it off the page."""
-        await self.page.get_by_label("For whom").fill(recipient)
-        await self.page.get_by_role("button", name="Make the link").click()
+        await self.page.get_by_label("Customer", exact=True).fill(recipient)
+        await self.page.get_by_role("button", name="Create link").click()
         return await self.page.get_by_label("Link for the customer").input_value()

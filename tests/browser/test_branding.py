@@ -29,7 +29,7 @@ def _as_member(tenant: Tenant) -> Tenant:
 
 
 async def _open(page: Page) -> None:
-    await page.get_by_role("button", name="Your documents").click()
+    await page.get_by_role("button", name="Company & branding").click()
     await expect(page.get_by_role("button", name="Save", exact=True)).to_be_enabled()
 
 
@@ -42,11 +42,11 @@ async def test_an_owner_sets_what_documents_look_like(contractor: Person, api: h
     await page.get_by_role("dialog").get_by_label("Address").fill("12 Quay Street\nPortland")
     await page.get_by_label("E-mail").fill("office@example.test")
     await page.get_by_label("Terms", exact=True).fill("Half on acceptance.")
-    colour = page.get_by_label("Colour", exact=True)
+    colour = page.get_by_label("Color", exact=True)
     await colour.fill("#7fc8f8")
     await page.get_by_role("button", name="Save", exact=True).click()
     news = page.locator("#branding-news")
-    await expect(news).to_contain_text("Colour: Its contrast with white paper is 1.7")
+    await expect(news).to_contain_text("Color: Its contrast with white paper is 1.7")
     await expect(colour).to_be_focused()
     await expect(page.get_by_label("Company name")).to_have_value("Müller & Söhne")
     await contractor.shoot("branding-refused")
@@ -57,7 +57,7 @@ async def test_an_owner_sets_what_documents_look_like(contractor: Person, api: h
     assert (brand["business_name"], brand["address"], brand["email"], brand["terms"], brand["accent"]) == (
         "Müller & Söhne", "12 Quay Street\nPortland", "office@example.test", "Half on acceptance.", "#7a2e1d",
     )  # fmt: skip
-    await page.get_by_role("button", name="Use the standard colour").click()
+    await page.get_by_role("button", name="Use the standard color").click()
     await page.get_by_role("button", name="Save", exact=True).click()
     await expect(colour).to_have_value("#0b5d49")
     await expect(page.locator("#branding-form")).not_to_have_attribute("aria-busy", "true")
@@ -80,10 +80,10 @@ async def test_a_logo_is_shown_replaced_and_removed(contractor: Person, api: htt
     await contractor.shoot("branding-logo")
     remove = page.locator("#branding-logo-remove")
     await remove.click()
-    await expect(remove).to_have_text("Really remove?")
+    await expect(remove).to_have_text("Remove the logo?")
     await remove.click()
     await expect(logo).to_be_hidden()
-    await expect(page.locator("#branding-news")).to_contain_text("The logo is removed.")
+    await expect(page.locator("#branding-news")).to_contain_text("Logo removed.")
     assert (await api.get("/v1/branding")).json()["has_logo"] is False
 
 
@@ -94,7 +94,7 @@ async def test_a_member_is_not_shown_the_way_in_and_it_fits_a_phone(
     member = await sign_in(await open_person(**PHONE), server, _as_member(tenant))
     await expect(member.page.get_by_role("button", name="Price book")).to_be_visible()
     await expect(member.page.locator("#tenant-name")).not_to_be_empty()
-    await expect(member.page.get_by_role("button", name="Your documents")).to_be_hidden()
+    await expect(member.page.get_by_role("button", name="Company & branding")).to_be_hidden()
     owner = await sign_in(await open_person(**PHONE), server, tenant)
     await _open(owner.page)
     await owner.shoot("branding-phone")

@@ -75,7 +75,7 @@ async def test_a_file_that_is_not_what_it_says_is_refused_on_its_own_card(
     await console.add_files(liar, spreadsheet, captured["jpeg"])
     await console.see_stored("Hallway wall.jpg")
     await expect(console.card("liar.jpg")).to_have_attribute("data-state", "refused")
-    await expect(console.card("liar.jpg")).to_contain_text("Not what its name says")
+    await expect(console.card("liar.jpg")).to_contain_text("Wrong file extension")
     await expect(console.card("prices.csv")).to_contain_text("Photos can be JPEG, PNG, WebP or HEIC")
     await console.card("liar.jpg").get_by_role("button", name="Remove").click()
     await console.card("liar.jpg").get_by_text("Remove?").click()

@@ -182,7 +182,7 @@ async def test_a_place_in_a_photo_is_shown_and_called_approximate(
     await opened(contractor, visit_id)
     await contractor.page.locator('.chip[data-source="photo"]').first.click()
     dialog = contractor.page.locator("#evidence")
-    await expect(dialog).to_contain_text("it is approximate")
+    await expect(dialog).to_contain_text("Approximate location")
     assert await dialog.locator(".region").evaluate("box => [box.style.left, box.style.width]") == ["25%", "20%"]
 
 

@@ -41,8 +41,8 @@ async def test_a_visit_becomes_an_estimate_that_the_customer_accepts(
 
 
 async def _capture(console: Console, captured: dict[str, Path]) -> None:
-    await expect(console.page.get_by_role("button", name="Make the estimate")).to_be_disabled()
-    await expect(console.page.get_by_text("Add a photo, a voice note or a few words first.")).to_be_visible()
+    await expect(console.page.get_by_role("button", name="Make estimate")).to_be_disabled()
+    await expect(console.page.get_by_text("Add a photo, a voice note or notes first.")).to_be_visible()
     await console.add_files(*captured.values())
     await console.see_stored("Hallway wall.jpg", "IMG_2201.heic", "Walkthrough.webm")
     for photo in ("Hallway wall.jpg", "IMG_2201.heic"):  # Chromium shows no HEIC: this is the server's JPEG
@@ -130,14 +130,14 @@ async def _customer_accepts(console: Console, customer: Person) -> None:
     await expect(news).to_have_text("Maria Lopez opened the estimate.")
 
     await customer.page.get_by_label("Your full name").fill("Maria Lopez")
-    await customer.page.get_by_role("button", name="Accept the estimate").click()
+    await customer.page.get_by_role("button", name="Accept estimate").click()
     await expect(customer.page.get_by_role("status", name="Answer")).to_contain_text("Accepted by Maria Lopez")
     await expect(news).to_have_text("Maria Lopez accepted the estimate.")
     await expect(share).to_contain_text("Accepted")
     await console.page.locator("#share").scroll_into_view_if_needed()
     await console.person.shoot("8-accepted")
     await customer.shoot("9-customer-accepted")
-    await console.page.get_by_text("What happened").click()
+    await console.page.get_by_text("Activity").click()
     story = console.page.locator(".story")
     for told in ("Opened", "Accepted"):
         await expect(story.get_by_role("listitem").filter(has_text=told)).to_contain_text("from 127.0.0.0/24")

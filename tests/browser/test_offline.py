@@ -131,7 +131,7 @@ async def test_what_was_added_without_signal_survives_a_reload(
     await expect(console.card(NAME)).to_be_visible()
     await page.unroute("**/v1/uploads")
     await console.see_stored(NAME, "Walkthrough.webm")
-    await expect(page.locator("#leave-note")).to_have_text("Everything is stored. You can leave.")
+    await expect(page.locator("#leave-note")).to_have_text("Everything is uploaded. You can close this page.")
     assert {medium["id"] for medium in await _held(api, console)} == ids
 
 
@@ -367,7 +367,7 @@ async def test_a_tab_of_an_older_version_is_named_and_not_waited_for(
     await expect(older.get_by_role("button", name="New visit").first).to_be_visible()
     await older.evaluate(_OPENS_AN_OLDER_SHELF)
     await page.reload()
-    await expect(page.get_by_role("alert")).to_contain_text("An older ScopeKit is open")
+    await expect(page.get_by_role("alert")).to_contain_text("ScopeKit is open in an older tab")
     await console.add_files(captured["jpeg"])
     await console.see_stored(NAME)
 
@@ -480,7 +480,7 @@ async def test_a_recording_that_the_device_cannot_keep_is_not_called_safe(contra
     await page.route("**/chunks", _refuse)
     await page.evaluate(_KEEPS_NOTHING)
     await page.get_by_role("button", name="Voice note").click()
-    await expect(page.locator("#leave-note")).to_have_text("Keep this page open: what you have said is not saved yet.")
+    await expect(page.locator("#leave-note")).to_have_text("Keep this page open. Your recording is not saved yet.")
 
 
 async def test_a_recording_is_not_joined_without_what_cannot_be_read(contractor: Person) -> None:
@@ -510,7 +510,7 @@ async def test_a_recording_that_has_grown_too_large_is_kept_up_to_there(
     note = await _record(console, admin)
 
     async def too_large(route: Route) -> None:
-        problem = '{"title": "Too large", "detail": "A file may have at most 100 MB."}'
+        problem = '{"title": "Too large", "detail": "Files can be up to 100 MB."}'
         await route.fulfill(status=413, body=problem, content_type="application/problem+json")
 
     await page.route("**/chunks", too_large)

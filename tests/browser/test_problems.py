@@ -48,7 +48,7 @@ async def test_a_run_that_failed_shows_the_id_that_finds_it(contractor: Person) 
     async with page.expect_response(lambda answer: answer.url.endswith("/estimate") and answer.status == 202) as asked:
         await console.ask()
     sent = await (await asked.value).header_value("x-correlation-id")
-    run = page.get_by_role("region", name="No estimate this time")
+    run = page.get_by_role("region", name="Couldn't make the estimate")
     await expect(run.locator("code")).to_have_text(str(sent), timeout=RUN_MS)
     await contractor.shoot("failed-run")
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -75,7 +75,7 @@ async def test_somebody_who_is_not_signed_in_is_told_how(open_person: OpenPerson
     stranger = await open_person()
     stranger.expects_refusals = True
     await stranger.page.goto(server.url)
-    await expect(stranger.page.get_by_role("heading", name="Sign in needed")).to_be_visible()
+    await expect(stranger.page.get_by_role("heading", name="Sign in")).to_be_visible()
     await expect(stranger.page.get_by_role("navigation", name="Visits")).to_be_hidden()
 
 

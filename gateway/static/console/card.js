@@ -57,7 +57,7 @@ export class Card {
   #labelField(mediaId) {
     const id = `label-${mediaId}`;
     const field = el("textarea", { id, rows: 1, class: "label", maxLength: 1000, autocomplete: "off", enterkeyhint: "done",
-      placeholder: this.kind === "audio" ? "What is it about?" : "Add a label" });
+      placeholder: "Add a label" });
     this.labelRow = el("div", { class: "label-row", hidden: true },
       el("label", { class: "visually-hidden", for: id }, "Label"), field);
     field.addEventListener("keydown", (event) => {
@@ -144,7 +144,7 @@ function stateOf(item, medium) {
     saved: { key: "waiting", mark: "clock", words: "Saved on this device" },
     waiting: { key: "waiting", mark: "clock", words: "Waiting" },
     uploading: { key: "uploading", mark: "up", words: `Uploading ${Math.floor(item.progress * 100)} %` },
-    paused: { key: "waiting", mark: "clock", words: "No luck yet, trying again…" },
+    paused: { key: "waiting", mark: "clock", words: "Couldn't upload yet. Trying again…" },
     failed: { key: "failed", mark: "alert", words: `Not uploaded. ${item.problem?.detail ?? ""}` },
     refused: { key: "refused", mark: "alert", words: `Needs attention: ${item.problem?.title}. ${item.problem?.detail}` },
   };

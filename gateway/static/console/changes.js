@@ -3,14 +3,14 @@
 import { el } from "../shared/dom.js";
 import { money, percent, quantity } from "../shared/format.js";
 
-const FIELDS = { description: "Name", category: "Trade", quantity: "Quantity", unit: "Unit", unit_price: "Price", option: "Offered in" };
-const TERMS = { tax_rate: "Tax", markup_rate: "Markup", discount_rate: "Discount", discount_fixed: "Discount", options: "Options", chosen_option: "Counted option" };
+const FIELDS = { description: "Description", category: "Trade", quantity: "Qty", unit: "Unit", unit_price: "Unit price", option: "Include in" };
+const TERMS = { tax_rate: "Tax", markup_rate: "Markup", discount_rate: "Discount", discount_fixed: "Discount", options: "Options", chosen_option: "Selected option" };
 const DONE = { added: "Added", removed: "Removed", changed: "Changed" };
 
 /** The differences as the server tells them. */
 export function changeList({ changes, terms }, currency) {
   const rows = [...changes.map((change) => lineChange(change, currency)), ...terms.map((term) => termChange(term, currency))];
-  return el("ul", { class: "changes" }, rows.length > 0 ? rows : [el("li", {}, "Nothing a customer would see.")]);
+  return el("ul", { class: "changes" }, rows.length > 0 ? rows : [el("li", {}, "No changes visible to the customer.")]);
 }
 
 function lineChange({ change, description, before, after }, currency) {
@@ -32,5 +32,5 @@ function shown(name, value, currency) {
   if (name.endsWith("_rate")) return value === null ? "none" : percent(value);
   if (name === "quantity") return quantity(value);
   if (Array.isArray(value)) return value.join(", ") || "none";
-  return value || (name === "option" ? "every option" : "none");
+  return value || (name === "option" ? "all options" : "none");
 }

@@ -57,7 +57,7 @@ async function openNamed() {
       openDeadSpot(id, signal);
     } else {
       byId("welcome").hidden = false;
-      showProblem(error, "Visit not opened");
+      showProblem(error, "Couldn't open the visit");
     }
   } finally {
     if (!signal.aborted) byId("main").removeAttribute("aria-busy");
@@ -88,7 +88,7 @@ async function openDeadSpot(id, signal) {
       uploads.wake();
       return refreshList();
     } catch (error) {
-      if (!error.passing && !signal.aborted) return showProblem(error, "Visit not opened");
+      if (!error.passing && !signal.aborted) return showProblem(error, "Couldn't open the visit");
     }
   }
 }
@@ -158,10 +158,10 @@ function setUpButtons() {
   byId("to-visits").addEventListener("click", () => (location.hash = ""));
   byId("ask-estimate").addEventListener("click", () => desk?.askForEstimate());
   byId("run-again").addEventListener("click", () => desk?.askForEstimate());
-  pressTwice(byId("run-cancel"), "Really stop?", () => desk?.cancel());
+  pressTwice(byId("run-cancel"), "Stop the estimate?", () => desk?.cancel());
   uploads.addEventListener("cut", ({ detail: { item, problem } }) => {
     if (item.state === "recording") recorder.stop();
-    showProblem(problem, "Voice note cut");
+    showProblem(problem, "Recording stopped");
   });
   addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
 }
@@ -195,7 +195,7 @@ async function confirm(owner) {
     try {
       return ownerOf(await askWhoIsHere()) === owner ? uploads.start() : location.reload();
     } catch (error) {
-      if (!error.passing) return showProblem(error, "Nothing is sent");
+      if (!error.passing) return showProblem(error, "Uploads are paused");
     }
   }
 }
@@ -218,7 +218,7 @@ async function start() {
     await Promise.all([refreshList(), openNamed()]);
     if (blocked) showProblem(blocked); // not before: a visit opens without the problems of the last one
   } catch (error) {
-    showProblem(error, "Not started");
+    showProblem(error, "ScopeKit couldn't start");
   }
 }
 

@@ -65,7 +65,7 @@ export class Gallery {
       if (this.visit.media.has(id)) await this.visit.remove(id);
       if (item) this.uploads.remove(item);
     } catch (error) {
-      showProblem(error, "Not removed");
+      showProblem(error, "Couldn't remove the file");
     }
   }
 

@@ -27,6 +27,6 @@ export class Notes {
     const status = byId("notes-state");
     status.textContent = error ? "Not saved" : WORDS[state];
     status.dataset.state = state;
-    if (error) showProblem(error, "Notes not saved");
+    if (error) showProblem(error, "Couldn't save the notes");
   }
 }

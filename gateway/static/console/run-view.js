@@ -8,12 +8,12 @@ import { STEPS, isActive } from "./run-state.js";
 
 const TICK_MS = 500;
 const WORDS = {
-  gather: "Gathering what you captured",
-  transcribe: "Listening to voice notes",
-  look: "Looking at photos",
-  draft: "Drafting the lines",
-  price: "Finding your prices",
-  total: "Adding it up",
+  gather: "Collecting photos, recordings and notes",
+  transcribe: "Transcribing voice notes",
+  look: "Analyzing photos",
+  draft: "Drafting line items",
+  price: "Matching your prices",
+  total: "Calculating totals",
   save: "Saving the estimate",
 };
 
@@ -79,29 +79,29 @@ export class RunView {
 }
 
 function headline(run) {
-  if (run.cancelling && isActive(run)) return ["Stopping…", "It stops at the next safe point."];
+  if (run.cancelling && isActive(run)) return ["Stopping…", "This can take a few seconds."];
   switch (run.status) {
     case "queued":
-      if (Date.parse(run.runAt) > serverNow()) return ["Planned for later", `It begins ${moment(run.runAt)}.`];
+      if (Date.parse(run.runAt) > serverNow()) return ["Scheduled", `Starts ${moment(run.runAt)}.`];
       return run.position > 1
-        ? ["In line", `${count(run.position - 1, "estimate")} ahead of yours.`]
-        : ["In line", "A worker takes it up in a moment."];
+        ? ["Queued", `${count(run.position - 1, "estimate")} ahead of yours.`]
+        : ["Queued", "Starting shortly."];
     case "retrying": {
       const when = run.runAt ? `at ${timeOfDay(run.runAt)}` : "in a moment";
       return ["Trying again", `${reason(run)} Nothing is lost: ${when} it goes on from where it was.`];
     }
     case "failed":
-      return ["No estimate this time", reason(run)];
+      return ["Couldn't make the estimate", reason(run)];
     case "cancelled":
       return ["You stopped this estimate", "Your photos, recordings and notes are kept."];
     default:
-      return [run.attempt > 1 ? `Making your estimate (try ${run.attempt} of ${run.maxAttempts})` : "Making your estimate", ""];
+      return [run.attempt > 1 ? `Making your estimate (attempt ${run.attempt} of ${run.maxAttempts})` : "Making your estimate", ""];
   }
 }
 
 function reason(run) {
   const text = run.error.trim();
-  if (!text) return "It could not be finished.";
+  if (!text) return "Something went wrong. Try again.";
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 

@@ -65,7 +65,7 @@ export class Desk {
       reveal(byId("run"));
     } catch (error) {
       if (!error.passing) this.#idempotencyKey = null;
-      showProblem(error, "No estimate asked for");
+      showProblem(error, "Couldn't start the estimate");
     } finally {
       byId("run-again").disabled = false;
       this.#drawAsk();
@@ -76,7 +76,7 @@ export class Desk {
     try {
       await this.visit.cancelJob();
     } catch (error) {
-      showProblem(error, "Not stopped");
+      showProblem(error, "Couldn't stop the estimate");
     }
   }
 
@@ -165,7 +165,7 @@ export class Desk {
       announce("The estimate is ready");
       if (!isTyping()) reveal(byId("estimate"));
     } catch (error) {
-      showProblem(error, "The estimate is ready but could not be read");
+      showProblem(error, "The estimate is ready, but couldn't be loaded");
     }
   }
 
@@ -214,18 +214,18 @@ export class Desk {
     const [possible, words] = this.#mayAsk();
     byId("ask-estimate").disabled = !possible;
     byId("run-again").disabled = !possible;
-    byId("ask-label").textContent = this.visit.estimate ? "Make a new version" : "Make the estimate";
+    byId("ask-label").textContent = this.visit.estimate ? "Re-run estimate" : "Make estimate";
     byId("ask-reason").textContent = words;
   }
 
   #mayAsk() {
     const pending = this.uploads.pending(this.visit.id);
     const failed = this.uploads.failed(this.visit.id);
-    if (this.flags.estimation === false) return [false, "Estimates are switched off for your company."];
+    if (this.flags.estimation === false) return [false, "Estimates are turned off for your company."];
     if (this.uploads.recordings.length > 0) return [false, "Stop the recording first."];
     if (pending > 0) return [false, `Waiting for ${count(pending, "upload")} to finish.`];
-    if (!this.visit.hasContent && byId("notes").value.trim() === "") return [false, "Add a photo, a voice note or a few words first."];
-    if (failed > 0) return [true, `${count(failed, "file was", "files were")} not uploaded and will not be in it.`];
+    if (!this.visit.hasContent && byId("notes").value.trim() === "") return [false, "Add a photo, a voice note or notes first."];
+    if (failed > 0) return [true, `${count(failed, "file was", "files were")} not uploaded and won't be included.`];
     return [true, this.#content()];
   }
 

@@ -6,7 +6,7 @@ import { relative } from "../shared/format.js";
 import { showProblem } from "../shared/problems.js";
 
 const SHOWN = 50;
-const STATUS = { finalizing: "Estimating", completed: "Estimated", failed: "Needs a look" };
+const STATUS = { finalizing: "Estimating", completed: "Estimated", failed: "Needs attention" };
 
 export class VisitList {
   constructor() {
@@ -71,7 +71,7 @@ export class VisitForm {
       this.dialog.close();
     } catch (error) {
       this.dialog.close(); // the error box lies under a modal dialog; what was typed stays in the form
-      showProblem(error, "Visit not saved");
+      showProblem(error, "Couldn't save the visit");
     } finally {
       button.disabled = false;
     }

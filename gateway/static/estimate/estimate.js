@@ -30,8 +30,8 @@ function head(estimate, onEdit) {
 
 function coverage({ coverage: notes }) {
   if (notes.length === 0) return null;
-  return el("aside", { class: "coverage", "aria-label": "What this estimate rests on" },
-    icon("info"), el("div", {}, el("h3", {}, "What this rests on"), el("ul", {}, notes.map((note) => el("li", {}, note)))));
+  return el("aside", { class: "coverage", "aria-label": "What we used" },
+    icon("info"), el("div", {}, el("h3", {}, "What we used"), el("ul", {}, notes.map((note) => el("li", {}, note)))));
 }
 
 function groups(estimate, visit) {
@@ -62,7 +62,7 @@ function lineRow(line, { currency }, visit) {
 export const toConfirm = (line) => line.review_reasons.length > 0;
 
 function evidenceRow(line, visit) {
-  if (line.evidence.length === 0) return el("p", { class: "hint no-evidence" }, "Nothing in the visit shows this.");
+  if (line.evidence.length === 0) return el("p", { class: "hint no-evidence" }, "Not from the visit’s photos, recordings or notes.");
   return el("div", { class: "chips" }, line.evidence.map((evidence) => evidenceChip(evidence, visit)));
 }
 
@@ -73,15 +73,15 @@ function why(line) {
 }
 
 function matchFacts(match, price) {
-  if (!match) return [price === null ? "Nothing in your price book is close enough to this line." : "The price was typed in."];
-  const facts = [`${price === null ? "Closest in your price book" : "Price from your price book"}: ${match.name} (${percent(rounded(match.score))} alike).`];
-  if (match.runner_up) facts.push(`Next closest: ${match.runner_up} (${percent(rounded(match.runner_up_score))} alike).`);
+  if (!match) return [price === null ? "No match in your price book." : "Price entered by hand."];
+  const facts = [`${price === null ? "Closest in your price book" : "Price from your price book"}: ${match.name} (${percent(rounded(match.score))} match).`];
+  if (match.runner_up) facts.push(`Next closest: ${match.runner_up} (${percent(rounded(match.runner_up_score))} match).`);
   return facts;
 }
 
 const rounded = (share) => Math.round(share * 100) / 100;
 const assumed = (assumptions) => assumptions.map((text) => `Assumed: ${text}`);
-const sureness = (confidence) => (confidence === null || confidence === undefined ? [] : [`How sure the draft is: ${percent(rounded(confidence))}.`]);
+const sureness = (confidence) => (confidence === null || confidence === undefined ? [] : [`Confidence: ${percent(rounded(confidence))}.`]);
 
 function totals(estimate) {
   const row = (name, value, kind = "") => el("div", { class: kind }, el("dt", {}, name), el("dd", {}, money(value, estimate.currency)));
@@ -99,6 +99,6 @@ function totals(estimate) {
 /** What the other options hold; an edit chooses which one is counted. */
 function others(estimate, visit) {
   return estimate.options.filter((name) => name !== estimate.chosen_option).map((name) =>
-    el("section", { class: "category other-option" }, el("h3", {}, `Instead: “${name}”`),
+    el("section", { class: "category other-option" }, el("h3", {}, `Option: ${name}`),
       el("ul", { class: "lines" }, estimate.lines.filter(({ option }) => option === name).map((line) => lineRow(line, estimate, visit)))));
 }

@@ -41,14 +41,14 @@ export function openPhoto(medium, { source = "photo", region = null, quote = nul
   const frame = el("div", { class: "photo-frame" });
   const image = el("img", { src: contentUrl(medium.id, "view"), alt: medium.label || medium.original_name || "Photo of the visit" });
   image.addEventListener("load", () => (frame.dataset.loaded = "yes"));
-  image.addEventListener("error", () => image.replaceWith(el("p", {}, "This photo cannot be shown right now.")));
+  image.addEventListener("error", () => image.replaceWith(el("p", {}, "This photo can't be shown right now.")));
   frame.append(image);
   const notes = [];
   if (region) {
     frame.append(regionBox(region));
-    notes.push(el("p", { class: "hint" }, "The frame shows about where; it is approximate."));
+    notes.push(el("p", { class: "hint" }, "Approximate location"));
   }
-  if (quote && source === "photo") notes.push(el("p", {}, "Printed there, as it was read: ", el("strong", {}, quote)));
+  if (quote && source === "photo") notes.push(el("p", {}, "Text on label: ", el("strong", {}, quote)));
   if (quote && source === "label" && medium.label) notes.push(el("p", {}, "Your label: ", marked(medium.label, quote)));
   open(medium.label || medium.original_name || "Photo", [frame, ...notes], "photo");
 }
@@ -73,7 +73,7 @@ const quoted = ({ quote }) => (quote ? el("blockquote", {}, `“${quote}”`) : 
 function markedNotes(notes, quote) {
   const text = el("p", { class: "notes-text" }, marked(notes, quote));
   if (text.querySelector("mark")) return text;
-  return el("div", {}, quoted({ quote }), el("p", { class: "hint" }, "The notes have changed since this estimate was made."));
+  return el("div", {}, quoted({ quote }), el("p", { class: "hint" }, "The notes were changed after this estimate was made."));
 }
 
 /** `text` with `quote` in <mark>; spaces and case may differ between the two. */

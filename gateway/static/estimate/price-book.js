@@ -45,7 +45,7 @@ export class PriceBook {
   }
 
   #draw(items, query) {
-    const none = query ? `Nothing in your price book resembles “${query}”.` : "Your price book is empty. Import a file to fill it.";
+    const none = query ? `No items match “${query}”.` : "Your price book is empty. Import a file to fill it.";
     byId("price-book-items").replaceChildren(...(items.length > 0 ? items.map((item) => this.#row(item)) : [el("li", { class: "hint" }, none)]));
   }
 

@@ -20,7 +20,7 @@ async function fill(list, visit) {
 }
 
 function row({ id, version, edited, engine, total, currency, line_count: lines, created_at: created }) {
-  const by = edited ? "edited by hand" : `made by the ${engine} engine`;
+  const by = edited ? "edited by hand" : `by the ${engine} engine`;
   return el("li", { class: "version" },
     el("p", {}, el("b", {}, `Version ${version}`), `, ${money(total, currency)}`),
     el("p", { class: "hint" }, `${count(lines, "line")} · ${by} · ${relative(created, serverNow())}`),

@@ -10,7 +10,7 @@ const LOAD_MS = 10_000;
 /** What each button does: the words of its question, and the request. */
 const DEEDS = {
   "retry-cause": (button) => ({
-    title: "Queue these jobs again?",
+    title: "Retry these jobs?",
     text: causeOf(button).cause,
     path: "/ops/dead/retry",
     body: causeOf(button),
@@ -18,58 +18,58 @@ const DEEDS = {
     done: ({ done, kept }) => `${done} queued again${kept ? `, ${kept} left: their visits have other jobs` : ""}.`,
   }),
   "discard-cause": (button) => ({
-    title: "Let these jobs go?",
-    text: `They stay failed, and wait for nobody any more. ${causeOf(button).cause}`,
+    title: "Discard these jobs?",
+    text: `They stay failed and leave this list. ${causeOf(button).cause}`,
     path: "/ops/dead/discard",
     body: causeOf(button),
     most: lettersOf(button),
     done: ({ done }) => `${done} discarded.`,
   }),
   retry: (button) => ({
-    title: "Queue this job again?",
+    title: "Retry this job?",
     text: button.getAttribute("aria-label"),
     path: `/ops/dead/${letterOf(button)}/retry`,
     body: {},
     done: () => "Queued again.",
   }),
   discard: (button) => ({
-    title: "Let this job go?",
-    text: "It stays failed, and waits for nobody any more.",
+    title: "Discard this job?",
+    text: "It stays failed and leaves this list.",
     path: `/ops/dead/${letterOf(button)}/discard`,
     body: {},
     done: () => "Discarded.",
   }),
   pause: ({ dataset }) => ({
     title: "Pause the whole queue?",
-    text: "No job starts any more; what runs goes on.",
+    text: "No new jobs start. Running jobs continue.",
     path: "/ops/queue/pause",
     body: { name: dataset.name },
     done: () => "Paused.",
   }),
   resume: ({ dataset }) => ({
-    title: dataset.name.startsWith("engine:") ? "Close this breaker?" : "Start jobs again?",
+    title: dataset.name.startsWith("engine:") ? "Close this breaker?" : "Resume the queue?",
     text: dataset.name,
     path: "/ops/queue/resume",
     body: { name: dataset.name },
-    done: () => "Jobs start again.",
+    done: () => "Resumed.",
   }),
   flag: ({ dataset }) => ({
     title: `Turn ${dataset.flag} ${dataset.on === "true" ? "off" : "on"}?`,
     text: `For ${dataset.who}, within a second.`,
     path: "/ops/flags/set",
     body: { tenant_id: dataset.tenant, flag: dataset.flag, on: dataset.on !== "true" },
-    done: ({ now }) => (now === (dataset.on !== "true") ? "Changed." : "The flag is killed: kept until it is restored."),
+    done: ({ now }) => (now === (dataset.on !== "true") ? "Changed." : "The flag is killed. The change applies once it is restored."),
   }),
   kill: ({ dataset }) => ({
-    title: `Turn ${dataset.flag} off for everybody?`,
-    text: "Who has it on is remembered, and gets it back when it is restored.",
+    title: `Turn ${dataset.flag} off for all tenants?`,
+    text: "Tenants that have it on get it back when you restore it.",
     path: "/ops/flags/kill",
     body: { flag: dataset.flag },
-    done: ({ tenants }) => `Off for ${tenants} tenants, who are remembered.`,
+    done: ({ tenants }) => `Off for ${tenants} tenants until restored.`,
   }),
   restore: ({ dataset }) => ({
     title: `Turn ${dataset.flag} on again?`,
-    text: "For exactly those it was on for.",
+    text: "For the tenants that had it on.",
     path: "/ops/flags/restore",
     body: { flag: dataset.flag },
     done: ({ tenants }) => `On again for ${tenants} tenants.`,
@@ -188,7 +188,7 @@ function mark(state, text) {
 const source = new EventSource("/ops/live");
 source.onopen = () => mark("live", "Live");
 source.onerror = () => mark("away", source.readyState === EventSource.CLOSED ? "Signed out; reload" : "Reconnecting");
-source.addEventListener("away", () => mark("away", "The database does not answer"));
+source.addEventListener("away", () => mark("away", "Database unavailable"));
 source.onmessage = ({ data }) => {
   mark("live", "Live");
   refresh(JSON.parse(data));

@@ -21,7 +21,7 @@ export class Branding {
     byId("branding-standard").addEventListener("click", () => this.#setAccent(null));
     this.#colour.addEventListener("input", () => this.#setAccent(this.#colour.value));
     byId("branding-logo-file").addEventListener("change", ({ target }) => this.#sendLogo(target));
-    pressTwice(byId("branding-logo-remove"), "Really remove?", () => this.#removeLogo());
+    pressTwice(byId("branding-logo-remove"), "Remove the logo?", () => this.#removeLogo());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#save();
@@ -60,7 +60,7 @@ export class Branding {
 
   #save() {
     const words = Object.fromEntries(this.#words().map((field) => [field.name, field.value]));
-    return this.#attempt("Saved. Documents show it from now on.", async () => {
+    return this.#attempt("Saved.", async () => {
       this.#draw(await call("PATCH", "/v1/branding", { ...words, accent: this.#accent }));
     });
   }
@@ -69,14 +69,14 @@ export class Branding {
     const [file] = input.files;
     input.value = "";
     if (!file) return;
-    await this.#attempt("The logo is set.", async () => {
+    await this.#attempt("Logo saved.", async () => {
       await sendBytes("PUT", LOGO, file, { "content-type": file.type || "application/octet-stream" });
       this.#drawLogo(true);
     });
   }
 
   #removeLogo() {
-    return this.#attempt("The logo is removed.", async () => {
+    return this.#attempt("Logo removed.", async () => {
       await call("DELETE", LOGO);
       this.#drawLogo(false);
     });

@@ -88,7 +88,7 @@ export class Shares {
       this.#showLink(share);
       await this.refresh();
     } catch (error) {
-      showProblem(error, "No link made");
+      showProblem(error, "Couldn't create the link");
     } finally {
       button.disabled = false;
     }
@@ -114,10 +114,10 @@ export class Shares {
       el("p", { class: "share-link-title" }, icon("check"), share.recipient ? `Link for ${share.recipient}` : "Your link"),
       el("div", { class: "share-url-row" }, field, copy,
         el("a", { class: "button", id: "share-open", href: share.url, target: "_blank", rel: "noopener noreferrer" }, icon("open"), "Open")),
-      el("p", { class: "hint" }, `${note}Copy it now: it is shown only this once. It works until ${moment(share.expires_at)}.`));
+      el("p", { class: "hint" }, `${note}Copy it now. It is shown only once. It expires ${moment(share.expires_at)}.`));
     byId("share-link").hidden = false;
     copy.focus();
-    announce("Link made");
+    announce("Link created");
   }
 
   #row(share) {
@@ -140,12 +140,12 @@ export class Shares {
   /** For a link that was lost, went to the wrong person, or has expired. */
   #rotateButton(share, wishes) {
     const button = el("button", { type: "button", class: "quiet small" }, icon("retry"), "New link");
-    pressTwice(button, "The old one ends. Sure?", async () => {
+    pressTwice(button, "Replace the old link?", async () => {
       try {
-        this.#showLink(await call("POST", `/v1/shares/${share.id}/rotate`, wishes), "The link before no longer works. ");
+        this.#showLink(await call("POST", `/v1/shares/${share.id}/rotate`, wishes), "The old link no longer works. ");
         await this.refresh();
       } catch (error) {
-        showProblem(error, "No new link");
+        showProblem(error, "Couldn't replace the link");
       }
     });
     return button;
@@ -153,12 +153,12 @@ export class Shares {
 
   #revokeButton(share) {
     const button = el("button", { type: "button", class: "quiet small" }, icon("close"), "Revoke");
-    pressTwice(button, "Revoke it now?", async () => {
+    pressTwice(button, "Revoke this link?", async () => {
       try {
         await call("POST", `/v1/shares/${share.id}/revoke`, {});
         await this.refresh();
       } catch (error) {
-        showProblem(error, "Not revoked");
+        showProblem(error, "Couldn't revoke the link");
       }
     });
     return button;
@@ -170,6 +170,6 @@ function stateOf(share, now) {
   if (typeof decision === "string" && DECISIONS[decision]) return [decision, DECISIONS[decision]];
   if (share.revoked_at) return ["revoked", "Revoked"];
   if (Date.parse(share.expires_at) <= now) return ["expired", "Expired"];
-  if (share.max_views && share.views >= share.max_views) return ["used", "Used up"];
+  if (share.max_views && share.views >= share.max_views) return ["used", "No views left"];
   return share.views > 0 ? ["opened", "Opened"] : ["active", "Not opened yet"];
 }

@@ -7,27 +7,27 @@ import { showProblem } from "../shared/problems.js";
 
 const DID = {
   opened: "Opened",
-  photo: "Looked at a photo",
+  photo: "Viewed a photo",
   pdf: "Downloaded the PDF",
   certificate: "Downloaded the certificate",
   accepted: "Accepted",
   declined: "Declined",
   changes_requested: "Asked for changes",
-  rotated: "You made a new link",
-  revoked: "You revoked it",
+  rotated: "You replaced the link",
+  revoked: "You revoked the link",
 };
 const WITH = { phone: "on a phone", tablet: "on a tablet", desktop: "on a computer", bot: "by a program" };
 
 /** A fold that reads the story when it is opened; `open` is a set of share ids that stay open through a refresh. */
 export function storyOf(share, open) {
   const list = el("ol", { class: "story" });
-  const fold = el("details", { class: "story-fold" }, el("summary", {}, "What happened"), list);
+  const fold = el("details", { class: "story-fold" }, el("summary", {}, "Activity"), list);
   const read = async () => {
     try {
       const { events } = await call("GET", `/v1/shares/${share.id}/timeline`);
-      list.replaceChildren(...(events.length > 0 ? events.map(entry) : [el("li", { class: "hint" }, "Nothing yet.")]));
+      list.replaceChildren(...(events.length > 0 ? events.map(entry) : [el("li", { class: "hint" }, "No activity yet.")]));
     } catch (error) {
-      showProblem(error, "The story could not be read");
+      showProblem(error, "Couldn't load activity");
     }
   };
   fold.addEventListener("toggle", () => {

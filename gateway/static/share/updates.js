@@ -15,7 +15,7 @@ export function watchNews({ news, version, decision }, place) {
   let wait = FIRST_MS;
   const say = (title, words) => {
     const [strong, text, link] = ["strong", "span", "a"].map((tag) => document.createElement(tag));
-    [strong.textContent, text.textContent, link.textContent] = [title, ` ${words} `, "Show it"];
+    [strong.textContent, text.textContent, link.textContent] = [title, ` ${words} `, "Show the latest"];
     link.href = location.pathname.replace(/\/(open|decision)$/, "");
     link.addEventListener("click", (event) => {
       event.preventDefault();
@@ -28,15 +28,15 @@ export function watchNews({ news, version, decision }, place) {
     document.body.dataset.outdated = "yes";
   };
   const changed = (found) => {
-    if (found.newest > Number(version)) return say("A newer version of this estimate exists.", "This one can no longer be accepted.");
-    if ((found.decision ?? "") !== decision) return say("This estimate has been answered.", "");
+    if (found.newest > Number(version)) return say("This estimate was updated.", "This version can no longer be accepted.");
+    if ((found.decision ?? "") !== decision) return say("A response to this estimate was recorded.", "");
     return false;
   };
   const ask = async () => {
     if (document.hidden) return later();
     try {
       const answer = await fetch(news, { signal: AbortSignal.timeout(ANSWER_MS), headers: { accept: "application/json" } });
-      if (OVER.includes(answer.status)) return say("Your reading session has ended.", "Open the estimate again to go on.");
+      if (OVER.includes(answer.status)) return say("This page timed out.", "Reopen the link to continue.");
       if (answer.ok && changed(await answer.json()) !== false) return undefined;
     } catch {
       // no signal, or a busy server: ask again later

@@ -108,7 +108,7 @@ function problemOf(status, text, header) {
   return new Problem({
     status,
     title: members.title || `The server answered ${status}`,
-    detail: members.detail || "It gave no reason. Try again; if it stays, pass on the reference below.",
+    detail: members.detail || "Try again. If it keeps happening, contact support with the reference below.",
     correlationId: members.correlation_id || header("x-correlation-id") || "",
     retryAfter: Number.isFinite(retry) ? retry * 1000 : null,
     members,

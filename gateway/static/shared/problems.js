@@ -7,7 +7,7 @@ import { byId, el, icon } from "./dom.js";
 export function showProblem(error, doing = "") {
   if (error?.name === "AbortError") return;
   if (!(error instanceof Problem)) {
-    showProblem(new Problem({ title: "Something on this page failed", detail: String(error?.message ?? error) }), doing);
+    showProblem(new Problem({ title: "Something went wrong on this page", detail: String(error?.message ?? error) }), doing);
     throw error;
   }
   if (error.status === 401) return showSignIn(error);
@@ -63,7 +63,7 @@ export async function copyText(text, button) {
     await navigator.clipboard.writeText(text);
     label.textContent = "Copied";
   } catch {
-    label.textContent = "Select it and copy";
+    label.textContent = "Select and copy";
   }
   setTimeout(() => (label.textContent = before), 2000);
 }

@@ -26,15 +26,15 @@ export class LeaveNote {
 
   #words(items) {
     const { recordings } = this.uploads;
-    if (recordings.some(({ kept, pieces }) => !kept || !pieces.kept)) return ["stay", "Keep this page open: what you have said is not saved yet."];
-    if (recordings.length > 0) return ["saved", "Keep this page open. What you have said so far is safe."];
+    if (recordings.some(({ kept, pieces }) => !kept || !pieces.kept)) return ["stay", "Keep this page open. Your recording is not saved yet."];
+    if (recordings.length > 0) return ["saved", "Keep this page open. Your recording so far is saved."];
     const loose = items.filter((item) => !item.kept).length;
     if (loose > 0) return ["stay", `Keep this page open: ${count(loose, "file is", "files are")} not saved yet.`];
     if (items.length > 0) return ["saved", `You can close this page: ${count(items.length, "file is", "files are")} saved on this device. ${this.#next()}`];
-    return this.#sent ? ["done", "Everything is stored. You can leave."] : ["done", ""];
+    return this.#sent ? ["done", "Everything is uploaded. You can close this page."] : ["done", ""];
   }
 
   #next() {
-    return navigator.onLine ? "Leave it open to finish sending." : "They go up when ScopeKit is open and there is signal.";
+    return navigator.onLine ? "Leave it open to finish uploading." : "Uploads when you're back online with ScopeKit open.";
   }
 }

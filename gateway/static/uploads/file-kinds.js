@@ -28,16 +28,16 @@ export const kindOf = (contentType) => TYPES[contentType.split(";")[0]] ?? "";
 /** Why a file would never pass, or null. */
 export function refusal(file, contentType) {
   if (!contentType) {
-    return new Problem({ title: "Not a kind we take", detail: "Photos can be JPEG, PNG, WebP or HEIC; audio WebM, MP4, AAC or MP3." });
+    return new Problem({ title: "Unsupported file type", detail: "Photos can be JPEG, PNG, WebP or HEIC; audio WebM, MP4, AAC or MP3." });
   }
-  if (file.size === 0) return new Problem({ title: "Empty", detail: "This file holds nothing." });
-  if (file.size > LARGEST) return new Problem({ title: "Too large", detail: "A file may have at most 100 MB." });
+  if (file.size === 0) return new Problem({ title: "Empty file", detail: "Choose another file." });
+  if (file.size > LARGEST) return new Problem({ title: "Too large", detail: "Files can be up to 100 MB." });
   return null;
 }
 
 /** The server speaks of types and bytes, to programmers. */
 export function notWhatItSays({ status, members }) {
   const found = members.found?.split("/")[1].toUpperCase();
-  const detail = found ? `Inside it is ${found}: rename it and add it again.` : "It holds no photo and no recording.";
-  return new Problem({ title: "Not what its name says", detail, status });
+  const detail = found ? `This is really ${found}. Rename it and add it again.` : "This is not a photo or a recording.";
+  return new Problem({ title: "Wrong file extension", detail, status });
 }

@@ -114,7 +114,7 @@ export class Recorder {
 
   #refuse(error) {
     const details = {
-      NotAllowedError: "The browser may not use the microphone. Allow it in the address bar, then try again.",
+      NotAllowedError: "Microphone is blocked. Allow it in the address bar, then try again.",
       NotFoundError: "No microphone was found. You can add a recording as a file instead.",
       NotSupportedError: "This browser cannot record here. You can add a recording as a file instead.",
     };

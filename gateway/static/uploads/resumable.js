@@ -52,7 +52,7 @@ async function askOffset(url, signal) {
 }
 
 function fail() {
-  throw new Problem({ title: "Interrupted", detail: "The upload was ended on the server; it begins again.", status: 503 });
+  throw new Problem({ title: "Interrupted", detail: "The upload was interrupted. It starts again.", status: 503 });
 }
 
 function encode(metadata) {

@@ -102,8 +102,8 @@ function open(onGone) {
     };
     asked.onblocked = () => {
       blocked = true;
-      reject(new Problem({ title: "An older ScopeKit is open", detail:
-        "Close its other tabs and load this page again; until then what is saved on this device cannot be reached." }));
+      reject(new Problem({ title: "ScopeKit is open in an older tab", detail:
+        "Close the other ScopeKit tabs and reload this page to get to the files saved on this device." }));
     };
   });
 }

@@ -120,7 +120,7 @@ export class Uploads extends EventTarget {
     };
   }
 
-  /** There is signal again: nobody waits for the rest of a pause. */
+  /** There is signal again: none waiting for the rest of a pause. */
   wake() {
     for (const item of this.#items.values()) if (["saved", "paused"].includes(item.state)) this.#ready(item);
   }

@@ -72,7 +72,7 @@ async def test_every_state_of_the_page_is_clean(
     await page.get_by_label("Your full name").fill("Maria Alvarez")
     await draw(page)
     await assert_clean(page, axe)
-    await page.get_by_role("button", name="Accept the estimate").click()
+    await page.get_by_role("button", name="Accept estimate").click()
     await expect(page.get_by_role("heading", name="Certificate of acceptance")).to_be_visible()
     await assert_clean(page, axe)
     await admin.execute("UPDATE shares SET expires_at = now() WHERE visit_id = $1", visit.id)
@@ -106,10 +106,10 @@ async def test_news_while_reading_is_clean_and_read_out(
     await open_page(page, await link_of(server, tenant, visit))
     await expect(page.locator("#news")).to_be_empty()
     await save_next(service, visit)
-    await _until_it_says(page, "A newer version of this estimate exists.")
-    await expect(page.get_by_role("button", name="Accept the estimate")).to_be_hidden()
+    await _until_it_says(page, "This estimate was updated.")
+    await expect(page.get_by_role("button", name="Accept estimate")).to_be_hidden()
     await assert_clean(page, axe)
-    await page.get_by_role("link", name="Show it").click()
+    await page.get_by_role("link", name="Show the latest").click()
     await expect(page.get_by_text("can be read, but no longer accepted")).to_be_visible()
 
 
@@ -122,9 +122,9 @@ async def test_an_answer_of_another_recipient_is_told(
     for page in (first, second):
         await open_page(page, await link_of(server, tenant, visit))
     await first.get_by_label("Your full name").fill("Maria Alvarez")
-    await first.get_by_role("button", name="Accept the estimate").click()
+    await first.get_by_role("button", name="Accept estimate").click()
     await expect(first.get_by_role("heading", name="Certificate of acceptance")).to_be_visible()
-    await _until_it_says(second, "This estimate has been answered.")
+    await _until_it_says(second, "A response to this estimate was recorded.")
 
 
 async def test_a_page_whose_session_ended_stops_asking(
@@ -135,7 +135,7 @@ async def test_a_page_whose_session_ended_stops_asking(
     await page.clock.install()
     await open_page(page, await link_of(server, tenant, visit))
     await admin.execute("UPDATE shares SET revoked_at = now() WHERE visit_id = $1", visit.id)
-    await _until_it_says(page, "Your reading session has ended.")
+    await _until_it_says(page, "This page timed out.")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     await page.clock.fast_forward(3_600_000)

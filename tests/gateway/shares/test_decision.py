@@ -101,7 +101,7 @@ async def test_a_newer_version_makes_the_old_one_undecidable(
     assert (answer.status_code, await _status(admin, visit)) == (409, "draft")
     assert "have changed since you opened it" in answer.text
     page = (await reader.look()).text
-    assert "A newer version of this estimate exists." in page
+    assert "This estimate was updated." in page
     assert "/decision" not in page
 
 

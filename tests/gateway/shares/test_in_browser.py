@@ -46,9 +46,9 @@ async def test_a_customer_opens_and_accepts(
     await page.get_by_role("heading", name="Scope of work").wait_for()
     assert page.url == link
     await page.get_by_label("Your full name").fill("Maria Alvarez")
-    await page.get_by_role("button", name="Accept the estimate").click()
+    await page.get_by_role("button", name="Accept estimate").click()
     await page.get_by_text("Accepted by Maria Alvarez").wait_for()
-    assert await page.get_by_role("button", name="Accept the estimate").count() == 0
+    assert await page.get_by_role("button", name="Accept estimate").count() == 0
     await page.reload()
     await page.get_by_text("Accepted by Maria Alvarez").wait_for()
     row = await admin.fetchrow(
@@ -74,7 +74,7 @@ async def test_nothing_needs_a_mouse_and_nothing_is_cut_off(
     await page.keyboard.press("Enter")
     await page.keyboard.press("Tab")
     await page.keyboard.type("Copper, please")
-    await _tab_to(page, "button:has-text('Send the request')")
+    await _tab_to(page, "button:has-text('Send request')")
     await page.keyboard.press("Enter")
     await page.get_by_text("Changes requested").wait_for()
 
@@ -111,10 +111,10 @@ async def test_printed_it_is_the_document_without_its_controls(
     assert [word for word in wanted if word not in printed] == []
     assert [
         word
-        for word in ("Your answer", "Accept the", "Download", "Review and", "Skip to", "request it")
+        for word in ("Approve or respond", "Accept estimate", "Download", "Review &", "Skip to", "request it")
         if word in printed
     ] == []
-    assert [("Instead of" in sheet, "Copper gutter" in sheet) for sheet in pages].count((True, True)) == 1
+    assert [("Other options" in sheet, "Copper gutter" in sheet) for sheet in pages].count((True, True)) == 1
 
 
 async def test_an_edit_while_the_page_is_open_is_noticed(
@@ -126,10 +126,10 @@ async def test_an_edit_while_the_page_is_open_is_noticed(
     await page.get_by_role("button", name="Open the estimate").click()
     await page.get_by_label("Your full name").fill("Maria Alvarez")
     await save_next(service, visit)
-    await page.get_by_role("button", name="Accept the estimate").click()
+    await page.get_by_role("button", name="Accept estimate").click()
     await page.get_by_text("your answer was not recorded").wait_for()
     await page.get_by_role("link", name="Back to the estimate").click()
-    await page.get_by_text("A newer version of this estimate exists.").wait_for()
+    await page.get_by_text("This estimate was updated.").wait_for()
 
 
 async def test_a_drawn_signature_is_sent_and_shown(
@@ -144,7 +144,7 @@ async def test_a_drawn_signature_is_sent_and_shown(
     await page.get_by_role("button", name="Clear the drawing").click()
     assert await page.locator("[data-pad] input").input_value() == ""
     await draw(page)
-    await page.get_by_role("button", name="Accept the estimate").click()
+    await page.get_by_role("button", name="Accept estimate").click()
     await expect(page.get_by_role("img", name="Drawn signature of Maria Alvarez")).to_be_visible()
     kept = await admin.fetchval("SELECT signature FROM share_decisions WHERE estimate_id = $1", visit.estimate["id"])
     assert kept.startswith("M60 120L")
