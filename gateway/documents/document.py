@@ -1,7 +1,7 @@
 """The document a customer reads, as its template needs it: pure, from the database's JSON to words and figures.
 
-What the draft was made from is the contractor's alone: no quote, assumption, coverage note, confidence or reason to look
-again is in the document.
+What the draft was made from is the contractor's alone: no quote, assumption, coverage note, confidence or reason to
+look again is in the document.
 """
 
 from __future__ import annotations

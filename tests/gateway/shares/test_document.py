@@ -142,12 +142,11 @@ async def test_a_customer_reads_what_the_total_is_made_of(
 
 
 async def test_words_of_others_are_text_and_not_markup(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
-    """What was spoken is shown as a quote, with its angle brackets as characters."""
-    reader = customer_of(client, await make_share(client, tenant, visit))
-    await reader.open()
-    page = (await reader.look()).text
-    assert "the &lt;b&gt;whole&lt;/b&gt; gutter has to go" in page
-    assert "<b>whole" not in page
+    """A customer's name is shown with its angle brackets as characters."""
+    await client.patch(f"/v1/visits/{visit.id}", json={"customer_name": "<b>Maria</b>"}, headers=tenant.headers)
+    page = (await (await open_share(client, tenant, visit)).look()).text
+    assert "&lt;b&gt;Maria&lt;/b&gt;" in page
+    assert "<b>Maria" not in page
 
 
 async def test_the_page_is_light(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
