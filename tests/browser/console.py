@@ -128,6 +128,6 @@ class Console:
 
     async def make_link(self, recipient: str) -> str:
         """Make a link for the customer and read it off the page."""
-        await self.page.get_by_label("Customer", exact=True).fill(recipient)
+        await self.page.locator("#share-form").get_by_label("Customer").fill(recipient)
         await self.page.get_by_role("button", name="Create link").click()
         return await self.page.get_by_label("Link for the customer").input_value()

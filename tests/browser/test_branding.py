@@ -40,7 +40,7 @@ async def test_an_owner_sets_what_documents_look_like(contractor: Person, api: h
     await _open(page)
     await page.get_by_label("Company name").fill("Müller & Söhne")
     await page.get_by_role("dialog").get_by_label("Address").fill("12 Quay Street\nPortland")
-    await page.get_by_label("E-mail").fill("office@example.test")
+    await page.get_by_label("Email").fill("office@example.test")
     await page.get_by_label("Terms", exact=True).fill("Half on acceptance.")
     colour = page.get_by_label("Color", exact=True)
     await colour.fill("#7fc8f8")

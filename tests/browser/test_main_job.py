@@ -131,7 +131,7 @@ async def _customer_accepts(console: Console, customer: Person) -> None:
 
     await customer.page.get_by_label("Your full name").fill("Maria Lopez")
     await customer.page.get_by_role("button", name="Accept estimate").click()
-    await expect(customer.page.get_by_role("status", name="Answer")).to_contain_text("Accepted by Maria Lopez")
+    await expect(customer.page.get_by_role("status", name="Response")).to_contain_text("Accepted by Maria Lopez")
     await expect(news).to_have_text("Maria Lopez accepted the estimate.")
     await expect(share).to_contain_text("Accepted")
     await console.page.locator("#share").scroll_into_view_if_needed()

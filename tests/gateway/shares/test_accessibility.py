@@ -93,7 +93,7 @@ async def test_other_answers_are_clean(
     form = page.locator("details[open]")
     await form.locator("textarea").fill("Copper, please")
     await form.locator("button[type=submit]").click()
-    await expect(page.get_by_role("status", name="Answer")).to_be_visible()
+    await expect(page.get_by_role("status", name="Response")).to_be_visible()
     await assert_clean(page, axe)
 
 
@@ -110,7 +110,7 @@ async def test_news_while_reading_is_clean_and_read_out(
     await expect(page.get_by_role("button", name="Accept estimate")).to_be_hidden()
     await assert_clean(page, axe)
     await page.get_by_role("link", name="Show the latest").click()
-    await expect(page.get_by_text("can be read, but no longer accepted")).to_be_visible()
+    await expect(page.get_by_text("can still be read, but no longer accepted")).to_be_visible()
 
 
 async def test_an_answer_of_another_recipient_is_told(

@@ -131,8 +131,8 @@ async def test_an_edit_and_an_acceptance_never_pass_each_other(
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"decision": "accepted", "name": "  "}, "Please type your name"),
-        ({"decision": "changes_requested", "message": " "}, "Please say what should change"),
+        ({"decision": "accepted", "name": "  "}, "Enter your name"),
+        ({"decision": "changes_requested", "message": " "}, "Tell us what should change"),
         ({"decision": "maybe"}, "Decision"),
         ({"decision": "accepted", "content_hash": "short"}, "Content hash"),
         ({"decision": "accepted", "name": "x" * 201}, "name"),
@@ -157,7 +157,7 @@ async def test_without_a_session_nobody_answers(
     share = await make_share(client, tenant, visit)
     answer = await customer_of(client, share).decide(visit)
     assert answer.status_code == 403
-    assert "Open the estimate again" in answer.text
+    assert "Reopen the link" in answer.text
     assert await _status(admin, visit) == "draft"
 
 
