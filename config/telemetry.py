@@ -1,4 +1,7 @@
-"""Error reports to Sentry, scrubbed of everything that opens a door: cookies, tokens, keys, signed URLs."""
+"""Error reports to Sentry, scrubbed of everything that opens a door: cookies, tokens, keys, signed URLs.
+
+Of a request only the headers in `TOLD_HEADERS` are told: the others hold labels, file names and whatever comes next.
+"""
 
 import re
 import sys
@@ -15,7 +18,10 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-_SECRET_NAMES = re.compile(r"cookie|authorization|token|ticket|passcode|password|secret|dsn|key$", re.IGNORECASE)
+_SECRET_NAMES = re.compile(r"cookie|authorization|token|ticket|passcode|password|secret|dsn|query|key$", re.IGNORECASE)
+TOLD_HEADERS = frozenset(
+    {"accept", "content-length", "content-type", "host", "transfer-encoding", "user-agent", "x-correlation-id"}
+)
 # A share path, any query string (signed URLs, tickets), and anything shaped as a JWT.
 _SECRET_TEXTS = (
     (re.compile(r"/e/[A-Za-z0-9_-]{16,}"), "/e/[scrubbed]"),
@@ -48,11 +54,18 @@ def scrub(event: "Event", hint: "Hint") -> "Event":
     if request:
         request.pop("cookies", None)
         request.pop("query_string", None)
+        request["headers"] = _told(request.get("headers"))
     bound = structlog.contextvars.get_contextvars()
     tenant = {"tenant_id": bound["tenant_id"]} if "tenant_id" in bound else {}
     event.setdefault("tags", {}).update({"correlation_id": correlation_id(), **tenant})
     clean: Event = scrub_value(event)
     return clean
+
+
+def _told(headers: Any) -> dict[str, Any]:
+    """Return the headers that may leave; names are compared without case."""
+    listed = headers.items() if isinstance(headers, dict) else headers or ()
+    return {name: value for name, value in listed if str(name).lower() in TOLD_HEADERS}
 
 
 def _say_what_was_logged(event: "Event", hint: "Hint") -> None:

@@ -1,8 +1,10 @@
 """What would leave for Sentry carries no secret."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from sentry_sdk import Client
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.scope import Scope
@@ -49,6 +51,15 @@ def test_an_event_leaves_without_its_secrets() -> None:
     assert "for visit 7" in sent
     assert "*/*" in sent
     assert "correlation_id" in sent
+
+
+@pytest.mark.parametrize("pairs", [dict, lambda headers: [list(pair) for pair in headers.items()]])
+def test_only_headers_on_the_list_leave(pairs: Callable[[dict[str, str]], Any]) -> None:
+    """Labels, file names, addresses, and any header that nobody thought of stay at home."""
+    told = {"User-Agent": "phone/1", "content-type": "audio/webm", "x-correlation-id": "7"}
+    kept = dict.fromkeys(("x-label", "X-File-Name", "Upload-Metadata", "Referer", "x-forwarded-for", "x-new"), "hush")
+    event: Any = {"request": {"headers": pairs(told | kept)}}
+    assert scrub(event, {})["request"]["headers"] == told
 
 
 def test_database_urls_lose_their_password() -> None:

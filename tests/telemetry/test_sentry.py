@@ -66,6 +66,9 @@ async def test_a_request_that_fails_is_reported_without_its_secrets(
                         "cookie": "scopekit_session=hush-cookie",
                         "apikey": "hush-apikey",
                         "x-internal-key": QUEUE_KEY,
+                        "x-label": "hush label",
+                        "x-file-name": "hush file",
+                        "upload-metadata": "filename aHVzaA==, label hush",
                     },
                     content=b'{"passcode": "hush-passcode"}',
                 )

@@ -11,18 +11,23 @@ import os
 import queue
 import sys
 import threading
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from jobs.kinds.estimate.engines.audio_errors import AudioError
+from jobs.kinds.estimate.engines.audio_remuxing import remux
 from jobs.kinds.estimate.engines.audio_splitting import split
 from jobs.kinds.estimate.engines.local import ocr as reading
 from jobs.kinds.estimate.engines.local import speech_to_text as hearing
 from store.media.decode import Unreadable, render
 from store.media.sandbox import READY, confine, write_answer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _MEMORY_BYTES = 4 * 1024**3
 
 _Request = tuple[dict[str, Any], bytes]
+_Answer = tuple[dict[str, Any], bytes]
 
 
 def main() -> None:
@@ -37,25 +42,31 @@ def main() -> None:
         write_answer(answers, *work(*requests.get()))
 
 
-def work(head: dict[str, Any], body: bytes) -> _Request:
+def work(head: dict[str, Any], body: bytes) -> _Answer:
     """Do one piece of work; what is wrong with the file comes back as {"problem"}, a missing extra as {"missing"}."""
     try:
-        if head["work"] == "transcribe":
-            return {"transcript": hearing.transcribe(body, head["content_type"])}, b""
-        if head["work"] == "read":
-            return {"rows": reading.read(body, head["content_type"])}, b""
-        if head["work"] == "split":
-            pieces = split(body, head["content_type"])
-            places = [
-                {"offset_ms": piece.offset_ms, "length_ms": piece.length_ms, "bytes": len(piece.content)}
-                for piece in pieces
-            ]
-            return {"pieces": places}, b"".join(piece.content for piece in pieces)
-        return {}, render(body, head["content_type"], head["edge"])
+        return _WORKS[head["work"]](head, body)
     except (Unreadable, AudioError) as problem:
         return {"problem": str(problem)}, b""
     except ModuleNotFoundError as missing:
         return {"missing": missing.name}, b""
+
+
+def _split(head: dict[str, Any], body: bytes) -> _Answer:
+    pieces = split(body, head["content_type"])
+    places = [
+        {"offset_ms": piece.offset_ms, "length_ms": piece.length_ms, "bytes": len(piece.content)} for piece in pieces
+    ]
+    return {"pieces": places}, b"".join(piece.content for piece in pieces)
+
+
+_WORKS: dict[str, Callable[[dict[str, Any], bytes], _Answer]] = {
+    "transcribe": lambda head, body: ({"transcript": hearing.transcribe(body, head["content_type"])}, b""),
+    "read": lambda head, body: ({"rows": reading.read(body, head["content_type"])}, b""),
+    "remux": lambda head, body: ({}, remux(body, head["content_type"])),
+    "split": _split,
+    "render": lambda head, body: ({}, render(body, head["content_type"], head["edge"])),
+}
 
 
 def _listen(source: BinaryIO, requests: queue.Queue[_Request]) -> None:

@@ -43,6 +43,7 @@ _CONNECT_SECONDS = 10.0
 _PHOTO_EDGE = 2000
 _PHOTO_SECONDS = 60.0
 _SPLIT_SECONDS = 300.0
+_REMUX_SECONDS = 60.0
 _LOOK_TOKENS, _DRAFT_TOKENS = 4_000, 16_000
 # The provider's own limit for one file.
 _AUDIO_BYTES = 25 * 1024 * 1024
@@ -100,9 +101,14 @@ class OpenAIEngine:
         await self._client.close()
 
     async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
-        """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses."""
+        """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses.
+
+        Only its sound leaves the house: where it was made, by which device and under which title does not.
+        """
         if clip.medium.content_type in _FILE_NAMES and len(clip.content) <= self.audio_bytes:
-            return await self._hear(clip)
+            bare = await self._bare(clip)
+            if bare is not None:
+                return await self._hear(bare)
         parts, names = [], []
         for offset_ms, piece in await self._pieces(clip):
             name = f"{offset_ms}+{piece.medium.duration_ms}"
@@ -166,6 +172,15 @@ class OpenAIEngine:
 
     def _priced(self, call: ModelCall) -> ModelCall:
         return priced(call, self.speech_model, self._prices)
+
+    async def _bare(self, clip: Clip) -> Clip | None:
+        """Return the clip without metadata, or None when its sound must be coded anew for that."""
+        head = {"work": "remux", "content_type": clip.medium.content_type}
+        try:
+            _, sound = await self._opened("recording", head, clip.content, _REMUX_SECONDS)
+        except UnusableMedium:
+            return None
+        return clip._replace(content=sound)
 
     async def _pieces(self, clip: Clip) -> list[tuple[int, Clip]]:
         head = {"work": "split", "content_type": clip.medium.content_type}
