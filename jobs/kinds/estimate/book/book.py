@@ -33,7 +33,7 @@ _FITS, _MARGIN, _CLEAR, _NAMED = 0.5, 0.06, 0.6, 0.62
 # One word in common decides nothing by itself ("10 openings" is no pool opening); the trade of the visit may.
 _ONE_WORD, _TRADE, _BY_TRADE = 0.6, 0.07, 0.52
 _FAMILY = 0.3
-_DIFFERS, _PART_OF = 0.6, 0.55
+_DIFFERS, _PART_OF, _OTHER_WORK = 0.6, 0.55, 0.6
 # A word that so many items of a category have says only which category it is.
 _COMMON, _COMMON_AT_LEAST = 0.2, 3
 _POSTINGS = 400  # a word that so many items have finds none by itself
@@ -163,6 +163,8 @@ class Book:
         named = {word for word in shared if word not in place_stems()} or shared
         if _continues(line, theirs):
             score *= _PART_OF
+        if theirs.verb and theirs.verb not in shared and not any(kind_of_word(word) for word in shared):
+            score *= _OTHER_WORK
         if len(named) + alike == 1 and theirs.main > 1 and not measured and item.category not in trades:
             score *= _ONE_WORD
         elif (
@@ -175,8 +177,14 @@ class Book:
 
     def _differ(self, line: Terms, theirs: Terms, shared: set[str]) -> bool:
         """Whether each says of its thing what the other does not: a shutoff valve is no shower valve."""
-        mine = set(line.words) - shared - place_stems() - line.located
-        return bool(mine) and bool(set(theirs.words[: theirs.main]) - shared - place_stems())
+        if theirs.head not in shared:
+            return False
+        unsaid = (_compare(line.sizes, theirs.sizes) or (0, 0, 0))[1]
+        plain = shared | place_stems() | line.located | _ADJECTIVES | line.verbs
+        mine, other = _before(line.words, theirs.head), _before(theirs.words[: theirs.main], theirs.head)
+        return (
+            bool(mine) and mine not in plain and (unsaid > 0 or (bool(other) and other not in shared | place_stems()))
+        )
 
     @cached_property
     def _common(self) -> set[tuple[str, str]]:
@@ -197,7 +205,7 @@ class Book:
         return sum(self._weight(word) * (1.0 if word in main else _MODIFIER) for word in words)
 
     def _line_sum(self, line: Terms, words: Iterable[str]) -> float:
-        places = place_stems() | line.located
+        places = place_stems() | line.located | line.verbs
         return sum(self._weight(word) * (_PLACE if word in places else 1.0) for word in words) or 1e-6
 
     def _weight(self, word: str) -> float:
@@ -214,13 +222,21 @@ class Book:
         return len(named) + alike > 1
 
 
+def _before(words: Sequence[str], head: str) -> str:
+    """Return the word before the head, which says what kind of it is meant."""
+    index = words.index(head) if head in words else 0
+    return words[index - 1] if index else ""
+
+
 def _continues(line: Terms, item: Terms) -> bool:
     """Whether the item's head only begins a longer name: a toilet seat is no toilet."""
     if item.head not in line.words:
         return False
     following = line.words[line.words.index(item.head) + 1 :][:1]
     word = following[0] if following else ""
-    plain = word in item.words or word in place_stems() | line.located or kind_of_word(word) is not None
+    index = line.words.index(item.head) + 1
+    plain = word in item.words or word in place_stems() | line.located | line.verbs or kind_of_word(word) is not None
+    plain = plain or index >= line.main
     return bool(word) and not plain and word not in _ADJECTIVES
 
 

@@ -10,9 +10,10 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from jobs.kinds.estimate.book.stems import singular, stem
-from jobs.kinds.estimate.book.vocabulary import FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES
+from jobs.kinds.estimate.book.vocabulary import FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES, PLAIN_VERBS
 from jobs.kinds.estimate.rules.numbers import read_number
 from jobs.kinds.estimate.rules.tokens import tokenise
+from jobs.kinds.estimate.rules.words import is_verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,6 +53,8 @@ _SIZE_UNITS = {
     for spelling in spellings.split()
 }
 _LONGEST_MEANING = 3
+# Their number is part of the name: "R-38", "cat 6".
+_NAMED_BY_NUMBER = {"r": "r", "cat": "cat", "category": "cat", "merv": "merv", "sch": "sch", "schedule": "sch"}
 _SPELLED = (("b t u", "btu"), ("l e d", "led"), ("p v c", "pvc"), ("g f c i", "gfci"), ("l v p", "lvp"))
 # "Not painted", "without windows" is what a thing is not; "no" before a number is "number".
 _NEGATED = re.compile(
@@ -88,13 +91,18 @@ _PASSIVE = frozenset({"gets", "get", "got", "be", "being", "is", "are", "needs",
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`words` are stems in their order, `main` how many of them stand before the first comma."""
+    """`words` are stems in their order, `main` how many of them stand before the first comma.
+
+    `located` only say where, `verbs` are those of any work, `verb` is a particular one that the text begins with.
+    """
 
     words: tuple[str, ...]
     main: int
     sizes: frozenset[Size]
     kinds: frozenset[str]
     located: frozenset[str]
+    verbs: frozenset[str]
+    verb: str
     supplied_by_others: bool
 
     @property
@@ -144,9 +152,16 @@ def terms_of(text: str) -> Terms:
     sizes: set[Size] = set()
     adjectives: set[str] = set()
     located: set[str] = set()
+    verbs: set[str] = set()
     main, where = None, False
     i = 0
     while i < len(tokens):
+        prefix = _NAMED_BY_NUMBER.get(tokens[i].text) if tokens[i].kind == "word" else None
+        number = read_number(tokens, i + 1 + (i + 1 < len(tokens) and tokens[i + 1].text == "-")) if prefix else None
+        if prefix and number:
+            words.append(f"{prefix}{number.value.normalize():f}")
+            i = number.end
+            continue
         size = _size(tokens, i)
         if size is not None:
             end, found = size
@@ -164,13 +179,25 @@ def terms_of(text: str) -> Terms:
                 continue
             meaning, i = _meaning(tokens, i)
             named = [word for word in map(_folded_word, meaning.split()) if word and word not in _fluff()]
+            verbs |= {word for word in named if tokens[i - 1].text in PLAIN_VERBS and kind_of_word(word) is None}
             located |= set(named) - set(words) if where else set()
             words += named
         else:
             i += 1
     unique = tuple(dict.fromkeys(words))
     kinds = frozenset(kind for word in unique if word not in adjectives and (kind := _KIND_OF.get(word)))
-    return Terms(unique, min(main or len(unique), len(unique)), frozenset(sizes), kinds, frozenset(located), others)
+    first = next((token.text for token in tokens if token.kind == "word"), "")
+    leading = unique[0] if unique and is_verb(first) and first not in PLAIN_VERBS and stem(first) == unique[0] else ""
+    return Terms(
+        unique,
+        min(main or len(unique), len(unique)),
+        frozenset(sizes),
+        kinds,
+        frozenset(located),
+        frozenset(verbs),
+        leading,
+        others,
+    )
 
 
 def _folded_word(word: str) -> str:

@@ -52,7 +52,7 @@ MEANINGS = _pairs(
     recessed light: can | cans | can light | can lights | pot light | pot lights | recessed | recessed can | downlight
     recessed light: recessed light | recessed lights | wafer | wafer light | wafers | downlights
     panel: pnl | load center | breaker box
-    subpanel: sub panel | sub | sub-panel
+    subpanel: sub panel | sub-panel
     breaker: brkr | brk
     circuit: ckt | cir
     thermostat: tstat | t-stat | stat
@@ -175,6 +175,13 @@ ADJECTIVES = _words(
     elongated round standard deluxe tall wide deep long high low heavy dead damaged broken rotten rotted old
     bad loose missing stuck match exterior interior matching existing size color style brand grade type per
     too smooth only plus spread planted wifi smart"""
+)
+# Verbs that say of nearly any thing that it is worked on; an item seldom has the same one.
+PLAIN_VERBS = _words(
+    """add run pull hook drop swap put get do bring build make mount hang set lay place tie wire connect cut drill core
+    change bolt fasten attach secure supply provide furnish feed route stub blow blown spray sprayed apply dig
+    pour lift raise jack
+    reset rehang rebuild program test check adjust move relocate extend treat service swing weld fab fabricate fit"""
 )
 # The kinds of work that never share a price; what is not listed is new work.
 KINDS = {

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.rules.amounts import Amount, Kind, plain
-from jobs.kinds.estimate.rules.numbers import read_number
+from jobs.kinds.estimate.rules.numbers import Number, read_number
 from jobs.kinds.estimate.rules.units import (
     DOLLARS,
     FEES,
@@ -34,6 +34,8 @@ _ONE = Decimal(1)
 _THOUSANDTH = Decimal("0.001")
 _LARGEST_AREA = Decimal(1_000_000)
 _TWO_SIDES = 2
+_INCHES_A_FOOT = 12
+_INCHES = frozenset({"in", "inch", "inches", '"'})
 # A bare number this large is a door's 6068 or a model; nobody counts a thousand of anything without a unit.
 _DOOR = Decimal(1000)
 _A_FEE = Decimal(20)  # "permit 350" is money, "permits 2" is not
@@ -124,12 +126,12 @@ def _both(tokens: Sequence[Token], i: int) -> Amount | None:
 
 
 def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
-    if i >= len(tokens) or (text_at(tokens, i) == "one" and _is_pronoun(tokens, i)):
-        return None
-    if tokens[i].kind == "length":
+    if text_at(tokens, i) in {"a", "an"} and text_at(tokens, i + 2) == "of" and (unit := read_unit(tokens, i + 1)[0]):
+        return Amount("measure", _ONE, unit, i, i + 3, "firm", unit_at=i + 1)
+    number = None if text_at(tokens, i) == "one" and _is_pronoun(tokens, i) else _number(tokens, i)
+    if i < len(tokens) and tokens[i].kind == "length":
         value = (tokens[i].value or _ONE).quantize(_THOUSANDTH).normalize()
         return Amount("measure", value, "ft", i, i + 1, "loose", frozenset({(tokens[i].value or _ONE, "ft")}))
-    number = _number(tokens, i)
     if number is None:
         return None
     value, end = number
@@ -143,15 +145,9 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
         )
         value, end = high
     bare = frozenset({(value, "")})
-    if text_at(tokens, i - 1) in LABELS and tokens[i - 1].kind == "word" and not read_unit(tokens, end)[0] is not None:
-        return Amount(
-            "size",
-            value,
-            None,
-            i,
-            end,
-            sizes=frozenset({(value, "no")} if text_at(tokens, i - 1) in {"number", "no"} else ()),
-        )
+    if text_at(tokens, i - 1) in LABELS and tokens[i - 1].kind == "word" and read_unit(tokens, end)[0] is None:
+        numbered = text_at(tokens, i - 1) in {"number", "no"}
+        return Amount("size" if numbered else "label", value, None, i, end, sizes=frozenset({(value, "no")}))
     return replace(_with_unit(tokens, i, value, end, bare), doubts=doubts)
 
 
@@ -159,7 +155,8 @@ def _number(tokens: Sequence[Token], i: int) -> tuple[Decimal, int] | None:
     number = read_number(tokens, i, joined=True)
     if number is None:
         return None
-    if text_at(tokens, number.end) in SIZE_UNITS or _is_soft_size(tokens, number.end):
+    volts = text_at(tokens, number.end) in {"v", "volt", "volts"}
+    if not volts and (text_at(tokens, number.end) in SIZE_UNITS or _is_soft_size(tokens, number.end)):
         number = read_number(tokens, i) or number  # "two twenty amp breakers"
     lone_part = tokens[i].kind == "word" and number.end == i + 1 and 0 < number.value < 1
     if lone_part and text_at(tokens, number.end) not in SIZE_UNITS and not read_unit(tokens, number.end)[0] is not None:
@@ -177,6 +174,10 @@ def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: 
     if (size := _as_size(tokens, i, value, at, hyphen=hyphen)) is not None:
         return size
     unit, after = read_unit(tokens, at)
+    inches = read_number(tokens, after) if unit == "ft" and not hyphen else None
+    if inches is not None and _are_inches(tokens, inches):
+        value, after = value + inches.value / 12, inches.end + (text_at(tokens, inches.end) in _INCHES)
+        return Amount("measure", value.quantize(_THOUSANDTH), "ft", i, after, "loose", frozenset({(value, "ft")}))
     if unit is None:
         described = hyphen and read_number(tokens, at) is None and tokens[at].kind == "word"
         fraction = "/" in tokens[i].text or value % _ONE != 0
@@ -184,6 +185,15 @@ def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: 
         return Amount(kind, value, None, i, end, sizes=bare)
     number = Amount("count", value, None, i, end, sizes=bare)
     return _measured(tokens, number, (at, after), unit, hyphen=hyphen)
+
+
+def _are_inches(tokens: Sequence[Token], number: Number) -> bool:
+    """Whether a number behind feet is their inches: "three foot six", "8 ft 2 in"."""
+    following = text_at(tokens, number.end)
+    spoken = tokens[number.end - 1].kind == "word" and not noun_follows(tokens, number.end)
+    return 0 < number.value < _INCHES_A_FOOT and (
+        following in _INCHES - {"in"} or (spoken and following not in {"by", "x"})
+    )
 
 
 def _as_size(tokens: Sequence[Token], i: int, value: Decimal, at: int, *, hyphen: bool) -> Amount | None:
@@ -321,7 +331,7 @@ def _per(tokens: Sequence[Token], i: int) -> str | None:
 
 def _after_per(tokens: Sequence[Token], i: int) -> int:
     if text_at(tokens, i) in {"/", "a", "an", "per"}:
-        return max(read_unit(tokens, i + 1)[1], i + 2)
+        return min(max(read_unit(tokens, i + 1)[1], i + 2), len(tokens))
     return i + 1 if text_at(tokens, i) in {"each", "ea", "apiece"} else i
 
 

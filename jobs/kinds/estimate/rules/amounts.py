@@ -26,8 +26,9 @@ _DOOR = Decimal(1000)
 _UNITLESS = Decimal(10)
 _LARGEST = Decimal(100_000_000)
 
-# `count` is bare, `measure` has a unit, `area` is made of dimensions, `size` only describes.
-Kind = Literal["count", "measure", "area", "size", "money"]
+# `count` is bare, `measure` has a unit, `area` is made of dimensions, `size` only describes, `label` is
+# part of a name ("R-38", "room 204").
+Kind = Literal["count", "measure", "area", "size", "money", "label"]
 # How surely it is the quantity: marked ("qty 2", "(2)", "2 ea"), firm (a unit that only measures), soft ("50 gal ..."),
 # loose (a bare number before or behind its thing, bare dimensions).
 Grip = Literal["marked", "firm", "loose", "soft"]
@@ -71,7 +72,7 @@ def chosen(amounts: Iterable[Amount], unit: str | None, words: Iterable[str] = (
             [a for a in stated if a.grip == "marked"],
             [a for a in stated if a.kind == "measure" and a.grip == "firm"],
             [a for a in stated if a.kind == "count"],
-            [a for a in stated if a.kind == "area" and (a.grip == "firm" or covers)],
+            [a for a in stated if a.kind == "area" and covers],
             [a for a in stated if a.kind == "measure"],
         )
         return next((some[-1] if some[-1].kind == "measure" else some[0] for some in order if some), None)

@@ -61,7 +61,8 @@ _STREETS = frozenset(
     ]
 )
 _BEFORE_A_PLACE = PREPOSITIONS | SIDES | {"the"}
-_LONG_TITLE = 2
+_LONG_TITLE, _LONG_HEADING = 2, 3
+_SOLD = 0.45  # from this on an item may be meant
 
 
 def remark_in(clause: Clause, book: Book) -> str | None:
@@ -107,9 +108,13 @@ def thing_of(clause: Clause) -> str:
             words += [] if verb or remarks.STATE.fullmatch(token.text) else [clause.source[token.start : token.end]]
         elif words and (i in taken or token.text == "," or token.text in _ENDS_A_THING):
             break
-    return " ".join(words)
+    return _STATE_END.sub("", " ".join(words).replace("'s", ""))
 
 
+_STATE_END = re.compile(
+    r"(?:\s+(?:hums?|missing|bad|gone|broken|cracked|dead|shot|leaking|leaks|stuck|loose|won't|doesn't|not|firing|drain|only))+$",
+    re.IGNORECASE,
+)
 _ENDS_A_THING = PREPOSITIONS | PRONOUNS | (LITTLE - {"and", "of"})
 
 
@@ -122,22 +127,23 @@ def _supplied_by_others(clause: Clause, at: int) -> str | None:
 def _by_cue(clause: Clause, book: Book) -> str | None:
     """Return what its words say, unless others of its words ask for work after all."""
     kind = remarks.remark_of(clause.text)
-    best = known(clause, book) if kind == remarks.ADMIN else None
+    best = next(iter(book.rank(words_only(clause))), None) if kind == remarks.ADMIN else None
     asks = {
-        remarks.ADMIN: best is not None and best.clear,
+        remarks.ADMIN: best is not None and best.score >= _SOLD,
         remarks.TALK: begins_with_work(clause.tokens),
         remarks.DONE: "needs" in clause.words,
         remarks.INCLUDED: any(amount.kind == "money" for amount in read_amounts(clause.tokens)),
     }
-    measured = kind == remarks.ADMIN and any(
-        a.kind in {"measure", "area"} or a.grip == "marked" for a in _amounts(clause)
-    )
+    kind = None if kind == remarks.PLACE and stated_in(clause.tokens) else kind
+    measured = kind == remarks.ADMIN and any(a.stated for a in _amounts(clause))
     return None if kind is None or asks.get(kind) or measured else kind
 
 
 def _by_what_is_missing(clause: Clause) -> str | None:
     """Return what a clause is that names nothing to work on: "zero doors", "three bedrooms", "so, anyway"."""
     stated, named = stated_in(clause.tokens), content_of(clause.tokens)
+    if clause.tokens[-1].text == ":" and named and len(named) <= _LONG_HEADING and not stated:
+        return None if any(is_verb(word) for word in named) else remarks.PLACE
     if stated and all(amount.value == 0 for amount in stated):
         return remarks.EXCLUDED
     has_verb = any(is_verb(word) for word in clause.words)
@@ -155,7 +161,25 @@ def _by_its_place(clause: Clause, book: Book) -> str | None:
     """Return what a clause is as the first line of notes, or as a sentence that only tells a state."""
     if clause.first and "\n" in clause.source.strip() and _is_title(clause, book):
         return remarks.PLACE
+    if _is_spoken_heading(clause, book):
+        return remarks.PLACE
     return remarks.CONDITION if _tells_a_state(clause, book) else None
+
+
+def _is_spoken_heading(clause: Clause, book: Book) -> bool:
+    """Whether a clause only turns to the next place: "Okay, mechanical room", "On the north slope", "Chimney first"."""
+    if read_amounts(clause.tokens) or any(is_verb(word) or is_participle(word) for word in clause.words):
+        return False
+    rest = bare(clause.tokens)
+    turns = _TURNS.match(clause.text) or _TURNS_LATE.search(clause.text) or (rest and rest[0].text in PREPOSITIONS)
+    return bool(turns) and len(content_of(clause.tokens)) <= _LONG_HEADING and known(clause, book) is None
+
+
+_TURNS = re.compile(
+    r"^\W*(?:okay|ok|so|alright|all right|now|next|then|first|moving on|starting|let's (?:start|go)|over)\b",
+    re.IGNORECASE,
+)
+_TURNS_LATE = re.compile(r"\b(?:first|next|now)\W*$", re.IGNORECASE)
 
 
 def _tells_a_state(clause: Clause, book: Book) -> bool:

@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.phrases import bare, has_verb_of_its_own, is_only_place, verb_of, words_in
-from jobs.kinds.estimate.rules.remarks import SCRATCH
+from jobs.kinds.estimate.rules.phrases import (
+    content_of,
+    has_verb_of_its_own,
+    is_only_place,
+    stated_in,
+    verb_of,
+    words_in,
+)
+from jobs.kinds.estimate.rules.remarks import BY_OTHERS, EXCLUDED, PLACE, SCRATCH, remark_of
 from jobs.kinds.estimate.rules.seams import JOINTS, begins_anew
 from jobs.kinds.estimate.rules.tokens import tokenise
-from jobs.kinds.estimate.rules.words import is_verb
+from jobs.kinds.estimate.rules.words import FILLERS, is_verb
 from store.estimates.units import canonical
 
 if TYPE_CHECKING:
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 _BULLETS = frozenset("-*>•+")
 _CLOSING = frozenset({",", ":", "-", "/"})
 _LONGEST_LEAD, _LONGEST_NUMBER = 12, 2
+_LONG_HEADING = 3
 _LONGEST = 200  # reading looks ahead, so an endless sentence would take the square of its length
 # What a speech model writes for a number that stands before its thing: "paint to interior doors".
 _SOUNDS_LIKE = {"to": 2, "too": 2, "for": 4}
@@ -81,20 +89,40 @@ def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
         tokens = _by_ear(block.tokens) if spoken else block.tokens
         below = bool(made) and (made[-1].text.rstrip().endswith(":") or tokens[0].text in _BULLETS)
         heading = "" if block.on_new_line and not below else heading
-        parts = list(_parts(_unnumbered(text, tokens), book))
+        parts = _by_others_together(list(_parts(_unnumbered(text, tokens), book)))
         verb = ""
         for part, joined in parts:
             own = verb_of(part)
             verb = own or ("" if has_verb_of_its_own(part) else verb)
             inherited = "" if own else verb
             made.append(Clause(text, tuple(part), heading, block.question, joined, not made, inherited))
-            if (
-                not spoken
-                and is_only_place(part)
-                and (len(parts) == 1 or part is not parts[-1][0] or part[-1].text == ":")
-            ):
-                heading = " ".join(token.text for token in bare(part) if token.kind in {"word", "number"})
+            leads = len(parts) == 1 or part is not parts[-1][0] or part[-1].text == ":"
+            if not spoken and leads and (is_only_place(part) or _is_a_colon_heading(part)):
+                heading = " ".join(t.text for t in part if t.kind in {"word", "number"} and t.text not in FILLERS)
+            elif remark_of(made[-1].text) == PLACE:
+                heading = ""
     return made
+
+
+def _by_others_together(parts: list[tuple[list[Token], bool]]) -> list[tuple[list[Token], bool]]:
+    """Keep "drywall patch, paint and power by others" in one: what ends a bare list is said of all of it."""
+    said = remark_of(" ".join(token.text for token in parts[-1][0]))
+    bare_list = all(not stated_in(part) and not verb_of(part) for part, _ in parts[:-1])
+    if len(parts) == 1 or said not in {BY_OTHERS, EXCLUDED} or not bare_list or _has_heading(parts):
+        return parts
+    return [([token for part, _ in parts for token in part], parts[0][1])]
+
+
+def _has_heading(parts: list[tuple[list[Token], bool]]) -> bool:
+    """Whether a heading stands among the parts."""
+    return any(part[-1].text in {":", "-"} for part, _ in parts[:-1])
+
+
+def _is_a_colon_heading(part: Sequence[Token]) -> bool:
+    """Whether a few words before a colon head what follows: "Z4:", "Water heater:"."""
+    if part[-1].text != ":" or len(content_of(part)) > _LONG_HEADING or stated_in(part) or verb_of(part):
+        return False
+    return remark_of(" ".join(token.text for token in part)) is None
 
 
 def is_numbering(text: str, token: Token) -> bool:

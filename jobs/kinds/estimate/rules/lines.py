@@ -46,7 +46,8 @@ _LONGEST = 500
 # "Condenser, five ton", "dumpster 20 yd": a measure that may be the size of the one thing.
 _MAY_BE_SIZES = frozenset({"ton", "gal", "yd", "lb", "ft"})
 _LEAD = re.compile(
-    r"^(?:(?:the|an?|those|these|and|then|also|but|plus|so|please|just)\s+|"
+    r"^(?:(?:call it|figure|say|let's say|looks like|i'd say|make it)\s+|"
+    r"(?:the|an?|those|these|and|then|also|but|plus|so|please|just)\s+|"
     r"(?:the )?(?:customer|owner|client|homeowner|they|he|she|we|i|you) "
     r"(?:also )?(?:wants?|needs?|would like|asked|have|has|got)(?: (?:us|me|you))?"
     r"(?: to)?\s+|we'?re (?:gonna|going to)\s+)+",
@@ -198,6 +199,7 @@ def _words(item: Item) -> str:
     taken = {
         i
         for a in read_amounts(item.clause.tokens)
+        if a.kind != "label"
         for i in range(a.start, a.unit_at if a.unit in PACKAGES and a.unit_at > 0 else a.end)
     }
     own = [t.text for i, t in enumerate(item.clause.tokens) if i not in taken and t.kind in {"word", "mark"}]
@@ -217,7 +219,8 @@ def _description(item: Item, amount: Amount | None) -> str:
     pieces = [clause.source[t.start : t.end] if i not in skipped else "\0" for i, t in enumerate(clause.tokens)]
     text = _joined(clause.tokens, pieces, clause.source)
     if item.refers_to:
-        text, changed = _PRONOUN.subn(f"the {item.refers_to}", text, count=1)
+        refers = item.refers_to[:1].lower() + item.refers_to[1:] if item.refers_to[1:2].islower() else item.refers_to
+        text, changed = _PRONOUN.subn(f"the {refers}", text, count=1)
         text = text.strip(" ,")
         first = text.split(" ", 1)[0].lower()
         text = text if changed else f"{item.refers_to} {text}" if first in PREPOSITIONS else f"{text} {item.refers_to}"

@@ -65,7 +65,7 @@ _PARTS = {
     "eighths": Decimal("0.125"),
     "sixteenths": Decimal("0.0625"),
 }
-_FIRST = _SMALL.keys() | _TENS.keys() | _GROUPS.keys() | _PARTS.keys() | {"a", "an"}
+_FIRST = _SMALL.keys() | _TENS.keys() | _GROUPS.keys() | _PARTS.keys() | {"a", "an", "hundred"}
 # More than this on one line is a telephone number or a slip, never a quantity.
 _LARGEST = Decimal(1_000_000)
 
@@ -110,6 +110,8 @@ def _grouped(tokens: Sequence[Token], i: int) -> Number | None:
     group = _GROUPS.get(_text(tokens, j).removesuffix("s"))
     if group is None:
         return None
+    if scale := _SCALES.get(_text(tokens, j + 1)):  # "a couple hundred"
+        factor, j = factor * scale, j + 1
     end = j + 1 + (_text(tokens, j + 1) == "of")
     return Number((factor * group).normalize() + 0, end)
 
@@ -122,7 +124,8 @@ def _part(tokens: Sequence[Token], i: int) -> Number | None:
     elif _text(tokens, j) in _SMALL:
         count, j = _SMALL[_text(tokens, j)], j + 1
     part = _PARTS.get(_text(tokens, j))
-    if part is None or (count != 1 and not _text(tokens, j).endswith("s")):
+    plural = _text(tokens, j).endswith("s") or (count == _SMALL["three"] and _text(tokens, j) == "quarter")
+    if part is None or (count != 1 and not plural):
         return None
     after_article = j + 2 if _text(tokens, j + 1) in {"a", "an"} else j + 1
     return Number(count * part, after_article)
@@ -147,6 +150,8 @@ def _spoken(tokens: Sequence[Token], i: int) -> Number | None:
     total, group, j, seen = Decimal(0), Decimal(0), i, False
     if _text(tokens, j) == "a" and _text(tokens, j + 1) in _SCALES:
         group, j, seen = Decimal(1), j + 1, True
+    elif _text(tokens, j) == "hundred":
+        group, seen = Decimal(1), True
     while j < len(tokens):
         step = _spoken_step(tokens, j, group, first=not seen)
         if step is None or (step[2] and total):

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.rules.tokens import Token
 
 PLACES = ROOMS | SIDES | {"upstairs", "downstairs"}
+# With a number or a letter these name one of several places: "unit B", "zone four".
+_NUMBERED = frozenset(
+    ["unit", "zone", "suite", "bldg", "building", "apt", "apartment", "station", "bay", "phase", "floor", "room"]
+)
 PARTICLES = frozenset({"off", "out", "up", "down", "away"})
 _OPENING_MARKS = frozenset({"(", "@", "~", "'", '"'})
 _DETERMINERS = frozenset(["the", "a", "an", "all", "both", "each", "every", "this", "that", "these", "those", "any"])
@@ -33,7 +37,7 @@ _TELLS = frozenset(["is", "are", "was", "were", "looks", "has", "peeling", "chip
 def bare(tokens: Sequence[Token]) -> list[Token]:
     """Return the tokens without leading bullets and fillers."""
     i = 0
-    while i < len(tokens) and _is_filler(tokens[i]):
+    while i < len(tokens) and _is_filler(tokens[i]) and not _names_a_light(tokens, i):
         i += 1
     return list(tokens[i:])
 
@@ -78,6 +82,8 @@ def begins_with_work(tokens: Sequence[Token]) -> bool:
 def is_only_place(tokens: Sequence[Token], *, counted: bool = False) -> bool:
     """Whether a stretch only says where: "Hall bath -"; `counted` allows for a number ("2 bedrooms")."""
     named = content_of(tokens) if counted else [word for word in words_in(tokens) if is_content(word)]
+    if any(word in _NUMBERED for word in named):
+        named = [word for word in named if word not in _NUMBERED and len(word) > 1] or ["room"]
     kinds = {"measure"} if counted else {"measure", "area", "money"}
     return (
         bool(named) and all(word in PLACES for word in named) and not any(a.kind in kinds for a in read_amounts(tokens))
@@ -104,6 +110,11 @@ def verb_of(tokens: Sequence[Token]) -> str:
 def has_verb_of_its_own(tokens: Sequence[Token]) -> bool:
     """Whether a piece of a list says itself what is done, or that its thing is new."""
     return any(w == "new" or is_participle(w) or (is_verb(w) and w not in NOUN_TOO) for w in words_in(tokens))
+
+
+def _names_a_light(tokens: Sequence[Token], i: int) -> bool:
+    """Tell "can lights" from "can you"."""
+    return tokens[i].text == "can" and i + 1 < len(tokens) and tokens[i + 1].text.startswith("light")
 
 
 def _is_filler(token: Token) -> bool:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from jobs.kinds.estimate.book.stems import stem
+from jobs.kinds.estimate.book.stems import singular, stem
 from jobs.kinds.estimate.book.terms import kind_of_word, place_stems, terms_of
 from jobs.kinds.estimate.rules import remarks
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
@@ -18,7 +18,7 @@ from jobs.kinds.estimate.rules.clauses import Clause, clauses_of, is_numbering
 from jobs.kinds.estimate.rules.phrases import bare, content_of, counts_elsewhere, stated_in
 from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.units import PACKAGES
-from jobs.kinds.estimate.rules.words import ROOMS, is_content, is_participle, is_verb
+from jobs.kinds.estimate.rules.words import ROOMS, is_content, is_participle, is_verb, means_removal
 from store.estimates.units import canonical
 
 if TYPE_CHECKING:
@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 _ANSWERS_NO = re.compile(r"^\W*no\b(?!\s*\d)", re.IGNORECASE)
 _ALL_OF = re.compile(r"\ball \w+\W*$", re.IGNORECASE)
+_STOP = re.compile(r"[.;!?\n]")
+_PUTS_IN = frozenset(["new", "install", "replace", "put", "set", "hang", "mount"])
+_THAT = re.compile(r"\b(?:it|that|those|them|these)\b(?!')|\b[Tt]hat's\b")
 _MANY = re.compile(r"\b(?:them|those|these|ones|all|both)\b", re.IGNORECASE)
 _NEGATION = re.compile(
-    r"\b(?:do not|don't|dont|no need to|no|not|never|skip|leave|keep|need|to|alone|touch|instead|rather|than|of)\b",
+    r"\b(?:do not|don't|dont|no need to|no|not|never|skip|leave|keep|need|to|alone|touch|instead|rather|than|of|"
+    r"mind|forget|scratch|strike|nix|omit|cancel|lose|hold off|leave off|about|that|it)\b",
     re.IGNORECASE,
 )
 _VAGUE = frozenset(
@@ -129,7 +133,7 @@ class _Reader:
         self.book = book
         self.reading = Reading()
         self._named: _Named | None = None
-        self._instructed = False
+        self._instructed, self._heard = False, 0
 
     def hear(self, clause: Clause) -> None:
         """Take one clause."""
@@ -152,23 +156,22 @@ class _Reader:
         return self.reading.items
 
     def _remark(self, clause: Clause) -> str | None:
-        """Return the kind of remark; what "and" joins to an order to the machine is one too."""
+        """Return the kind of remark; the rest of a sentence with an order to the machine is one too."""
         ordered = remarks.remark_of(clause.text) == remarks.INSTRUCTION
-        self._instructed = ordered or (self._instructed and clause.joined)
+        same_sentence = not _STOP.search(clause.source[self._heard : clause.span[0]])
+        self._instructed = ordered or (self._instructed and same_sentence)
+        self._heard = clause.span[1]
         return remarks.INSTRUCTION if self._instructed else remark_in(clause, self.book)
 
     def _note(self, kind: str, clause: Clause) -> None:
         self.reading.remarks.append(Remark(kind, clause.span))
         if kind == remarks.EXCLUDED:
             self._decline(clause)
-        if kind == remarks.BY_OTHERS and IT.search(clause.text) and not self._names_a_known_thing(clause):
+        if kind == remarks.BY_OTHERS and _THAT.search(clause.text) and not content_of(clause.tokens)[1:]:
             self._take_back()  # "that's not us"
         thing = thing_of(clause)
         if kind in {remarks.CONDITION, remarks.EXCLUDED} and thing:
             self._named = _Named(thing, tuple(read_amounts(clause.tokens)), clause.span)
-
-    def _names_a_known_thing(self, clause: Clause) -> bool:
-        return any(self.book.knows(stem(word)) for word in content_of(clause.tokens))
 
     # Taking back and correcting.
 
@@ -182,7 +185,7 @@ class _Reader:
 
     def _decline(self, clause: Clause) -> None:
         """Withdraw what an earlier sentence asked for and this one does not want."""
-        said = _NEGATION.sub(" ", remarks.CORRECTING.sub(" ", clause.text + " "))
+        said = _NEGATION.sub(" ", remarks.CORRECTING.sub(" ", clause.text.split(",")[0] + " "))
         declined = set(terms_of(said).words)
         if not any(kind_of_word(word) is None and word not in place_stems() for word in declined):
             return
@@ -261,7 +264,7 @@ class _Reader:
             if self._named is None:
                 self.reading.remarks.append(Remark(remarks.NOT_UNDERSTOOD, clause.span))
                 return
-            if self._repeats(clause):
+            if self._repeats(clause) or self._goes_on(clause, self._named):
                 return
             item = self._resolved(item, self._named)
         elif counts_elsewhere(clause.tokens) and self._items:
@@ -271,8 +274,23 @@ class _Reader:
             doubts = ("“same” was taken as the amount before",) if before else ()
             item = replace(item, amounts=(*item.amounts, *before), doubts=(*item.doubts, *doubts))
         item = replace(item, thing=item.refers_to or thing_of(clause))
+        if self._is_the_new_one(item):
+            removed = self._items.pop()
+            item = replace(item, spans=(*removed.spans, *item.spans), doubts=(*removed.doubts, *item.doubts))
         self._items.append(item)
         self._named = _Named(item.thing, item.amounts, clause.span) if item.thing else self._named
+
+    def _is_the_new_one(self, item: Item) -> bool:
+        """Whether a line puts in what the one before it, in the same sentence, takes out: one piece of work."""
+        last = self._items[-1] if self._items else None
+        if last is None or not item.clause.text or any(a.stated for a in last.amounts):
+            return False
+        between = item.clause.source[last.clause.span[1] : item.clause.span[0]]
+        taken_out = any(means_removal(word) or word == "pull" for word in last.clause.words)
+        put_in = _PUTS_IN & set(item.clause.words)
+        heads = [thing.lower().split()[-1:] for thing in (last.thing, item.thing)]
+        same = bool(heads[0]) and singular(heads[0][0]) == singular((heads[1] or [""])[0])
+        return taken_out and bool(put_in) and same and not _STOP.search(between)
 
     def _doubts(self, clause: Clause) -> tuple[str, ...]:
         doubts = []
@@ -311,6 +329,22 @@ class _Reader:
             self._set_amount(len(self._items) - 1, amounts[0], clause)
         else:
             self._items[-1] = replace(last, spans=(*last.spans, clause.span))
+        return True
+
+    def _goes_on(self, clause: Clause, named: _Named) -> bool:
+        """Take "hook it up" and "haul it off" as part of the line before, unless the book knows it as other work."""
+        mentioned = any(remark.span == named.span for remark in self.reading.remarks)
+        if mentioned or not self._items or self._items[-1].thing != named.thing or stated_in(clause.tokens):
+            return False
+        if re.search(r"\b(?:ones?|both|all)\b", clause.text, re.IGNORECASE):
+            return False
+        last = self._items[-1]
+        fit = self.book.best(self.book.rank(f"{clause.text} {named.thing}"))
+        before = self.book.best(self.book.rank(last.clause.text))
+        other_work = any(kind_of_word(stem(word)) == "paint" for word in clause.words)
+        if (fit is not None and (before is None or fit.item is not before.item)) or other_work:
+            return False
+        self._items[-1] = replace(last, spans=(*last.spans, clause.span))
         return True
 
     def _refers(self, clause: Clause) -> bool:

@@ -78,7 +78,7 @@ HEDGE = re.compile(
 )
 SCRATCH = re.compile(
     r"\b(?:scratch|strike|forget|cancel|drop|delete|nix) (?:that|it|this|the last(?: one)?|about (?:that|it))\b"
-    r"(?! (?:\w+ )?(?:outlet|door|window))|\bnever ?mind(?: that)?\b|\bnevermind\b",
+    r"(?! (?:\w+ )?(?:outlet|door|window))|\bnever ?mind(?: that)?\b(?! (?:the|about|those|my)\b)",
     re.IGNORECASE,
 )  # fmt: skip
 CORRECTING = re.compile(

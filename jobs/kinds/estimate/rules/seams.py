@@ -25,7 +25,16 @@ from jobs.kinds.estimate.rules.phrases import (
     text_of,
     words_in,
 )
-from jobs.kinds.estimate.rules.words import LITTLE, PREPOSITIONS, PRONOUNS, is_participle, is_verb, means_removal
+from jobs.kinds.estimate.rules.units import read_unit
+from jobs.kinds.estimate.rules.words import (
+    LITTLE,
+    NOUN_TOO,
+    PREPOSITIONS,
+    PRONOUNS,
+    is_participle,
+    is_verb,
+    means_removal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +51,8 @@ _PREDICATES = frozenset(
 )
 _ARTICLES = frozenset({"a", "an", "new", "another", "replace"})
 _STAYS = frozenset({remarks.BY_OTHERS, remarks.DONE, remarks.EXCLUDED, remarks.CONDITIONAL})
-_FEW = 2
+_LISTING = frozenset({remarks.BY_OTHERS, remarks.EXCLUDED, remarks.INCLUDED, remarks.OPTION})
+_FEW, _LONG_HEADING = 2, 3
 # From this on several items fit a piece alike: it names a thing, though not which.
 _NAMES_A_THING = 0.7
 # What these count is a part of the thing before them.
@@ -164,10 +174,14 @@ class Seam:
             return True
         if not self.named_before and not self.counted_before:
             return False
-        if self.joint == "so" and not begins_with_work(self.piece):
+        listed = self.joint in JOINTS | {","} and self._is_listed_in_a_remark()
+        if listed or (self.joint == "so" and not begins_with_work(self.piece)):
             return False
-        if self.joint == ":" and remarks.remark_of(self.text_before) is not None:
+        if self.joint == ":" and remarks.remark_of(self.text_before + ":") is not None:
             return False
+        heads = self.joint == ":" and len(self.named_before) <= _LONG_HEADING and not self.counted_before
+        if heads and self.named and not begins_with_work(self.before) and remarks.remark_of(self.text) is None:
+            return True
         return None
 
     def asks_for_work(self) -> bool | None:
@@ -182,6 +196,7 @@ class Seam:
     def tells_something(self) -> bool | None:
         """Begin anew with a sentence or a remark of its own."""
         kind = remarks.remark_of(self.text)
+        kind = None if kind == remarks.PLACE else kind
         if kind == remarks.TALK:
             return self.counted_before or begins_with_work(self.before)
         if self.joint == "but" or self._is_a_sentence():
@@ -214,7 +229,9 @@ class Seam:
     def begins_with_its_amount(self) -> bool | None:
         """Begin anew with "3 window sashes", and not with "10 openings" or "40 sq ft to the gate"."""
         if not self.leads or self.amounts[0].kind not in {"count", "measure"}:
-            return None
+            ends = bool(self.amounts) and self.amounts[-1].last and self.amounts[-1].kind in {"count", "measure"}
+            own = ends and bool(content_of(self.piece[: self.amounts[-1].start])) and self.joint == ","
+            return True if own and self.counted_before else None
         first = self.amounts[0]
         thing = [word for word in content_of(self.piece[first.end :]) if word not in _PARTS]
         if not thing or self.piece[first.end].text in PREPOSITIONS:
@@ -259,6 +276,16 @@ class Seam:
         stays = remarks.remark_of(self.text) in _STAYS and bool(set(words) & (PRONOUNS | _THEY))
         return False if stays and not begins_with_work(self.before) else None
 
+    def _is_listed_in_a_remark(self) -> bool:
+        """Whether the piece goes on with a list that a remark began: "by others: paint, patching, power"."""
+        began = remarks.remark_of(self.text_before.split(",")[0])
+        if began in _LISTING and any(token.text == ":" for token in self.before):
+            return True
+        first = bare(self.piece)[:1]
+        noun = bool(first) and (first[0].text in NOUN_TOO or first[0].text.endswith("ing"))
+        plain = not self.amounts and (noun or not begins_with_work(self.piece)) and not self._is_a_sentence()
+        return began in _LISTING and plain and self.joint != "but" and remarks.remark_of(self.text) is None
+
     def _shares_its_object(self) -> bool:
         """Whether two verbs share the thing behind the second: "scrape and prime the north side"."""
         words = [word for word in words_in(bare(self.before)) if word not in PARTICLES]
@@ -271,8 +298,10 @@ class Seam:
         return bool(words) and words[0] in _SUBJECTS and bool(set(words) & (_PREDICATES | _THEY | {"not"}))
 
     def _has_article(self) -> bool:
-        first = bare(self.piece)[:1]
-        text = first[0].text if first else ""
+        rest = bare(self.piece)
+        text = rest[0].text if rest else ""
+        if text in {"a", "an"} and read_unit(rest, 1)[0] is not None:
+            return False  # "a pair for each door"
         return text in _ARTICLES or (text == "the" and bool(self.amounts) and self.counted_before)
 
     def _is_known(self) -> bool:

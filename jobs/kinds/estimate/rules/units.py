@@ -28,7 +28,7 @@ SIZE_UNITS = {
         "way": "way panel tab prong pole lite bulb port zone burner degree gang o'clock",
         "layer": "layer layers",
         "kw": "kw",
-        "hp": "hp",
+        "hp": "hp horse horsepower",
         "psi": "psi",
         "mil": "mil",
         "v": "v volt volts",
@@ -43,8 +43,9 @@ SIZE_UNITS = {
 SOFT = _words("ft yd gal ton lb bag day hour m square room week month")
 # A number behind these names one of several: "room 204", "type 2".
 LABELS = _words(
-    """number no room bedroom bath unit apt suite level type phase option building bldg rm schedule grade series model
-    lot floor zone class bay pier door window grid line station sta page item ph"""
+    """r cat category merv sch seer awg nema number no room bedroom bath unit apt suite level type phase option
+    building bldg rm schedule grade series model
+    lot floor zone class bay station sta page ph"""
 )
 FEES = _words("permit permits fee fees charge allowance deposit surcharge minimum trip")
 MEASURES = _words("ft lf yd square hour day gal lb ton m m2 week month") | {SQUARE_FEET, "sq yd", "cu yd", "cu ft"}
