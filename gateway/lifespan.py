@@ -29,6 +29,7 @@ from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore
 from store.ops.presence import Presence
 from store.pool import Database
+from store.sandbox.survey import warn_of_missing_walls
 
 HERE = Path(__file__).parent
 
@@ -69,6 +70,7 @@ async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack)
     hub.on_flags = flags.forget
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
     opened.push_async_callback(end, asyncio.create_task(presence.keep_forever(), name="presence"))
+    opened.push_async_callback(end, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
     opened.enter_context(meter.counting(StreamMetrics(hub)))
     await opened.enter_async_context(meter.shared())
     return Context(

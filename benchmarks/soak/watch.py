@@ -29,7 +29,7 @@ EVENTS_KEPT = "bytes of events kept"
 # Part of their command lines, and what they are.
 HELPERS = {
     "store.media.media_process": "decoders",
-    "engines.helper_process": "hearing and reading",
+    "engines.model_process": "hearing and reading",
     "gateway.documents.typeset": "typesetters",
 }
 # What is not the product's, and is shown without being judged.

@@ -15,6 +15,7 @@ from gateway.cli.common import DryRun, Exit, Json, environment, fail, failures_s
 from gateway.cli.doctor import doctor
 from gateway.cli.slo import slo
 from gateway.pages import demo
+from store.sandbox.confinement import hide_memory
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 something is wrong or did not answer; 2 called wrongly; 3 no such thing; "
@@ -45,6 +46,7 @@ def serve() -> None:
     from gateway.server.server import serve as run  # noqa: PLC0415
 
     settings = environment()
+    hide_memory()
     configure_logging(level=settings.log_level, function=settings.function_name)
     start_sentry(settings)
     start_tracing(settings)

@@ -126,8 +126,8 @@ async def _keep(context: Context, tenant_id: UUID, body: bytes, content_type: st
     key = brands.new_logo_key(tenant_id)
     await context.objects.put(key, body, content_type=content_type)
     try:
-        url = await context.objects.presign_get(key, ttl=context.settings.share_link_ttl, internal=True)
-        jpeg = await context.decoder.render(url, content_type, LOGO_EDGE, tenant=tenant_id)
+        async with context.objects.spooled(key) as logo:
+            jpeg = await context.decoder.render(logo, content_type, LOGO_EDGE, tenant=tenant_id)
         await context.objects.put(key, jpeg, content_type="image/jpeg")
     except SpineError:
         await context.objects.discard(key)

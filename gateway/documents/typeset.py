@@ -1,36 +1,31 @@
 """The process behind `gateway.documents.typesetter`: reads one document, sets it in type, writes the PDF, ends.
 
-It holds no credential and asks nobody for anything; what it may cost is limited by the kernel.
+It is confined before it opens one: no credential, no network, no file but fonts and the directory of its pictures. What
+it may cost is limited by the kernel.
 """
 
-import base64
 import json
-import resource
 import sys
-import tempfile
 from pathlib import Path
 
 import typst
 
-from store.media.sandbox import confine
+from store.sandbox.confinement import confine
 
-TEMPLATE = Path(__file__).parents[1] / "templates" / "share" / "estimate.typ"
+MAIN = "main.typ"
+FONTS = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
 MEMORY_BYTES = 2 * 1024**3
 CPU_SECONDS = 20
 
 
 def main() -> None:
     """Serve the one request on the input."""
-    confine(MEMORY_BYTES)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     request = json.load(sys.stdin.buffer)
-    with tempfile.TemporaryDirectory(prefix="scopekit-paper-") as directory:
-        root = Path(directory)
-        (root / "main.typ").write_bytes(TEMPLATE.read_bytes())
-        for name, body in request["pictures"].items():
-            (root / name).write_bytes(base64.b64decode(body))
-        # Words go in as data: nothing a customer or contractor wrote is ever read as markup.
-        pdf = typst.compile(root / "main.typ", root=root, sys_inputs={"values": json.dumps(request["values"])})
+    root = Path(request["directory"])
+    confine(MEMORY_BYTES, readable=[root, *FONTS], cpu_seconds=CPU_SECONDS)
+    # Words go in as data: nothing a customer or contractor wrote is ever read as markup.
+    values = {"values": json.dumps(request["values"])}
+    pdf = typst.compile(root / MAIN, root=root, sys_inputs=values)
     sys.stdout.buffer.write(pdf)
 
 

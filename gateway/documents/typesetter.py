@@ -1,9 +1,8 @@
 """Sets documents in type: each in a process of its own, a few at once, with a deadline."""
 
 import asyncio
-import base64
 import os
-import sys
+import tempfile
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ import orjson
 from config.logging import get_logger
 from store.errors import Unavailable
 from store.fair_share import FairShare
-from store.media.sandbox import bare_environment
+from store.sandbox.pipe import command, surroundings
 
+TEMPLATE = Path(__file__).parents[1] / "templates" / "share" / "estimate.typ"
+MAIN = "main.typ"
 _log = get_logger(__name__)
-_ROOT = Path(__file__).parents[2]
 
 # One takes a third of a second, nearly all of it starting Python; both leave room for a machine that is busy.
 AT_ONCE = 2
@@ -37,21 +37,30 @@ class Typesetter:
 
         Raises `TooMany` when the tenant has its share of the processes already, `Unavailable`.
         """
-        request = {"values": values, "pictures": {name: base64.b64encode(body) for name, body in pictures.items()}}
         async with self._share.slot(tenant):
             try:
                 async with asyncio.timeout(SECONDS):
-                    return await _typeset(orjson.dumps(request, default=bytes.decode))
+                    return await _make(values, pictures)
             except TimeoutError:
                 _log.warning("A document was not set in type in time")
                 raise Unavailable("The PDF couldn't be made in time. Try again.", retry_after=5) from None
 
 
+async def _make(values: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="scopekit-document-") as directory:
+        await asyncio.to_thread(_lay_out, Path(directory), pictures)
+        return await _typeset(orjson.dumps({"values": values, "directory": directory}))
+
+
+def _lay_out(directory: Path, pictures: Mapping[str, bytes]) -> None:
+    for name, body in {MAIN: TEMPLATE.read_bytes(), **pictures}.items():
+        (directory / name).write_bytes(body)
+
+
 async def _typeset(request: bytes) -> bytes:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.documents.typeset"),
-        cwd=_ROOT,
-        env=bare_environment(),
+        *command("gateway.documents.typeset"),
+        **surroundings(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

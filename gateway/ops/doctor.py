@@ -23,6 +23,7 @@ from store.objects.objects import ObjectStore
 from store.ops import health, presence
 from store.pool import Database
 from store.queue import queue_control
+from store.sandbox.survey import missing_walls
 from store.schema.migrate import pending
 
 if TYPE_CHECKING:
@@ -216,6 +217,18 @@ async def _queue(settings: Settings) -> Finding:
     return Finding("queue", "ok", found)
 
 
+async def _sandbox(_settings: Settings) -> Finding:
+    """Try the walls around the processes that open files from outside."""
+    missing = await missing_walls()
+    if not missing:
+        return Finding("sandbox", "ok", "helpers have no files, no network, no other process")
+    found = f"helpers go without: {', '.join(missing)}"
+    if {"file system", "landlock", "seccomp"} <= set(missing):
+        do = "Use a kernel with Landlock (5.13 or later) or allow user namespaces: helpers can read files."
+        return Finding("sandbox", "fail", found, do)
+    return Finding("sandbox", "warn", found, "The other walls hold. The how-to on deployment says how to get these.")
+
+
 # What to do where a look itself fails.
 LOOKS: dict[str, tuple[Look, str]] = {
     "database": (_database, "Check DATABASE_URL, and that the server runs and lets this machine in."),
@@ -228,6 +241,7 @@ LOOKS: dict[str, tuple[Look, str]] = {
     "bucket policy": (_bucket_policy, "Check S3_ENDPOINT_URL and that the store runs."),
     "clock": (_clock, "The database and the store must both answer for this."),
     "disk": (_disk, "Check the disk of TMPDIR."),
+    "sandbox": (_sandbox, "Helpers do not start: photos and recordings are kept without being opened."),
     "engine": (_engine, "Check ESTIMATE_ENGINE and what it needs."),
     "processes": (_processes, "The database must answer for this, with no migration pending."),
     "queue": (_queue, "The database must answer for this, with no migration pending."),

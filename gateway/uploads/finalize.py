@@ -22,8 +22,6 @@ from store.uploads import quota
 Along: TypeAlias = Callable[[Connection], Awaitable[None]]
 
 _log = get_logger(__name__)
-# The signed URL a helper fetches by; it may have to wait for its turn.
-_LOOK_TTL = 300
 
 
 async def measure(context: Context, draft: Draft, spool: Spool | None = None) -> StoredObject:
@@ -91,8 +89,10 @@ async def _enter(
 
 async def _look(context: Context, draft: Draft, spool: Spool | None = None) -> Findings:
     try:
-        file = spool or await context.objects.presign_get(draft.storage_path, ttl=_LOOK_TTL, internal=True)
-        return await context.decoder.check(file, draft.kind.name, tenant=draft.tenant_id)
+        if spool is not None:
+            return await context.decoder.check(spool, draft.kind.name, tenant=draft.tenant_id)
+        async with context.objects.spooled(draft.storage_path) as stored:
+            return await context.decoder.check(stored, draft.kind.name, tenant=draft.tenant_id)
     except (TooMany, Unavailable):
         # The file is whole and its first bytes are right: better kept unseen than sent again from a roof.
         _log.warning("A file was kept without being opened", media_id=str(draft.id))

@@ -1,7 +1,7 @@
 """Recordings that arrive while they are made: chunk by chunk, then joined into one medium."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from uuid import UUID
 
@@ -34,7 +34,6 @@ _PUBLIC = ("recording_id", "sequence", "file_size", "sha256")
 _JUST_APPENDED = "audio/aac"
 # A gap report that fits a screen.
 _GAPS_TOLD = 100
-_LINK_SECONDS = 300
 
 
 class Finalize(BaseModel):
@@ -137,11 +136,12 @@ async def _join(context: Context, draft: Draft, files: list[list[Record]]) -> St
     """Store the recording as one file; what is in one already is only put in a row."""
     objects, kind = context.objects, draft.kind.name
     if len(files) > 1 and kind != _JUST_APPENDED:
-        urls = [
-            [await objects.presign_get(chunk["storage_path"], ttl=_LINK_SECONDS, internal=True) for chunk in file]
-            for file in files
-        ]
-        joined = await context.decoder.join(urls, kind, tenant=draft.tenant_id)
+        async with AsyncExitStack() as opened:
+            spools = [
+                await opened.enter_async_context(objects.spooled(*(chunk["storage_path"] for chunk in file)))
+                for file in files
+            ]
+            joined = await context.decoder.join(spools, kind, tenant=draft.tenant_id)
         return await objects.put_stream(draft.storage_path, _once(joined), content_type=kind)
     keys = [chunk["storage_path"] for file in files for chunk in file]
     async with aclosing(counted(_in_a_row(context, keys))) as chunks:

@@ -39,6 +39,8 @@ from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
 from store.ops.presence import Presence, process_name
 from store.pool import Database
+from store.sandbox.confinement import hide_memory
+from store.sandbox.survey import warn_of_missing_walls
 
 log = get_logger(__name__)
 
@@ -167,11 +169,12 @@ async def work(settings: Settings, tasks_of: OpenTasks) -> None:
         pooled=settings.database_pooled,
     )
     collecting = asyncio.create_task(collect_forever(), name="garbage")
+    surveying = asyncio.create_task(warn_of_missing_walls(), name="sandbox")
     try:
         async with tasks_of(settings, db) as tasks:
             await Worker(db, tasks, settings).run(stop)
     finally:
-        await end(collecting)
+        await end(collecting, surveying)
         await db.close()
         await asyncio.to_thread(flush_traces)
         for number in (signal.SIGTERM, signal.SIGINT):  # uvloop leaves them to a loop that is closed
@@ -184,6 +187,7 @@ def main(tasks_of: OpenTasks = open_tasks) -> None:
         settings = load_settings()
     except SettingsError as error:
         sys.exit(f"{error}")
+    hide_memory()
     configure_logging(level=settings.log_level, function=settings.function_name)
     logging.getLogger("arq").setLevel(logging.WARNING)  # else two lines for every wake
     start_sentry(settings)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+import pkgutil
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ MAX_AUDIO_SECONDS = 4 * 3600
 # About 2 s of sound: enough to know that it decodes; the rest is only walked through, for its length.
 _DECODED_PACKETS = 100
 _JPEG_QUALITY = 85
+_NO_DECODER = ("av.__main__", "av.datasets")
 
 _PILLOW = {
     "image/jpeg": "JPEG",
@@ -36,6 +39,18 @@ _FFMPEG = {"audio/webm": "matroska", "audio/mp4": "mp4", "audio/aac": "aac", "au
 
 class Unreadable(Exception):
     """The file cannot be used; the message is for the contractor who sent it."""
+
+
+def load_decoders() -> None:
+    """Import every decoder: a helper that is confined loads no code any more."""
+    import av  # noqa: PLC0415 - FFmpeg takes 60 MB that a process without recordings does not need
+    import pillow_heif  # noqa: PLC0415
+
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if not module.name.startswith(_NO_DECODER):
+            importlib.import_module(module.name)
+    Image.init()
+    pillow_heif.register_heif_opener(thumbnails=False)
 
 
 def check(data: bytes, content_type: str) -> Findings:
@@ -107,7 +122,6 @@ def _check_photo(data: bytes, content_type: str) -> Findings:
 @contextmanager
 def _photo(data: bytes, content_type: str) -> Iterator[Image.Image]:
     """Open a photo, refusing a pixel bomb by its header, before any pixel is decoded."""
-    _learn(content_type)
     Image.MAX_IMAGE_PIXELS = None  # ours below gives a better sentence
     try:
         with (
@@ -128,13 +142,6 @@ def _photo(data: bytes, content_type: str) -> Iterator[Image.Image]:
 
 def _formats(content_type: str) -> tuple[str, ...]:
     return (_PILLOW[content_type],)
-
-
-def _learn(content_type: str) -> None:
-    if _PILLOW[content_type] == "HEIF":
-        import pillow_heif  # noqa: PLC0415 - 20 MB that most helpers never need
-
-        pillow_heif.register_heif_opener(thumbnails=False)
 
 
 def _require_sane_size(image: Image.Image) -> None:

@@ -14,7 +14,6 @@ from store.queries import Queries
 
 SQL = Queries("media/derivatives")
 
-_SOURCE_TTL = 300
 # Longer than any photo takes: whoever is not heard of by then is thought dead, and another one tries.
 TRY = timedelta(minutes=5)
 
@@ -49,8 +48,8 @@ async def _make(objects: ObjectStore, decoder: Decoder, row: Record, size: Size,
         raise Unprocessable(row["problem"])
     if await objects.head(row["storage_path"]) is None:
         raise NotFound("The photo is not in the store any more.")
-    url = await objects.presign_get(row["storage_path"], ttl=_SOURCE_TTL, internal=True)
-    jpeg = await decoder.render(url, row["content_type"], EDGES[size], tenant=row["tenant_id"])
+    async with objects.spooled(row["storage_path"]) as photo:
+        jpeg = await decoder.render(photo, row["content_type"], EDGES[size], tenant=row["tenant_id"])
     await objects.put(key, jpeg, content_type="image/jpeg")
     if await objects.head(row["storage_path"]) is None:  # deleted meanwhile: nobody would come by for what is made now
         await objects.discard(key)

@@ -7,30 +7,28 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from config.logging import get_logger
 from store.errors import Unavailable, Unprocessable
 from store.fair_share import FairShare
-from store.media.sandbox import READY, bare_environment
 from store.objects.content import Findings
-from store.objects.spool import Spool, SpoolCopy
+from store.sandbox.pipe import READY, command, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
     from types import TracebackType
 
+    from store.objects.spool import Spool, SpoolCopy
+
 _log = get_logger(__name__)
-_ROOT = Path(__file__).parents[2]
 
 # What a file may cost in processor time is its own affair; beyond it, it is too hard.
 CPU_SECONDS = 20.0
-# What it takes on the clock, fetching included, is the machine's: beyond it nobody looked.
+# What it takes on the clock is the machine's: beyond it nobody looked.
 FILE_SECONDS = 60.0
 START_SECONDS = 20.0
 WAITING = 64
@@ -74,16 +72,13 @@ class Decoder:
             helper.retire()
         self._threads.shutdown(wait=True)
 
-    async def check(self, file: str | Spool, content_type: str, *, tenant: Hashable = None) -> Findings:
-        """Open a file, spooled or behind a signed URL, and tell what it is; what cannot be opened has a `problem`.
+    async def check(self, file: Spool, content_type: str, *, tenant: Hashable = None) -> Findings:
+        """Open a file and tell what it is; what cannot be opened has a `problem`.
 
         Raises `Unavailable` when the file could not be looked at, through no fault of its own, and `TooMany` when the
         tenant has its share of the helpers already.
         """
-        if isinstance(file, Spool):
-            answer, _ = await self._ask(tenant, "check", [], content_type, spool=file)
-        else:
-            answer, _ = await self._ask(tenant, "check", [[file]], content_type)
+        answer, _ = await self._ask(tenant, "check", [file], content_type)
         match answer["outcome"]:
             case "checked":
                 return Findings(**answer["findings"])
@@ -91,20 +86,18 @@ class Decoder:
                 return Findings(problem=TOO_HARD)
         raise Unavailable("The file couldn't be checked right now. Try again.")
 
-    async def render(self, url: str, content_type: str, edge: int, *, tenant: Hashable = None) -> bytes:
-        """Make the JPEG of a photo behind a signed URL, at most `edge` pixels a side.
+    async def render(self, file: Spool, content_type: str, edge: int, *, tenant: Hashable = None) -> bytes:
+        """Make the JPEG of a photo, at most `edge` pixels a side.
 
         Raises `Unprocessable` when the photo cannot be opened, `Unavailable` and `TooMany` as `check` does.
         """
-        return await self._make(tenant, "render", [[url]], content_type, edge=edge)
+        return await self._make(tenant, "render", [file], content_type, edge=edge)
 
-    async def join(self, files: Sequence[Sequence[str]], content_type: str, *, tenant: Hashable = None) -> bytes:
-        """Put recordings one behind the other: each file is the parts behind its signed URLs. Raises as `render`."""
+    async def join(self, files: Sequence[Spool], content_type: str, *, tenant: Hashable = None) -> bytes:
+        """Put recordings one behind the other. Raises as `render`."""
         return await self._make(tenant, "join", files, content_type)
 
-    async def _make(
-        self, tenant: Hashable, task: str, files: Sequence[Sequence[str]], content_type: str, **more: Any
-    ) -> bytes:
+    async def _make(self, tenant: Hashable, task: str, files: Sequence[Spool], content_type: str, **more: Any) -> bytes:
         answer, body = await self._ask(tenant, task, files, content_type, **more)
         match answer["outcome"]:
             case "made":
@@ -116,28 +109,21 @@ class Decoder:
         raise Unavailable("The file couldn't be checked right now. Try again.")
 
     async def _ask(
-        self,
-        tenant: Hashable,
-        task: str,
-        files: Sequence[Sequence[str]],
-        content_type: str,
-        *,
-        spool: Spool | None = None,
-        **more: Any,
+        self, tenant: Hashable, task: str, files: Sequence[Spool], content_type: str, **more: Any
     ) -> tuple[dict[str, Any], bytes]:
-        request = {"task": task, "files": files, "content_type": content_type, "cpu_seconds": self._cpu_seconds, **more}
+        request = {"task": task, "content_type": content_type, "cpu_seconds": self._cpu_seconds, **more}
         loop = asyncio.get_running_loop()
 
         def begin() -> asyncio.Future[tuple[dict[str, Any], bytes]]:
-            copy = None if spool is None else spool.copy()
-            return loop.run_in_executor(self._threads, self._ask_helper, request, copy)
+            copies = [file.copy() for file in files]
+            return loop.run_in_executor(self._threads, self._ask_helper, request, copies)
 
         return await self._share.until_done(tenant, begin)
 
-    def _ask_helper(self, request: dict[str, Any], spool: SpoolCopy | None) -> tuple[dict[str, Any], bytes]:
+    def _ask_helper(self, request: dict[str, Any], files: Sequence[SpoolCopy]) -> tuple[dict[str, Any], bytes]:
         helper = self._idle.get()  # never waits: there are as many threads as helpers
         try:
-            return helper.ask(request, spool, self._file_seconds)
+            return helper.ask(request, files, self._file_seconds)
         except _NotStarted:
             _log.error("A decoder's helper does not start")
             return {"outcome": "unreachable"}, b""
@@ -146,8 +132,8 @@ class Decoder:
             _log.warning("A helper ended over a file", content_type=request["content_type"], outcome=outcome)
             return {"outcome": outcome}, b""
         finally:
-            if spool is not None:
-                spool.close()
+            for file in files:
+                file.close()
             self._idle.put(helper)
 
 
@@ -169,8 +155,8 @@ class _Helper:
         """Whether the last file was given up for reasons not its own."""
         return self.retired or self._out_of_time
 
-    def ask(self, request: dict[str, Any], spool: SpoolCopy | None, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """Send one request, with its file if that is here, and wait for its answer; past `seconds` it is killed.
+    def ask(self, request: dict[str, Any], files: Sequence[SpoolCopy], seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Send one request with its files, and wait for its answer; past `seconds` it is killed.
 
         Raises `_NotStarted`, or OSError, ValueError or EOFError when it is gone before its answer is complete.
         """
@@ -179,7 +165,7 @@ class _Helper:
         deadline = threading.Timer(seconds, self._give_up, [process])
         deadline.start()
         try:
-            return _exchange(process, request, spool)
+            return _exchange(process, request, files)
         except BaseException:
             self._drop(process)
             raise
@@ -235,10 +221,9 @@ class _Helper:
 
 
 def _spawn() -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "store.media.media_process"],
-        cwd=_ROOT,
-        env=bare_environment(),
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        command("store.media.media_process"),
+        **surroundings(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -248,15 +233,14 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 
 def _exchange(
-    process: subprocess.Popen[bytes], request: dict[str, Any], spool: SpoolCopy | None
+    process: subprocess.Popen[bytes], request: dict[str, Any], files: Sequence[SpoolCopy]
 ) -> tuple[dict[str, Any], bytes]:
     assert process.stdin is not None  # noqa: S101 - both were asked for as pipes
     assert process.stdout is not None  # noqa: S101
-    following = 0 if spool is None else spool.size
-    process.stdin.write(json.dumps({**request, "following": following}).encode() + b"\n")
+    process.stdin.write(json.dumps({**request, "sizes": [file.size for file in files]}).encode() + b"\n")
     process.stdin.flush()
-    if spool is not None:
-        spool.pour(process.stdin)
+    for file in files:
+        file.pour(process.stdin)
     answer: dict[str, Any] = json.loads(process.stdout.readline())
     body = process.stdout.read(answer["bytes"])
     if len(body) != answer["bytes"]:

@@ -1,7 +1,7 @@
-"""The helper process of `store.media.media_client`: reads requests as JSON lines, fetches the file, opens it, answers.
+"""The helper process of `store.media.media_client`: reads requests as JSON lines with their files, and answers each.
 
-It holds no credential: files reach it behind their request, or by signed URL. It ends when its input does, so it never
-outlives its parent.
+It is confined before it reads the first one: no credential, no network, no file but what comes by the pipe. It ends
+when its input does, so it never outlives its parent.
 """
 
 import hashlib
@@ -13,36 +13,32 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import httpx
-
+from store.media import decode
 from store.media.decode import Unreadable, check, join, render
-from store.media.sandbox import READY, confine, write_answer
+from store.sandbox.confinement import confine
+from store.sandbox.linux import exit_on
+from store.sandbox.pipe import say_ready, write_answer
 
-# Well below the parent's limit for one file: a slow store must not look like a broken file.
-FETCH_SECONDS = 15.0
-FETCH_BYTES = 104_857_600
-# 100 megapixels take 400 MB, twice while they are turned.
-MEMORY_BYTES = 3 * 1024**3
+MEMORY_BYTES = 2 * 1024**3
+# After so much work a helper makes room for a new one; a little later the kernel ends one that does not.
+LIFE_CPU_SECONDS = 600
+_LEAVE_CPU_SECONDS = 60
 
 
 def main() -> None:
     """Serve until the input ends."""
-    confine(MEMORY_BYTES)
+    decode.load_decoders()
+    confine(MEMORY_BYTES, cpu_seconds=LIFE_CPU_SECONDS + _LEAVE_CPU_SECONDS)
+    exit_on(signal.SIGPROF)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    with httpx.Client(timeout=FETCH_SECONDS) as client:
-        answers.write(READY)
-        answers.flush()
-        for line in requests:
-            request = json.loads(line)
-            sent = [requests.read(request["following"])] if request["following"] else []
-            write_answer(answers, *_serve(client, request, sent))
+    say_ready(answers)
+    while time.process_time() < LIFE_CPU_SECONDS and (line := requests.readline()):
+        request = json.loads(line)
+        files = [requests.read(size) for size in request["sizes"]]
+        write_answer(answers, *_serve(request, files))
 
 
-def _serve(client: httpx.Client, request: dict[str, Any], sent: list[bytes]) -> tuple[dict[str, Any], bytes]:
-    try:
-        files = sent or [b"".join(_fetch(client, url) for url in urls) for urls in request["files"]]
-    except httpx.HTTPError:
-        return {"outcome": "unreachable"}, b""
+def _serve(request: dict[str, Any], files: list[bytes]) -> tuple[dict[str, Any], bytes]:
     # Past its processor time the kernel ends us, in the middle of a decoder's C code too.
     signal.setitimer(signal.ITIMER_PROF, request["cpu_seconds"])
     try:
@@ -73,17 +69,6 @@ def _made(make: Callable[[], bytes]) -> tuple[dict[str, Any], bytes]:
 
 
 _TASKS = {"check": _check, "render": _render, "join": _join}
-
-
-def _fetch(client: httpx.Client, url: str) -> bytes:
-    data, until = bytearray(), time.monotonic() + FETCH_SECONDS
-    with client.stream("GET", url) as answer:
-        answer.raise_for_status()
-        for chunk in answer.iter_bytes():
-            data += chunk
-            if len(data) > FETCH_BYTES or time.monotonic() > until:
-                raise httpx.HTTPError("larger than a medium may be, or too slow")
-    return bytes(data)
 
 
 if __name__ == "__main__":

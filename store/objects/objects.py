@@ -20,6 +20,7 @@ from store.errors import NotFound, TooLarge, Unavailable
 from store.objects.multipart import Multipart
 from store.objects.object_upload import ObjectUpload, StoredObject
 from store.objects.s3_errors import MISSING, error_code, speaking
+from store.objects.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
@@ -34,6 +35,7 @@ _log = get_logger(__name__)
 MEDIA_BYTES = 104_857_600
 _CHUNK_BYTES = 256 * 1024
 _CLEANUP_SECONDS = 10.0
+_SPOOL_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,21 @@ class ObjectStore:
                 while chunk := await body.read(_CHUNK_BYTES):
                     yield chunk
 
+    @asynccontextmanager
+    async def spooled(self, *keys: str) -> AsyncIterator[Spool]:
+        """Lend objects, one behind the other, as one file on this disk.
+
+        Raises `NotFound`, `TooLarge` past a medium's size, and `Unavailable` past 30 s.
+        """
+        spool = Spool(MEDIA_BYTES)
+        try:
+            async with _in_time(_SPOOL_SECONDS):
+                for key in keys:
+                    await self._fill(spool, key)
+            yield spool
+        finally:
+            spool.close()
+
     async def digest(self, key: str) -> StoredObject:
         """Read an object through to count and hash it. Raises `NotFound`."""
         size, sha256 = 0, hashlib.sha256()
@@ -244,6 +261,12 @@ class ObjectStore:
         async with speaking():
             await self._client.head_bucket(Bucket=self.bucket)
 
+    async def _fill(self, spool: Spool, key: str) -> None:
+        async with aclosing(self.chunks(key)) as chunks:
+            async for chunk in chunks:
+                if spool.fill(memoryview(chunk)):
+                    raise TooLarge(f"The object has more than {MEDIA_BYTES} bytes.")
+
     async def _create_bucket(self) -> None:
         region = self._client.meta.region_name
         place: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
@@ -294,6 +317,15 @@ def _client(settings: Settings, endpoint: str | None) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+
+
+@asynccontextmanager
+async def _in_time(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Unavailable("The file store is too slow just now. Try again.", retry_after=5) from None
 
 
 async def _with_deadline(work: Coroutine[Any, Any, None]) -> None:

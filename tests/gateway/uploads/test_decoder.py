@@ -7,12 +7,13 @@ import signal
 import termios
 from array import array
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from store.errors import Unavailable
+from store.errors import NotFound, Unavailable
 from store.media.decode import MAX_PIXELS, check, render
 from store.media.media_client import TOO_HARD, Decoder
 from store.objects.objects import ObjectStore
@@ -28,12 +29,17 @@ def decoder() -> Iterator[Decoder]:
         yield lent
 
 
+def _spooled(body: bytes) -> Spool:
+    spool = Spool(len(body))
+    spool.fill(memoryview(body))
+    return spool
+
+
 @pytest.fixture
-async def url(objects: ObjectStore, tenant: Tenant) -> str:
-    """Sign the address of a JPEG."""
-    key = f"{tenant.id}/decoder"
-    await objects.put(key, files.jpeg(), content_type="image/jpeg")
-    return await objects.presign_get(key, ttl=60, internal=True)
+def photo() -> Iterator[Spool]:
+    """Lend a JPEG on this disk."""
+    with closing(_spooled(files.jpeg())) as spool:
+        yield spool
 
 
 def _helper(decoder: Decoder) -> int:
@@ -42,10 +48,18 @@ def _helper(decoder: Decoder) -> int:
     return process.pid
 
 
+def _inside(decoder: Decoder) -> int:
+    """Return the process that opens files: in a PID namespace, the only child of the one that was started."""
+    outer = _helper(decoder)
+    (inner,) = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
+    return int(inner)
+
+
 def _stop(pid: int) -> None:
     """Stop a helper, and return when it has stopped: before that it might still read a request."""
     os.kill(pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        pass
 
 
 def _has_been_asked(decoder: Decoder) -> bool:
@@ -58,47 +72,42 @@ def _has_been_asked(decoder: Decoder) -> bool:
     return waiting[0] > 0
 
 
-async def test_one_helper_looks_at_many_files(decoder: Decoder, url: str) -> None:
+async def test_one_helper_looks_at_many_files(decoder: Decoder, photo: Spool) -> None:
     """It is started once and answers in turn, findings and pictures alike."""
-    first = await decoder.check(url, "image/jpeg")
+    first = await decoder.check(photo, "image/jpeg")
     pid = _helper(decoder)
     assert (first.width, first.height, first.problem) == (600, 800, None)
     assert (first.size, first.sha256) == (len(files.jpeg()), hashlib.sha256(files.jpeg()).hexdigest())
-    assert Image.open(io.BytesIO(await decoder.render(url, "image/jpeg", 100))).size == (75, 100)
+    assert Image.open(io.BytesIO(await decoder.render(photo, "image/jpeg", 100))).size == (75, 100)
     assert _helper(decoder) == pid
 
 
-async def test_a_spooled_file_is_opened_where_it_lies(decoder: Decoder, url: str) -> None:
-    """It tells the same as the one in the store, even when the spool is let go meanwhile."""
-    spool = Spool(len(files.jpeg()))
-    spool.fill(memoryview(files.jpeg()))
+async def test_a_file_may_be_let_go_while_it_is_opened(decoder: Decoder, photo: Spool) -> None:
+    """The decoder holds it by itself."""
+    spool = _spooled(files.jpeg())
     looking = asyncio.create_task(decoder.check(spool, "image/jpeg"))
     await asyncio.sleep(0)  # lets the task hand its file over
     spool.close()
-    assert await looking == await decoder.check(url, "image/jpeg")
+    assert await looking == await decoder.check(photo, "image/jpeg")
 
 
-async def test_a_file_that_takes_too_much_work_costs_its_helper_only(
-    url: str, objects: ObjectStore, tenant: Tenant
-) -> None:
+async def test_a_file_that_takes_too_much_work_costs_its_helper_only(photo: Spool) -> None:
     """Past its processor time the file has a problem, and the next file finds a new helper."""
-    key = f"{tenant.id}/large"
-    await objects.put(key, files.jpeg(5000, 5000, exif=False), content_type="image/jpeg")
-    hard = await objects.presign_get(key, ttl=60, internal=True)
-    with Decoder(1, cpu_seconds=0.1) as decoder:
-        assert (await decoder.check(url, "image/jpeg")).problem is None
+    large = files.jpeg(5000, 5000, exif=False)
+    with Decoder(1, cpu_seconds=0.1) as decoder, closing(_spooled(large)) as hard:
+        assert (await decoder.check(photo, "image/jpeg")).problem is None
         pid = _helper(decoder)
         assert (await decoder.check(hard, "image/jpeg")).problem == TOO_HARD
-        assert (await decoder.check(url, "image/jpeg")).problem is None
+        assert (await decoder.check(photo, "image/jpeg")).problem is None
         assert _helper(decoder) != pid
 
 
-async def test_a_file_that_kills_its_helper_is_too_hard(decoder: Decoder, url: str) -> None:
+async def test_a_file_that_kills_its_helper_is_too_hard(decoder: Decoder, photo: Spool) -> None:
     """A crash in a decoder's own code, or the kernel's memory guard, is the file's problem."""
-    await decoder.check(url, "image/jpeg")
-    pid = _helper(decoder)
+    await decoder.check(photo, "image/jpeg")
+    pid = _inside(decoder)
     _stop(pid)
-    under_way = asyncio.create_task(decoder.check(url, "image/jpeg"))
+    under_way = asyncio.create_task(decoder.check(photo, "image/jpeg"))
     async with asyncio.timeout(10):
         while not _has_been_asked(decoder):  # noqa: ASYNC110 - a stopped process tells nobody
             await asyncio.sleep(0.01)
@@ -106,26 +115,26 @@ async def test_a_file_that_kills_its_helper_is_too_hard(decoder: Decoder, url: s
         assert (await under_way).problem == TOO_HARD
 
 
-async def test_a_machine_without_time_blames_no_file(url: str) -> None:
+async def test_a_machine_without_time_blames_no_file(photo: Spool) -> None:
     """A helper that gets no turn is replaced, and the file is not called broken."""
     with Decoder(1, file_seconds=3) as decoder:
-        await decoder.check(url, "image/jpeg")
-        pid = _helper(decoder)
+        await decoder.check(photo, "image/jpeg")
+        pid = _inside(decoder)
         _stop(pid)
         async with asyncio.timeout(10):
             with pytest.raises(Unavailable):
-                await decoder.check(url, "image/jpeg")
-        assert (await decoder.check(url, "image/jpeg")).problem is None
-        assert _helper(decoder) != pid
+                await decoder.check(photo, "image/jpeg")
+        assert (await decoder.check(photo, "image/jpeg")).problem is None
+        assert _inside(decoder) != pid
 
 
-async def test_the_loop_goes_on_while_a_helper_works(url: str) -> None:
+async def test_the_loop_goes_on_while_a_helper_works(photo: Spool) -> None:
     """A file that hangs its helper holds up nobody but itself."""
     with Decoder(1, file_seconds=5) as decoder:
-        await decoder.check(url, "image/jpeg")
-        pid = _helper(decoder)
+        await decoder.check(photo, "image/jpeg")
+        pid = _inside(decoder)
         _stop(pid)
-        stuck = asyncio.create_task(decoder.check(url, "image/jpeg"))
+        stuck = asyncio.create_task(decoder.check(photo, "image/jpeg"))
         for _ in range(100):
             await asyncio.sleep(0)
         assert not stuck.done()
@@ -134,33 +143,40 @@ async def test_the_loop_goes_on_while_a_helper_works(url: str) -> None:
             assert (await stuck).problem is None
 
 
-async def test_a_file_that_is_gone_is_nobodys_fault(decoder: Decoder, url: str) -> None:
-    """When the store does not give the file, it is not called broken."""
-    with pytest.raises(Unavailable):
-        await decoder.check(url.replace("decoder", "other"), "image/jpeg")
+async def test_an_object_is_lent_as_a_file(objects: ObjectStore, tenant: Tenant) -> None:
+    """Several are lent one behind the other; one that is gone is told."""
+    keys = [f"{tenant.id}/one", f"{tenant.id}/two"]
+    for key in keys:
+        await objects.put(key, key.encode(), content_type="image/jpeg")
+    async with objects.spooled(*keys) as spool:
+        assert spool.body().read() == "".join(keys).encode()
+    with pytest.raises(NotFound):
+        async with objects.spooled(keys[0], f"{tenant.id}/three"):
+            pass
 
 
-async def test_closing_in_the_middle_is_prompt_and_blames_no_file(url: str) -> None:
+async def test_closing_in_the_middle_is_prompt_and_blames_no_file(photo: Spool) -> None:
     """Helpers are gone when `close` returns, and a file under way is not called broken."""
     decoder = Decoder(1)
-    await decoder.check(url, "image/jpeg")
-    pid = _helper(decoder)
+    await decoder.check(photo, "image/jpeg")
+    pid = _inside(decoder)
     _stop(pid)
-    under_way = asyncio.create_task(decoder.check(url, "image/jpeg"))
+    under_way = asyncio.create_task(decoder.check(photo, "image/jpeg"))
     await asyncio.sleep(0)  # lets the task hand its file over
     async with asyncio.timeout(5):
         await asyncio.to_thread(decoder.close)
         with pytest.raises(Unavailable):
             await under_way
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    async with asyncio.timeout(5):
+        while os.path.exists(f"/proc/{pid}"):  # noqa: ASYNC110, ASYNC240, PTH110 - another's child tells nobody that it has ended
+            await asyncio.sleep(0.01)
 
 
-async def test_helpers_see_no_secret(decoder: Decoder, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_helpers_see_no_secret(decoder: Decoder, photo: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What opens strangers' files knows neither our keys nor our database."""
     monkeypatch.setenv("S3_SECRET_ACCESS_KEY", "do-not-leak")
-    await decoder.check(url, "image/jpeg")
-    environ = await asyncio.to_thread(Path(f"/proc/{_helper(decoder)}/environ").read_bytes)
+    await decoder.check(photo, "image/jpeg")
+    environ = await asyncio.to_thread(Path(f"/proc/{_inside(decoder)}/environ").read_bytes)
     assert environ
     assert b"do-not-leak" not in environ
 

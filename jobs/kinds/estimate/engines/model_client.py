@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store.media.sandbox import READY, bare_environment
+from store.sandbox.pipe import READY, command, surroundings
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-_ROOT = Path(__file__).parents[4]
 _START_SECONDS = 30.0
 _LONGEST_ANSWER = 64 * 1024**2
 
@@ -96,11 +93,8 @@ class Helper:
 
 async def _spawn() -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "jobs.kinds.estimate.engines.model_process",
-        cwd=_ROOT,
-        env=bare_environment() | {"HF_HUB_OFFLINE": "1"},
+        *command("jobs.kinds.estimate.engines.model_process"),
+        **surroundings(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,7 +1,8 @@
 """The process behind `helper`: reads requests from its input, does the heavy or dangerous work, answers.
 
-A request is one JSON line {"work", "bytes", ...} followed by that many bytes; an answer likewise. It starts with a
-bare environment, so hostile bytes meet no secret, and it ends when its input does, in the middle of work too.
+A request is one JSON line {"work", "bytes", ...} followed by that many bytes; an answer likewise. It is confined before
+it reads the first: it may read code and models, and nothing else. It ends when its input does, in the middle of work
+too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from jobs.kinds.estimate.engines.audio_remuxing import remux
 from jobs.kinds.estimate.engines.audio_splitting import split
 from jobs.kinds.estimate.engines.local import ocr as reading
 from jobs.kinds.estimate.engines.local import speech_to_text as hearing
-from store.media.decode import Unreadable, render
-from store.media.sandbox import READY, confine, write_answer
+from store.media.decode import Unreadable, load_decoders, render
+from store.sandbox.confinement import code_and_models, confine
+from store.sandbox.pipe import say_ready, write_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +34,12 @@ _Answer = tuple[dict[str, Any], bytes]
 
 def main() -> None:
     """Serve until the input ends."""
-    confine(_MEMORY_BYTES)
+    load_decoders()
+    confine(_MEMORY_BYTES, readable=code_and_models())
     requests: queue.Queue[_Request] = queue.Queue(maxsize=1)
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
     answers = sys.stdout.buffer
-    answers.write(READY)
-    answers.flush()
+    say_ready(answers)
     while True:
         write_answer(answers, *work(*requests.get()))
 
