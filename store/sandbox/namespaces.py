@@ -8,23 +8,20 @@ from pathlib import Path
 
 from store.sandbox import linux
 
-_NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
-    *(0x0002_0000, 0x0400_0000, 0x0800_0000),
-    *(0x1000_0000, 0x2000_0000, 0x4000_0000),
-)
+_NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x0002_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000
 
 
 def leave() -> None:
-    """Go on as the only process of namespaces of its own: user, PID, mount, network, IPC, host name.
+    """Go on as the only process of namespaces of its own: user, PID, mount, network, IPC.
 
     This process stays outside and does nothing but wait: a PID namespace holds only processes that are born in it.
     Raises OSError where the machine does not allow it, and in a process that has threads.
     """
     user, group = os.getuid(), os.getgid()
-    linux.unshare(_NEWUSER | _NEWPID | _NEWNS | _NEWNET | _NEWIPC | _NEWUTS)
+    linux.unshare(_NEWUSER | _NEWPID | _NEWNS | _NEWNET | _NEWIPC)
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
