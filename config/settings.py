@@ -137,6 +137,10 @@ class Settings(BaseSettings):
         description="True: customers' photos come through the gateway and end with the session, not the URL.",
     )
 
+    heartbeat_seconds: float = Field(
+        30, ge=5, le=30, description="Seconds between a stream's heartbeats; 15 behind a proxy that cuts at 30."
+    )
+
     supabase_url: str | None = Field(None, description="Supabase project; gives issuer and JWKS when they are not set.")
     supabase_service_role_key: SecretStr | None = Field(
         None,

@@ -60,6 +60,8 @@ _CORS_HEADERS = (
     *("x-media-id", "x-file-name", "x-label", "last-event-id", "idempotency-key", "if-match", CORRELATION_HEADER),
     *("tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum"),
     *("x-http-method-override", "x-request-id"),  # tus clients' own
+    *("cache-control", "x-region"),  # EventSource polyfills' and supabase-js's
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # tracing in the browser
 )
 _EXPOSED_HEADERS = (
     *(CORRELATION_HEADER, "etag", "location", "retry-after"),
@@ -96,6 +98,8 @@ def middleware(settings: Settings, traffic: Traffic) -> list[Middleware]:
         Middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
+            # For `withCredentials`. With `*` any site could ride on the session's cookie.
+            allow_credentials="*" not in settings.allowed_origins,
             allow_methods=_CORS_METHODS,
             allow_headers=_CORS_HEADERS,
             expose_headers=_EXPOSED_HEADERS,

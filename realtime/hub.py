@@ -50,7 +50,8 @@ from store.pool import Database
 
 _log = get_logger(__name__)
 
-HEARTBEAT_SECONDS = 30.0
+# A heartbeat is never late: the wheel comes round this much sooner, for a proxy that cuts at exactly the interval.
+LEAD_SECONDS = 0.5
 # Expiry must show within a second; shorter only where a test asks for a faster heart.
 TICK_SECONDS = 0.5
 # From milliseconds, which is the promise, to where somebody must have been woken.
@@ -76,22 +77,21 @@ class Hub:
         settings: Settings,
         db: Database,
         *,
-        heartbeat_s: float = HEARTBEAT_SECONDS,
+        heartbeat_s: float | None = None,
         limits: Limits | None = None,
         random: Random | None = None,
     ) -> None:
-        tick_s = min(TICK_SECONDS, heartbeat_s / 4)
         self.channels = Channels()
         self.on_flags: Callable[[str], None] = lambda _tenant_id: None
-        self.heartbeat_s = heartbeat_s
+        self.heartbeat_s = heartbeat_s or settings.heartbeat_seconds
+        slots, self._tick_s = _rounds(self.heartbeat_s)
         self._random = random or Random()  # noqa: S311 - jitter is no secret
         self._history = History(db)
         self._initial_states = InitialStateLoader(self._history)
         self.catch_up = CatchUp(self, self._history)
         self._feed = Feed(settings, db, self.catch_up, on_event=self._on_event, on_control=self._on_control)
         self._tenant_watcher = TenantWatcher(self, self.catch_up, self._history)
-        self._tick_s = tick_s
-        self._wheel: TimerWheel[Subscriber] = TimerWheel(round(heartbeat_s / tick_s), tick_s, time.time(), self._random)
+        self._wheel: TimerWheel[Subscriber] = TimerWheel(slots, self._tick_s, time.time(), self._random)
         self.admission = Admission(
             self.channels,
             self._wheel,
@@ -100,6 +100,7 @@ class Hub:
             catch_up=self.catch_up,
             feed=self._feed,
             tenant_watcher=self._tenant_watcher,
+            random=self._random,
         )
         self._tick: asyncio.TimerHandle | None = None
         self._dirty: list[Channel] = []
@@ -127,6 +128,7 @@ class Hub:
     async def start(self) -> None:
         """Begin to listen. Raises when the database is not there."""
         await self._feed.start()
+        self._due = asyncio.get_running_loop().time()
         self._schedule_tick()
 
     async def stop(self) -> None:
@@ -234,7 +236,7 @@ class Hub:
         _log.error("The table has gone back behind what was sent", visit_id=channel.visit_id, head=channel.head)
         self.channels.close(channel)
         for subscriber in list(channel.members):
-            subscriber.end(wire.retry(self.retry_ms(REWIND_MS)))
+            subscriber.end(wire.drain(retry_ms=self.retry_ms(REWIND_MS)))
 
     def _on_event(self, notification: str) -> None:
         if self._tenant_watcher.is_active:
@@ -291,8 +293,9 @@ class Hub:
             self.latency.observe(max(0.0, now - event.created_at))
 
     def _schedule_tick(self) -> None:
+        """Set the next tick by the last one's due time, so that lateness does not add up; after a standstill by now."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + self._tick_s
+        self._due = max(self._due + self._tick_s, loop.time() - self.heartbeat_s)
         self._tick = loop.call_at(self._due, self._on_tick)
 
     def _on_tick(self) -> None:
@@ -305,3 +308,10 @@ class Hub:
     def _end(self, subscribers: list[Subscriber], reason: EndReason) -> None:
         for subscriber in subscribers:
             subscriber.end(wire.end(reason))
+
+
+def _rounds(heartbeat_s: float) -> tuple[int, float]:
+    """Return the ticks of one round of the wheel and the seconds of a tick; a round is just short of `heartbeat_s`."""
+    round_s = heartbeat_s - min(LEAD_SECONDS, heartbeat_s / 20)
+    slots = max(4, round(round_s / TICK_SECONDS))
+    return slots, round_s / slots

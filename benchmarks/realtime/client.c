@@ -199,7 +199,7 @@ static void note_given(struct stream *s, i64 seq, uint32_t crc) {
 
 static void dispatch(struct stream *s) {
     if (s->has_data && s->name[0]) {
-        if (!strcmp(s->name, "open")) named_open++;
+        if (!strcmp(s->name, "hello")) named_open++;
         else if (!strcmp(s->name, "end")) named_end++;
         else if (!strcmp(s->name, "drain")) named_drain++;
     } else if (s->has_data && s->seq >= 0) {

@@ -57,7 +57,7 @@ async def readyz(request: Request) -> Response:
 
 routes: list[Any] = [
     Route("/health", health),
-    Route("/functions/v1/health", health),
+    Route("/functions/v1/health", health, methods=["GET", "POST"]),
     Route("/livez", livez),
     Route("/readyz", readyz),
 ]

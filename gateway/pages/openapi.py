@@ -83,6 +83,7 @@ _HEALTH = Operation(gives(Health, text="Healthy.") | gives(Health, 503, text="De
 OPERATIONS = {
     "GET /health": _HEALTH,
     "GET /functions/v1/health": _HEALTH,
+    "POST /functions/v1/health": _HEALTH,
     "GET /livez": Operation(gives(Liveness, text="Alive."), "nobody"),
     "GET /readyz": Operation(gives(Readiness, text="Ready.") | gives(Readiness, 503, text="Not now."), "nobody"),
     "GET /metrics": Operation({200: Answer("Prometheus' text format.", {"text/plain": TEXT})}, "scheduler"),

@@ -3,10 +3,21 @@
 from typing import Any
 from uuid import UUID
 
-from gateway.openapi.operation import JSON, UUID_TEXT, Answer, Operation, Param, Shape, gives, header, whole_number
+from gateway.openapi.operation import (
+    JSON,
+    UUID_TEXT,
+    Answer,
+    Operation,
+    Param,
+    Shape,
+    gives,
+    header,
+    takes_json,
+    whole_number,
+)
 from gateway.openapi.values import Moment
 from gateway.progress.multi_stream import MOST_VISITS
-from gateway.progress.visit_stream import PAGE
+from gateway.progress.visit_stream import PAGE, StreamRequest
 
 
 class Ticket(Shape):
@@ -18,7 +29,7 @@ class Ticket(Shape):
 
 
 class Event(Shape):
-    """Something that happened at a visit; `seq` counts them without a gap."""
+    """Something that happened at a visit; `seq` increases from one to the next, and may leap."""
 
     visit_id: UUID
     seq: int
@@ -38,7 +49,7 @@ class EventPage(Shape):
 
 _LAST_SEQ = 2**63 - 1
 _STREAM = (
-    "Server-sent events. Unnamed messages are the visit's events, `id` their seq; `open`, `end` and `drain` are named. "
+    "Server-sent events. Unnamed messages are the visit's events, `id` their seq; `hello`, `end` and `drain` are named. "
     "A comment every 30 s keeps it alive. Too many streams: `end {reason: busy}` at once; come back after `retry`."
 )
 _MESSAGE = {
@@ -46,7 +57,7 @@ _MESSAGE = {
     "required": ["data"],
     "properties": {
         "id": {"type": "string", "description": "The seq of an event of a visit; on several visits, a cursor."},
-        "event": {"enum": ["message", "open", "end", "drain"], "description": "`message` where none is named."},
+        "event": {"enum": ["message", "hello", "end", "drain"], "description": "`message` where none is named."},
         "data": {"type": "string", "contentMediaType": JSON},
         "retry": {"type": "integer"},
     },
@@ -70,6 +81,12 @@ _VISITS = {"type": "array", "items": UUID_TEXT, "minItems": 1, "maxItems": MOST_
 OPERATIONS = {
     "GET /v1/visits/{visit_id}/progress": Operation(_ONE, "watcher", params=(*_resume(_LAST_ID), _TICKET)),
     "GET /functions/v1/sse-progress": Operation(_ONE, "watcher", params=(_VISIT, *_resume(_LAST_ID), _TICKET)),
+    "POST /functions/v1/sse-progress": Operation(
+        _ONE,
+        "watcher",
+        takes=takes_json(StreamRequest),
+        params=(Param("visit_id", UUID_TEXT, "The visit, unless the body names it."), *_resume(_LAST_ID), _TICKET),
+    ),
     "GET /v1/progress": Operation(
         _SSE,
         "watcher",

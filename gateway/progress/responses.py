@@ -13,9 +13,13 @@ from store.errors import Forbidden, InvalidInput
 from store.pool import Record
 
 LAST_SEQ = 2**63 - 1  # seq is a bigint
+# The spellings that polyfills of EventSource send, for want of a header of their own.
+_ID_PARAMS = ("last_event_id", "lastEventId", "lastEventID", "Last-Event-ID")
+# What a client sends that has seen nothing, by way of a missing value or of another server's word for it.
+_NO_ID = frozenset({"", "undefined", "null", "earliest"})
 NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner."
-# Longer than after a stream's end: whoever is refused should not be the next to be refused.
-_BUSY_MS = 5_000
+# Outlasts a restart: a client that comes back sooner finds a proxy's 502, which stops a browser's EventSource for good.
+_BUSY_MS, _BUSY_JITTER_MS = 10_000, 2_500
 
 Answer: TypeAlias = Response | ProgressStream | StaticStream
 
@@ -33,7 +37,7 @@ async def stream_or_drop(subscriber: Subscriber, answer: Awaitable[Answer]) -> A
 
 def busy(context: Context) -> BusyStream:
     """Refuse whoever may have a stream, but not now."""
-    return BusyStream(context.hub.retry_ms(_BUSY_MS))
+    return BusyStream(_BUSY_MS + context.hub.retry_ms(_BUSY_JITTER_MS))
 
 
 def not_enabled() -> Response:
@@ -50,7 +54,9 @@ def require_member(found: list[Record] | None) -> list[Record]:
 
 def last_event_id(request: Request) -> str | None:
     """Return the id the client saw last, as it came: in the header an EventSource sends, else in the query."""
-    return request.headers.get("last-event-id") or query_param(request, "last_event_id") or None
+    in_query = filter(None, (query_param(request, name) for name in _ID_PARAMS))
+    found = request.headers.get("last-event-id") or next(in_query, None)
+    return None if found in _NO_ID else found
 
 
 def query_param(request: Request, name: str) -> str | None:

@@ -23,6 +23,7 @@ _COUNTERS = {
     "reconnects": ("listener_reconnects", "Times notifications came again after some may have been missed."),
     "published": ("bus_events_published", "Events this process has put on the event bus."),
     "slow": ("streams_slow_closed", "Streams closed because their reader did not keep up."),
+    "replaced": ("streams_replaced", "Streams that gave way to a newer one of the same user."),
     "vanished": ("streams_vanished", "Streams closed because their reader acknowledged nothing for a heartbeat."),
     "superseded": ("events_superseded", "Progress left out for slow readers because later progress said it all."),
     "malformed": ("notifications_malformed", "Notifications that no trigger of ours has sent, dropped."),

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,7 +15,7 @@ from starlette.routing import Route
 from config.flags import Flag, is_on
 from gateway.auth.auth import Principal, Unauthenticated, authenticate
 from gateway.context import Context, context_of
-from gateway.http.body import int_param, json_bytes, json_response, uuid_param
+from gateway.http.body import int_param, json_bytes, json_response, read_json, uuid_param
 from gateway.progress.responses import (
     LAST_SEQ,
     NO_MEMBER,
@@ -43,6 +44,14 @@ _DECIDED = "scopekit.decided"
 _NO_STORE = {"cache-control": "no-store"}
 
 
+class StreamRequest(BaseModel):
+    """What `functions.invoke("sse-progress", {body})` sends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    visit_id: str = ""
+
+
 async def progress(request: Request) -> Answer:
     """Stream a visit's progress from its path."""
     decided: Answer | Exception | None = request.scope.get(_DECIDED)
@@ -69,6 +78,12 @@ def leave_decided(request: Request, decided: Answer | Exception) -> None:
 async def sse_progress(request: Request) -> Answer:
     """Stream a visit's progress under the runbook's address."""
     return await _stream(request, request.query_params.get("visit_id", ""))
+
+
+async def invoke_progress(request: Request) -> Answer:
+    """Stream a visit's progress as supabase-js invokes a function: by POST, the visit in the body or the address."""
+    asked = await read_json(request, StreamRequest)
+    return await _stream(request, asked.visit_id or request.query_params.get("visit_id", ""))
 
 
 async def ticket(request: Request) -> Response:
@@ -252,6 +267,7 @@ VISIT_STREAM = Route("/v1/visits/{visit_id}/progress", progress)
 routes = [
     VISIT_STREAM,
     Route("/functions/v1/sse-progress", sse_progress),
+    Route("/functions/v1/sse-progress", invoke_progress, methods=["POST"]),
     Route("/v1/visits/{visit_id}/progress/ticket", ticket, methods=["POST"]),
     Route("/v1/visits/{visit_id}/events", page),
 ]

@@ -17,7 +17,7 @@ const LEADERLESS_MS = 150_000; // a hidden leader's timers fire once a minute
 const LAST_WORD_MS = 250; // for the end to arrive before the lock is free
 const INBOX = 500; // words; any more are read from the table
 const ENDINGS = ["completed", "failed", "cancelled"];
-const PASSING = ["busy", "expired"]; // come back
+const PASSING = ["busy", "expired", "replaced"]; // come back
 const FINAL = { 400: "revoked", 401: "expired", 403: "revoked", 404: "disabled" };
 const START = { seq: 0, type: "snapshot" };
 
@@ -199,7 +199,7 @@ class Watch {
     if (!data) return;
     const value = JSON.parse(data);
     if (!event) return this.#pass(value);
-    if (event === "open") {
+    if (event === "hello") {
       this.#failures = 0;
       this.#expect(SILENCE_MS);
       this.#say("live");

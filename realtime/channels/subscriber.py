@@ -43,6 +43,7 @@ class Subscriber:
         "channel",
         "ended",
         "expires_at",
+        "number",
         "slot",
         "slow",
         "superseded",
@@ -69,6 +70,7 @@ class Subscriber:
         self.vanished = False
         self.superseded = 0  # events it was not given because a later one said it all
         self.slot = 0
+        self.number = 0  # in the order of admission
         self._on_end = on_end
         self._sink: Sink | None = None
         self._backlog: Backlog | None = None

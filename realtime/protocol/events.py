@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import orjson
 
-EndReason = Literal["completed", "failed", "cancelled", "busy", "expired", "revoked", "disabled"]
+EndReason = Literal["completed", "failed", "cancelled", "busy", "expired", "revoked", "disabled", "replaced"]
 
 ENDINGS: dict[str, EndReason] = {
     "job.completed": "completed",

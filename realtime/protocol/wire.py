@@ -1,4 +1,8 @@
-"""Events as bytes of a `text/event-stream`; made once and shared by every subscriber."""
+"""Events as bytes of a `text/event-stream`; made once and shared by every subscriber.
+
+Invariants, because common parsers dispatch whatever a blank line ends: every block that a blank line ends has data; a
+heartbeat is a comment line without one; `retry` rides in a control event.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -28,7 +32,7 @@ class Chunk:
         self.framed = b"%x\r\n%b\r\n" % (len(body), body)
 
 
-HEARTBEAT = Chunk(b": heartbeat\n\n")
+HEARTBEAT = Chunk(b": heartbeat\n")
 
 
 def message(sse_id: int | bytes | None, document: bytes) -> bytes:
@@ -52,8 +56,8 @@ def frames(events: Iterable[Event]) -> bytes:
 
 
 def opening(*, last_seq: int | Mapping[str, int], recovered: bool, retry_ms: int) -> bytes:
-    """Encode what every stream begins with: how soon to come back, a first heartbeat, and `open`."""
-    return retry(retry_ms) + HEARTBEAT.body + _control("open", {"last_seq": last_seq, "recovered": recovered})
+    """Encode what every stream begins with: a first heartbeat, and `hello`, which says how soon to come back."""
+    return HEARTBEAT.body + _control("hello", {"last_seq": last_seq, "recovered": recovered}, retry_ms)
 
 
 def snapshot(  # noqa: PLR0913 - the fields of an event
@@ -72,18 +76,19 @@ def end(reason: EndReason) -> bytes:
 
 def refusal(*, retry_ms: int) -> bytes:
     """Encode a whole answer that an EventSource takes for a stream and comes back after."""
-    return retry(retry_ms) + end("busy")
+    return _control("end", {"reason": "busy"}, retry_ms)
 
 
 def drain(*, retry_ms: int) -> bytes:
-    """Encode a goodbye from a process that stops: another will take the connection."""
-    return retry(retry_ms) + _control("drain", {})
+    """Encode a request to connect again after `retry_ms`: this process stops, or the stream must begin anew."""
+    return _control("drain", {}, retry_ms)
 
 
-def retry(milliseconds: int) -> bytes:
-    """Encode how long a client waits before it connects again."""
-    return b"retry: %d\n\n" % milliseconds
+def replaced(*, retry_ms: int) -> bytes:
+    """Encode the end of a user's oldest stream, which gives way to a new one over the limit."""
+    return _control("end", {"reason": "replaced"}, retry_ms)
 
 
-def _control(name: str, data: Mapping[str, Any]) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data))
+def _control(name: str, data: Mapping[str, Any], retry_ms: int | None = None) -> bytes:
+    retry = b"" if retry_ms is None else b"retry: %d\n" % retry_ms
+    return b"%bevent: %b\ndata: %b\n\n" % (retry, name.encode(), orjson.dumps(data))

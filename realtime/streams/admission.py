@@ -1,6 +1,8 @@
 """Who may have a stream: as many as the caps allow, whom the table lets in, and nobody while draining."""
 
 from collections.abc import Sequence
+from itertools import count
+from random import Random
 
 from realtime.channels.channel import Channel
 from realtime.channels.channels import Channels
@@ -8,6 +10,7 @@ from realtime.channels.subscriber import Subscriber
 from realtime.channels.timer_wheel import TimerWheel
 from realtime.feed.catchup import CatchUp
 from realtime.feed.feed import Feed
+from realtime.protocol import wire
 from realtime.streams.initial_state import InitialStateLoader
 from realtime.streams.multi_subscription import MultiSubscription
 from realtime.streams.stream_limits import REFUSALS, Limits, StreamLimiter
@@ -17,6 +20,8 @@ from store.pool import Record
 
 # How streams ended that did not simply end, and what their readers were spared.
 COUNTED = ("slow", "vanished", "superseded")
+# Long enough for the 33 real streams of one user not to chase each other.
+REPLACED_RETRY_MS = 30_000
 
 
 class Admission:
@@ -32,10 +37,11 @@ class Admission:
         catch_up: CatchUp,
         feed: Feed,
         tenant_watcher: TenantWatcher,
+        random: Random,
     ) -> None:
         self.draining = False
         self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
-        self.counts = dict.fromkeys(COUNTED, 0)
+        self.counts = dict.fromkeys((*COUNTED, "replaced"), 0)
         self._channels = channels
         self._wheel = wheel
         self._limiter = StreamLimiter(limits)
@@ -43,6 +49,8 @@ class Admission:
         self._catch_up = catch_up
         self._feed = feed
         self._tenant_watcher = tenant_watcher
+        self._random = random
+        self._numbers = count()
 
     @property
     def streams(self) -> int:
@@ -113,14 +121,31 @@ class Admission:
 
     def _refuses(self, tenant_id: str, user_id: str) -> bool:
         refusal = "draining" if self.draining else self._limiter.acquire(tenant_id, user_id)
+        if refusal == "user" and self._replace_oldest(user_id):
+            refusal = self._limiter.acquire(tenant_id, user_id)
         if refusal is not None:
             self.refusals[refusal] += 1
         return refusal is not None
+
+    def _replace_oldest(self, user_id: str) -> bool:
+        """End the user's oldest stream; False when there is none.
+
+        A client that vanished behind a proxy holds its stream for two heartbeats: 32 reloads would lock a user out.
+        """
+        oldest = min((s for s in self._wheel.all() if s.user_id == user_id), key=lambda s: s.number, default=None)
+        if oldest is None:
+            return False
+        self.counts["replaced"] += 1
+        oldest.end(wire.replaced(retry_ms=round(REPLACED_RETRY_MS * self._random.uniform(0.5, 1.5))))
+        if not oldest.ended:  # it waits for a slow reader, or is still opening
+            oldest.abort()
+        return True
 
     def _admit(self, channel: Channel, tenant_id: str, user_id: str, expires_at: float) -> Subscriber:
         subscriber = Subscriber(
             channel, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._let_out
         )
+        subscriber.number = next(self._numbers)
         self._wheel.add(subscriber)
         return subscriber
 

@@ -11,6 +11,8 @@ from realtime.transport.connection import ConnectionSink
 
 # What a server calls the offer to take a connection over; see gateway/server/connection_takeover.py.
 EXTENSION = "scopekit.handover"
+# A connection that was taken over ends with its stream; a proxy that was not told reuses it, and answers 502.
+_CLOSE = (b"connection", b"close")
 
 
 class ProgressStream:
@@ -49,7 +51,8 @@ class ProgressStream:
 
     async def _begin(self, scope: MutableMapping[str, Any], send: Send) -> bool:
         """Send the head, and the opening unless that was all that was asked for; False then."""
-        await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
+        headers = [*wire.HEADERS, _CLOSE] if EXTENSION in scope.get("extensions", {}) else list(wire.HEADERS)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return False

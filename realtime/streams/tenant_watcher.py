@@ -127,7 +127,7 @@ class TenantWatcher:
 
     def _dismiss(self, streams: list[TenantSubscription]) -> None:
         for stream in streams:
-            stream.subscriber.end(wire.retry(self._relay.retry_ms()))
+            stream.subscriber.end(wire.drain(retry_ms=self._relay.retry_ms()))
 
     def _request(self, visit_id: str, before: int) -> None:
         """Have a visit's events brought from after `before`; those that come from now on are collected."""

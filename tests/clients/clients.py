@@ -22,7 +22,7 @@ Client: TypeAlias = Callable[[str, Token], AbstractAsyncContextManager[Heard]]
 BROWSER = """(url) => {
     const source = new EventSource(url);
     source.onmessage = ({ data, lastEventId }) => tell({ type: JSON.parse(data).type, id: lastEventId });
-    source.addEventListener("open", ({ data }) => data !== undefined && tell({ open: JSON.parse(data) }));
+    source.addEventListener("hello", ({ data }) => tell({ hello: JSON.parse(data) }));
     source.addEventListener("end", ({ data }) => tell({ end: JSON.parse(data).reason }));
     source.onerror = () => source.readyState === EventSource.CLOSED && tell({ stopped: null });
 }"""

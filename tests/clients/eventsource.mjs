@@ -9,6 +9,6 @@ const authorized = (input, init) =>
 
 const source = new EventSource(url, { fetch: authorized });
 source.onmessage = ({ data, lastEventId }) => tell({ type: JSON.parse(data).type, id: lastEventId });
-source.addEventListener("open", ({ data }) => data !== undefined && tell({ open: JSON.parse(data) }));
+source.addEventListener("hello", ({ data }) => tell({ hello: JSON.parse(data) }));
 source.addEventListener("end", ({ data }) => tell({ end: JSON.parse(data).reason }));
 source.onerror = ({ code }) => source.readyState === source.CLOSED && tell({ stopped: code });

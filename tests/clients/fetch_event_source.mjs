@@ -11,10 +11,9 @@ const tell = (what) => console.log(JSON.stringify(what));
 class Final extends Error {}
 
 function read({ event, data, id }) {
-  if (!data) return; // a bare `retry:`, which it reads itself
   const value = JSON.parse(data);
   if (!event) tell({ type: value.type, id });
-  else if (event === "open") tell({ open: value });
+  else if (event === "hello") tell({ hello: value });
   else if (event === "end") tell({ end: value.reason });
 }
 

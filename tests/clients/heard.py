@@ -8,7 +8,7 @@ SECONDS = 30.0
 
 
 class Heard:
-    """A growing list of `{open}`, `{type, id}`, `{end}` and `{stopped: status}`; the last comes when it gives up."""
+    """A growing list of `{hello}`, `{type, id}`, `{end}` and `{stopped: status}`; the last comes when it gives up."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 def is_open(heard: Heard) -> bool:
     """Tell whether `open` has come."""
-    return bool(heard.all("open"))
+    return bool(heard.all("hello"))
 
 
 async def all_stop(house: House, heard: list[Heard], reason: str, status: int) -> None:

@@ -190,7 +190,7 @@ async def test_a_client_that_was_away_misses_nothing(
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(after[-1] + 1)
     resumes = seen == 2
-    assert watcher.named("open")[0].json == {"last_seq": after[-1], "recovered": resumes}
+    assert watcher.named("hello")[0].json == {"last_seq": after[-1], "recovered": resumes}
     assert watcher.seqs == [*(after if resumes else []), after[-1] + 1]
 
 
@@ -217,13 +217,13 @@ async def test_a_client_that_stayed_misses_nothing(
         await loser.until_closed()
         await other.until_seq(EPOCH_GAP + 4)
     assert other.seqs == [1, 2, EPOCH_GAP + 3, EPOCH_GAP + 4]
-    assert len(other.named("open")) == 1
+    assert len(other.named("hello")) == 1
     assert loser.seqs == [1, 2, 3, 4]
     async with watch(house.url, path(torn), headers=tenant.headers, last_id=lost[-1]) as again:
         await again.until(is_open)
         await tell(db, tenant, torn, "a.b")
         await again.until_seq(EPOCH_GAP + 7)
-    assert (again.named("open")[0].json["recovered"], again.seqs) == (False, [EPOCH_GAP + 7])
+    assert (again.named("hello")[0].json["recovered"], again.seqs) == (False, [EPOCH_GAP + 7])
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ async def test_a_client_that_was_away_over_two_crashes_misses_nothing(
         ):
             await alone.until(is_open)
             await leg.until(is_open)
-        recovered[seen] = [watcher.named("open")[0].json["recovered"] for watcher in (alone, leg)]
+        recovered[seen] = [watcher.named("hello")[0].json["recovered"] for watcher in (alone, leg)]
     whole = (1, EPOCH_GAP + 2, 2 * EPOCH_GAP + 3)
     assert recovered == {seen: [seen in whole] * 2 for seen in recovered}
 

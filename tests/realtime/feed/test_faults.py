@@ -49,7 +49,7 @@ async def test_a_terminated_listener_loses_nothing(
             await eventually(lambda: house.hub.stats()["reconnects"] == round_)  # noqa: B023 - awaited in its round
             await listening(house)
     assert watcher.seqs == list(range(1, 51))
-    assert len(watcher.named("open")) == 1
+    assert len(watcher.named("hello")) == 1
 
 
 @pytest.mark.parametrize("error", [asyncpg.InternalClientError("out of step"), RuntimeError("nobody foresaw this")])
@@ -277,7 +277,7 @@ async def test_a_table_that_went_back_starts_its_streams_afresh(
         await again.until(is_open)
         await tell(db, tenant, visit, "a.b")
         await again.until_seq(2)
-    assert again.named("open")[0].json == {"last_seq": 1, "recovered": False}
+    assert again.named("hello")[0].json == {"last_seq": 1, "recovered": False}
     assert again.seqs == [2]
 
 

@@ -27,7 +27,7 @@ def path(visit: UUID) -> str:
 
 def is_open(watcher: "Watcher") -> bool:
     """Tell whether `open` has come."""
-    return bool(watcher.named("open"))
+    return bool(watcher.named("hello"))
 
 
 class Watcher:

@@ -1,6 +1,7 @@
 """Who gets a stream, who does not, and when one is taken away."""
 
 import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from config.settings import Settings
+from realtime.hub import _rounds
 from realtime.streams.stream_limits import Limits
 from store.pool import Database
 from tests.realtime.client.eventsource import EventStream
@@ -129,7 +131,7 @@ async def test_a_stream_over_the_limit_is_refused_softly(
 ) -> None:
     """One too many is told `busy` in a stream of its own, with a later retry; others are not touched."""
     visit, other = await make_visit(db, tenant), await make_visit(db, other_tenant)
-    async with open_house(settings, limits=Limits(per_user=1)) as house:
+    async with open_house(settings, limits=Limits(per_tenant=1)) as house:
         async with watch(house.url, path(visit), headers=tenant.headers) as first:
             await first.until(is_open)
             answer = await get(house, path(visit), tenant.headers)
@@ -139,9 +141,28 @@ async def test_a_stream_over_the_limit_is_refused_softly(
         refused.feed(answer.content)
         assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
         assert [(m.event, m.json) for m in refused.messages] == [("end", {"reason": "busy"})]
-        assert 2_500 <= refused.retries[0] <= 7_500
+        assert 11_000 <= refused.retries[0] <= 14_000
         async with watch(house.url, path(visit), headers=tenant.headers) as later:
             await later.until(is_open)
+
+
+async def test_a_users_oldest_stream_gives_way_to_a_new_one(
+    settings: Settings, db: Database, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    """Over the limit of one user the oldest ends as `replaced`, with a late retry; nobody else's does."""
+    visit, other = await make_visit(db, tenant), await make_visit(db, other_tenant)
+    async with open_house(settings, limits=Limits(per_user=2)) as house, contextlib.AsyncExitStack() as opened:
+        watchers = []
+        for number, of in ((visit, tenant), (other, other_tenant), (visit, tenant), (visit, tenant)):
+            watcher = await opened.enter_async_context(watch(house.url, path(number), headers=of.headers))
+            await watcher.until(is_open)
+            watchers.append(watcher)
+        oldest, others, second, third = watchers
+        await oldest.until_closed()
+        assert [m.json for m in oldest.named("end")] == [{"reason": "replaced"}]
+        assert oldest.stream.retries[-1] >= 15_000
+        assert [w.named("end") for w in (others, second, third)] == [[], [], []]
+        assert house.hub.admission.streams == 3
 
 
 async def test_a_stream_ends_with_its_token(house: House, tenant: Tenant, visit: UUID) -> None:
@@ -268,3 +289,11 @@ async def test_polling_gives_the_same_events_page_by_page(
 async def test_a_malformed_page_is_400(house: House, tenant: Tenant, visit: UUID, query: str) -> None:
     """Bounds are bounds."""
     assert (await get(house, f"/v1/visits/{visit}/events?{query}", tenant.headers)).status_code == 400
+
+
+@pytest.mark.parametrize("heartbeat_s", [0.1, 0.4, 5.0, 15.0, 30.0])
+def test_a_heartbeat_is_never_late(heartbeat_s: float) -> None:
+    """A round of the wheel is a little shorter than the interval: a proxy that cuts at 30 s sees one before."""
+    slots, tick_s = _rounds(heartbeat_s)
+    assert 0.9 * heartbeat_s <= slots * tick_s <= 0.99 * heartbeat_s
+    assert tick_s <= 0.6

@@ -13,7 +13,7 @@ from tests.realtime.house import House, open_house
 from tests.stack import QUEUE_KEY
 from tests.tenants import Tenant
 
-OWN = {"date", "x-correlation-id"}
+OWN = {"date", "x-correlation-id", "connection"}
 
 
 async def head(url: str, address: str, headers: dict[str, str]) -> tuple[int, list[tuple[str, str]]]:
@@ -38,6 +38,7 @@ async def test_a_stream_has_the_head_that_the_framework_gives(
     assert [await head(house.url, path(visit), asked) for _ in range(2)] == [given, given]
     async with watch(house.url, path(visit), headers=asked) as watcher:
         assert watcher.response.headers.get_list("x-correlation-id") == ["mine-1"]
+        assert watcher.response.headers.get_list("connection") == ["close"]  # it ends with the stream
         await watcher.until(is_open)
 
 

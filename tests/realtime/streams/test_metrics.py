@@ -79,10 +79,10 @@ async def test_the_leader_of_the_bus_says_so(house: House, db: Database, tenant:
 
 
 async def test_refusals_are_counted_by_their_limit(settings: Settings, db: Database, tenant: Tenant) -> None:
-    """A user's limit and a drain are told apart."""
+    """A tenant's limit and a drain are told apart."""
     visit = await make_visit(db, tenant)
     async with (
-        open_house(settings, limits=Limits(per_user=1)) as house,
+        open_house(settings, limits=Limits(per_tenant=1)) as house,
         watch(house.url, path(visit), headers=tenant.headers) as first,
     ):
         await first.until(is_open)
@@ -92,7 +92,7 @@ async def test_refusals_are_counted_by_their_limit(settings: Settings, db: Datab
                 await refused.until_closed()
         told = await numbers(house)
     reasons = ("user", "tenant", "process", "draining")
-    assert [told[f"streams_refused_total{reason}"] for reason in reasons] == [1, 0, 0, 2]
+    assert [told[f"streams_refused_total{reason}"] for reason in reasons] == [0, 1, 0, 2]
 
 
 async def test_the_queue_is_told_by_state_and_asked_once_a_second(

@@ -102,7 +102,7 @@ async def test_every_id_resumes_every_visit(house: House, db: Database, tenant: 
             await resumed.until(has(missing))
         after = [(event.json["visit_id"], event.json["seq"]) for event in resumed.events]
         assert (len(after), set(after) | set(before), set(after) & set(before)) == (missing, everything, set())
-        assert resumed.named("open")[0].json["recovered"] is True
+        assert resumed.named("hello")[0].json["recovered"] is True
 
 
 async def _snapshot_id(watcher: Watcher) -> str:
@@ -149,7 +149,7 @@ async def test_a_cursor_of_other_visits_or_from_the_future_starts_afresh(
     for asked, last_id in ((visits, of_two), (visits[:2], ahead)):
         async with watch(house.url, address(asked), headers=tenant.headers, last_id=last_id) as watcher:
             await _snapshot_id(watcher)
-            assert watcher.named("open")[0].json["recovered"] is False
+            assert watcher.named("hello")[0].json["recovered"] is False
             assert len(watcher.stream.messages) == 1 + len(asked)
 
 
@@ -186,9 +186,9 @@ async def test_the_checks_are_those_of_one_visit(
 async def test_one_stream_of_many_visits_counts_as_one_and_is_refused_as_one(
     settings: Settings, writer: str, tenant: Tenant, visits: list[UUID]
 ) -> None:
-    """The second stream of a user who may have one is told `busy`; heartbeats come to the first."""
+    """The second stream of a tenant that may have one is told `busy`; heartbeats come to the first."""
     async with (
-        open_house(settings, writer=writer, limits=Limits(per_user=1), heartbeat_s=0.2) as house,
+        open_house(settings, writer=writer, limits=Limits(per_tenant=1), heartbeat_s=0.2) as house,
         watch(house.url, address(visits), headers=tenant.headers) as first,
     ):
         await first.until(is_open)

@@ -92,7 +92,7 @@ async def test_a_resumed_stream_gets_what_it_missed_then_what_happens(
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(5)
     assert watcher.seqs == [3, 4, 5]
-    assert watcher.named("open")[0].json == {"last_seq": 4, "recovered": True}
+    assert watcher.named("hello")[0].json == {"last_seq": 4, "recovered": True}
     assert len(watcher.stream.messages) == 4
 
 
@@ -116,7 +116,7 @@ async def test_an_id_from_the_future_starts_afresh(house: House, db: Database, t
         await watcher.until(lambda w: len(w.stream.messages) == 2)
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(2)
-    assert watcher.named("open")[0].json["recovered"] is False
+    assert watcher.named("hello")[0].json["recovered"] is False
     assert watcher.seqs == [2]
 
 
@@ -162,7 +162,7 @@ async def test_subscribers_who_come_while_events_flow_miss_nothing(
         await first.until_seq(60)
     assert first.seqs == list(range(1, 61))
     for watcher in watchers:
-        opened = watcher.named("open")[0].json
+        opened = watcher.named("hello")[0].json
         start = opened["last_seq"] + 1 if not opened["recovered"] else watcher.seqs[0]
         assert watcher.seqs == list(range(start, 61))
 
@@ -204,7 +204,7 @@ async def test_a_finished_jobs_stream_tells_its_state_and_ends(
     await tell(db, tenant, visit, "share.opened")
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until_closed()
-    assert [m.event for m in watcher.stream.messages] == ["open", "message", "end"]
+    assert [m.event for m in watcher.stream.messages] == ["hello", "message", "end"]
     assert watcher.stream.last_event_id == "3"
     async with watch(house.url, path(visit), headers=tenant.headers, last_id=1) as watcher:
         await watcher.until_closed()

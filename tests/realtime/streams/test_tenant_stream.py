@@ -194,7 +194,7 @@ async def test_it_is_taken_away_like_any_stream(
             await house.hub.drain(0.1)
         await watcher.until_closed()
     said = [message.json.get("reason", message.event) for message in watcher.stream.messages[1:]]
-    assert said == ([] if reason == "flag" else [reason])
+    assert said == (["drain"] if reason == "flag" else [reason])
 
 
 async def test_it_counts_as_one_stream_and_is_refused_softly(settings: Settings, writer: str, tenant: Tenant) -> None:

@@ -57,10 +57,10 @@ def test_a_document_with_line_breaks_does_not_break_the_stream(text: str, cuts: 
 
 @given(st.integers(0, 10**6), st.booleans(), st.integers(1, 10**6))
 def test_a_stream_opens_with_retry_heartbeat_and_its_position(last_seq: int, recovered: bool, retry_ms: int) -> None:
-    """The first bytes say when to come back, are a heartbeat, and dispatch `open` without touching the last id."""
+    """The first bytes say when to come back, are a heartbeat, and dispatch `hello` without touching the last id."""
     reader = read(wire.opening(last_seq=last_seq, recovered=recovered, retry_ms=retry_ms), [])
     assert (reader.retries, reader.comments, reader.last_event_id) == ([retry_ms], ["heartbeat"], "")
-    assert [(m.event, m.json) for m in reader.messages] == [("open", {"last_seq": last_seq, "recovered": recovered})]
+    assert [(m.event, m.json) for m in reader.messages] == [("hello", {"last_seq": last_seq, "recovered": recovered})]
 
 
 def test_the_ways_to_end_are_named() -> None:
@@ -72,6 +72,15 @@ def test_the_ways_to_end_are_named() -> None:
         ("drain", {}),
     ]
     assert reader.retries == [5, 6]
+
+
+def test_every_block_that_a_parser_dispatches_has_data() -> None:
+    """Common parsers hand on whatever a blank line ends: no block is a comment or a `retry` alone."""
+    stream = wire.opening(last_seq=1, recovered=False, retry_ms=1) + wire.HEARTBEAT.body + wire.message(1, b"{}")
+    stream += wire.HEARTBEAT.body + wire.refusal(retry_ms=5) + wire.drain(retry_ms=6) + wire.replaced(retry_ms=7)
+    blocks = stream.split(b"\n\n")
+    assert blocks.pop() == b""
+    assert all(b"data: " in block for block in blocks)
 
 
 def test_a_chunk_is_framed_once_for_all() -> None:
