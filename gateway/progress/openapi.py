@@ -49,8 +49,8 @@ class EventPage(Shape):
 
 _LAST_SEQ = 2**63 - 1
 _STREAM = (
-    "Server-sent events. Unnamed messages are the visit's events, `id` their seq; `hello`, `end` and `drain` are named. "
-    "A comment every 30 s keeps it alive. Too many streams: `end {reason: busy}` at once; come back after `retry`."
+    "Server-sent events. Unnamed messages are the visit's events, `id` their seq; `hello`, `end` and `drain` are named."
+    " A comment every 30 s keeps it alive. Too many streams: `end {reason: busy}` at once; come back after `retry`."
 )
 _MESSAGE = {
     "type": "object",
