@@ -9,16 +9,16 @@ from tests.product import ROOT
 # In a process of its own, as it is meant: what it sets aside is set aside for good.
 SCRIPT = """
 import asyncio, gc, weakref
-from config import garbage
+from config import gc_tuning
 
 class Ring:
     def __init__(self):
         self.itself = self
 
 async def main():
-    garbage.EVERY_SECONDS = 0.01
+    gc_tuning.EVERY_SECONDS = 0.01
     early = Ring()
-    collecting = asyncio.create_task(garbage.collect_forever())
+    collecting = asyncio.create_task(gc_tuning.collect_forever())
     await asyncio.sleep(0)
     late, gone = Ring(), asyncio.Event()
     weakref.finalize(late, gone.set)

@@ -144,7 +144,7 @@ async def test_a_missed_promise_is_told(services: Services, admin: Any, tenant: 
 def test_every_command_has_json_and_the_exit_codes_are_told(services: Services) -> None:
     """The commands of the contract are there; completion can be had."""
     done = scopekit(services, "--help", COLUMNS="200")
-    for command in ("up", "migrate", "doctor", "token", "flags", "queue", "dlq", "share", "secrets", "cleanup", "slo"):
+    for command in ("migrate", "doctor", "token", "flags", "queue", "dlq", "share", "secrets", "cleanup", "slo"):
         assert f" {command} " in done.stdout, command
     assert "--install-completion" in done.stdout
     assert "Exit codes: 0 done" in " ".join(done.stdout.split())

