@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 # Field 22 of /proc/PID/stat, counted after the command name, which may hold spaces and brackets.
 START_TIME_FIELD = 19
+# Fields 14 to 17: ticks of a process in user and system mode, and of its children that have ended.
+CPU_FIELDS = slice(11, 15)
 
 
 @functools.cache
@@ -71,6 +73,15 @@ def started_at(pid: int) -> str | None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else f"{_boot()}/{fields[START_TIME_FIELD]}"
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of its ended children; 0 when it is gone, or where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[CPU_FIELDS])) / os.sysconf("SC_CLK_TCK")
 
 
 @functools.cache

@@ -17,7 +17,8 @@ from honcho.colour import get_colours
 from honcho.environ import parse_procfile
 from honcho.printer import Message, Printer
 
-from devstack.process import kill_group, spawn
+from devstack.patience import Patience
+from devstack.process import cpu_seconds, kill_group, spawn
 
 if TYPE_CHECKING:
     import subprocess
@@ -56,6 +57,7 @@ class Children:
         self._colours = get_colours()
         self._printer = Printer(sys.stdout, width=len("migrate"))
         self._all: dict[str, Child] = {}
+        self._lines = 0
 
     def start(self, name: str, command: str, env: Mapping[str, str], keep_fds: tuple[int, ...] = ()) -> int:
         """Start a Procfile line and return its pid. It is killed should we be: leases and replay are made for that."""
@@ -86,10 +88,14 @@ class Children:
         codes = {name: child.process.poll() for name, child in self._all.items()}
         return {name: code for name, code in codes.items() if code is not None}
 
-    def wait(self, name: str, deadline_s: float) -> int | None:
-        """Show lines until a child ends; its exit code, or None when the deadline passed first."""
-        until = time.monotonic() + deadline_s
-        while name not in self.ended() and time.monotonic() < until:
+    def progress(self) -> tuple[int, int]:
+        """Return what grows while anything moves: lines shown, and whole CPU seconds: one that idles uses some too."""
+        return self._lines, sum(int(cpu_seconds(child.process.pid)) for child in self._all.values())
+
+    def wait(self, name: str, still_s: float) -> int | None:
+        """Show lines until a child ends; its exit code, or None when all have stood still for `still_s`."""
+        patience = Patience(still_s, self.progress)
+        while name not in self.ended() and not patience.is_over():
             self.pump()
         code = self.ended().get(name)
         if code is not None:
@@ -135,6 +141,7 @@ class Children:
         return bool(data)
 
     def _print(self, child: Child, line: bytes) -> None:
+        self._lines += 1
         now = datetime.now().astimezone()
         message = Message(type="line", data=line or b" ", time=now, name=child.name, colour=child.colour)
         with unheard_is_fine():

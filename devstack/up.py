@@ -8,13 +8,13 @@ import logging
 import os
 import signal
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from devstack.errors import EmbeddedError
 from devstack.lock import DirectoryLock
+from devstack.patience import Patience
 from devstack.process import follow_parent
 from devstack.stack import Endpoints, Stack
 from devstack.state_file import LOOPBACK, Kept, is_free, write_private
@@ -46,8 +46,9 @@ LOCAL = (
     *("S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_REGION", "S3_BUCKET"),
     *("JWT_SECRETS", "INTERNAL_QUEUE_KEY", "SECRETS_FILE"),
 )
-BOOTSTRAP_S = 120.0
-READY_S = 90.0
+# A machine may be slow, or have other work: with a load of 25 on two cores a start took over 90 s. So it has as long as
+# something moves: a line is written, or a process uses the CPU. What stands still that long will not come.
+STILL_S = 90.0
 # The web process drains its streams over DRAIN_SECONDS; workers hand back what does not finish.
 STOP_WITHIN_S = {"web": 15.0, "worker": 30.0}
 STOP_OTHERS_WITHIN_S = 10.0
@@ -142,19 +143,22 @@ class Up:
 
     def _run_once(self, name: str, command: str, env: Mapping[str, str]) -> None:
         self._lock.child(name, self._children.start(name, command, env, (self._lock.fd,)))
-        code = self._children.wait(name, BOOTSTRAP_S)
+        code = self._children.wait(name, STILL_S)
         if code is None:
-            raise UpError(f"`{command}` did not end within {BOOTSTRAP_S:.0f} s; its lines are above")
+            raise UpError(f"`{command}` stood still for {STILL_S:.0f} s; its lines are above")
         if code != 0:
             raise UpError(f"`{command}` {_ending(code)}; its lines are above")
 
     def _await_ready(self) -> None:
-        until = time.monotonic() + READY_S
+        patience = Patience(STILL_S, self._children.progress)
         while not answers(self.plan.port):
             self._children.pump()
             self._check()
-            if time.monotonic() > until:
-                raise UpError(f"{self.plan.url}/readyz did not answer 200 within {READY_S:.0f} s; see the lines above")
+            if patience.is_over():
+                raise UpError(
+                    f"{self.plan.url}/readyz did not answer 200, and nothing moved for {STILL_S:.0f} s; "
+                    "see the lines above",
+                )
 
     def _watch(self) -> NoReturn:
         while True:

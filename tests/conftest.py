@@ -1,31 +1,37 @@
 """The fixtures every suite shares: real services, a tenant of one's own, the app in process or as processes."""
 
+from __future__ import annotations
+
 import asyncio
 import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
-import httpx
 import hypothesis
 import pytest
-from starlette.applications import Starlette
 
-from config.settings import Settings
-from devstack.stack import Endpoints, Stack
-from store.objects.objects import ObjectStore
-from store.pool import Database, use_json
-from tests.contract import Witness
-from tests.product import Product, start_product
-from tests.stack import Services, make_bucket, make_services, make_template, xdist_worker
-from tests.tenants import Tenant, make_tenant
+# What takes long to import is imported by the fixture that needs it: a test without fixtures costs a second, not ten.
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
 
-_STACK = pytest.StashKey[Stack]()
-_ENDPOINTS = pytest.StashKey[dict[str, Any]]()
+    import asyncpg
+    import httpx
+    from starlette.applications import Starlette
+
+    from config.settings import Settings
+    from devstack.stack import Endpoints, Stack
+    from store.objects.objects import ObjectStore
+    from store.pool import Database
+    from tests.contract import Witness
+    from tests.product import Product
+    from tests.stack import Services
+    from tests.tenants import Tenant
+
+_STACK: pytest.StashKey[Stack] = pytest.StashKey()
+_ENDPOINTS: pytest.StashKey[Endpoints] = pytest.StashKey()
 
 
 # A busy machine is no fault of an example; in CI every run tries the same ones, so that a red run can be repeated.
@@ -34,23 +40,22 @@ hypothesis.settings.register_profile("deep", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("suite")
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Start the stack once, in the process that outlives all workers: the servers die with their parent."""
-    config = session.config
-    if hasattr(config, "workerinput") or config.option.collectonly:
-        return
-    directory = tempfile.mkdtemp(prefix="scopekit-tests-")
-    stack = Stack(Path(directory), durable=False)
-    config.stash[_STACK] = stack
-    endpoints = stack.start()
-    asyncio.run(make_template(endpoints))
-    config.stash[_ENDPOINTS] = dataclasses.asdict(endpoints)
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell each xdist worker where the services are."""
-    node.workerinput["endpoints"] = node.config.stash[_ENDPOINTS]
+    """Tell each xdist worker where the services are: they belong to the process that outlives all workers."""
+    node.workerinput["endpoints"] = dataclasses.asdict(_started(node.config))
+
+
+def _started(config: pytest.Config) -> Endpoints:
+    """Start the stack when it is first needed; the servers die with this process."""
+    from devstack.stack import Stack
+    from tests.stack import make_template
+
+    if _STACK not in config.stash:
+        config.stash[_STACK] = Stack(Path(tempfile.mkdtemp(prefix="scopekit-tests-")), durable=False)
+        config.stash[_ENDPOINTS] = config.stash[_STACK].start()
+        asyncio.run(make_template(config.stash[_ENDPOINTS]))
+    return config.stash[_ENDPOINTS]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,13 +74,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Endpoints:
     """Where the embedded servers are."""
+    from devstack.stack import Endpoints
+
     workerinput = getattr(request.config, "workerinput", None)
-    return Endpoints(**(workerinput["endpoints"] if workerinput else request.config.stash[_ENDPOINTS]))
+    return Endpoints(**workerinput["endpoints"]) if workerinput else _started(request.config)
 
 
 @pytest.fixture(scope="session")
 def services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
     """Give this xdist worker its own database, bucket and Redis number."""
+    from tests.stack import make_bucket, make_services, xdist_worker
+
     services = asyncio.run(make_services(stack, xdist_worker(request.config)))
     asyncio.run(make_bucket(services))
     return services
@@ -88,8 +97,12 @@ def settings(services: Services) -> Settings:
 
 
 @pytest.fixture
-async def admin(services: Services) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def admin(services: Services) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     """Connect as the owner of the schema, past RLS."""
+    import asyncpg
+
+    from store.pool import use_json
+
     connection = await asyncpg.connect(services.admin_url)
     await use_json(connection)
     yield connection
@@ -99,6 +112,8 @@ async def admin(services: Services) -> AsyncIterator["asyncpg.Connection[asyncpg
 @pytest.fixture
 async def db(services: Services) -> AsyncIterator[Database]:
     """Connect as the gateway does."""
+    from store.pool import Database
+
     database = await Database.open(services.gateway_url, name="test-gateway", size=4)
     yield database
     await database.close()
@@ -107,26 +122,34 @@ async def db(services: Services) -> AsyncIterator[Database]:
 @pytest.fixture
 async def service(services: Services) -> AsyncIterator[Database]:
     """Connect as a worker does."""
+    from store.pool import Database
+
     database = await Database.open(services.worker_url, name="test-worker", size=4, role="service_role")
     yield database
     await database.close()
 
 
 @pytest.fixture
-async def tenant(admin: "asyncpg.Connection[asyncpg.Record]") -> Tenant:
+async def tenant(admin: asyncpg.Connection[asyncpg.Record]) -> Tenant:
     """Make a tenant with every flag on and a small price book."""
+    from tests.tenants import make_tenant
+
     return await make_tenant(admin)
 
 
 @pytest.fixture
-async def other_tenant(admin: "asyncpg.Connection[asyncpg.Record]") -> Tenant:
+async def other_tenant(admin: asyncpg.Connection[asyncpg.Record]) -> Tenant:
     """Make a second tenant, whom the first must never see."""
+    from tests.tenants import make_tenant
+
     return await make_tenant(admin)
 
 
 @pytest.fixture
 async def objects(settings: Settings) -> AsyncIterator[ObjectStore]:
     """Open this worker's bucket."""
+    from store.objects.objects import ObjectStore
+
     async with ObjectStore.open(settings) as store:
         yield store
 
@@ -146,6 +169,8 @@ async def app(settings: Settings) -> AsyncIterator[Starlette]:
 @pytest.fixture
 async def client(app: Starlette, witness: Witness) -> AsyncIterator[httpx.AsyncClient]:
     """Call the gateway in process; a stream needs `server`, as this transport buffers whole answers."""
+    import httpx
+
     context = app.state.context
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:
@@ -161,6 +186,7 @@ async def client(app: Starlette, witness: Witness) -> AsyncIterator[httpx.AsyncC
 def _document() -> Witness:
     """Make the document once."""
     from gateway.app import all_routes
+    from tests.contract import Witness
 
     return Witness(all_routes())
 
@@ -176,5 +202,7 @@ def witness(_document: Witness) -> Iterator[Witness]:
 @pytest.fixture(scope="session")
 def server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """Run the gateway and a worker as processes, once per xdist worker."""
+    from tests.product import start_product
+
     with start_product(services, tmp_path_factory.mktemp("product")) as product:
         yield product

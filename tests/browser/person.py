@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Chromium logs each answer of 400 and above as an error of the page; a test that provokes one says so.
 _FAILED_LOAD = "Failed to load resource"
+# Only a test takes the network away; what the browser then logs of requests under way is no fault of the page.
+_OFFLINE = "net::ERR_INTERNET_DISCONNECTED"
 # Playwright's own word where a browser is told to keep no console.
 _KEEPS_NOTHING = "Service Worker registration blocked"
 
@@ -43,7 +45,8 @@ class Person:
         """Errors and warnings in the console are faults of the page."""
         if message.type not in ("error", "warning") or message.text.startswith(_KEEPS_NOTHING):
             return
-        if not (self.expects_refusals and message.text.startswith(_FAILED_LOAD)):
+        failed = message.text.startswith(_FAILED_LOAD)
+        if not (failed and (self.expects_refusals or _OFFLINE in message.text)):
             self.complaints.append(f"console {message.type}: {message.text}")
 
     async def shoot(self, name: str, *, full: bool = False) -> None:
