@@ -63,10 +63,9 @@ def license_of(distribution: Distribution) -> str:
     """Return what a package says of its licence: an expression, a short text, or its classifiers."""
     told = distribution.metadata
     classifiers = [each.rpartition(" :: ")[2] for each in told.get_all("Classifier") or () if "License ::" in each]
-    for name in (told.get("License-Expression"), told.get("License"), ", ".join(classifiers)):
-        if name and len(name) <= LONGEST and "\n" not in name.strip():
-            return name.strip()
-    return UNKNOWN
+    names = [*(told.get_all("License-Expression") or ()), *(told.get_all("License") or ()), ", ".join(classifiers)]
+    short = (name.strip() for name in names if len(name) <= LONGEST and "\n" not in name.strip())
+    return next(filter(None, short), UNKNOWN)
 
 
 def normal(name: str) -> str:

@@ -2,12 +2,12 @@
 
 Compares `/v1` of two OpenAPI documents. A client must go on to be understood with what it sends, and to find what it
 reads; what is added breaks nobody. `python -m docs.breaking` keeps today's document as the copy to compare with, and
-refuses while it breaks the one that is kept.
+refuses while it breaks the one that is kept; with `--accept` it does not, which only an unreleased version may need.
 """
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,10 +155,10 @@ def today() -> dict[str, Any]:
     return document
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Keep today's document, unless it breaks the kept one."""
-    broken = breaks(json.loads(KEPT.read_text()), today()) if KEPT.exists() else []
-    if broken:
+    broken = breaks(json.loads(KEPT.read_text()), today())
+    if broken and argv != ["--accept"]:
         sys.stderr.write("\n".join(broken) + "\n")
         return 1
     KEPT.write_text(json.dumps(today(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
@@ -166,4 +166,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

