@@ -6,7 +6,7 @@ from typing import Any
 AGAIN_SECONDS = 0.25
 
 
-async def end(
+async def cancel_all(
     *tasks: "asyncio.Task[Any] | None", again_s: float = AGAIN_SECONDS, tries: int | None = None
 ) -> "set[asyncio.Task[Any]]":
     """Cancel, and again every `again_s` seconds what let it pass; returns what is left after so many tries.

@@ -1,7 +1,7 @@
-"""The numbers of one process as Prometheus reads them, and those of its neighbours on this machine.
+"""The numbers of one process as Prometheus reads them, and those of its siblings on this machine.
 
-Each process keeps its own and tells them through a socket in METRICS_DIR to whichever is scraped: nothing is summed, so
-a process that ends takes no counts from the others, and counting costs nothing beyond plain Python.
+Each process keeps its own and exports them through a socket in METRICS_DIR to whichever is scraped: nothing is summed,
+so a process that ends takes no counts from the others, and counting costs nothing beyond plain Python.
 """
 
 import asyncio
@@ -28,34 +28,34 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from config.logging import get_logger
-from config.runtime_metrics import Vitals
+from config.runtime_metrics import RuntimeMetrics
 from config.settings import Settings
 
 _log = get_logger(__name__)
 
 # A scrape must not wait longer for a process that hangs; its numbers are missing then.
-NEIGHBOUR_SECONDS = 1.0
+SIBLING_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
-# How often a process looks whether the neighbour that held METRICS_PORT is gone: before the next scrape, mostly.
+# How often a process looks whether the sibling that held METRICS_PORT is gone: before the next scrape, mostly.
 TAKE_OVER_SECONDS = 2.0
-NEIGHBOUR_BYTES = 4 * 1024 * 1024
+SIBLING_BYTES = 4 * 1024 * 1024
 
 
-class Meter:
+class MetricsRegistry:
     """What one process counts: whoever counts registers with `registry`."""
 
     def __init__(self, settings: Settings) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._vitals = Vitals()
-        self.registry.register(self._vitals)
+        self._runtime = RuntimeMetrics()
+        self.registry.register(self._runtime)
         self._directory = None if settings.metrics_dir is None else Path(settings.metrics_dir)
         self._process = f"{settings.function_name}-{os.getpid()}"
 
     @contextmanager
-    def counting(self, collector: Collector) -> Iterator[None]:
-        """Tell the collector's numbers too, as long as the block runs."""
+    def registered(self, collector: Collector) -> Iterator[None]:
+        """Export the collector's numbers too, as long as the block runs."""
         self.registry.register(collector)
         try:
             yield
@@ -63,13 +63,13 @@ class Meter:
             self.registry.unregister(collector)
 
     def collect(self) -> Iterator[Metric]:
-        """Give every family; beside neighbours each sample says whose it is."""
+        """Give every family; beside siblings each sample says whose it is."""
         whose = {} if self._directory is None else {"process": self._process}
         for family in self.registry.collect():
             family.samples = [sample._replace(labels={**whose, **sample.labels}) for sample in family.samples]
             yield family
 
-    async def tell(self) -> bytes:
+    async def export(self) -> bytes:
         """Return the numbers of this process, and of all that share its METRICS_DIR."""
         own = await self._text()
         if self._directory is None:
@@ -79,7 +79,7 @@ class Meter:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Tell neighbours who ask, as long as the block runs."""
+        """Answer siblings that ask, as long as the block runs."""
         if self._directory is None:
             yield
             return
@@ -92,28 +92,28 @@ class Meter:
             server.close()
             path.unlink(missing_ok=True)
 
-    async def tell_forever(self, host: str, port: int | None) -> None:
-        """Tell neighbours, and whoever asks at this port if there is one: for a process that serves no HTTP itself."""
+    async def serve_forever(self, host: str, port: int | None) -> None:
+        """Answer siblings, and scrapes of this port if there is one: for a process that serves no HTTP itself."""
         async with self.shared():
             with nullcontext() if port is None else await self._opened(host, port):
                 await asyncio.Event().wait()
 
     async def _opened(self, host: str, port: int) -> AbstractContextManager[None]:
-        """Tell at this port what this process and its neighbours count, as soon as no neighbour has the port."""
+        """Export at this port what this process and its siblings count, as soon as no sibling has the port."""
         registry = CollectorRegistry()
-        registry.register(_Neighbourhood(self, asyncio.get_running_loop()))
+        registry.register(_SiblingCollector(self, asyncio.get_running_loop()))
         serving = _serving(host, port, registry)
         if serving is None:
             _log.info("Another process has METRICS_PORT; this one waits for it", port=port)
         while serving is None:
             await asyncio.sleep(TAKE_OVER_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load
             serving = _serving(host, port, registry)
-        _log.info("The metrics of this machine are told at METRICS_PORT", port=port)
+        _log.info("The metrics of this machine are exported at METRICS_PORT", port=port)
         return _until_left(*serving)
 
     async def _text(self) -> bytes:
         """Write it all down, beside the event loop: a thousand samples take ten milliseconds."""
-        self._vitals.look()
+        self._runtime.refresh()
         return await asyncio.to_thread(generate_latest, self)
 
     def _socket(self, directory: Path) -> Path:
@@ -123,21 +123,21 @@ class Meter:
     async def _answer(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, TimeoutError):
             writer.write(await self._text())
-            async with asyncio.timeout(NEIGHBOUR_SECONDS):
+            async with asyncio.timeout(SIBLING_SECONDS):
                 await writer.drain()
         writer.close()
 
 
-class _Neighbourhood(Collector):
-    """What a process and its neighbours tell, for a thread that answers beside the event loop."""
+class _SiblingCollector(Collector):
+    """What a process and its siblings export, for a thread that answers beside the event loop."""
 
-    def __init__(self, meter: Meter, loop: asyncio.AbstractEventLoop) -> None:
-        self._meter = meter
+    def __init__(self, metrics: MetricsRegistry, loop: asyncio.AbstractEventLoop) -> None:
+        self._metrics = metrics
         self._loop = loop
 
     def collect(self) -> Iterable[Metric]:
-        told = asyncio.run_coroutine_threadsafe(self._meter.tell(), self._loop).result(ANSWER_SECONDS)
-        return text_string_to_metric_families(told.decode())
+        text = asyncio.run_coroutine_threadsafe(self._metrics.export(), self._loop).result(ANSWER_SECONDS)
+        return text_string_to_metric_families(text.decode())
 
 
 def _serving(host: str, port: int, registry: CollectorRegistry) -> tuple[WSGIServer, Thread] | None:
@@ -172,9 +172,9 @@ def merged(texts: Iterable[bytes]) -> bytes:
 
 
 async def _ask(path: Path) -> bytes:
-    """Return what a neighbour tells; nothing when it is gone, and then its socket goes too."""
+    """Return what a sibling exports; nothing when it is gone, and then its socket goes too."""
     try:
-        async with asyncio.timeout(NEIGHBOUR_SECONDS):
+        async with asyncio.timeout(SIBLING_SECONDS):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
                 return await _read(reader)
@@ -183,14 +183,14 @@ async def _ask(path: Path) -> bytes:
     except (ConnectionRefusedError, FileNotFoundError):
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - microseconds, for what a killed process left
     except (OSError, TimeoutError) as error:
-        _log.warning("A neighbour's numbers are missing", neighbour=path.stem, error=type(error).__name__)
+        _log.warning("A sibling's numbers are missing", sibling=path.stem, error=type(error).__name__)
     return b""
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
-    told = bytearray()
+    text = bytearray()
     while piece := await reader.read(65536):
-        told += piece
-        if len(told) > NEIGHBOUR_BYTES:
-            raise OSError("a neighbour tells more than any process of ours counts")
-    return bytes(told)
+        text += piece
+        if len(text) > SIBLING_BYTES:
+            raise OSError("a sibling exports more than any process of ours counts")
+    return bytes(text)

@@ -17,13 +17,13 @@ from prometheus_client.registry import Collector
 _NUMBERED = re.compile(r"Task-\d+")
 
 
-class Vitals(Collector):
+class RuntimeMetrics(Collector):
     """The numbers of one process as they were when it last looked."""
 
     def __init__(self) -> None:
         self._tasks: Counter[str] = Counter()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Count the tasks of the running loop; in the loop, because elsewhere they change while they are counted."""
         self._tasks = Counter(map(_name, asyncio.all_tasks()))
 

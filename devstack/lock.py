@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any, Self
 
 from devstack.errors import AlreadyRunning, EmbeddedError
-from devstack.process import Mark, wait_until
+from devstack.process import ProcessIdentity, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ class DirectoryLock:
             os.close(self._fd)
             self._fd = None
             raise
-        self._record = {"owner": vars(Mark.of(os.getpid())), "note": "", "stopping": False, "children": {}}
+        self._record = {"owner": vars(ProcessIdentity.of(os.getpid())), "note": "", "stopping": False, "children": {}}
         self._write()
 
     def release(self) -> None:
@@ -86,7 +86,7 @@ class DirectoryLock:
 
     def child(self, name: str, pid: int) -> None:
         """Write down a child, so that it can be ended should we be killed."""
-        self._record["children"][name] = vars(Mark.of(pid))
+        self._record["children"][name] = vars(ProcessIdentity.of(pid))
         self._write()
 
     def __enter__(self) -> Self:
@@ -173,15 +173,15 @@ def read(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def owner(record: dict[str, Any]) -> Mark | None:
+def owner(record: dict[str, Any]) -> ProcessIdentity | None:
     """Return who wrote a lock file."""
     found = record.get("owner")
-    return Mark(**found) if found else None
+    return ProcessIdentity(**found) if found else None
 
 
-def children(record: dict[str, Any]) -> dict[str, Mark]:
+def children(record: dict[str, Any]) -> dict[str, ProcessIdentity]:
     """Return the children a lock file names."""
-    return {name: Mark(**mark) for name, mark in record.get("children", {}).items()}
+    return {name: ProcessIdentity(**mark) for name, mark in record.get("children", {}).items()}
 
 
 def _alive(record: dict[str, Any]) -> str:

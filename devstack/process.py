@@ -41,14 +41,14 @@ def check(result: int, call: str) -> None:
 
 
 @dataclass(frozen=True)
-class Mark:
+class ProcessIdentity:
     """A process as written down: its pid and the kernel's start mark, so that a recycled pid is never touched."""
 
     pid: int
     started: str
 
     @classmethod
-    def of(cls, pid: int) -> Mark:
+    def of(cls, pid: int) -> ProcessIdentity:
         """Mark a process that is alive now; a dead one gets a mark that matches nothing."""
         return cls(pid, started_at(pid) or "gone")
 

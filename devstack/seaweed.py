@@ -17,7 +17,7 @@ from store.objects.seaweed import ENVIRONMENT, FLAGS, write_keys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devstack.state_file import Kept
+    from devstack.state_file import StateFile
 
 REGION = "us-east-1"
 PARTS = ("master", "volume", "filer", "s3", "admin")
@@ -35,7 +35,7 @@ class Seaweed:
 
     name = "seaweed"
 
-    def __init__(self, directory: Path, ports: Mapping[str, int], keys: Kept) -> None:
+    def __init__(self, directory: Path, ports: Mapping[str, int], keys: StateFile) -> None:
         self.data = directory / "seaweed"
         self.identities = directory / "s3.json"
         self.ports = ports

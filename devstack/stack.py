@@ -12,7 +12,7 @@ from devstack.lock import DirectoryLock
 from devstack.postgres import Postgres
 from devstack.process import await_end, spawn, wait_until
 from devstack.seaweed import PARTS, REGION, Seaweed
-from devstack.state_file import Kept
+from devstack.state_file import StateFile
 from devstack.valkey import Valkey
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ class Stack:
 
     def _servers(self) -> tuple[Postgres, Valkey, Seaweed]:
         names = ("postgres", "valkey", *PARTS)
-        ports = Kept(self.directory / "ports.json").ports(names, paired=frozenset(PARTS))
-        keys = Kept(self.directory / "secrets.json")
+        ports = StateFile(self.directory / "ports.json").ports(names, paired=frozenset(PARTS))
+        keys = StateFile(self.directory / "secrets.json")
         return (
             Postgres(self.directory, ports["postgres"], keys, durable=self.durable),
             Valkey(self.directory, ports["valkey"], keys, durable=self.durable),

@@ -19,7 +19,7 @@ PAIR_OFFSET = 10000
 ATTEMPTS = 500
 
 
-class Kept:
+class StateFile:
     """A JSON object of strings or numbers in a file only its owner can read."""
 
     def __init__(self, path: Path) -> None:

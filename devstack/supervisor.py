@@ -45,7 +45,7 @@ class Child:
         return self.process.stdout
 
 
-class Children:
+class Supervisor:
     """Runs processes and shows their lines; one thread, nothing buffered beyond one line each.
 
     honcho's own manager is not used: its helper processes outlive a killed parent, and it stops all at once.
@@ -144,7 +144,7 @@ class Children:
         self._lines += 1
         now = datetime.now().astimezone()
         message = Message(type="line", data=line or b" ", time=now, name=child.name, colour=child.colour)
-        with unheard_is_fine():
+        with ignore_closed_output():
             self._printer.write(message)
 
     def _forget(self, name: str) -> None:
@@ -157,7 +157,7 @@ class Children:
 
 
 @contextlib.contextmanager
-def unheard_is_fine() -> Iterator[None]:
+def ignore_closed_output() -> Iterator[None]:
     """Go on when nobody reads our output any more (`make run | head`), and write to nowhere from then on."""
     try:
         yield

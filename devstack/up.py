@@ -17,8 +17,8 @@ from devstack.lock import DirectoryLock
 from devstack.patience import Patience
 from devstack.process import follow_parent
 from devstack.stack import Endpoints, Stack
-from devstack.state_file import LOOPBACK, Kept, is_free, write_private
-from devstack.supervisor import Children, read_procfile, unheard_is_fine
+from devstack.state_file import LOOPBACK, StateFile, is_free, write_private
+from devstack.supervisor import Supervisor, ignore_closed_output, read_procfile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ class Up:
         self.plan = plan
         self._lock = DirectoryLock(plan.directory)
         self._stack = Stack(plan.directory, lock=self._lock)
-        self._children = Children(ROOT)
+        self._children = Supervisor(ROOT)
         self._signals = 0
 
     def run(self) -> None:
@@ -195,7 +195,7 @@ def child_environment(plan: Plan) -> dict[str, str]:
 
 def local_environment(plan: Plan, endpoints: Endpoints) -> dict[str, str]:
     """Return the environment that points ScopeKit to the embedded servers."""
-    secrets = Kept(plan.directory / "secrets.json")
+    secrets = StateFile(plan.directory / "secrets.json")
     rotated = plan.directory / "secrets.env"
     if not rotated.exists():
         write_private(rotated, "")
@@ -265,7 +265,7 @@ def main(argv: Sequence[str] = ()) -> int:
 
 def say(text: str) -> None:
     """Tell the person at the terminal."""
-    with unheard_is_fine():
+    with ignore_closed_output():
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
 

@@ -5,51 +5,49 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from config.metrics_registry import Meter
+from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
-from gateway.http.errors import HANDLERS, LastResort
-from gateway.http.http_metrics import Traffic
+from gateway.http.errors import HANDLERS, UnhandledErrorMiddleware
+from gateway.http.http_metrics import HttpMetrics
 from gateway.http.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
 from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
 from gateway.openapi import catalogue
 from gateway.ops import health, metrics
-from gateway.ops import page as ops
+from gateway.ops import page as ops_page
 from gateway.pages import demo, demo_progress, pages, shell
-from gateway.progress import multi_stream as progress_many
-from gateway.progress import tenant_stream as progress_tenant
-from gateway.progress import visit_stream as progress
+from gateway.progress import multi_stream, tenant_stream, visit_stream
 from gateway.progress.fast_path import StreamFastPath
 from gateway.shares import page as share_page
 from gateway.shares import shares
 from gateway.uploads import media, recordings, uploads
-from gateway.uploads.tus import routes as tus
+from gateway.uploads.tus import routes as tus_routes
 from gateway.visits import jobs, visits
 
 # Routes are tried in order: what is asked for most comes first.
 _MODULES = (
-    progress,
+    visit_stream,
     health,
     me,
     demo,
     demo_progress,
     visits,
     uploads,
-    tus,
+    tus_routes,
     recordings,
     media,
     jobs,
-    progress_many,
-    progress_tenant,
+    multi_stream,
+    tenant_stream,
     estimates,
     price_items,
     branding,
     shares,
     share_page,
-    ops,
+    ops_page,
     shell,
     catalogue,
     pages,
@@ -74,12 +72,12 @@ _CORS_MAX_AGE_SECONDS = 86400
 
 def create_app(settings: Settings) -> Starlette:
     """Build the gateway for these settings; nothing is opened before its lifespan starts."""
-    meter = Meter(settings)
+    metrics_registry = MetricsRegistry(settings)
     return Starlette(
         routes=all_routes(),
-        middleware=middleware(settings, Traffic(meter.registry)),
+        middleware=middleware(settings, HttpMetrics(metrics_registry.registry)),
         exception_handlers=HANDLERS,
-        lifespan=lifespan_of(settings, meter),
+        lifespan=lifespan_of(settings, metrics_registry),
     )
 
 
@@ -88,11 +86,11 @@ def all_routes() -> list[BaseRoute]:
     return [*metrics.routes(), *(route for module in _MODULES for route in module.routes)]
 
 
-def middleware(settings: Settings, traffic: Traffic) -> list[Middleware]:
+def middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware]:
     """Order them outermost first: an error must still carry CORS headers, or a browser hides it from the page."""
     traced = [] if settings.otlp_endpoint is None else [Middleware(Tracing)]
     return [
-        Middleware(Correlation, traffic=traffic),
+        Middleware(Correlation, metrics=http_metrics),
         *traced,
         Middleware(StreamFastPath),
         Middleware(
@@ -106,7 +104,7 @@ def middleware(settings: Settings, traffic: Traffic) -> list[Middleware]:
             max_age=_CORS_MAX_AGE_SECONDS,
         ),
         Middleware(SecurityHeaders, content_security_policy=content_security_policy(settings)),
-        Middleware(LastResort),
+        Middleware(UnhandledErrorMiddleware),
     ]
 
 

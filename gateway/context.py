@@ -7,12 +7,12 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.templating import Jinja2Templates
 
-    from config.metrics_registry import Meter
+    from config.metrics_registry import MetricsRegistry
     from config.settings import Settings
     from gateway.auth.auth import Authenticator
     from gateway.documents.typesetter import Typesetter
-    from gateway.http.keyed_locks import Turns
-    from gateway.http.rate_limiter import Buckets
+    from gateway.http.keyed_locks import KeyedLocks
+    from gateway.http.rate_limiter import RateLimiter
     from gateway.ops.probe import Probe
     from jobs.queue.queue import JobQueue
     from realtime.hub import Hub
@@ -35,10 +35,10 @@ class Context:
     queue: "JobQueue"
     hub: "Hub"
     flags: "FlagCache"
-    meter: "Meter"
+    metrics: "MetricsRegistry"
     auth: "Authenticator"
-    upload_starts: "Buckets"
-    tenant_turns: "Turns"
+    upload_starts: "RateLimiter"
+    tenant_locks: "KeyedLocks"
     probe: "Probe"
     searches: "FairShare"
     transfers: "FairShare"

@@ -9,8 +9,8 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.templating import Jinja2Templates
 
-from config.cancellation import end
-from config.metrics_registry import Meter
+from config.cancellation import cancel_all
+from config.metrics_registry import MetricsRegistry
 from config.rotation import keys_in_use
 from config.settings import Settings
 from config.tracing import flush_traces
@@ -18,7 +18,7 @@ from gateway.auth.auth import Authenticator
 from gateway.context import Context
 from gateway.documents.typesetter import Typesetter
 from gateway.estimates import price_items
-from gateway.http.keyed_locks import Turns
+from gateway.http.keyed_locks import KeyedLocks
 from gateway.ops.probe import Probe
 from gateway.progress.stream_metrics import StreamMetrics
 from gateway.uploads.upload_limits import upload_starts
@@ -40,19 +40,21 @@ class State(TypedDict):
     context: Context
 
 
-def lifespan_of(settings: Settings, meter: Meter) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+def lifespan_of(
+    settings: Settings, metrics: MetricsRegistry
+) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
     """Make the lifespan that opens these settings' resources; a resource that is away at the start fails it."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[State]:
         async with AsyncExitStack() as opened:
             opened.push_async_callback(asyncio.to_thread, flush_traces)
-            yield {"context": await open_context(settings, meter, opened)}
+            yield {"context": await open_context(settings, metrics, opened)}
 
     return lifespan
 
 
-async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack) -> Context:
+async def open_context(settings: Settings, metrics: MetricsRegistry, opened: AsyncExitStack) -> Context:
     """Open every resource into `opened`, which closes them."""
     db = await Database.open(
         str(settings.database_url),
@@ -82,10 +84,10 @@ async def open_context(settings: Settings, meter: Meter, opened: AsyncExitStack)
         queue=queue,
         hub=hub,
         flags=flags,
-        meter=meter,
+        metrics=metrics,
         auth=Authenticator(settings),
         upload_starts=upload_starts(),
-        tenant_turns=Turns(),
+        tenant_locks=KeyedLocks(),
         probe=probe,
         searches=price_items.searches(),
         transfers=price_items.transfers(),

@@ -6,7 +6,7 @@ import statistics
 from benchmarks.queue.floor import Floor
 from benchmarks.queue.speed import CONCURRENCY, PROCESSES
 from benchmarks.queue_faults.servers import Standing
-from devstack.state_file import Kept
+from devstack.state_file import StateFile
 from devstack.valkey import Valkey
 
 ROUNDS = 2
@@ -16,8 +16,8 @@ async def measure_outage(floor: Floor, count: int) -> tuple[float, float]:
     """Return no-op jobs a second with Redis and with it killed under the workers, each the mean of turns about."""
     directory = floor.directory / "own-valkey"
     directory.mkdir()
-    port = Kept(directory / "ports.json").ports(("valkey",))["valkey"]
-    valkey = Valkey(directory, port, Kept(directory / "secrets.json"), durable=True)
+    port = StateFile(directory / "ports.json").ports(("valkey",))["valkey"]
+    valkey = Valkey(directory, port, StateFile(directory / "secrets.json"), durable=True)
     with_redis, without = [], []
     async with Standing.running(valkey, directory) as standing:
         for _ in range(ROUNDS):

@@ -14,7 +14,7 @@ from benchmarks.queue_faults.staff import Member, Staff
 from config.settings import Settings
 from devstack.postgres import Postgres
 from devstack.stack import Endpoints
-from devstack.state_file import Kept
+from devstack.state_file import StateFile
 from devstack.valkey import Valkey
 from jobs.queue.queue import JobQueue
 from store.pool import Database, use_json
@@ -49,8 +49,8 @@ class Rig:
         """Start everything; all of it ends with the block."""
         async with AsyncExitStack() as opened:
             (directory / "logs").mkdir()
-            ports = Kept(directory / "ports.json").ports(("postgres", "valkey"))
-            keys = Kept(directory / "secrets.json")
+            ports = StateFile(directory / "ports.json").ports(("postgres", "valkey"))
+            keys = StateFile(directory / "secrets.json")
             postgres = Postgres(directory, ports["postgres"], keys, durable=True)
             valkey = Valkey(directory, ports["valkey"], keys, durable=True)
             servers = (

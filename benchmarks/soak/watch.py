@@ -20,7 +20,7 @@ from store.objects.objects import ObjectStore
 from tests.stack import QUEUE_KEY
 
 if TYPE_CHECKING:
-    from prometheus_client.samples import Sample as Told
+    from prometheus_client.samples import Sample as MetricSample
 
     from benchmarks.realtime.site import Connection
 
@@ -134,7 +134,7 @@ class Watch:
         self.drops = round(drops)
         return blocks
 
-    def _told(self, text: str) -> "Iterator[tuple[str, Told]]":
+    def _told(self, text: str) -> "Iterator[tuple[str, MetricSample]]":
         for family in text_string_to_metric_families(text):
             for told in family.samples:
                 if name := self._names.get(told.labels.get("process", "").rpartition("-")[2]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.common import DryRun, Json, Yes, confirmed, environment, failures_said, say
+from gateway.cli.common import DryRun, Json, Yes, confirmed, environment, report_failures, say
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -28,7 +28,7 @@ def cleanup(
         question = f"What is older than {days:g} days goes for good; a backup of the database may still name it."
         confirmed(question, yes=yes)
     settings = environment()
-    with failures_said("Not cleaned up"):
+    with report_failures("Not cleaned up"):
         report = asyncio.run(_clean(settings, timedelta(days=days), dry_run=dry_run))
     say(report.as_json(), report.as_text(), as_json=as_json)
 

@@ -73,7 +73,7 @@ def fail(message: str, code: Exit = Exit.USAGE) -> NoReturn:
 
 
 @contextmanager
-def failures_said(what: str) -> Iterator[None]:
+def report_failures(what: str) -> Iterator[None]:
     """End with one line, and no trace, when something that can go wrong does; `what` says what did not happen."""
     try:
         yield
@@ -84,7 +84,7 @@ def failures_said(what: str) -> Iterator[None]:
 
 
 def as_operator(ask: Callable[[Connection], Awaitable[Answer]], *, what: str) -> Answer:
-    """Ask the database as an operator, in one transaction; what is done is written down as this person's deed."""
+    """Ask the database as an operator, in one transaction; what is done is written down as this person's action."""
     settings = environment()
 
     async def run() -> Answer:
@@ -98,7 +98,7 @@ def as_operator(ask: Callable[[Connection], Awaitable[Answer]], *, what: str) ->
         finally:
             await db.close()
 
-    with failures_said(what):
+    with report_failures(what):
         return asyncio.run(run())
 
 

@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from config.flags import Flag, flag_named
-from gateway.cli.common import DryRun, Exit, Json, Reason, Yes, as_operator, confirmed, environment, failures_said, say
+from gateway.cli.common import (
+    DryRun,
+    Exit,
+    Json,
+    Reason,
+    Yes,
+    as_operator,
+    confirmed,
+    environment,
+    report_failures,
+    say,
+)
 from store.accounts import flags
 from store.pool import Connection
 from store.queue import queue_control
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from gateway.ops.deployment import Look
+    from gateway.ops.deployment import Check
 
 app = typer.Typer(no_args_is_help=True, help="Look whether a deploy has arrived.")
 
@@ -45,7 +56,7 @@ def check(
 ) -> None:
     """Tell whether the schema, every gateway and every worker are of this release, and the gateway is ready."""
     settings = environment()
-    with failures_said("The deploy was not looked at"):
+    with report_failures("The deploy was not looked at"):
         looks = asyncio.run(_looks(settings, url or f"http://{settings.host}:{settings.port}", wait))
     arrived = not _has_failed(looks)
     lines = [f"{_MARKS[look.state]}  {look.name:<9} {look.found}" for look in looks]
@@ -64,15 +75,15 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Turn a flag off for everybody, remembering for whom it was on, and pause the queue; no data is touched."""
-    with failures_said("No rollback"):
+    with report_failures("No rollback"):
         wanted = flag_named(flag)
-    deed, doing, done = (_undone, _UNDOING, _UNDONE) if undo else (_done, _DOING, _DONE)
+    action, doing, done = (_undone, _UNDOING, _UNDONE) if undo else (_done, _DOING, _DONE)
     would = doing.format(wanted)
     if dry_run:
         say({"would": would, "flag": wanted}, f"would {would}", as_json=as_json)
         return
     confirmed(f"{would.capitalize()}?", yes=yes)
-    found = as_operator(lambda conn: deed(conn, wanted, reason), what="Nothing was changed")
+    found = as_operator(lambda conn: action(conn, wanted, reason), what="Nothing was changed")
     say(found, done.format(wanted, found["tenants"], found["queue"]), as_json=as_json)
 
 
@@ -103,7 +114,7 @@ async def _why_paused(conn: Connection) -> str | None:
     return None
 
 
-async def _looks(settings: "Settings", url: str, wait: float) -> "list[Look]":
+async def _looks(settings: "Settings", url: str, wait: float) -> "list[Check]":
     from gateway.ops.deployment import examine  # noqa: PLC0415 - the other commands start faster without it
 
     until = time.monotonic() + wait
@@ -114,5 +125,5 @@ async def _looks(settings: "Settings", url: str, wait: float) -> "list[Look]":
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-def _has_failed(looks: "list[Look]") -> bool:
+def _has_failed(looks: "list[Check]") -> bool:
     return any(look.state == "fail" for look in looks)

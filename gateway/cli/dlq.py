@@ -94,36 +94,36 @@ class _Wanted:
         waiting: int = sum(row["letters"] for row in causes if self._kind.error_code in (None, row["error_code"]))
         return waiting if self._limit is None else min(waiting, self._limit)
 
-    def attempts(self, deed: dead_letters.Deed, number: int, reason: str) -> Iterator[Attempt]:
+    def attempts(self, action: dead_letters.Action, number: int, reason: str) -> Iterator[Attempt]:
         """Do it, a transaction a batch; those that die meanwhile are beyond `number`, and wait for the next time."""
         after, tried = None, 0
         while tried < number:
             what = f"{_NOT_REACHED}, {tried} of {number} apart" if tried else _NOT_REACHED
-            batch = as_operator(partial(self._attempted, deed, reason, after, number - tried), what=what)
+            batch = as_operator(partial(self._attempted, action, reason, after, number - tried), what=what)
             if not batch:
                 return
             yield from batch
             after, tried = batch[-1].letter_id, tried + len(batch)
 
     async def _attempted(
-        self, deed: dead_letters.Deed, reason: str, after: UUID | None, limit: int, conn: Connection
+        self, action: dead_letters.Action, reason: str, after: UUID | None, limit: int, conn: Connection
     ) -> list[Attempt]:
         if self._letter is not None:
-            return [await dead_letters.attempt_one(conn, deed, self._letter, reason)]
-        return await dead_letters.attempt_batch(conn, deed, self._kind, reason, after=after, limit=limit)
+            return [await dead_letters.attempt_one(conn, action, self._letter, reason)]
+        return await dead_letters.attempt_batch(conn, action, self._kind, reason, after=after, limit=limit)
 
 
 def _do(
-    word: str, deed: dead_letters.Deed, wanted: _Wanted, reason: str, dry_run: bool, yes: bool, as_json: bool
+    word: str, action: dead_letters.Action, wanted: _Wanted, reason: str, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
     """Do it to each, one that cannot be done keeping no other back."""
     number = as_operator(wanted.count, what=_NOT_REACHED)
     if dry_run:
         say({f"would_be_{word}": number}, f"{number} would be {word}", as_json=as_json)
         return
-    if number > 1 or deed is dead_letters.discard:
+    if number > 1 or action is dead_letters.discard:
         confirmed(f"{number} dead jobs will be {word}.", yes=yes)
-    attempts = [*with_bar(wanted.attempts(deed, number, reason), number, word)]
+    attempts = [*with_bar(wanted.attempts(action, number, reason), number, word)]
     done = [each.letter_id for each in attempts if each.why_kept is None]
     kept = [{"id": each.letter_id, "why": each.why_kept} for each in attempts if each.why_kept is not None]
     lines = [f"{len(done)} {word}", *(f"{each['id']}: {each['why']}" for each in kept)]

@@ -6,7 +6,19 @@ from uuid import UUID
 import typer
 
 from config.flags import REGISTRY, Flag, flag_named, is_on, parse_value
-from gateway.cli.common import DryRun, Exit, Json, Reason, Yes, as_operator, confirmed, fail, failures_said, say, table
+from gateway.cli.common import (
+    DryRun,
+    Exit,
+    Json,
+    Reason,
+    Yes,
+    as_operator,
+    confirmed,
+    fail,
+    report_failures,
+    say,
+    table,
+)
 from store.accounts import flags
 from store.pool import Connection
 
@@ -154,10 +166,10 @@ async def _overview(conn: Connection) -> dict[str, Any]:
 
 
 def _flag(name: str) -> Flag:
-    with failures_said("No flag"):
+    with report_failures("No flag"):
         return flag_named(name)
 
 
 def _value(name: str, value: str) -> bool:
-    with failures_said("No value"):
+    with report_failures("No value"):
         return parse_value(_flag(name), value)

@@ -11,7 +11,7 @@ from config.logging import configure_logging
 from gateway.auth.auth import Role, mint
 from gateway.cli import deploy, dlq, flags, queue, secrets, share
 from gateway.cli.cleanup import cleanup
-from gateway.cli.common import DryRun, Exit, Json, environment, fail, failures_said, say
+from gateway.cli.common import DryRun, Exit, Json, environment, fail, report_failures, say
 from gateway.cli.doctor import doctor
 from gateway.cli.slo import slo
 from gateway.pages import demo
@@ -61,7 +61,7 @@ def migrate(*, dry_run: DryRun = False, as_json: Json = False) -> None:
 
     url = environment().admin_url
     try:
-        with failures_said("Not migrated"):
+        with report_failures("Not migrated"):
             found = asyncio.run(pending(url) if dry_run else apply(url))
     except MigrationError as error:
         fail(f"Not migrated: {error}", Exit.FAILED)

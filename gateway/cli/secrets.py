@@ -14,8 +14,19 @@ import typer
 from config import rotation
 from config.rotation import OVERLAP, SECRETS, Secret, secret_named
 from config.secrets_file import read_secrets, write_secrets
-from gateway.cli.common import DryRun, Exit, Json, Reason, Yes, as_operator, confirmed, environment, fail, failures_said
-from gateway.cli.common import say as answer
+from gateway.cli.common import (
+    DryRun,
+    Exit,
+    Json,
+    Reason,
+    Yes,
+    as_operator,
+    confirmed,
+    environment,
+    fail,
+    report_failures,
+    say,
+)
 from store.errors import Conflict, NotFound
 from store.ops import presence, secret_rotations
 from store.pool import Connection
@@ -45,15 +56,15 @@ def begin(
     from gateway.ops.provider_keys import require_working  # noqa: PLC0415 - the other commands start in a third less time
 
     secret, path = _secret(name), _file()
-    with failures_said(_NOT_DONE):
+    with report_failures(_NOT_DONE):
         values = rotation.values_of(environment())
         new = _new_value(secret, from_stdin=from_stdin)
         changed = rotation.begun(values, secret, new)
     if dry_run:
-        answer({"would_begin": name}, f"would put a new value of {name} into {path}", as_json=as_json)
+        say({"would_begin": name}, f"would put a new value of {name} into {path}", as_json=as_json)
         return
     confirmed(f"A new value of {name} will be written to {path}.", yes=yes)
-    with failures_said(_NOT_DONE):
+    with report_failures(_NOT_DONE):
         require_working(environment(), secret, new)
     own = {variable: changed[variable] for variable in secret.all_variables if variable in changed}
     old_print = "".join(rotation.fingerprints(values, secret)[:1])
@@ -68,7 +79,7 @@ def begin(
     as_operator(note, what=_NOT_DONE)
     text = f"began {name}: {new_print} in force, the old one still accepted.\nNow restart gateways and workers, then "
     text += f"whoever else holds it; `scopekit secrets rotate finish {name}` in 24 h."
-    answer({"begun": name, "new": new_print}, text, as_json=as_json)
+    say({"begun": name, "new": new_print}, text, as_json=as_json)
 
 
 @rotate.command()
@@ -79,7 +90,7 @@ def status(*, as_json: Json = False) -> None:
     for row in found:
         lines.append(f"{row['name']:<20} {row['state']:<9} {row['says']}")
         lines += [f"{'':<30} restart {each}" for each in row["behind"]]
-    answer(found, "\n".join(lines), as_json=as_json)
+    say(found, "\n".join(lines), as_json=as_json)
 
 
 @rotate.command()
@@ -117,12 +128,12 @@ def finish(
 
     old = as_operator(close, what=_NOT_DONE)
     if dry_run:
-        answer({"would_finish": name, "old": old}, f"would drop {old}", as_json=as_json)
+        say({"would_finish": name, "old": old}, f"would drop {old}", as_json=as_json)
         return
     then = "Now restart gateways and workers: until then they accept it."
     if not secret.is_made_here:
         then = "Now revoke it at its provider."
-    answer({"finished": name, "old": old}, f"finished {name}: {old} is dropped. {then}", as_json=as_json)
+    say({"finished": name, "old": old}, f"finished {name}: {old} is dropped. {then}", as_json=as_json)
 
 
 async def _standing(conn: Connection) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from gateway.auth.auth import Principal, admit
 from gateway.context import Context, context_of
-from gateway.documents import colors as colours
+from gateway.documents import colors
 from gateway.http.body import Trimmed, json_response, read_body, read_json
 from gateway.http.text import OneLine
 from store.accounts import brands
@@ -40,7 +40,7 @@ def _known_zone(name: str) -> str:
 
 
 Colour = Annotated[
-    str, StringConstraints(to_lower=True, pattern="^#[0-9a-fA-F]{6}$"), AfterValidator(colours.require_readable)
+    str, StringConstraints(to_lower=True, pattern="^#[0-9a-fA-F]{6}$"), AfterValidator(colors.require_readable)
 ]
 
 

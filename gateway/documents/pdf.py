@@ -21,7 +21,7 @@ def photo_file(number: int) -> str:
     return f"photo-{number}.jpg"
 
 
-def paper(document: Document, files: Collection[str]) -> dict[str, Any]:
+def pdf_values(document: Document, files: Collection[str]) -> dict[str, Any]:
     """Return what estimate.typ sets in type; `files` are the pictures that lie beside it."""
     business = document.business
     reach = [business.get("phone"), business.get("email"), business.get("license") and f"License {business['license']}"]

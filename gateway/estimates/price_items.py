@@ -85,7 +85,7 @@ async def import_items(request: Request) -> Response:
         # A second's work for 50,000 rows: the streams of others go on meanwhile.
         items = await asyncio.to_thread(read_file, content)
         async with context.db.as_user(principal.claims) as conn:
-            return json_response(dict(await price_book.take_in(conn, principal.tenant_id, items)))
+            return json_response(dict(await price_book.import_items(conn, principal.tenant_id, items)))
 
 
 def _text(request: Request, name: str, length: int) -> str:

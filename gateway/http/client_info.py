@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from config.settings import Settings
-from store.shares.shares import Visitor
+from store.shares.shares import ClientInfo
 
 _BOT = re.compile(
     r"bot\b|bot/|crawl|spider|slurp|preview|facebookexternalhit|whatsapp|telegram|skype|safelinks|scanner|"
@@ -23,9 +23,9 @@ _V6_SUBSCRIBER = 64
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
-def visitor_of(request: Request) -> Visitor:
+def client_info_of(request: Request) -> ClientInfo:
     """Return the kind of browser and the truncated address."""
-    return Visitor(agent_class(request.headers.get("user-agent", "")), address_prefix(address_of(request)))
+    return ClientInfo(agent_class(request.headers.get("user-agent", "")), address_prefix(address_of(request)))
 
 
 def address_of(request: Request) -> str:

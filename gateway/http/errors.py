@@ -100,7 +100,7 @@ HANDLERS: dict[Any, Any] = {
 }
 
 
-class LastResort:
+class UnhandledErrorMiddleware:
     """Turns what nobody caught into a plain 500, logs it once, and keeps the trace to ourselves."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 _SECONDS = (0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 
 
-class Traffic:
+class HttpMetrics:
     """The requests of one application."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from weakref import WeakValueDictionary
 
 
-class Turns:
+class KeyedLocks:
     """Locks by key, each as long as somebody holds it or waits for it.
 
     Before a lock of the database's own: fifty uploads of one tenant that end at once would else wait for each other
@@ -16,7 +16,7 @@ class Turns:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, key: Hashable) -> asyncio.Lock:
-        """Return the lock to be held: `async with turns.of(key)`."""
+        """Return the lock to be held: `async with locks.of(key)`."""
         lock = self._locks.get(key)
         if lock is None:
             lock = self._locks[key] = asyncio.Lock()

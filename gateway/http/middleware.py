@@ -9,7 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import get_logger
-from gateway.http.http_metrics import Traffic
+from gateway.http.http_metrics import HttpMetrics
 
 _log = get_logger(__name__)
 _FIT_TO_LOG = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
@@ -17,11 +17,11 @@ _QUIET = frozenset({"/health", "/livez", "/readyz", "/metrics", "/functions/v1/h
 
 CORRELATION_HEADER = "x-correlation-id"
 _HEADER = CORRELATION_HEADER.encode()
-_NOTED = "scopekit.noted"
+_REQUEST_INFO = "scopekit.request_info"
 
 
 @dataclass(slots=True)
-class Noted:
+class RequestInfo:
     """What is known of a request: its id, and the status it was answered with, 0 before that."""
 
     correlation_id: str
@@ -33,10 +33,10 @@ class Noted:
         return _HEADER, self.correlation_id.encode()
 
 
-def noted_of(scope: Scope) -> Noted:
+def request_info_of(scope: Scope) -> RequestInfo:
     """Return what is known of a request that has come through `Correlation`."""
-    noted: Noted = scope[_NOTED]
-    return noted
+    info: RequestInfo = scope[_REQUEST_INFO]
+    return info
 
 
 class Correlation:
@@ -45,32 +45,32 @@ class Correlation:
     The log line names the route's pattern, never the path: a path may hold a share's token.
     """
 
-    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
-        self._traffic = traffic
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on under its correlation id."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        noted = scope[_NOTED] = Noted(_correlation_id(scope))
+        info = scope[_REQUEST_INFO] = RequestInfo(_correlation_id(scope))
         began = time.perf_counter()
 
         async def with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                noted.status = message["status"]
-                message["headers"] = [*message["headers"], noted.header]
+                info.status = message["status"]
+                message["headers"] = [*message["headers"], info.header]
             await send(message)
 
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(correlation_id=noted.correlation_id)
+        structlog.contextvars.bind_contextvars(correlation_id=info.correlation_id)
         try:
             await self._app(scope, receive, with_id)
         finally:
             seconds = time.perf_counter() - began
-            self._traffic.note(_pattern(scope), scope["method"], noted.status, seconds)
-            _log_request(scope, noted.status, seconds)
+            self._metrics.note(_pattern(scope), scope["method"], info.status, seconds)
+            _log_request(scope, info.status, seconds)
 
 
 class SecurityHeaders:

@@ -1,11 +1,11 @@
-"""Token buckets: how often a stranger may be wrong, or a tenant begin an upload."""
+"""Token buckets: how often a client may be wrong, or a tenant begin an upload."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
 
-class Buckets:
+class RateLimiter:
     """A bucket of `burst` tries for each key, filled again by `per_second`.
 
     It is this process's own: several gateways allow several times as much. At most `keys` are remembered; the one

@@ -11,16 +11,16 @@ from gateway.estimates import openapi as estimates
 from gateway.openapi.document import document
 from gateway.openapi.operation import Operation
 from gateway.ops import openapi as ops
-from gateway.pages import openapi as platform
+from gateway.pages import openapi as pages
 from gateway.progress import openapi as progress
 from gateway.shares import openapi as shares
-from gateway.uploads import openapi as media
+from gateway.uploads import openapi as uploads
 from gateway.visits import openapi as visits
 
 OPERATIONS: dict[str, Operation] = {
-    **platform.OPERATIONS,
+    **pages.OPERATIONS,
     **visits.OPERATIONS,
-    **media.OPERATIONS,
+    **uploads.OPERATIONS,
     **progress.OPERATIONS,
     **estimates.OPERATIONS,
     **shares.OPERATIONS,

@@ -1,4 +1,4 @@
-"""What operators do on their page: each deed is one transaction, in which the database writes it down."""
+"""What operators do on their page: each action is one transaction, in which the database writes it down."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from gateway.auth.auth import Principal
 from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.ops.access import operator_of
-from gateway.ops.dashboard import board_of
+from gateway.ops.dashboard import dashboard_of
 from store.accounts import flags
 from store.pool import Connection
 from store.queue import dead_letters, queue_control
@@ -63,18 +63,18 @@ class KillOf(Why):
 
 
 @asynccontextmanager
-async def acting(request: Request, principal: Principal) -> AsyncIterator[Connection]:
+async def operator_action(request: Request, principal: Principal) -> AsyncIterator[Connection]:
     """Lend a transaction in which this operator acts; then the page is drawn anew."""
     async with context_of(request).db.as_operator(principal.claims) as conn:
         yield conn
-    board_of(request).changed()
+    dashboard_of(request).changed()
 
 
 async def retry(request: Request) -> Response:
     """Queue one dead job again."""
     principal, why = await _asked(request, Why)
     letter = uuid_param(request.path_params["letter_id"], "letter_id")
-    async with acting(request, principal) as conn:
+    async with operator_action(request, principal) as conn:
         job_id = await dead_letters.retry(conn, letter, why.reason)
     await context_of(request).queue.ring()
     return json_response({"job_id": job_id})
@@ -84,7 +84,7 @@ async def discard(request: Request) -> Response:
     """Let one dead job go."""
     principal, why = await _asked(request, Why)
     letter = uuid_param(request.path_params["letter_id"], "letter_id")
-    async with acting(request, principal) as conn:
+    async with operator_action(request, principal) as conn:
         job_id = await dead_letters.discard(conn, letter, why.reason)
     return json_response({"job_id": job_id})
 
@@ -104,7 +104,7 @@ async def discard_cause(request: Request) -> Response:
 async def pause(request: Request) -> Response:
     """Start no more jobs of a type."""
     principal, wanted = await _asked(request, Switch)
-    async with acting(request, principal) as conn:
+    async with operator_action(request, principal) as conn:
         await queue_control.pause(conn, wanted.name, wanted.reason, None)
     return json_response({"paused": wanted.name})
 
@@ -112,7 +112,7 @@ async def pause(request: Request) -> Response:
 async def resume(request: Request) -> Response:
     """Start them again, or close an engine's breaker."""
     principal, wanted = await _asked(request, Switch)
-    async with acting(request, principal) as conn:
+    async with operator_action(request, principal) as conn:
         was_paused = await queue_control.resume(conn, wanted.name, wanted.reason)
     return json_response({"resumed": wanted.name, "was_paused": was_paused})
 
@@ -120,7 +120,7 @@ async def resume(request: Request) -> Response:
 async def set_flag(request: Request) -> Response:
     """Turn a tenant's flag on or off; answers {now}."""
     principal, wanted = await _asked(request, FlagOf)
-    async with acting(request, principal) as conn:
+    async with operator_action(request, principal) as conn:
         now = await flags.set_flag(conn, wanted.tenant_id, wanted.flag, wanted.reason, on=wanted.on)
     context_of(request).flags.forget(str(wanted.tenant_id))
     return json_response({"now": now})
@@ -129,7 +129,7 @@ async def set_flag(request: Request) -> Response:
 async def kill(request: Request) -> Response:
     """Turn a flag off for everybody, and remember for whom it was on."""
     principal, wanted = await _asked(request, KillOf)
-    async with acting(request, principal) as conn:
+    async with operator_action(request, principal) as conn:
         kept = await flags.kill(conn, wanted.flag, wanted.reason)
     return json_response({"tenants": kept})
 
@@ -137,7 +137,7 @@ async def kill(request: Request) -> Response:
 async def restore(request: Request) -> Response:
     """Turn a killed flag on again for those it was on for."""
     principal, wanted = await _asked(request, KillOf)
-    async with acting(request, principal) as conn:
+    async with operator_action(request, principal) as conn:
         kept = await flags.restore(conn, wanted.flag, wanted.reason)
     return json_response({"tenants": kept})
 
@@ -148,12 +148,12 @@ async def _asked(request: Request, model: type[Asked]) -> tuple[Principal, Asked
     return principal, await read_json(request, model)
 
 
-async def _each_of_cause(request: Request, deed: dead_letters.Deed) -> dict[str, Any]:
+async def _each_of_cause(request: Request, action: dead_letters.Action) -> dict[str, Any]:
     """Do it to each of a batch; one that cannot be done keeps no other back."""
     principal, wanted = await _asked(request, OfCause)
     kind = dead_letters.Kind(wanted.job_type, wanted.error_code, wanted.cause)
-    async with acting(request, principal) as conn:
-        batch = await dead_letters.attempt_batch(conn, deed, kind, wanted.reason, after=wanted.after)
+    async with operator_action(request, principal) as conn:
+        batch = await dead_letters.attempt_batch(conn, action, kind, wanted.reason, after=wanted.after)
     kept = sum(each.why_kept is not None for each in batch)
     more = batch[-1].letter_id if len(batch) == dead_letters.BATCH else None
     return {"done": len(batch) - kept, "kept": kept, "next": more}

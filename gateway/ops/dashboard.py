@@ -11,7 +11,7 @@ from config.flags import REGISTRY, Flag, is_on
 from gateway.context import context_of
 from gateway.ops.charts import Chart, Series, chart
 from store.ops import ops
-from store.ops.ops import Sight
+from store.ops.ops import OpsSnapshot
 from store.pool import Database
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
 SECTIONS = ("figures", "depth", "speed", "dead", "switches", "processes", "flags", "usage", "deeds")
 
 
-class Board:
+class OpsDashboard:
     """Reads for whoever is an operator, and draws."""
 
     def __init__(self, db: Database, environment: "Environment") -> None:
@@ -45,8 +45,8 @@ class Board:
                 self._stale.clear()
                 began = time.monotonic()
                 async with self._db.as_operator(claims) as conn:
-                    sight = await ops.look(conn)
-                self._drawn = self._draw(sight)
+                    snapshot = await ops.read_snapshot(conn)
+                self._drawn = self._draw(snapshot)
                 # Something done meanwhile may be missing from it.
                 self._drawn_at = float("-inf") if self._stale.is_set() else began
         return self._drawn
@@ -62,31 +62,31 @@ class Board:
             async with asyncio.timeout(seconds):
                 await self._stale.wait()
 
-    def _draw(self, sight: Sight) -> dict[str, str]:
+    def _draw(self, snapshot: OpsSnapshot) -> dict[str, str]:
         words = {
-            "sight": sight,
-            "figures": _figures(sight),
-            "depth": _depth(sight),
-            "speed": _speed(sight),
-            "letters": _letters_by_cause(sight),
+            "sight": snapshot,
+            "figures": _figures(snapshot),
+            "depth": _depth(snapshot),
+            "speed": _speed(snapshot),
+            "letters": _letters_by_cause(snapshot),
             "flags": list(Flag),
             "registry": REGISTRY,
             "is_on": is_on,
             "ago": ago,
-            "killed": {row["name"]: row for row in sight.killed},
-            "most_mb": max([float(row["total_mb"]) for row in sight.usage], default=0) or 1,
+            "killed": {row["name"]: row for row in snapshot.killed},
+            "most_mb": max([float(row["total_mb"]) for row in snapshot.usage], default=0) or 1,
         }
         return {name: self._environment.get_template(f"ops/{name}.html").render(words) for name in SECTIONS}
 
 
-def board_of(request: "Request") -> Board:
-    """Return the board of the application that serves this request."""
+def dashboard_of(request: "Request") -> OpsDashboard:
+    """Return the dashboard of the application that serves this request."""
     state = request.app.state
     if not hasattr(state, "ops_board"):
         context = context_of(request)
-        state.ops_board = Board(context.db, context.templates.env)
-    board: Board = state.ops_board
-    return board
+        state.ops_board = OpsDashboard(context.db, context.templates.env)
+    dashboard: OpsDashboard = state.ops_board
+    return dashboard
 
 
 def ago(seconds: float) -> str:
@@ -97,38 +97,38 @@ def ago(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s"
 
 
-def _figures(sight: Sight) -> dict[str, Any]:
-    minutes = [row for row in sight.minutes if sight.now - row["minute"] < HOUR]
+def _figures(snapshot: OpsSnapshot) -> dict[str, Any]:
+    minutes = [row for row in snapshot.minutes if snapshot.now - row["minute"] < HOUR]
     done = sum(row["completed"] for row in minutes)
     return {
         "done": done,
         "p95": max((row["p95_seconds"] for row in minutes), default=None),
-        "streams": sum(row["load"].get("streams", 0) for row in sight.processes),
-        "gateways": sum(row["kind"] == "gateway" for row in sight.processes),
-        "workers": sum(row["kind"] == "worker" for row in sight.processes),
+        "streams": sum(row["load"].get("streams", 0) for row in snapshot.processes),
+        "gateways": sum(row["kind"] == "gateway" for row in snapshot.processes),
+        "workers": sum(row["kind"] == "worker" for row in snapshot.processes),
     }
 
 
-def _depth(sight: Sight) -> Chart:
+def _depth(snapshot: OpsSnapshot) -> Chart:
     """Draw what was noted, and what is now as its end."""
     series = []
     for status, name in (("queued", "Waiting"), ("running", "Running")):
-        points = [(row["at"], float(row[status])) for row in sight.samples]
-        points.append((sight.now, float(sight.depths[status]["depth"])))
+        points = [(row["at"], float(row[status])) for row in snapshot.samples]
+        points.append((snapshot.now, float(snapshot.depths[status]["depth"])))
         series.append(Series(name, points, SAMPLE_GAP))
-    return chart(series, sight.now, ops.BACK, least_top=5)
+    return chart(series, snapshot.now, ops.BACK, least_top=5)
 
 
-def _speed(sight: Sight) -> Chart:
+def _speed(snapshot: OpsSnapshot) -> Chart:
     def points(column: str) -> list[tuple[datetime, float]]:
-        return [(row["minute"], float(row[column])) for row in sight.minutes]
+        return [(row["minute"], float(row[column])) for row in snapshot.minutes]
 
     series = (Series("p95", points("p95_seconds"), MINUTE_GAP), Series("p50", points("p50_seconds"), MINUTE_GAP))
-    return chart(series, sight.now, HOUR)
+    return chart(series, snapshot.now, HOUR)
 
 
-def _letters_by_cause(sight: Sight) -> dict[tuple[str, str, str], list[Any]]:
+def _letters_by_cause(snapshot: OpsSnapshot) -> dict[tuple[str, str, str], list[Any]]:
     found: dict[tuple[str, str, str], list[Any]] = {}
-    for row in sight.letters:
+    for row in snapshot.letters:
         found.setdefault((row["job_type"], row["error_code"], row["cause"]), []).append(row)
     return found

@@ -17,7 +17,7 @@ ASK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Look:
+class Check:
     """What one look has found."""
 
     name: str
@@ -25,7 +25,7 @@ class Look:
     found: str
 
 
-async def examine(settings: Settings, url: str) -> list[Look]:
+async def examine(settings: Settings, url: str) -> list[Check]:
     """Look at schema, processes and one gateway. Raises when the database does not answer."""
     looks = [await _schema(settings)]
     if looks[0].state != "fail":  # without the schema nobody can tell who lives
@@ -34,22 +34,22 @@ async def examine(settings: Settings, url: str) -> list[Look]:
     return [*looks, await _ready(url), await _health(url)]
 
 
-async def _schema(settings: Settings) -> Look:
+async def _schema(settings: Settings) -> Check:
     try:
         found = await standing(settings.admin_url)
     except MigrationError as error:
-        return Look("schema", "fail", str(error))
+        return Check("schema", "fail", str(error))
     return _judged(found)
 
 
-def _judged(found: Standing) -> Look:
+def _judged(found: Standing) -> Check:
     if found.pending:
         names = ", ".join(f"{each.version:04}_{each.name}" for each in found.pending)
-        return Look("schema", "fail", f"pending: {names}; run `scopekit migrate` first")
+        return Check("schema", "fail", f"pending: {names}; run `scopekit migrate` first")
     if found.unknown:
         names = ", ".join(f"{version:04}" for version in found.unknown)
-        return Look("schema", "warn", f"newer than this code ({names}), as after a rollback; the version before works")
-    return Look("schema", "ok", "as this code expects it")
+        return Check("schema", "warn", f"newer than this code ({names}), as after a rollback; the version before works")
+    return Check("schema", "ok", "as this code expects it")
 
 
 async def _live(settings: Settings) -> list[Record]:
@@ -62,29 +62,29 @@ async def _live(settings: Settings) -> list[Record]:
         await db.close()
 
 
-def _processes(kind: presence.Kind, live: Iterable[Record]) -> Look:
+def _processes(kind: presence.Kind, live: Iterable[Record]) -> Check:
     releases = {row["name"]: row["load"].get("release") for row in live if row["kind"] == kind}
     if not releases:
-        return Look(f"{kind}s", "fail", "none is at work")
+        return Check(f"{kind}s", "fail", "none is at work")
     if others := sorted(name for name, theirs in releases.items() if theirs != release()):
-        return Look(f"{kind}s", "fail", f"of {len(releases)} these run other code; restart them: {', '.join(others)}")
-    return Look(f"{kind}s", "ok", f"{len(releases)} run release {release()}")
+        return Check(f"{kind}s", "fail", f"of {len(releases)} these run other code; restart them: {', '.join(others)}")
+    return Check(f"{kind}s", "ok", f"{len(releases)} run release {release()}")
 
 
-async def _ready(url: str) -> Look:
+async def _ready(url: str) -> Check:
     answer = await _ask(f"{url}/readyz")
     if answer is None:
-        return Look("ready", "fail", f"{url} does not answer")
-    return Look("ready", "ok" if answer.is_success else "fail", f"{url} answers {answer.status_code}")
+        return Check("ready", "fail", f"{url} does not answer")
+    return Check("ready", "ok" if answer.is_success else "fail", f"{url} answers {answer.status_code}")
 
 
-async def _health(url: str) -> Look:
+async def _health(url: str) -> Check:
     """Tell the runbook's report; a long queue is no fault of a deploy."""
     answer, status = await _ask(f"{url}/health"), "no answer"
     with suppress(ValueError, AttributeError):
         status = str(answer.json()["status"]) if answer is not None else status
     states: dict[str, Literal["ok", "warn"]] = {"healthy": "ok", "degraded": "warn"}
-    return Look("health", states.get(status, "fail"), status)
+    return Check("health", states.get(status, "fail"), status)
 
 
 async def _ask(url: str) -> httpx.Response | None:

@@ -148,9 +148,9 @@ async def _bucket_policy(settings: Settings) -> Finding:
         do = "Take its public policy away: photos of people's homes are in it."
         return Finding("bucket policy", "fail", f"anybody may list {settings.s3_bucket}", do)
     if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return Finding("bucket policy", "ok", f"strangers are refused ({answer.status_code})")
+        return Finding("bucket policy", "ok", f"anonymous requests are refused ({answer.status_code})")
     do = "Ask again; if it stays so, look at what stands before the store."
-    return Finding("bucket policy", "warn", f"the store answers strangers {answer.status_code}", do)
+    return Finding("bucket policy", "warn", f"the store answers anonymous requests {answer.status_code}", do)
 
 
 async def _clock(settings: Settings) -> Finding:

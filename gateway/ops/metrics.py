@@ -1,4 +1,4 @@
-"""`/metrics`: what this process, its neighbours on the machine and their queue do, as Prometheus reads it."""
+"""`/metrics`: what this process, its siblings on the machine and their queue do, as Prometheus reads it."""
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -10,14 +10,14 @@ from gateway.auth.auth import Unauthenticated
 from gateway.context import context_of
 from gateway.http.client_info import is_loopback
 from gateway.http.internal_key import holds_internal_key
-from gateway.ops.queue_metrics import QueueNumbers
+from gateway.ops.queue_metrics import QueueMetrics
 
 
 class Metrics:
     """The numbers of one application: its process's, and the database's as they were up to a second ago."""
 
     def __init__(self) -> None:
-        self._queue = QueueNumbers()
+        self._queue = QueueMetrics()
         self._registry = CollectorRegistry()
         self._registry.register(self._queue)
 
@@ -30,9 +30,9 @@ class Metrics:
         at_home = context.settings.is_local and is_loopback(request)
         if not (at_home or holds_internal_key(request, context.settings)):
             raise Unauthenticated("Send the internal queue key as Bearer token.")
-        await self._queue.look(context.db)
-        told = await context.meter.tell() + generate_latest(self._registry)
-        return Response(told, headers={"content-type": CONTENT_TYPE_LATEST})
+        await self._queue.refresh(context.db)
+        text = await context.metrics.export() + generate_latest(self._registry)
+        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def routes() -> list[Route]:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from gateway.openapi.operation import JSON, TEXT, Answer, Operation, Shape, gives, takes_json
-from gateway.ops import actions as ops_deeds
+from gateway.ops import actions
 from gateway.ops.dashboard import SECTIONS
 
 
@@ -90,21 +90,21 @@ OPERATIONS = {
         },
         "operator",
     ),
-    "POST /ops/dead/retry": Operation(gives(DoneToEach), "operator", takes_json(ops_deeds.OfCause), must_take=True),
-    "POST /ops/dead/discard": Operation(gives(DoneToEach), "operator", takes_json(ops_deeds.OfCause), must_take=True),
+    "POST /ops/dead/retry": Operation(gives(DoneToEach), "operator", takes_json(actions.OfCause), must_take=True),
+    "POST /ops/dead/discard": Operation(gives(DoneToEach), "operator", takes_json(actions.OfCause), must_take=True),
     "POST /ops/dead/{letter_id}/retry": Operation(
-        gives(JobOfLetter), "operator", takes_json(ops_deeds.Why), refuses=_DEED
+        gives(JobOfLetter), "operator", takes_json(actions.Why), refuses=_DEED
     ),
     "POST /ops/dead/{letter_id}/discard": Operation(
-        gives(JobOfLetter), "operator", takes_json(ops_deeds.Why), refuses=_DEED
+        gives(JobOfLetter), "operator", takes_json(actions.Why), refuses=_DEED
     ),
-    "POST /ops/queue/pause": Operation(gives(Paused), "operator", takes_json(ops_deeds.Switch), must_take=True),
-    "POST /ops/queue/resume": Operation(gives(Resumed), "operator", takes_json(ops_deeds.Switch), must_take=True),
-    "POST /ops/flags/set": Operation(gives(FlagNow), "operator", takes_json(ops_deeds.FlagOf), must_take=True),
+    "POST /ops/queue/pause": Operation(gives(Paused), "operator", takes_json(actions.Switch), must_take=True),
+    "POST /ops/queue/resume": Operation(gives(Resumed), "operator", takes_json(actions.Switch), must_take=True),
+    "POST /ops/flags/set": Operation(gives(FlagNow), "operator", takes_json(actions.FlagOf), must_take=True),
     "POST /ops/flags/kill": Operation(
-        gives(Remembered), "operator", takes_json(ops_deeds.KillOf), must_take=True, refuses=_DEED
+        gives(Remembered), "operator", takes_json(actions.KillOf), must_take=True, refuses=_DEED
     ),
     "POST /ops/flags/restore": Operation(
-        gives(Remembered), "operator", takes_json(ops_deeds.KillOf), must_take=True, refuses=_DEED
+        gives(Remembered), "operator", takes_json(actions.KillOf), must_take=True, refuses=_DEED
     ),
 }

@@ -15,9 +15,9 @@ from gateway.auth.auth import SESSION_COOKIE, Principal, Unauthenticated
 from gateway.context import context_of
 from gateway.http.body import read_body
 from gateway.http.client_info import came_from_our_page
-from gateway.ops import actions as ops_deeds
+from gateway.ops import actions
 from gateway.ops.access import operator_of
-from gateway.ops.dashboard import SECTIONS, board_of
+from gateway.ops.dashboard import SECTIONS, dashboard_of
 from gateway.pages import demo
 from gateway.pages.shell import modules_of
 from store.errors import Forbidden
@@ -41,7 +41,7 @@ async def page(request: Request) -> Response:
         principal = await operator_of(request)
     except (Unauthenticated, Forbidden) as refusal:
         return _way_in(request, str(refusal), 401 if isinstance(refusal, Unauthenticated) else 403)
-    sections = await board_of(request).sections(principal.claims)
+    sections = await dashboard_of(request).sections(principal.claims)
     words = {"sections": sections, "names": SECTIONS, "modules": modules_of("ops/ops.js")}
     return _fresh(context.templates.TemplateResponse(request, "ops/page.html", words))
 
@@ -76,12 +76,12 @@ async def live(request: Request) -> StreamingResponse:
 
 async def _changes(request: Request, principal: Principal) -> AsyncIterator[bytes]:
     """Look every two seconds, until the token ends or the process lets its streams go."""
-    board, hub = board_of(request), context_of(request).hub
+    dashboard, hub = dashboard_of(request), context_of(request).hub
     shown: dict[str, str] = {}
     said_at = 0.0
     while not hub.admission.draining and principal.expires_at > time.time():
         try:
-            sections = await board.sections(principal.claims)
+            sections = await dashboard.sections(principal.claims)
         except AWAY as error:  # in the middle of a reading too; nobody hears of an error once the answer has begun
             _log.warning("The operators' page was not read", error=type(error).__name__)
             yield ServerSentEvent(data="{}", event="away").encode()
@@ -91,7 +91,7 @@ async def _changes(request: Request, principal: Principal) -> AsyncIterator[byte
                 said_at = time.monotonic()
                 yield ServerSentEvent(data=orjson.dumps(fresh).decode()).encode()
             shown = sections
-        await board.until_due(LOOK_SECONDS)
+        await dashboard.until_due(LOOK_SECONDS)
 
 
 async def _is_operator(request: Request) -> bool:
@@ -116,5 +116,5 @@ routes: list[BaseRoute] = [
     Route("/ops", page),
     Route("/ops/session", sign_in, methods=["POST"]),
     Route("/ops/live", live),
-    *ops_deeds.routes,
+    *actions.routes,
 ]

@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 
 # Several scrapers cost the database no more than one.
 KEPT_SECONDS = 1.0
-# A scrape has 10 s, a second of them for neighbours that hang, and what the process counts must arrive all the same.
+# A scrape has 10 s, a second of them for siblings that hang, and what the process counts must arrive all the same.
 LOOK_SECONDS = 2.0
 
 
@@ -36,15 +36,15 @@ class _Known:
     outbox: "Record"
 
 
-class QueueNumbers(Collector):
+class QueueMetrics(Collector):
     """The database's numbers as they were when it was last asked."""
 
     def __init__(self) -> None:
         self._known: _Known | None = None
         self._looked_at = float("-inf")
 
-    async def look(self, db: "Database") -> None:
-        """Ask, at most once a second; while the database is away, its numbers are missing and the rest is told."""
+    async def refresh(self, db: "Database") -> None:
+        """Ask, at most once a second; while the database is away, its numbers are missing and the rest is exported."""
         now = time.monotonic()
         if now - self._looked_at < KEPT_SECONDS:
             return
@@ -56,8 +56,8 @@ class QueueNumbers(Collector):
             _log.warning("The database's numbers are missing", error=type(error).__name__)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Give every family; of the database's only what it told."""
-        yield _gauge("database_up", "1 when the database told its numbers.", self._known is not None)
+        """Give every family; of the database's only if it answered."""
+        yield _gauge("database_up", "1 when the database gave its numbers.", self._known is not None)
         if self._known is not None:
             yield from _of_queue(self._known)
             yield from _of_outbox(self._known.outbox)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.http.middleware import noted_of
+from gateway.http.middleware import request_info_of
 from gateway.progress.visit_stream import VISIT_STREAM, decide, leave_decided
 from realtime.streams.stream import EXTENSION, ProgressStream, StaticStream
 
@@ -39,9 +39,9 @@ class StreamFastPath:
             await self._app(scope, receive, send)
             return
         decided = await decide(request, scope["path"][len(_PREFIX) : -len(_SUFFIX)])
-        noted = noted_of(scope)
-        if isinstance(decided, ProgressStream) and _begin(scope, head + _line(noted.header), decided.opening):
-            noted.status = 200
+        info = request_info_of(scope)
+        if isinstance(decided, ProgressStream) and _begin(scope, head + _line(info.header), decided.opening):
+            info.status = 200
             scope["route"] = VISIT_STREAM
             await decided.go_on(scope, receive, send)
         else:
@@ -56,7 +56,7 @@ class StreamFastPath:
         origin = next((value for name, value in request.scope["headers"] if name == b"origin"), None)
         head = self._heads.get(origin)
         if head is None:
-            head = await self._rehearse(request)
+            head = await self._record_head(request)
             if head is None:
                 return None
             if len(self._heads) >= MOST_HEADS:  # somebody makes them up
@@ -64,7 +64,7 @@ class StreamFastPath:
             self._heads[origin] = head
         return head
 
-    async def _rehearse(self, request: Request) -> bytes | None:
+    async def _record_head(self, request: Request) -> bytes | None:
         """Have the framework answer the request with the head of a stream and nothing else, and keep that."""
         lines: list[bytes] = []
 

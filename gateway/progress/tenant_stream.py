@@ -39,7 +39,7 @@ async def _opened(request: Request, principal: Principal, stream: TenantSubscrip
     """Open what was admitted; who may have it, and was not, is refused softly."""
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
-        gate = await events.gate(conn, _NO_VISIT)
+        gate = await events.watch_rights(conn, _NO_VISIT)
         at_work = await events.at_work(conn, MOST_SNAPSHOTS)
     if not gate["member"]:
         raise Forbidden(NO_MEMBER)

@@ -234,7 +234,7 @@ async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
 async def _gate(request: Request, principal: Principal, visit_id: UUID) -> Record:
     """Tell whether the tenant has streams, and whether it has this visit. Raises `Forbidden` for who is no member."""
     async with context_of(request).db.as_user(principal.claims) as conn:
-        gate = await events.gate(conn, visit_id)
+        gate = await events.watch_rights(conn, visit_id)
     if not gate["member"]:
         raise Forbidden(NO_MEMBER)
     return gate

@@ -22,7 +22,7 @@ from gateway.http.middleware import CORRELATION_HEADER
 _log = get_logger(__name__)
 
 
-class Unfit(Exception):
+class RequestRefused(Exception):
     """A request that is refused before the application sees it."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -31,11 +31,11 @@ class Unfit(Exception):
         self.detail = detail
 
 
-_UNREADABLE = Unfit(400, "This is not an HTTP request that can be read in one way only.")
-_CHUNKS_OF_1_0 = Unfit(400, "An HTTP/1.0 request has no chunks; send its Content-Length.")
-_TUNNEL = Unfit(501, "CONNECT is not supported; this is not a proxy.")
-_CODING = Unfit(501, "The only transfer coding that is supported is chunked, once.")
-_VERSION = Unfit(505, "The versions of HTTP that are supported are 1.0 and 1.1.")
+_UNREADABLE = RequestRefused(400, "This is not an HTTP request that can be read in one way only.")
+_CHUNKS_OF_1_0 = RequestRefused(400, "An HTTP/1.0 request has no chunks; send its Content-Length.")
+_TUNNEL = RequestRefused(501, "CONNECT is not supported; this is not a proxy.")
+_CODING = RequestRefused(501, "The only transfer coding that is supported is chunked, once.")
+_VERSION = RequestRefused(505, "The versions of HTTP that are supported are 1.0 and 1.1.")
 _SUPPORTED = frozenset({"1.0", "1.1"})
 
 
@@ -55,7 +55,7 @@ class FramedProtocol(HttpToolsProtocol):
     _deaf = False
     _unfit = _UNREADABLE
     # What is to be refused when the requests before it are answered.
-    _refusal: Unfit | None = None
+    _refusal: RequestRefused | None = None
     # The request that is being answered; `cycle` is the newest that was read.
     _answering: RequestResponseCycle | None = None
 
@@ -121,7 +121,7 @@ class FramedProtocol(HttpToolsProtocol):
         if self._refusal is not None and self.is_idle:
             self._answer_refused(self._refusal)
 
-    def refuse(self, unfit: Unfit) -> None:
+    def refuse(self, unfit: RequestRefused) -> None:
         """Answer `unfit` in its turn, and close."""
         if self._refusal is not None or self.transport.is_closing():
             return
@@ -169,7 +169,7 @@ class FramedProtocol(HttpToolsProtocol):
         if version == "1.0":  # RFC 9110, 10.1.1
             self.expect_100_continue = False
 
-    def reject(self, unfit: Unfit) -> None:
+    def reject(self, unfit: RequestRefused) -> None:
         """Raise `unfit` to the parser, which tells us of an error without saying which."""
         self._unfit = unfit
         raise unfit
@@ -191,7 +191,7 @@ class FramedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _give_newest_up(self, unfit: Unfit) -> None:
+    def _give_newest_up(self, unfit: RequestRefused) -> None:
         """Refuse a request whose body cannot be read; what has begun to be answered has no second answer."""
         if self.pipeline:  # the newest stands left
             self.pipeline.popleft()
@@ -202,7 +202,7 @@ class FramedProtocol(HttpToolsProtocol):
             _disconnect(self.cycle)
             self._answer_refused(unfit)
 
-    def _answer_refused(self, unfit: Unfit) -> None:
+    def _answer_refused(self, unfit: RequestRefused) -> None:
         if not self.transport.is_closing():
             self.transport.write(_answer(unfit))
             self.transport.close()
@@ -268,7 +268,7 @@ def _ended_by_close(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
     return answer
 
 
-def _answer(unfit: Unfit) -> bytes:
+def _answer(unfit: RequestRefused) -> bytes:
     correlation_id = token_hex(16)
     with bind(correlation_id=correlation_id):
         headers = {"connection": "close", CORRELATION_HEADER: correlation_id}

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import is_ssl
 
 from config.logging import get_logger
-from gateway.server.framing import FramedProtocol, Unfit
+from gateway.server.framing import FramedProtocol, RequestRefused
 
 _log = get_logger(__name__)
 
@@ -35,10 +35,10 @@ LAST_WORD_SECONDS = 0.3
 READ_SECONDS, READ_BYTES = 60.0, 16 * 1024
 
 
-_LONG_URL = Unfit(414, f"An address may have at most {URL_BYTES} bytes.")
-_LONG_HEAD = Unfit(431, f"A request's head may have at most {HEAD_BYTES} bytes and {MOST_HEADERS} headers.")
-_SLOW_HEAD = Unfit(408, f"The request's head was not complete within {HEAD_SECONDS:g} s.")
-_HOSTS = Unfit(400, "A request names its host once.")
+_LONG_URL = RequestRefused(414, f"An address may have at most {URL_BYTES} bytes.")
+_LONG_HEAD = RequestRefused(431, f"A request's head may have at most {HEAD_BYTES} bytes and {MOST_HEADERS} headers.")
+_SLOW_HEAD = RequestRefused(408, f"The request's head was not complete within {HEAD_SECONDS:g} s.")
+_HOSTS = RequestRefused(400, "A request names its host once.")
 
 
 class BoundedProtocol(FramedProtocol):
@@ -110,7 +110,7 @@ class BoundedProtocol(FramedProtocol):
         if not self._body_ended and self.is_idle:
             self._expect_within(REST_SECONDS)
 
-    def refuse(self, unfit: Unfit) -> None:
+    def refuse(self, unfit: RequestRefused) -> None:
         """Refuse, and expect nothing more."""
         self._expect_nothing()
         super().refuse(unfit)

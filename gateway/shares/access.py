@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from gateway.context import context_of
 from gateway.http.client_info import address_of, came_from_our_page, limit_key
-from gateway.http.rate_limiter import Buckets
+from gateway.http.rate_limiter import RateLimiter
 from gateway.shares.link_secrets import digest
 from gateway.shares.middleware import NO_LINK
 from store.errors import Forbidden, Gone, NotFound, TooMany
@@ -32,10 +32,10 @@ class Limits:
     """How often an address or a link may try, in this process."""
 
     def __init__(self) -> None:
-        self.strangers = Buckets(burst=UNKNOWN_BURST, per_second=UNKNOWN_PER_SECOND)
-        self.addresses = Buckets(burst=ADDRESS_BURST, per_second=ADDRESS_PER_SECOND)
-        self.tokens = Buckets(burst=TOKEN_BURST, per_second=TOKEN_PER_SECOND)
-        self.papers = Buckets(burst=PAPER_BURST, per_second=PAPER_PER_SECOND)
+        self.unknown_links = RateLimiter(burst=UNKNOWN_BURST, per_second=UNKNOWN_PER_SECOND)
+        self.addresses = RateLimiter(burst=ADDRESS_BURST, per_second=ADDRESS_PER_SECOND)
+        self.tokens = RateLimiter(burst=TOKEN_BURST, per_second=TOKEN_PER_SECOND)
+        self.documents = RateLimiter(burst=PAPER_BURST, per_second=PAPER_PER_SECOND)
 
 
 def limits_of(request: Request) -> Limits:
@@ -59,13 +59,13 @@ async def find(request: Request, key: shares.Key) -> Record:
     Raises `NotFound` for an unknown link, `Gone` for one that ended and has no live session, both in the same words;
     `TooMany` for an address that asked for too many unknown ones.
     """
-    address, strangers = limit_key(address_of(request)), limits_of(request).strangers
-    if wait := strangers.wait(address):
+    address, unknown_links = limit_key(address_of(request)), limits_of(request).unknown_links
+    if wait := unknown_links.wait(address):
         raise TooMany("Too many unknown links were tried. Wait a moment and try again.", retry_after=wait)
     async with context_of(request).db.as_customer(key.token) as conn:
         share = await shares.by_token(conn, key)
     if share is None:
-        strangers.take(address)
+        unknown_links.take(address)
         raise NotFound(NO_LINK)
     if share["state"] != "ready" and not share["live"]:
         raise Gone(NO_LINK)
@@ -93,14 +93,14 @@ def require_our_form(request: Request) -> None:
     Raises `TooMany`, in the same words whatever the link is, and `Forbidden` for another site's page.
     """
     limits, link = limits_of(request), digest(request.path_params["token"]).hex()
-    for buckets, key in ((limits.addresses, limit_key(address_of(request))), (limits.tokens, link)):
-        spend(buckets, key)
+    for limiter, key in ((limits.addresses, limit_key(address_of(request))), (limits.tokens, link)):
+        spend(limiter, key)
     if not came_from_our_page(request, context_of(request).settings):
         raise Forbidden("Open the estimate with the button on its own page.")
 
 
-def spend(buckets: Buckets, key: str) -> None:
+def spend(limiter: RateLimiter, key: str) -> None:
     """Take one try; raises `TooMany` when none is left."""
-    if wait := buckets.wait(key):
+    if wait := limiter.wait(key):
         raise TooMany("Too many requests. Wait a moment and try again.", retry_after=wait)
-    buckets.take(key)
+    limiter.take(key)

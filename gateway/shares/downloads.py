@@ -10,11 +10,11 @@ from starlette.routing import BaseRoute
 
 from gateway.context import context_of
 from gateway.documents.document import Document, Photo
-from gateway.documents.pdf import LOGO, paper, photo_file
+from gateway.documents.pdf import LOGO, pdf_values, photo_file
 from gateway.http.body import json_response
-from gateway.http.client_info import visitor_of
+from gateway.http.client_info import client_info_of
 from gateway.shares.access import key_of, limits_of, of_session, spend
-from gateway.shares.middleware import framed_route
+from gateway.shares.middleware import share_route
 from store.errors import NotFound, Unprocessable
 from store.media.derivatives import ensure_derivative
 from store.shares import shares
@@ -31,10 +31,10 @@ class SharedPdf(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Answer the PDF, made for this request; 404 without a session, 429 when one link asks for too many."""
         document = Document(await of_session(request, shares.document))
-        spend(limits_of(request).papers, key_of(request).token.hex())
+        spend(limits_of(request).documents, key_of(request).token.hex())
         pictures = await _pictures(request, document)
         tenant_id = await of_session(request, shares.tenant_of)
-        pdf = await context_of(request).typesetter.set(paper(document, pictures), pictures, tenant=tenant_id)
+        pdf = await context_of(request).typesetter.set(pdf_values(document, pictures), pictures, tenant=tenant_id)
         await _note(request, "pdf")
         name = f"Estimate-{document.number}-version-{document.estimate['version']}.pdf"
         return _kept(Response(pdf, media_type="application/pdf"), name)
@@ -88,7 +88,7 @@ async def _logo(request: Request, pictures: dict[str, bytes]) -> None:
 
 async def _note(request: Request, kind: shares.Looked) -> None:
     async with context_of(request).db.as_customer(key_of(request).token) as conn:
-        await shares.note(conn, key_of(request), kind, visitor_of(request))
+        await shares.note(conn, key_of(request), kind, client_info_of(request))
 
 
 def _kept(response: Response, name: str) -> Response:
@@ -98,6 +98,6 @@ def _kept(response: Response, name: str) -> Response:
 
 
 routes: list[BaseRoute] = [
-    framed_route("/e/{token}/estimate.pdf", SharedPdf),
-    framed_route("/e/{token}/certificate.json", SharedCertificate),
+    share_route("/e/{token}/estimate.pdf", SharedPdf),
+    share_route("/e/{token}/certificate.json", SharedCertificate),
 ]

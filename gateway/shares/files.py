@@ -10,9 +10,9 @@ from starlette.routing import BaseRoute
 from gateway.context import Context, context_of
 from gateway.documents.colors import STANDARD_ACCENT, pressed
 from gateway.http.body import uuid_param
-from gateway.http.client_info import visitor_of
+from gateway.http.client_info import client_info_of
 from gateway.shares.access import key_of, of_session
-from gateway.shares.middleware import framed_route
+from gateway.shares.middleware import share_route
 from store.media.derivatives import ensure_derivative
 from store.shares import shares
 
@@ -38,7 +38,7 @@ class SharedPhoto(HTTPEndpoint):
         copy = await ensure_derivative(context.objects, context.decoder, photo, size)
         if size == "view":
             async with context.db.as_customer(key_of(request).token) as conn:
-                await shares.note(conn, key_of(request), "photo", visitor_of(request), media_id)
+                await shares.note(conn, key_of(request), "photo", client_info_of(request), media_id)
         return await _image(context, copy)
 
 
@@ -75,7 +75,7 @@ def _jpeg(body: bytes) -> Response:
 
 
 routes: list[BaseRoute] = [
-    framed_route("/e/{token}/media/{media_id}", SharedPhoto),
-    framed_route("/e/{token}/logo", SharedLogo),
-    framed_route("/e/{token}/colours.css", SharedColours),
+    share_route("/e/{token}/media/{media_id}", SharedPhoto),
+    share_route("/e/{token}/logo", SharedLogo),
+    share_route("/e/{token}/colours.css", SharedColours),
 ]

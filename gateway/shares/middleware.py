@@ -39,30 +39,30 @@ _TITLES = {
 }
 
 
-class ShareFrame:
+class ShareMiddleware:
     """Wraps a route under /e/."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the route, framed."""
+        """Run the route, and answer its errors, with these headers."""
         request = Request(scope, receive)
-        headers = frame_headers(context_of(request).settings)
+        headers = share_headers(context_of(request).settings)
 
-        async def framed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(headers)
             await send(message)
 
         try:
-            await self._app(scope, receive, framed)
+            await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - whatever it is, the customer gets a page and these headers
             response = await _answer(request, error)
-            await response(scope, receive, framed)
+            await response(scope, receive, send_with_headers)
 
 
-def frame_headers(settings: Settings) -> dict[str, str]:
+def share_headers(settings: Settings) -> dict[str, str]:
     """Let no other site learn of the link, frame it, keep it or find it, and let the page load nothing of others."""
     return {
         "cache-control": "no-store",
@@ -94,9 +94,9 @@ def content_security_policy(settings: Settings) -> str:
     )
 
 
-def framed_route(path: str, endpoint: type[HTTPEndpoint]) -> Route:
-    """Frame a route. Classes answer every method, so that a refused one is framed too."""
-    return Route(path, endpoint, middleware=[Middleware(ShareFrame)])
+def share_route(path: str, endpoint: type[HTTPEndpoint]) -> Route:
+    """Make a route under this middleware. Classes answer every method, so that a refused one has the headers too."""
+    return Route(path, endpoint, middleware=[Middleware(ShareMiddleware)])
 
 
 def address_here(request: Request) -> str:

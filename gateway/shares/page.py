@@ -13,14 +13,13 @@ from starlette.routing import BaseRoute
 from gateway.context import context_of
 from gateway.documents.document import Document
 from gateway.http.body import json_response
-from gateway.http.client_info import public_origin, visitor_of
+from gateway.http.client_info import client_info_of, public_origin
 from gateway.http.errors import STATUS
-from gateway.shares import downloads as share_papers
-from gateway.shares import files as share_files
+from gateway.shares import downloads, files
 from gateway.shares.access import SESSION_COOKIE, find, key_of, of_session, require_our_form
 from gateway.shares.form import DecisionForm, OpenForm, read_form
 from gateway.shares.link_secrets import digest, new_secret, passcode_fits
-from gateway.shares.middleware import NO_LINK, address_here, framed_route, wants_page
+from gateway.shares.middleware import NO_LINK, address_here, share_route, wants_page
 from store.errors import Conflict, Forbidden, Gone, NotFound, RequestError, TooMany
 from store.pool import Record
 from store.shares import shares
@@ -40,11 +39,11 @@ class SharePage(HTTPEndpoint):
         key = key_of(request)
         share = await find(request, key)
         if not share["live"]:
-            return _door(request, share)
+            return _landing(request, share)
         async with context_of(request).db.as_customer(key_of(request).token) as conn:
             source = await shares.document(conn, key)
         if source is None:  # It ended between the two questions.
-            return _door(request, share)
+            return _landing(request, share)
         return _page(request, "share/document.html", document=Document(source))
 
 
@@ -94,7 +93,7 @@ class DecideShare(_Action):
         share = await find(request, key)
         form = await read_form(request, DecisionForm)
         async with context_of(request).db.as_customer(key_of(request).token) as conn:
-            outcome = await shares.decide(conn, key, form.said, visitor_of(request))
+            outcome = await shares.decide(conn, key, form.said, client_info_of(request))
         match outcome:
             case "recorded":
                 return _back(request)
@@ -121,7 +120,7 @@ async def _open(request: Request, share: Record, form: OpenForm) -> str:
         key = shares.Key(token, digest(secret))
         async with context_of(request).db.as_customer(key_of(request).token) as conn:
             outcome = await shares.open_share(
-                conn, key, visitor_of(request), passcode_hash=passcode_hash, session_seconds=SESSION_SECONDS
+                conn, key, client_info_of(request), passcode_hash=passcode_hash, session_seconds=SESSION_SECONDS
             )
         if outcome == "opened":
             return secret
@@ -155,7 +154,7 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
     return found
 
 
-def _door(request: Request, share: Record, *, status: int = 200, problem: str = "") -> Response:
+def _landing(request: Request, share: Record, *, status: int = 200, problem: str = "") -> Response:
     values = {"has_passcode": share["has_passcode"], "problem": problem, "once": new_secret()}
     return _page(request, "share/door.html", status=status, **values)
 
@@ -169,7 +168,7 @@ def _refuse(request: Request, share: Record, problem: RequestError) -> Response:
     """Show the door again with what was wrong; a program gets the problem document instead."""
     if not wants_page(request):
         raise problem
-    response = _door(request, share, status=STATUS[type(problem)], problem=problem.detail)
+    response = _landing(request, share, status=STATUS[type(problem)], problem=problem.detail)
     if isinstance(problem, TooMany):
         response.headers["retry-after"] = str(round(problem.retry_after))
     return response
@@ -194,11 +193,11 @@ def _with_session(request: Request, secret: str) -> Response:
 
 
 routes: list[BaseRoute] = [
-    framed_route("/e/{token}", SharePage),
-    framed_route("/e/{token}/open", OpenShare),
-    framed_route("/e/{token}/decision", DecideShare),
-    framed_route("/e/{token}/news", ShareNews),
-    *share_files.routes,
-    *share_papers.routes,
-    framed_route("/e/{token}/{rest:path}", Nothing),
+    share_route("/e/{token}", SharePage),
+    share_route("/e/{token}/open", OpenShare),
+    share_route("/e/{token}/decision", DecideShare),
+    share_route("/e/{token}/news", ShareNews),
+    *files.routes,
+    *downloads.routes,
+    share_route("/e/{token}/{rest:path}", Nothing),
 ]

@@ -111,7 +111,7 @@ async def certificate(request: Request) -> Response:
         row = await shares.acceptance(conn, share_id)
         accepted = await estimates.get(conn, row["estimate_id"])
     found = Certificate(row["certificate"], row["fingerprint"])
-    return json_response(found.as_json() | {"holds": found.certifies(estimates.reckoned_hash(accepted))})
+    return json_response(found.as_json() | {"holds": found.certifies(estimates.computed_hash(accepted))})
 
 
 def _with_link(request: Request, share: Record, token: str, status: int) -> Response:

@@ -46,18 +46,18 @@ def require_as_announced(stored: StoredObject, announced: Record) -> None:
         raise Unprocessable("The bytes that arrived are not those whose hash was announced.")
 
 
-async def keep(
+async def finalize_upload(
     context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
 ) -> tuple[Record, bool]:
     """Enter what is stored as a medium; without a row, the object goes again."""
     try:
-        return await enter(context, principal, draft, stored, along=along)
+        return await insert_medium(context, principal, draft, stored, along=along)
     except BaseException:
         await _drop_unless_kept(context, principal, draft)
         raise
 
 
-async def enter(
+async def insert_medium(
     context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
 ) -> tuple[Record, bool]:
     """Make a medium of what is stored at the draft's key; returns its row and whether it is new.
@@ -67,15 +67,15 @@ async def enter(
     does.
     """
     with visit_span("keep a medium", draft.visit_id, media_id=str(draft.id), kind=draft.kind.name):
-        return await _enter(context, principal, draft, stored, along)
+        return await _insert_medium(context, principal, draft, stored, along)
 
 
-async def _enter(
+async def _insert_medium(
     context: Context, principal: Principal, draft: Draft, stored: StoredObject, along: Along | None
 ) -> tuple[Record, bool]:
     findings = stored.findings or await _look(context, draft, stored.spool)
-    async with context.tenant_turns.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
-        await tenants.hold_tenant(conn)
+    async with context.tenant_locks.of(draft.tenant_id), context.db.as_user(principal.claims) as conn:
+        await tenants.lock_tenant(conn)
         if await media.find(conn, draft.id) is None:
             default = context.settings.tenant_media_bytes
             await quota.require_room(conn, draft.id, stored.size, default=default)

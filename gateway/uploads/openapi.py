@@ -142,7 +142,7 @@ OPERATIONS = {
         refuses=(409, 422, 429),
     ),
     "POST /v1/visits/{visit_id}/media/presign": Operation(
-        gives(PostForm, 201), takes=takes_json(uploads.Promise), must_take=True, refuses=(409, 429)
+        gives(PostForm, 201), takes=takes_json(uploads.PresignRequest), must_take=True, refuses=(409, 429)
     ),
     "POST /v1/visits/{visit_id}/media/{media_id}/complete": Operation(
         gives(Medium, 200, text="It was one already.") | gives(Medium, 201, headers=_NEW), refuses=(409, 413, 415, 422)

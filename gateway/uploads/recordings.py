@@ -13,7 +13,7 @@ from starlette.routing import Route
 from gateway.auth.auth import Principal, admit
 from gateway.context import Context, context_of
 from gateway.http.body import arriving, declared_length, int_param, json_response, read_json, uuid_param
-from gateway.uploads.finalize import keep
+from gateway.uploads.finalize import finalize_upload
 from gateway.uploads.upload_body import LABEL_LENGTH, counted, file_name, label, refuse_by_length, too_large
 from gateway.uploads.upload_limits import admit_chunk, require_chunk_fits
 from gateway.uploads.uploads import Number
@@ -72,8 +72,8 @@ async def _enter(
     context: Context, principal: Principal, chunk: Chunk, stored: StoredObject, *, is_whole: bool
 ) -> tuple[Record, bool]:
     """Give a stored chunk its row, if there is room still: several may have begun while there was."""
-    async with context.tenant_turns.of(chunk.tenant_id), context.db.as_user(principal.claims) as conn:
-        await tenants.hold_tenant(conn)
+    async with context.tenant_locks.of(chunk.tenant_id), context.db.as_user(principal.claims) as conn:
+        await tenants.lock_tenant(conn)
         row, created = await recordings.add(conn, chunk, stored, is_whole=is_whole)
         if created:
             await require_chunk_fits(context, conn, chunk, stored.size)
@@ -97,7 +97,7 @@ async def finalize(request: Request) -> Response:
     draft = _draft(principal, visit_id, recording_id, chunks[0]["content_type"], wish)
     stored = await _join(context, draft, recordings.files_of(chunks))
     forget = partial(recordings.forget_joined, chunks=chunks, recording_id=recording_id, visit_id=visit_id)
-    row, created = await keep(context, principal, draft, stored, along=forget)
+    row, created = await finalize_upload(context, principal, draft, stored, along=forget)
     await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
     return json_response(media.public(row), 201 if created else 200, {"location": f"/v1/media/{row['id']}/content"})
 

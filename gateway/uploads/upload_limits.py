@@ -2,7 +2,7 @@
 
 from gateway.auth.auth import Principal
 from gateway.context import Context
-from gateway.http.rate_limiter import Buckets
+from gateway.http.rate_limiter import RateLimiter
 from gateway.uploads.upload_body import too_large
 from store.errors import Conflict, TooMany
 from store.media import media, recordings
@@ -20,9 +20,9 @@ PER_SECOND = 5
 OF_A_CHUNK = 0.1
 
 
-def upload_starts() -> Buckets:
+def upload_starts() -> RateLimiter:
     """Make the buckets that count each tenant's uploads."""
-    return Buckets(burst=BURST, per_second=PER_SECOND)
+    return RateLimiter(burst=BURST, per_second=PER_SECOND)
 
 
 async def admit_file(context: Context, principal: Principal, draft: Draft, size: int) -> Record | None:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from gateway.auth.auth import Principal, admit
 from gateway.context import context_of
 from gateway.http.body import declared_length, json_response, read_json, uuid_param
-from gateway.uploads.finalize import keep, measure, require_as_announced
+from gateway.uploads.finalize import finalize_upload, measure, require_as_announced
 from gateway.uploads.upload_body import (
     LABEL_LENGTH,
     file_name,
@@ -42,7 +42,7 @@ FORM_SECONDS = 900
 Number = Annotated[int | None, Field(ge=0, le=2**31 - 1)]
 
 
-class Promise(BaseModel):
+class PresignRequest(BaseModel):
     """What a client says of a file it wants to send straight to the store."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,14 +66,14 @@ async def upload(request: Request) -> Response:
     async with aclosing(receive(request, draft.kind)) as chunks:
         if known is not None:
             return json_response(media.public(media.require_same(known, visit_id, await _sha256(chunks))))
-        async with context.objects.taking_in(draft.storage_path, chunks, content_type=draft.kind.name) as stored:
-            return _answer(*await keep(context, principal, draft, stored))
+        async with context.objects.uploading(draft.storage_path, chunks, content_type=draft.kind.name) as stored:
+            return _answer(*await finalize_upload(context, principal, draft, stored))
 
 
 async def presign(request: Request) -> Response:
     """Give a form to post one file straight to the store: {media_id, url, fields, expires_at}."""
     principal, visit_id = await _admit(request)
-    context, wish = context_of(request), await read_json(request, Promise)
+    context, wish = context_of(request), await read_json(request, PresignRequest)
     draft = _draft_of_wish(wish, principal, visit_id)
     if await admit_file(context, principal, draft, wish.file_size) is not None:
         raise Conflict("This media id already holds a file; choose a new one.")
@@ -112,7 +112,7 @@ async def complete(request: Request) -> Response:
         await context.objects.discard(draft.storage_path)
         raise
     forget = partial(media.forget, promise=promise)
-    row, created = await keep(context, principal, draft, stored, along=forget)
+    row, created = await finalize_upload(context, principal, draft, stored, along=forget)
     await context.objects.discard(promise["storage_path"])
     return _answer(row, created)
 
@@ -135,7 +135,7 @@ def _draft_of_headers(request: Request, principal: Principal, visit_id: UUID) ->
     )
 
 
-def _draft_of_wish(wish: Promise, principal: Principal, visit_id: UUID) -> Draft:
+def _draft_of_wish(wish: PresignRequest, principal: Principal, visit_id: UUID) -> Draft:
     return Draft(
         *_place(principal, visit_id, wish.media_id),
         kind=content.parse(wish.content_type),

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import uvloop
 
-from config.cancellation import end
+from config.cancellation import cancel_all
 from config.gc_tuning import collect_forever
 from config.logging import configure_logging, get_logger
-from config.metrics_registry import Meter
+from config.metrics_registry import MetricsRegistry
 from config.rotation import keys_in_use
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
@@ -63,8 +63,8 @@ class Worker:
     ) -> None:
         self._intervals = intervals or Intervals()
         self._settings = settings
-        self._meter = Meter(settings)
-        metrics = WorkerMetrics(self._meter.registry, tasks)
+        self._metrics_registry = MetricsRegistry(settings)
+        metrics = WorkerMetrics(self._metrics_registry.registry, tasks)
         # Behind a transaction pooler LISTEN is taken and forgotten.
         may_listen = settings.database_listen_url is not None or not settings.database_pooled
         flags = FlagCache(db, lambda: self._control.generation if may_listen else None)
@@ -123,7 +123,7 @@ class Worker:
             await asyncio.wait({claiming})
             log.info("Worker stops", running=len(self._executor.runs), grace_s=self._intervals.grace_s)
             await self._executor.shut_down(self._intervals.grace_s)
-            if left := await end(asked, *loops, again_s=END_SECONDS, tries=2):
+            if left := await cancel_all(asked, *loops, again_s=END_SECONDS, tries=2):
                 log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
             await self._doorbell.close()
         for task in (claiming, *loops):
@@ -140,7 +140,7 @@ class Worker:
         yield "presence", self._presence.keep_forever()
         yield "control", self._control.listen_forever()
         yield "doorbell", self._arq_listener.listen_forever()
-        yield "metrics", self._meter.tell_forever(self._settings.host, self._settings.metrics_port)
+        yield "metrics", self._metrics_registry.serve_forever(self._settings.host, self._settings.metrics_port)
         if self._thumbnails is not None:
             yield "thumbnails", self._thumbnails.run_forever()
         if self._dispatcher is not None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from random import SystemRandom
 
-from config.cancellation import end
+from config.cancellation import cancel_all
 from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.bus.entry import Entry, SequenceChecker
@@ -71,7 +71,7 @@ class Bus:
 
     async def stop(self) -> None:
         """Stop reading; another process may lead at once."""
-        await end(*self._tasks, again_s=FAREWELL_SECONDS)
+        await cancel_all(*self._tasks, again_s=FAREWELL_SECONDS)
 
     def stats(self) -> Mapping[str, int]:
         """Return whether this process is the leader, and how many events it has published."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from config.cancellation import end
+from config.cancellation import cancel_all
 from config.logging import get_logger
 from config.settings import Settings
 from realtime.bus.bus import Bus
@@ -62,7 +62,7 @@ class Feed:
 
     async def stop(self) -> None:
         """Stop listening and asking."""
-        await end(self._keeper)
+        await cancel_all(self._keeper)
         await self._source.stop()
 
     def check_table(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from config.cancellation import end
+from config.cancellation import cancel_all
 from config.logging import get_logger
 from realtime.backoff import Backoff
 from store.events import event_bus
@@ -64,7 +64,7 @@ class Listener:
 
     async def stop(self) -> None:
         """Stop listening and close the connection."""
-        await end(self._supervisor)
+        await cancel_all(self._supervisor)
 
     async def _supervise(self, connection: "Connection | None") -> None:
         """Keep a connection for ever: whatever ends one, the next is made. A listener that died would do so unseen."""

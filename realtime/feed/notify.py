@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 
-from config.cancellation import end
+from config.cancellation import cancel_all
 from config.logging import get_logger
 from realtime.feed.listener import Listener
 from realtime.feed.source import CONTROL, SourceCallbacks, parse_control, send_test
@@ -61,7 +61,7 @@ class Notify:
 
     async def stop(self) -> None:
         """Stop listening."""
-        await end(self._tester)
+        await cancel_all(self._tester)
         await self._listener.stop()
 
     def stats(self) -> Mapping[str, int]:

@@ -15,6 +15,6 @@ async def current(conn: Connection) -> Record:
     return row
 
 
-async def hold_tenant(conn: Connection) -> None:
+async def lock_tenant(conn: Connection) -> None:
     """Let no other transaction of this tenant pass here before ours is over: for sums that must not be overdrawn."""
     await conn.execute(SQL.hold_tenant)

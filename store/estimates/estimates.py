@@ -191,7 +191,7 @@ async def latest_for_visit(conn: Connection, visit_id: UUID) -> dict[str, Any] |
     return await _with_lines(conn, record) if record else None
 
 
-def reckoned_hash(estimate: Mapping[str, Any]) -> str:
+def computed_hash(estimate: Mapping[str, Any]) -> str:
     """Reckon a stored version's content hash anew, from its rows as `get` returns them."""
     lines = [
         NewLine(

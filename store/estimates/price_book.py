@@ -59,7 +59,7 @@ async def whole(conn: Connection) -> list[Record]:
     return [row async for row in conn.cursor(SQL.whole_book, prefetch=ROWS_AT_ONCE)]
 
 
-async def take_in(conn: Connection, tenant_id: UUID, items: Sequence[NewItem]) -> Record:
+async def import_items(conn: Connection, tenant_id: UUID, items: Sequence[NewItem]) -> Record:
     """Add or reprice many items in one statement; returns how many were `added` and `updated`."""
     # As JSON, made beside the loop: 50,000 rows as arrays would keep it for a tenth of a second.
     rows = await asyncio.to_thread(lambda: orjson.dumps(items, default=str).decode())

@@ -90,7 +90,7 @@ async def non_members(conn: Connection, tenant_ids: Sequence[UUID], user_ids: Se
     return await conn.fetch(SQL.non_members, tenant_ids, user_ids)
 
 
-async def gate(conn: Connection, visit_id: UUID) -> Record:
+async def watch_rights(conn: Connection, visit_id: UUID) -> Record:
     """Return what the request may watch: its tenant's `flags`, whether its user is a `member`, the visit `visible`."""
     row = await conn.fetchrow(SQL.gate, visit_id)
     assert row is not None  # noqa: S101 - a SELECT without FROM always answers

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from store.errors import NotFound
-from store.objects.s3_errors import speaking
+from store.objects.s3_errors import s3_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,18 +31,18 @@ class Multipart:
 
     async def put(self, key: str, spool: Spool, *, content_type: str) -> None:
         """Store one spool as an object of its own."""
-        async with speaking(moving=True), self._slots:
+        async with s3_call(moving=True), self._slots:
             await self._client.put_object(Bucket=self._bucket, Key=key, Body=spool.body(), ContentType=content_type)
 
     async def begin(self, key: str, *, content_type: str) -> str:
         """Begin an object in parts; returns the store's id for it."""
-        async with speaking():
+        async with s3_call():
             begun = await self._client.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=content_type)
         return begun["UploadId"]
 
     async def send(self, key: str, upload_id: str, number: int, spool: Spool) -> str:
         """Send one part, numbered from 1; returns its etag. Sent again, it replaces its first."""
-        async with speaking(key, moving=True), self._slots:
+        async with s3_call(key, moving=True), self._slots:
             answer = await self._client.upload_part(
                 Bucket=self._bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=spool.body()
             )
@@ -53,7 +53,7 @@ class Multipart:
         parts: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)
         ]
-        async with speaking(key, moving=True):
+        async with s3_call(key, moving=True):
             await self._client.complete_multipart_upload(
                 Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": parts}
             )
@@ -61,7 +61,7 @@ class Multipart:
     async def abort(self, key: str, upload_id: str) -> None:
         """Drop the parts; an upload that is gone is fine."""
         try:
-            async with speaking(key):
+            async with s3_call(key):
                 await self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
         except NotFound:
             return

@@ -91,7 +91,7 @@ class ObjectStore:
 
     async def ensure_bucket(self) -> None:
         """Create the bucket where it is missing."""
-        async with speaking():
+        async with s3_call():
             try:
                 await self._client.head_bucket(Bucket=self.bucket)
             except ClientError as error:
@@ -101,11 +101,11 @@ class ObjectStore:
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, content_type: str) -> StoredObject:
         """Store what `chunks` yields. Raises, and undoes, as `taking_in` does."""
-        async with self.taking_in(key, chunks, content_type=content_type) as stored:
+        async with self.uploading(key, chunks, content_type=content_type) as stored:
             return replace(stored, spool=None)
 
     @asynccontextmanager
-    async def taking_in(
+    async def uploading(
         self, key: str, chunks: AsyncIterable[bytes], *, content_type: str
     ) -> AsyncIterator[StoredObject]:
         """Store what `chunks` yields, with little of it in memory; in the block its `spool` may have the bytes too.
@@ -121,12 +121,12 @@ class ObjectStore:
 
     async def put(self, key: str, body: bytes, *, content_type: str) -> None:
         """Store a small object whole."""
-        async with speaking(moving=True):
+        async with s3_call(moving=True):
             await self._client.put_object(Bucket=self.bucket, Key=key, Body=io.BytesIO(body), ContentType=content_type)
 
     async def copy(self, source: str, target: str, *, content_type: str) -> None:
         """Copy within the bucket, at the store's side. Raises `NotFound`."""
-        async with speaking(source, moving=True):
+        async with s3_call(source, moving=True):
             await self._client.copy_object(
                 Bucket=self.bucket,
                 Key=target,
@@ -137,7 +137,7 @@ class ObjectStore:
 
     async def get(self, key: str, *, limit: int = MEDIA_BYTES) -> bytes:
         """Read an object whole. Raises `NotFound`, and `TooLarge` past `limit` bytes."""
-        async with speaking(key, moving=True):
+        async with s3_call(key, moving=True):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key)
             async with answer["Body"] as body:
                 if answer["ContentLength"] > limit:
@@ -146,14 +146,14 @@ class ObjectStore:
 
     async def get_range(self, key: str, start: int, end: int) -> bytes:
         """Read the bytes from `start` up to but without `end`; fewer when the object is shorter. Raises `NotFound`."""
-        async with speaking(key, moving=True):
+        async with s3_call(key, moving=True):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={start}-{end - 1}")
             async with answer["Body"] as body:
                 return await body.read()
 
     async def chunks(self, key: str) -> AsyncGenerator[bytes, None]:
         """Read an object piece by piece. Raises `NotFound`."""
-        async with speaking(key, moving=True):
+        async with s3_call(key, moving=True):
             answer = await self._client.get_object(Bucket=self.bucket, Key=key)
             async with answer["Body"] as body:
                 while chunk := await body.read(_CHUNK_BYTES):
@@ -186,7 +186,7 @@ class ObjectStore:
     async def head(self, key: str) -> ObjectInfo | None:
         """Tell what is at `key`, or None; a store that hangs is not waited for beyond 10 s."""
         try:
-            async with speaking(key):
+            async with s3_call(key):
                 answer = await self._client.head_object(Bucket=self.bucket, Key=key)
         except NotFound:
             return None
@@ -195,7 +195,7 @@ class ObjectStore:
     async def delete(self, *keys: str) -> None:
         """Delete objects; one that is not there is fine."""
         for key in keys:
-            async with speaking():
+            async with s3_call():
                 await self._client.delete_object(Bucket=self.bucket, Key=key)
 
     async def discard(self, *keys: str) -> None:
@@ -207,7 +207,7 @@ class ObjectStore:
         found: dict[str, datetime] = {}
         position: dict[str, Any] = {}
         while True:
-            async with speaking():
+            async with s3_call():
                 page = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **position)
             found |= {item["Key"]: item["LastModified"] for item in page.get("Contents", [])}
             if not page.get("IsTruncated"):
@@ -216,7 +216,7 @@ class ObjectStore:
 
     async def unfinished(self, prefix: str) -> list[Unfinished]:
         """List multipart uploads under `prefix` that were begun and neither completed nor aborted: at most 1,000."""
-        async with speaking():
+        async with s3_call():
             answer = await self._client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix)
         return [Unfinished(item["Key"], item["UploadId"], item["Initiated"]) for item in answer.get("Uploads", [])]
 
@@ -258,7 +258,7 @@ class ObjectStore:
 
     async def ping(self) -> None:
         """Ask for the bucket; the caller sets the deadline."""
-        async with speaking():
+        async with s3_call():
             await self._client.head_bucket(Bucket=self.bucket)
 
     async def _fill(self, spool: Spool, key: str) -> None:

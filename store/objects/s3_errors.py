@@ -23,7 +23,7 @@ MISSING = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload", "InvalidPar
 
 
 @asynccontextmanager
-async def speaking(key: str | None = None, *, moving: bool = False) -> AsyncIterator[None]:
+async def s3_call(key: str | None = None, *, moving: bool = False) -> AsyncIterator[None]:
     """Turn the store's errors into ours, silence too; with a `key`, a missing one is `NotFound`."""
     try:
         async with asyncio.timeout(MOVE_SECONDS if moving else LOOK_SECONDS):

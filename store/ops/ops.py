@@ -17,7 +17,7 @@ MOST_LETTERS, MOST_TENANTS, MOST_CHANGES, MOST_DEEDS = 200, 200, 20, 20
 
 
 @dataclass(frozen=True)
-class Sight:
+class OpsSnapshot:
     """How everything stands."""
 
     now: datetime
@@ -35,9 +35,9 @@ class Sight:
     deeds: list[Record]
 
 
-async def look(conn: Connection) -> Sight:
+async def read_snapshot(conn: Connection) -> OpsSnapshot:
     """Read it all."""
-    return Sight(
+    return OpsSnapshot(
         now=await conn.fetchval(SQL.now),
         depths={row["status"]: row for row in await health.queue_depths(conn)},
         samples=await maintenance.samples(conn, BACK),

@@ -45,14 +45,14 @@ class Presence:
         """Tell now and then, until cancelled; then sign off, if the database hears it in time."""
         try:
             while True:
-                await self.tell()
+                await self.report()
                 await asyncio.sleep(EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads load
         finally:
             with suppress(*AWAY):
                 async with asyncio.timeout(1.0), self._db.connection() as conn:
                     await conn.execute(SQL.forget, process_name(), self._kind)
 
-    async def tell(self) -> None:
+    async def report(self) -> None:
         """Tell once; a database that is away is told the next time."""
         try:
             async with self._db.connection() as conn, conn.transaction():

@@ -14,7 +14,7 @@ from store.queries import Queries
 SQL = Queries("queue/dead_letters")
 
 # What may be done to one: `retry` and `discard`.
-Deed: TypeAlias = Callable[[Connection, UUID, str], Awaitable[UUID]]
+Action: TypeAlias = Callable[[Connection, UUID, str], Awaitable[UUID]]
 
 # In one transaction: it must not hold a connection, and the rows it has touched, for minutes.
 BATCH = 500
@@ -79,24 +79,24 @@ async def require_waiting(conn: Connection, letter_id: UUID) -> None:
         raise NotFound(_UNKNOWN)
 
 
-async def attempt_one(conn: Connection, deed: Deed, letter_id: UUID, reason: str) -> Attempt:
+async def attempt_one(conn: Connection, action: Action, letter_id: UUID, reason: str) -> Attempt:
     """Do it to a letter that waits. Raises `NotFound`."""
     await require_waiting(conn, letter_id)
-    return await _attempt(conn, deed, letter_id, reason)
+    return await _attempt(conn, action, letter_id, reason)
 
 
 async def attempt_batch(  # noqa: PLR0913 - which, from where, how many, and what for
-    conn: Connection, deed: Deed, kind: Kind, reason: str, *, after: UUID | None = None, limit: int = BATCH
+    conn: Connection, action: Action, kind: Kind, reason: str, *, after: UUID | None = None, limit: int = BATCH
 ) -> list[Attempt]:
     """Do it to the oldest of a kind that come after the letter `after`: one that cannot be keeps no other back."""
     rows = await conn.fetch(SQL.waiting, kind.job_type, kind.error_code, kind.cause, after, max(0, min(limit, BATCH)))
-    return [await _attempt(conn, deed, row["id"], reason) for row in rows]
+    return [await _attempt(conn, action, row["id"], reason) for row in rows]
 
 
-async def _attempt(conn: Connection, deed: Deed, letter_id: UUID, reason: str) -> Attempt:
+async def _attempt(conn: Connection, action: Action, letter_id: UUID, reason: str) -> Attempt:
     try:
         async with conn.transaction():
-            await deed(conn, letter_id, reason)
+            await action(conn, letter_id, reason)
     except (Conflict, NotFound) as refusal:
         return Attempt(letter_id, refusal.detail)
     return Attempt(letter_id, None)

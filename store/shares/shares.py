@@ -55,7 +55,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Visitor:
+class ClientInfo:
     """Who opens a link, as little of them as we keep: the kind of browser and a truncated address."""
 
     agent_class: str
@@ -162,10 +162,10 @@ async def try_passcode(conn: Connection, key: Key) -> Record | None:
 
 
 async def open_share(
-    conn: Connection, key: Key, visitor: Visitor, *, passcode_hash: str | None, session_seconds: int
+    conn: Connection, key: Key, client: ClientInfo, *, passcode_hash: str | None, session_seconds: int
 ) -> Opening:
     """Take one view and begin the key's session; `passcode_hash` is what a given passcode was checked against."""
-    row = (key.token, key.session, passcode_hash, session_seconds, visitor.agent_class, visitor.address_prefix)
+    row = (key.token, key.session, passcode_hash, session_seconds, client.agent_class, client.address_prefix)
     outcome: Opening = await conn.fetchval(SQL.open_share, *row)
     return outcome
 
@@ -198,17 +198,17 @@ async def news(conn: Connection, key: Key) -> Mapping[str, Any] | None:
     return found
 
 
-async def note(conn: Connection, key: Key, kind: Looked, visitor: Visitor, media_id: UUID | None = None) -> None:
+async def note(conn: Connection, key: Key, kind: Looked, client: ClientInfo, media_id: UUID | None = None) -> None:
     """Note what a live session looked at, once a session and thing."""
     await conn.execute(
-        SQL.note_activity, key.token, key.session, kind, media_id, visitor.agent_class, visitor.address_prefix
+        SQL.note_activity, key.token, key.session, kind, media_id, client.agent_class, client.address_prefix
     )
 
 
-async def decide(conn: Connection, key: Key, said: Said, visitor: Visitor) -> Outcome:
+async def decide(conn: Connection, key: Key, said: Said, client: ClientInfo) -> Outcome:
     """Record the customer's decision on exactly what they saw; only the first one is `recorded`."""
     row = (key.token, key.session, said.decision, said.name, said.message, said.content_hash, said.terms_hash)
     outcome: Outcome = await conn.fetchval(
-        SQL.decide_share, *row, said.signature, visitor.agent_class, visitor.address_prefix
+        SQL.decide_share, *row, said.signature, client.agent_class, client.address_prefix
     )
     return outcome

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from store.accounts.tenants import hold_tenant
+from store.accounts.tenants import lock_tenant
 from store.errors import Conflict, Gone, Locked, NotFound, TooMany
 from store.media.media import Draft
 from store.pool import Connection, Record
@@ -34,7 +34,7 @@ async def create(conn: Connection, draft: Draft, announced: Announced) -> Record
 
     Raises `Conflict` when the medium has another upload, `TooMany` past 200 open ones of the tenant.
     """
-    await hold_tenant(conn)
+    await lock_tenant(conn)
     known = await conn.fetchrow(SQL.upload_of_medium, draft.id)
     if known is not None and known["expired"]:
         await remove(conn, known["id"])

@@ -11,7 +11,7 @@ import pytest
 
 from devstack.errors import AlreadyRunning, EmbeddedError
 from devstack.lock import DirectoryLock, owner, read
-from devstack.process import Mark
+from devstack.process import ProcessIdentity
 from tests.devstack.harness import ROOT, Run
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_leftovers_that_inherited_the_lock_are_ended(tmp_path: Path) -> None:
     lock = DirectoryLock(tmp_path)
     lock.acquire()
     leftover = sleeper(lock.fd)
-    forget_to_release(lock, leftover, Mark.of(leftover.pid))
+    forget_to_release(lock, leftover, ProcessIdentity.of(leftover.pid))
     DirectoryLock(tmp_path).acquire(wait_s=0.1)
     assert leftover.wait(10) != 0
 
@@ -94,7 +94,7 @@ def test_a_stranger_with_a_recycled_pid_is_never_touched(tmp_path: Path) -> None
     lock = DirectoryLock(tmp_path)
     lock.acquire()
     stranger = sleeper(lock.fd)
-    forget_to_release(lock, stranger, Mark(stranger.pid, "an earlier boot"))
+    forget_to_release(lock, stranger, ProcessIdentity(stranger.pid, "an earlier boot"))
     try:
         with pytest.raises(EmbeddedError, match="still hold"):
             DirectoryLock(tmp_path).acquire(wait_s=0.1)
@@ -109,15 +109,15 @@ def test_a_torn_lock_file_blocks_nobody(tmp_path: Path, text: str) -> None:
     """A crash in the middle of a write leaves a file that is simply written anew."""
     (tmp_path / "lock").write_text(text)
     with DirectoryLock(tmp_path):
-        assert owner(read(tmp_path / "lock")) == Mark.of(os.getpid())
+        assert owner(read(tmp_path / "lock")) == ProcessIdentity.of(os.getpid())
 
 
 def test_a_mark_knows_its_process_from_another() -> None:
     """Alive with the right start mark, not with another, not after its end."""
     process = subprocess.Popen(["sleep", "600"])
-    mark = Mark.of(process.pid)
+    mark = ProcessIdentity.of(process.pid)
     assert mark.alive()
-    assert not Mark(process.pid, "0/0").alive()
+    assert not ProcessIdentity(process.pid, "0/0").alive()
     process.kill()
     process.wait(10)
     assert not mark.alive()
@@ -128,7 +128,7 @@ def sleeper(fd: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "600"], cwd=ROOT, pass_fds=(fd,))
 
 
-def forget_to_release(lock: DirectoryLock, leftover: subprocess.Popen[bytes], mark: Mark) -> None:
+def forget_to_release(lock: DirectoryLock, leftover: subprocess.Popen[bytes], mark: ProcessIdentity) -> None:
     """Leave the file as a killed owner does: its own mark dead, its child's written down."""
     record: dict[str, Any] = {"owner": {"pid": leftover.pid, "started": "before"}, "children": {"db": vars(mark)}}
     os.ftruncate(lock.fd, 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devstack.state_file import LOOPBACK, PAIR_OFFSET, Kept, free_port
+from devstack.state_file import LOOPBACK, PAIR_OFFSET, StateFile, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def test_a_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     """The same name gives the same secret, another name another one, in a 0600 file."""
-    first = Kept(tmp_path / "secrets.json").secret("jwt")
-    again = Kept(tmp_path / "secrets.json")
+    first = StateFile(tmp_path / "secrets.json").secret("jwt")
+    again = StateFile(tmp_path / "secrets.json")
     assert again.secret("jwt") == first
     assert again.secret("queue") != first
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
@@ -26,8 +26,8 @@ def test_a_secret_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> No
 def test_ports_stay_the_same_from_start_to_start(tmp_path: Path) -> None:
     """A second start finds every server where the first one left it."""
     names = ("postgres", "valkey", "s3")
-    first = Kept(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"}))
-    assert Kept(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"})) == first
+    first = StateFile(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"}))
+    assert StateFile(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"})) == first
     assert len(set(first.values())) == len(names)
 
 
@@ -35,11 +35,11 @@ def test_ports_stay_the_same_from_start_to_start(tmp_path: Path) -> None:
 def test_a_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path, offset: int) -> None:
     """Only the taken one moves; a pair moves when its second half is taken."""
     names = ("postgres", "s3")
-    first = Kept(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"}))
+    first = StateFile(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"}))
     with socket.socket() as stranger:
         stranger.bind((LOOPBACK, first["s3"] + offset))
         stranger.listen()
-        second = Kept(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"}))
+        second = StateFile(tmp_path / "ports.json").ports(names, paired=frozenset({"s3"}))
     assert second["s3"] != first["s3"]
     assert second["postgres"] == first["postgres"]
 
@@ -55,4 +55,4 @@ def test_a_torn_file_says_which_one_it_is(tmp_path: Path) -> None:
     """A file that is not JSON is named instead of replaced: it may hold the only copy of a secret."""
     (tmp_path / "secrets.json").write_text("{")
     with pytest.raises(ValueError, match=r"secrets\.json"):
-        Kept(tmp_path / "secrets.json").secret("jwt")
+        StateFile(tmp_path / "secrets.json").secret("jwt")

@@ -16,18 +16,16 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from config.metrics_registry import Meter
+from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway.app import middleware
 from gateway.auth.auth import Authenticator
 from gateway.context import Context
 from gateway.http.errors import HANDLERS
-from gateway.http.http_metrics import Traffic
+from gateway.http.http_metrics import HttpMetrics
 from gateway.ops import metrics
 from gateway.pages import pages
-from gateway.progress import multi_stream as progress_many
-from gateway.progress import tenant_stream as progress_tenant
-from gateway.progress import visit_stream as progress
+from gateway.progress import multi_stream, tenant_stream, visit_stream
 from gateway.progress.stream_metrics import StreamMetrics
 from gateway.server.connection_takeover import HandoverProtocol
 from gateway.server.server import Server
@@ -130,10 +128,10 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         queue=queue,
         hub=hub,
         flags=FlagCache(db, lambda: hub.listener_generation),
-        meter=Meter(settings),
+        metrics=MetricsRegistry(settings),
         auth=Authenticator(settings),
         upload_starts=nothing,
-        tenant_turns=nothing,
+        tenant_locks=nothing,
         probe=nothing,
         searches=nothing,
         transfers=nothing,
@@ -144,18 +142,18 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
 def _app(settings: Settings, context: Context) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        with context.meter.counting(StreamMetrics(context.hub)):
+        with context.metrics.registered(StreamMetrics(context.hub)):
             yield {"context": context}
 
     return Starlette(
         routes=[
             *metrics.routes(),
-            *progress.routes,
-            *progress_many.routes,
-            *progress_tenant.routes,
+            *visit_stream.routes,
+            *multi_stream.routes,
+            *tenant_stream.routes,
             Mount("/static", StaticFiles(directory=pages._STATIC)),
         ],
-        middleware=middleware(settings, Traffic(context.meter.registry)),
+        middleware=middleware(settings, HttpMetrics(context.metrics.registry)),
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from store.errors import Unavailable
-from store.objects import s3_errors as speaking
+from store.objects import s3_errors
 from store.objects.objects import ObjectStore
 from tests.stack import Services
 
@@ -28,8 +28,8 @@ async def test_a_store_that_hangs_is_not_waited_for(
     services: Services, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Whatever is asked ends in `Unavailable` at its deadline, not after every retry's own time."""
-    monkeypatch.setattr(speaking, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(speaking, "MOVE_SECONDS", 0.2)
+    monkeypatch.setattr(s3_errors, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(s3_errors, "MOVE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel takes the call, and nobody answers
         settings = services.settings(s3_endpoint_url=f"http://127.0.0.1:{silent.getsockname()[1]}")
         async with asyncio.timeout(10), ObjectStore.open(settings) as store:

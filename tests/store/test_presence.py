@@ -20,7 +20,7 @@ async def test_a_process_under_a_crashed_ones_name_began_when_it_began(admin: "A
     presence = Presence(service, "worker", dict, {})
     began: list[datetime] = []
     for _ in range(2):
-        await presence.tell()
+        await presence.report()
         began.append(await admin.fetchval("SELECT started_at FROM processes WHERE name = $1", name))
     is_new = await admin.fetchval("SELECT $1::timestamptz > now() - interval '30 min'", began[0])
     await admin.execute("DELETE FROM processes WHERE name = $1", name)

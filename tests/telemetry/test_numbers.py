@@ -17,10 +17,10 @@ import pytest
 from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
-from config.metrics_registry import Meter, merged
-from config.runtime_metrics import Vitals
+from config.metrics_registry import MetricsRegistry, merged
+from config.runtime_metrics import RuntimeMetrics
 from gateway.http.deadline import within
-from gateway.ops.queue_metrics import QueueNumbers
+from gateway.ops.queue_metrics import QueueMetrics
 from store.pool import Database
 from tests.ci import skip_or_fail
 from tests.product import free_port
@@ -125,8 +125,8 @@ async def test_a_database_that_hangs_costs_a_scrape_its_own_numbers_alone(servic
     async with proxy_to(str(services.settings().database_url)) as proxy:
         db = await Database.open(proxy.url, name="test")
         proxy.black_hole()
-        numbers = QueueNumbers()
-        await within(SCRAPE_SECONDS, numbers.look(db))
+        numbers = QueueMetrics()
+        await within(SCRAPE_SECONDS, numbers.refresh(db))
         proxy.mend()
         await db.close()
     assert [(family.name, family.samples[0].value) for family in numbers.collect()] == [("scopekit_database_up", 0)]
@@ -145,13 +145,13 @@ async def test_a_killed_neighbour_is_forgotten(services: Services) -> None:
     """A socket nobody listens at is removed; one whose process hangs costs a second and its own numbers alone."""
     with tempfile.TemporaryDirectory(prefix="sk-") as shared:  # a socket's path has 107 bytes at most
         directory = Path(shared)
-        meter = Meter(services.settings(metrics_dir=str(directory)))
+        metrics = MetricsRegistry(services.settings(metrics_dir=str(directory)))
         left = directory / "worker-1.sock"
         (await asyncio.start_unix_server(lambda _reader, _writer: None, left)).close()
-        async with meter.shared():
+        async with metrics.shared():
             held: list[asyncio.StreamWriter] = []
             silent = await asyncio.start_unix_server(lambda _, writer: held.append(writer), directory / "worker-2.sock")
-            text = (await meter.tell()).decode()
+            text = (await metrics.export()).decode()
             silent.close()
             for writer in held:
                 writer.close()
@@ -167,9 +167,9 @@ async def test_a_worker_tells_at_its_own_port(services: Services) -> None:
         writer.close()
 
     with tempfile.TemporaryDirectory(prefix="sk-") as shared:
-        meter, port = Meter(services.settings(metrics_dir=shared)), free_port()
+        metrics, port = MetricsRegistry(services.settings(metrics_dir=shared)), free_port()
         neighbour = await asyncio.start_unix_server(tell, Path(shared) / "worker-1.sock")
-        async with _running(meter.tell_forever("127.0.0.1", port)):
+        async with _running(metrics.serve_forever("127.0.0.1", port)):
             told = await _told_at(port)
         neighbour.close()
     assert "process_open_fds{process=" in told
@@ -180,10 +180,10 @@ async def test_the_second_worker_of_a_port_takes_it_over(services: Services) -> 
     """One has the port and tells of the others; when it ends the next has it, and what that counted meanwhile."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="sk-") as shared:
-        meter = Meter(services.settings(metrics_dir=shared))
-        counted = Counter("attempts", "Attempts.", registry=meter.registry)
+        metrics = MetricsRegistry(services.settings(metrics_dir=shared))
+        counted = Counter("attempts", "Attempts.", registry=metrics.registry)
         with socket.create_server(("127.0.0.1", port)) as first:
-            async with _running(meter.tell_forever("127.0.0.1", port)) as telling:
+            async with _running(metrics.serve_forever("127.0.0.1", port)) as telling:
                 told = await _told_to_a_neighbour(Path(shared), telling)
                 counted.inc(3)
                 first.close()
@@ -229,7 +229,7 @@ async def test_tasks_are_told_by_name_or_by_what_they_run() -> None:
     async def wait_for_it() -> None:
         await over.wait()
 
-    vitals = Vitals()
+    vitals = RuntimeMetrics()
     tasks = [asyncio.create_task(wait_for_it()) for _ in range(3)]
     named = asyncio.create_task(over.wait(), name="presence")
     assert _tasks(vitals)["presence"] == 1
@@ -242,12 +242,12 @@ async def test_tasks_are_told_by_name_or_by_what_they_run() -> None:
 
 async def test_a_scrape_tells_tasks_and_blocks(services: Services) -> None:
     """Each process its own."""
-    told = _samples((await Meter(services.settings()).tell()).decode())
+    told = _samples((await MetricsRegistry(services.settings()).export()).decode())
     assert sum(sample.value for sample in told["scopekit_asyncio_tasks"]) == len(asyncio.all_tasks())
     assert told["scopekit_python_blocks"][0].value > 0
 
 
-def _tasks(vitals: Vitals) -> dict[str, float]:
-    vitals.look()
+def _tasks(vitals: RuntimeMetrics) -> dict[str, float]:
+    vitals.refresh()
     [family, _] = vitals.collect()
     return {sample.labels["name"]: sample.value for sample in family.samples}

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from gateway.auth.auth import Principal
 from gateway.context import Context
-from gateway.uploads.finalize import enter, measure, require_as_announced
+from gateway.uploads.finalize import insert_medium, measure, require_as_announced
 from store.errors import Gone, Locked, NotFound, OverQuota, RequestError
 from store.media.media import Draft
 from store.pool import Record
@@ -27,7 +27,7 @@ async def finish(context: Context, principal: Principal, writer: ResumableWriter
             await _put_together(context, row)
             stored = await measure(context, draft, writer.whole)
             require_as_announced(stored, row)
-            await enter(context, principal, draft, stored, along=mark)
+            await insert_medium(context, principal, draft, stored, along=mark)
     except (Locked, OverQuota):  # whoever has taken over finishes it, or whoever asks once there is room
         raise
     except RequestError:

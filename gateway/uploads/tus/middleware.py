@@ -8,7 +8,7 @@ from gateway.uploads.tus.headers import VERSION
 from store.errors import WrongVersion
 
 
-class TusFrame:
+class TusMiddleware:
     """Says Tus-Resumable on every answer, errors too, and refuses a request that does not say it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -17,14 +17,14 @@ class TusFrame:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on when it speaks our version."""
 
-        async def framed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["tus-resumable"] = VERSION
             await send(message)
 
         speaks = Headers(scope=scope).get("tus-resumable")
         if scope["method"] == "OPTIONS" or speaks == VERSION:
-            await self._app(scope, receive, framed)
+            await self._app(scope, receive, send_with_headers)
             return
         refusal = problem(STATUS[WrongVersion], f"Send Tus-Resumable: {VERSION}.", headers={"tus-version": VERSION})
-        await refusal(scope, receive, framed)
+        await refusal(scope, receive, send_with_headers)

@@ -21,7 +21,7 @@ from gateway.uploads.tus.headers import (
     progress_headers,
     require_chunk_type,
 )
-from gateway.uploads.tus.middleware import TusFrame
+from gateway.uploads.tus.middleware import TusMiddleware
 from gateway.uploads.upload_body import recognised
 from gateway.uploads.upload_limits import admit_file
 from store.errors import Conflict, Locked, NotFound, TooLarge, UnsupportedType
@@ -46,7 +46,7 @@ async def create(request: Request) -> Response:
     draft = _draft(principal, metadata)
     if await admit_file(context, principal, draft, length) is not None:
         raise Conflict("This media id already holds a file; choose a new one.")
-    async with context.tenant_turns.of(principal.tenant_id), context.db.as_user(principal.claims) as conn:
+    async with context.tenant_locks.of(principal.tenant_id), context.db.as_user(principal.claims) as conn:
         row = await resumables.create(conn, draft, metadata.announced(length))
     if row["received"] == 0 and request.headers.get("content-type") == CHUNK_TYPE:
         row = await _append(request, principal, row["id"], offset=0)
@@ -150,7 +150,7 @@ def _upload_id(request: Request) -> UUID:
 
 
 _OVERRIDES = {"PATCH": patch, "DELETE": terminate}
-_FRAME = [Middleware(TusFrame)]
+_FRAME = [Middleware(TusMiddleware)]
 
 routes = [
     Route("/v1/uploads", capabilities, methods=["OPTIONS"], middleware=_FRAME),

@@ -10,7 +10,7 @@ from aiobotocore.session import get_session
 
 from devstack.process import await_end, spawn, wait_until
 from devstack.seaweed import PARTS, REGION, Seaweed
-from devstack.state_file import Kept
+from devstack.state_file import StateFile
 
 START_SECONDS = 60.0
 USER = "spine"
@@ -67,8 +67,8 @@ class KeyIssuer(Seaweed):
 @contextmanager
 def key_issuer(directory: Path) -> Iterator[KeyIssuer]:
     """Run the store until the block is left."""
-    ports = Kept(directory / "ports.json").ports(PARTS, paired=frozenset(PARTS))
-    issuer = KeyIssuer(directory, ports, Kept(directory / "keys.json"))
+    ports = StateFile(directory / "ports.json").ports(PARTS, paired=frozenset(PARTS))
+    issuer = KeyIssuer(directory, ports, StateFile(directory / "keys.json"))
     launch = issuer.launch()
     with (directory / "store.log").open("wb") as log:
         running = spawn(launch.command, env=launch.env, cwd=launch.cwd, output=log, death_signal=launch.death_signal)

@@ -75,7 +75,7 @@ def test_a_store_that_answers_strangers_oddly_is_a_warning(services: Services) -
     with answering(HTTPStatus.BAD_GATEWAY) as endpoint:
         found = answer(services, "doctor", code=1, S3_ENDPOINT_URL=endpoint)
     finding = _finding(found, "bucket policy")
-    assert (finding["state"], finding["found"]) == ("warn", "the store answers strangers 502")
+    assert (finding["state"], finding["found"]) == ("warn", "the store answers anonymous requests 502")
     assert "what stands before the store" in finding["do"]
 
 

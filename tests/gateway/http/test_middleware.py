@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from gateway.app import middleware
 from gateway.http.errors import HANDLERS
-from gateway.http.http_metrics import Traffic
+from gateway.http.http_metrics import HttpMetrics
 from store import errors
 from tests.stack import Services
 from tests.tenants import Tenant
@@ -86,7 +86,7 @@ async def _raise(services: Services, error: Exception) -> httpx.Response:
 
     app = Starlette(
         routes=[Route("/", route)],
-        middleware=middleware(services.settings(), Traffic(CollectorRegistry())),
+        middleware=middleware(services.settings(), HttpMetrics(CollectorRegistry())),
         exception_handlers=HANDLERS,
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -48,7 +48,7 @@ async def test_the_database_asks_for_itself(db: Database, tenant: Tenant) -> Non
             await dead_letters.newest(conn, 1)
     async with db.as_system() as conn:
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="for operators"):
-            await ops.look(conn)
+            await ops.read_snapshot(conn)
 
 
 async def test_a_stranger_is_shown_the_way_in(client: httpx.AsyncClient, tenant: Tenant, operator: Tenant) -> None:

@@ -5,7 +5,7 @@ import asyncio
 from starlette.templating import Jinja2Templates
 
 from gateway.lifespan import HERE
-from gateway.ops.dashboard import Board
+from gateway.ops.dashboard import OpsDashboard
 from store.pool import Database
 from tests.proxy import proxy_to
 from tests.stack import Services
@@ -18,15 +18,15 @@ async def test_a_deed_during_a_reading_has_it_read_once_more(services: Services,
     """What was read may be older than the deed: the next look reads again, and then nothing hurries."""
     async with asyncio.timeout(WAIT_SECONDS), proxy_to(str(services.settings().database_url)) as proxy:
         db = await Database.open(proxy.url, name="test")
-        board = Board(db, Jinja2Templates(HERE / "templates").env)
+        dashboard = OpsDashboard(db, Jinja2Templates(HERE / "templates").env)
         proxy.black_hole()
-        reading = asyncio.create_task(board.sections(operator.claims))
+        reading = asyncio.create_task(dashboard.sections(operator.claims))
         await asyncio.sleep(0)  # it has begun, and waits for the database
-        board.changed()
+        dashboard.changed()
         proxy.mend()
         before = await reading
-        assert await board.sections(operator.claims) is not before
-        waiting = asyncio.create_task(board.until_due(WAIT_SECONDS))
+        assert await dashboard.sections(operator.claims) is not before
+        waiting = asyncio.create_task(dashboard.until_due(WAIT_SECONDS))
         done, _ = await asyncio.wait({waiting}, timeout=0.1)
         waiting.cancel()
         await db.close()

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from config.settings import Settings
-from gateway.server import http_limits as bounds
+from gateway.server import http_limits
 from gateway.server.http_limits import HEAD_BYTES, MOST_HEADERS, URL_BYTES
 from tests.realtime.feed.watcher import SECONDS, eventually
 from tests.realtime.house import House, open_house
@@ -138,7 +138,7 @@ async def test_what_stands_between_the_pieces_of_a_body_has_a_size(
     house: House, monkeypatch: pytest.MonkeyPatch, begun: str, endless: str
 ) -> None:
     """Who sends it without end is let go long before the rest of a body would be late."""
-    monkeypatch.setattr(bounds, "REST_SECONDS", 10 * SECONDS)
+    monkeypatch.setattr(http_limits, "REST_SECONDS", 10 * SECONDS)
     async with connect(house) as (reader, writer):
         writer.write(f"{POST}Transfer-Encoding: chunked\r\n\r\n{begun}".encode())
         assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == b"401"
@@ -159,14 +159,14 @@ async def test_a_head_within_its_bounds_is_read(house: House) -> None:
 
 async def test_a_head_that_stops_is_timed_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """408, and closed."""
-    monkeypatch.setattr(bounds, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_limits, "HEAD_SECONDS", 0.2)
     require_problem(await answer_to(house, f"{POST}X-One: "), 408)
     await still_well(house)
 
 
 async def test_a_head_that_only_drips_is_timed_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then keeps no connection, however busily it drips; a drop that comes too late resets it."""
-    monkeypatch.setattr(bounds, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_limits, "HEAD_SECONDS", 0.2)
 
     async def drip(writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():
@@ -186,14 +186,14 @@ async def test_a_head_that_only_drips_is_timed_out(house: House, monkeypatch: py
 @pytest.mark.parametrize("said", ["", "\r\n\r\n"])
 async def test_who_says_nothing_is_let_go(house: House, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     """A connection that begins no request is closed."""
-    monkeypatch.setattr(bounds, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(http_limits, "HEAD_SECONDS", 0.2)
     assert await answer_to(house, said) == b""
     await still_well(house)
 
 
 async def test_the_rest_of_a_body_is_not_waited_for_long(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that needs no body comes at once; what is still to come of it has a deadline."""
-    monkeypatch.setattr(bounds, "REST_SECONDS", 0.2)
+    monkeypatch.setattr(http_limits, "REST_SECONDS", 0.2)
     answer = await answer_to(house, f"{POST}Content-Length: 1000000\r\n\r\n{{")
     require_problem(answer, 401)
     await still_well(house)
@@ -210,7 +210,7 @@ async def test_a_body_that_comes_after_its_answer_leaves_the_connection_good(hou
 
 async def test_who_has_just_connected_is_answered_by_who_leaves(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that was accepted is nobody else's: its request is answered, and then it is closed."""
-    monkeypatch.setattr(bounds, "LAST_WORD_SECONDS", SECONDS)
+    monkeypatch.setattr(http_limits, "LAST_WORD_SECONDS", SECONDS)
     async with connect(house) as (reader, writer):
         await eventually(lambda: house.server.server_state.connections)
         for connection in house.server.server_state.connections:
@@ -225,7 +225,7 @@ async def test_who_connects_to_who_leaves_and_says_nothing_is_let_go(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds up no restart."""
-    monkeypatch.setattr(bounds, "LAST_WORD_SECONDS", 0.1)
+    monkeypatch.setattr(http_limits, "LAST_WORD_SECONDS", 0.1)
     async with connect(house) as (reader, _):
         await eventually(lambda: house.server.server_state.connections)
         for connection in house.server.server_state.connections:
@@ -235,7 +235,7 @@ async def test_who_connects_to_who_leaves_and_says_nothing_is_let_go(
 
 async def test_who_reads_no_answer_is_let_go(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that nobody reads fill what the kernel takes, and then end with their connection."""
-    monkeypatch.setattr(bounds, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(http_limits, "READ_SECONDS", 0.2)
     with await _connected(house) as deaf:
         await asyncio.get_running_loop().sock_sendall(
             deaf, b"GET /static/shared/scopekit.css HTTP/1.1\r\nHost: x\r\n\r\n" * 500
@@ -246,8 +246,8 @@ async def test_who_reads_no_answer_is_let_go(house: House, monkeypatch: pytest.M
 
 async def test_who_reads_slowly_is_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that goes on, a little at a time, has all of it."""
-    monkeypatch.setattr(bounds, "READ_SECONDS", 5.0)
-    monkeypatch.setattr(bounds, "READ_BYTES", 1)
+    monkeypatch.setattr(http_limits, "READ_SECONDS", 5.0)
+    monkeypatch.setattr(http_limits, "READ_BYTES", 1)
     count = 100
     async with connect(house) as (reader, writer):
         writer.write(b"GET /static/shared/scopekit.css HTTP/1.1\r\nHost: x\r\n\r\n" * (count - 1))

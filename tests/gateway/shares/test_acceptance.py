@@ -209,8 +209,8 @@ async def test_the_gateway_before_still_records_answers(
 async def test_a_stored_version_reckons_to_its_hash(service: Database, visit: Visit) -> None:
     """What a certificate is checked by: the rows alone give the hash they were saved with."""
     newest = await save_next(service, visit)
-    assert estimates.reckoned_hash(newest) == newest["content_hash"] == visit.estimate["content_hash"]
+    assert estimates.computed_hash(newest) == newest["content_hash"] == visit.estimate["content_hash"]
     dearer = orjson.loads(orjson.dumps(newest, default=str))
     dearer["lines"][0]["quantity"] = "25"
     dearer["lines"][0]["unit_price"] = newest["lines"][0]["unit_price"]
-    assert estimates.reckoned_hash(dearer) != newest["content_hash"]
+    assert estimates.computed_hash(dearer) != newest["content_hash"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.documents import colors as colours
+from gateway.documents import colors
 from tests.gateway.shares.documents import Visit, open_share
 from tests.tenants import Tenant
 
@@ -80,18 +80,18 @@ async def test_a_pale_colour_is_refused_with_one_that_reads(client: httpx.AsyncC
 def test_every_colour_that_is_taken_or_proposed_reads(colour: tuple[int, int, int]) -> None:
     """White on it, it on white, and white on its pressed shade have the contrast that text needs."""
     try:
-        accent = colours.require_readable(colours.text(colour))
-    except colours.TooPale as pale:
-        accent = colours.require_readable(pale.darker)
-    for shade in (accent, colours.pressed(accent)):
-        assert colours.contrast(colours.parse(shade), WHITE) >= colours.LEAST_CONTRAST
+        accent = colors.require_readable(colors.text(colour))
+    except colors.TooPale as pale:
+        accent = colors.require_readable(pale.darker)
+    for shade in (accent, colors.pressed(accent)):
+        assert colors.contrast(colors.parse(shade), WHITE) >= colors.LEAST_CONTRAST
 
 
 def test_contrast_is_as_the_guidelines_reckon_it() -> None:
     """Black on white is 21, a grey of the guidelines' own examples just misses 4.5, and order does not matter."""
-    assert colours.contrast((0, 0, 0), WHITE) == pytest.approx(21)
-    assert colours.contrast((0x77, 0x77, 0x77), WHITE) == pytest.approx(4.478, abs=0.001)
-    assert colours.contrast(WHITE, (0, 0, 0)) == colours.contrast((0, 0, 0), WHITE)
+    assert colors.contrast((0, 0, 0), WHITE) == pytest.approx(21)
+    assert colors.contrast((0x77, 0x77, 0x77), WHITE) == pytest.approx(4.478, abs=0.001)
+    assert colors.contrast(WHITE, (0, 0, 0)) == colors.contrast((0, 0, 0), WHITE)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")])

@@ -1,9 +1,9 @@
-"""What is kept of a visitor, and how often a stranger may be wrong: pure."""
+"""What is kept of a visitor, and how often a client may be wrong: pure."""
 
 import pytest
 
 from gateway.http.client_info import address_prefix, agent_class, limit_key
-from gateway.http.rate_limiter import Buckets
+from gateway.http.rate_limiter import RateLimiter
 
 
 @pytest.mark.parametrize(
@@ -50,24 +50,24 @@ def test_a_browser_is_only_a_kind(user_agent: str, kind: str) -> None:
 def test_a_bucket_empties_and_fills() -> None:
     """Three tries at once, then one every two seconds, never more than three."""
     now = [100.0]
-    buckets = Buckets(burst=3, per_second=0.5, clock=lambda: now[0])
+    limiter = RateLimiter(burst=3, per_second=0.5, clock=lambda: now[0])
     for _ in range(3):
-        assert buckets.wait("a") == 0
-        buckets.take("a")
-    assert buckets.wait("a") == 2
-    assert buckets.wait("b") == 0
+        assert limiter.wait("a") == 0
+        limiter.take("a")
+    assert limiter.wait("a") == 2
+    assert limiter.wait("b") == 0
     now[0] += 1.5
-    assert buckets.wait("a") == 0.5
+    assert limiter.wait("a") == 0.5
     now[0] += 1000
     for _ in range(3):
-        buckets.take("a")
-    assert buckets.wait("a") == 2
+        limiter.take("a")
+    assert limiter.wait("a") == 2
 
 
 def test_only_so_many_addresses_are_remembered() -> None:
     """The memory is bounded, and the one longest unused goes first."""
-    buckets = Buckets(burst=1, per_second=0.001, keys=2, clock=lambda: 0.0)
+    limiter = RateLimiter(burst=1, per_second=0.001, keys=2, clock=lambda: 0.0)
     for key in ("a", "b", "a", "c"):
-        buckets.take(key)
-    assert len(buckets) == 2
-    assert [buckets.wait(key) > 0 for key in ("a", "b", "c")] == [True, False, True]
+        limiter.take(key)
+    assert len(limiter) == 2
+    assert [limiter.wait(key) > 0 for key in ("a", "b", "c")] == [True, False, True]

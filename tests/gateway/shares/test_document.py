@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.documents import document as share_document
+from gateway.documents import document as document_module
 from gateway.documents.document import Document
 from gateway.pages.shell import modules_of
 from tests.gateway.shares.documents import SECRET_REASON, Visit, customer_of, make_share, offer_options, open_share
@@ -69,7 +69,7 @@ def test_figures_read_as_on_paper() -> None:
         "Tax (8.25%)",
         "24.5",
     )
-    assert share_document.money(D("-0.5"), "CHF") == "CHF\N{NO-BREAK SPACE}-0.50"
+    assert document_module.money(D("-0.5"), "CHF") == "CHF\N{NO-BREAK SPACE}-0.50"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_figures_read_as_on_paper() -> None:
 )  # fmt: skip
 def test_units_agree_with_their_quantity(unit: str, quantity: str, said: str) -> None:
     """One hour, two hours; abbreviations stay as they are."""
-    assert share_document.unit_name(unit, D(quantity)) == said
+    assert document_module.unit_name(unit, D(quantity)) == said
 
 
 def test_times_are_the_contractors() -> None:

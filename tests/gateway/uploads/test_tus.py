@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.http import body as gateway_body
+from gateway.http import body
 from store.objects.objects import MEDIA_BYTES, ObjectStore
 from store.objects.spool import PART_BYTES, Spool
 from store.uploads import resumables
@@ -388,7 +388,7 @@ async def test_a_request_that_stalls_keeps_what_it_brought(
     tus: Tus, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """408 after a while of silence, and the next request goes on from there at once."""
-    monkeypatch.setattr(gateway_body, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(body, "STALL_SECONDS", 0.2)
     url = await tus.begin(len(large))
 
     async def then_nothing() -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from config.cancellation import end
+from config.cancellation import cancel_all
 from realtime.backoff import Backoff
 from realtime.channels.backlog import BACKLOG_BYTES, Backlog
 from realtime.channels.timer_wheel import NEIGHBOURS, TimerWheel
@@ -236,13 +236,13 @@ async def test_a_task_that_lets_a_cancel_pass_is_ended_all_the_same() -> None:
 
     task = asyncio.create_task(go_on())
     await asyncio.sleep(0)
-    assert not await end(task, None, again_s=0.01)
+    assert not await cancel_all(task, None, again_s=0.01)
     assert (task.done(), cancelled) == (True, 3)
     deaf = asyncio.create_task(go_on())
     cancelled = 0
     await asyncio.sleep(0)
-    assert await end(deaf, again_s=0.01, tries=2) == {deaf}
-    assert not await end(deaf)
+    assert await cancel_all(deaf, again_s=0.01, tries=2) == {deaf}
+    assert not await cancel_all(deaf)
 
 
 def test_a_retry_is_at_once_then_doubles_to_its_cap() -> None:
