@@ -17,4 +17,4 @@ async def current(conn: Connection) -> Record:
 
 async def lock_tenant(conn: Connection) -> None:
     """Let no other transaction of this tenant pass here before ours is over: for sums that must not be overdrawn."""
-    await conn.execute(SQL.hold_tenant)
+    await conn.execute(SQL.lock_tenant)

@@ -4,7 +4,7 @@ SELECT t.id, t.name, s.currency, s.tax_rate, s.profile, s.feature_flags
 FROM tenants t JOIN tenant_settings s ON s.tenant_id = t.id
 WHERE t.id = current_tenant_id();
 
--- name: hold_tenant
+-- name: lock_tenant
 -- One transaction of a tenant at a time, from here to its end; a lock of its own, as nobody may lock the tenant's row.
 SELECT pg_advisory_xact_lock(hashtextextended('tenant ' || current_tenant_id(), 0));
 

@@ -92,7 +92,7 @@ async def non_members(conn: Connection, tenant_ids: Sequence[UUID], user_ids: Se
 
 async def watch_rights(conn: Connection, visit_id: UUID) -> Record:
     """Return what the request may watch: its tenant's `flags`, whether its user is a `member`, the visit `visible`."""
-    row = await conn.fetchrow(SQL.gate, visit_id)
+    row = await conn.fetchrow(SQL.watch_rights, visit_id)
     assert row is not None  # noqa: S101 - a SELECT without FROM always answers
     return row
 

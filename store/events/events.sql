@@ -34,7 +34,7 @@ SELECT visit_id FROM ai_jobs WHERE status IN ('queued', 'running') ORDER BY crea
 -- Which of these pairs of tenant and user are no members.
 SELECT tenant_id, user_id FROM scopekit.strangers($1, $2);
 
--- name: gate
+-- name: watch_rights
 -- Whether the request may watch a visit: its tenant's flags, whether its user is a member, whether RLS shows it the visit.
 SELECT (SELECT feature_flags FROM tenant_settings WHERE tenant_id = current_tenant_id()) AS flags,
        EXISTS (SELECT 1 FROM memberships WHERE user_id = auth.uid()) AS member,

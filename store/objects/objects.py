@@ -100,7 +100,7 @@ class ObjectStore:
                 await self._create_bucket()
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, content_type: str) -> StoredObject:
-        """Store what `chunks` yields. Raises, and undoes, as `taking_in` does."""
+        """Store what `chunks` yields. Raises, and undoes, as `uploading` does."""
         async with self.uploading(key, chunks, content_type=content_type) as stored:
             return replace(stored, spool=None)
 

@@ -12,7 +12,7 @@ SQL = Queries("uploads/quota")
 async def require_room(conn: Connection, media_id: UUID, size: int, *, default: int) -> None:
     """Pass when a file of this size still fits. Raises `OverQuota` with `used` and `quota`.
 
-    Only while the tenant is held (`tenants.hold_tenant`) does the answer last until the row is there.
+    Only while the tenant is held (`tenants.lock_tenant`) does the answer last until the row is there.
     """
     row = await conn.fetchrow(SQL.media_usage, media_id)
     assert row is not None  # noqa: S101 - a SELECT of sums is always one row
