@@ -18,7 +18,7 @@ from devstack.state_file import LOOPBACK, write_private
 from devstack.unprivileged import way_in
 
 if TYPE_CHECKING:
-    from devstack.state_file import Kept
+    from devstack.state_file import StateFile
 
 SUPERUSER = "postgres"
 GATEWAY, WORKER = "scopekit_gateway", "scopekit_worker"
@@ -70,7 +70,7 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(self, directory: Path, port: int, keys: Kept, *, durable: bool) -> None:
+    def __init__(self, directory: Path, port: int, keys: StateFile, *, durable: bool) -> None:
         self.directory = directory
         self._keys = keys
         self.data = directory / "postgres"

@@ -12,7 +12,7 @@ from devstack.errors import NotInstalled
 from devstack.state_file import LOOPBACK, write_private
 
 if TYPE_CHECKING:
-    from devstack.state_file import Kept
+    from devstack.state_file import StateFile
 
 SIGNED_IN = b"+OK\r\n+PONG\r\n"
 
@@ -22,7 +22,7 @@ class Valkey:
 
     name = "valkey"
 
-    def __init__(self, directory: Path, port: int, keys: Kept, *, durable: bool) -> None:
+    def __init__(self, directory: Path, port: int, keys: StateFile, *, durable: bool) -> None:
         self._password = keys.secret("valkey_password")
         self.data = directory / "valkey"
         self.port = port

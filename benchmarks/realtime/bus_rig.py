@@ -12,7 +12,7 @@ from benchmarks.queue_faults.servers import Standing
 from benchmarks.realtime.keeper import Keeper
 from benchmarks.realtime.rig import Rig
 from benchmarks.realtime.site import Site, gateway_process
-from devstack.state_file import Kept
+from devstack.state_file import StateFile
 from devstack.valkey import Valkey
 from realtime.bus.leader import NAME
 from tests.product import free_port, wait_until_ready
@@ -89,7 +89,7 @@ class BusRig(Rig):
     async def _open_way(self, opened: AsyncExitStack) -> Proxy:
         directory = self.site.directory / "bus"
         directory.mkdir()
-        server = Valkey(directory, free_port(), Kept(directory / "secrets.json"), durable=False)
+        server = Valkey(directory, free_port(), StateFile(directory / "secrets.json"), durable=False)
         self._redis = await opened.enter_async_context(Standing.running(server, directory))
         opened.callback(self._beside.close)
         await self._start_beside()

@@ -12,7 +12,11 @@ from aiobotocore.session import get_session
 from devstack.embedded_server import bare_env
 from devstack.process import await_end, spawn, wait_until
 from devstack.seaweed import REGION, Seaweed, binary
+<<<<<<< HEAD
 from devstack.state_file import LOOPBACK, PAIR_OFFSET, StateFile
+=======
+from devstack.state_file import LOOPBACK, PAIR_OFFSET
+>>>>>>> d899b68 (New uses follow the names)
 from store.objects.seaweed import ENVIRONMENT, FLAGS, main
 from tests.devstack.listening import ports, sockets
 from tests.devstack.stranger import open_to_a_stranger
@@ -47,8 +51,8 @@ def test_keys_are_made_once(tmp_path: Path) -> None:
 @contextmanager
 def store_of_compose(directory: Path) -> Iterator[tuple[int, Seaweed]]:
     """Run weed with compose's own command, on loopback and in `directory`."""
-    numbers = Kept(directory / "ports.json").ports((*PARTS, "admin"), paired=frozenset((*PARTS, "admin")))
-    store = Seaweed(directory, numbers, Kept(directory / "secrets.json"))
+    numbers = StateFile(directory / "ports.json").ports((*PARTS, "admin"), paired=frozenset((*PARTS, "admin")))
+    store = Seaweed(directory, numbers, StateFile(directory / "secrets.json"))
     store.data.mkdir()
     main([str(directory), LOOPBACK])
     here = {"-dir=/data": f"-dir={store.data}", "-config_dir=/s3-keys": f"-config_dir={directory}"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from devstack.state_file import Kept
+from devstack.state_file import StateFile
 from tests.devstack.harness import Run, hold_stack
 from tests.devstack.listening import ports, sockets
 from tests.devstack.stranger import open_to_a_stranger
@@ -65,7 +65,7 @@ def test_the_stranger_finds_what_is_open(tmp_path: Path) -> None:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        Kept(tmp_path / "secrets.json").secret("any")
+        StateFile(tmp_path / "secrets.json").secret("any")
         told = {"directory": str(tmp_path), "pids": {}, "ports": [server.server_port], "sockets": []}
         assert f"{server.server_port}: HTTP /" in open_to_a_stranger(told)
     finally:
