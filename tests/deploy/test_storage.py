@@ -12,11 +12,7 @@ from aiobotocore.session import get_session
 from devstack.embedded_server import bare_env
 from devstack.process import await_end, spawn, wait_until
 from devstack.seaweed import REGION, Seaweed, binary
-<<<<<<< HEAD
 from devstack.state_file import LOOPBACK, PAIR_OFFSET, StateFile
-=======
-from devstack.state_file import LOOPBACK, PAIR_OFFSET
->>>>>>> d899b68 (New uses follow the names)
 from store.objects.seaweed import ENVIRONMENT, FLAGS, main
 from tests.devstack.listening import ports, sockets
 from tests.devstack.stranger import open_to_a_stranger
