@@ -9,7 +9,6 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.templating import Jinja2Templates
 
-from config.cancellation import cancel_all
 from config.metrics_registry import MetricsRegistry
 from config.rotation import keys_in_use
 from config.settings import Settings

@@ -174,7 +174,7 @@ async def work(settings: Settings, tasks_of: OpenTasks) -> None:
         async with tasks_of(settings, db) as tasks:
             await Worker(db, tasks, settings).run(stop)
     finally:
-        await end(collecting, surveying)
+        await cancel_all(collecting, surveying)
         await db.close()
         await asyncio.to_thread(flush_traces)
         for number in (signal.SIGTERM, signal.SIGINT):  # uvloop leaves them to a loop that is closed

@@ -19,7 +19,7 @@ from config.logging import get_logger
 from store.errors import NotFound, TooLarge, Unavailable
 from store.objects.multipart import Multipart
 from store.objects.object_upload import ObjectUpload, StoredObject
-from store.objects.s3_errors import MISSING, error_code, speaking
+from store.objects.s3_errors import MISSING, error_code, s3_call
 from store.objects.spool import Spool
 
 if TYPE_CHECKING:
