@@ -9,6 +9,7 @@ from typing import TypedDict
 from starlette.applications import Starlette
 from starlette.templating import Jinja2Templates
 
+from config.cancellation import cancel_all
 from config.metrics_registry import MetricsRegistry
 from config.rotation import keys_in_use
 from config.settings import Settings
@@ -70,10 +71,10 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
     flags = FlagCache(db, lambda: hub.listener_generation)
     hub.on_flags = flags.forget
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
-    opened.push_async_callback(end, asyncio.create_task(presence.keep_forever(), name="presence"))
-    opened.push_async_callback(end, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
-    opened.enter_context(meter.counting(StreamMetrics(hub)))
-    await opened.enter_async_context(meter.shared())
+    opened.push_async_callback(cancel_all, asyncio.create_task(presence.keep_forever(), name="presence"))
+    opened.push_async_callback(cancel_all, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
+    opened.enter_context(metrics.registered(StreamMetrics(hub)))
+    await opened.enter_async_context(metrics.shared())
     return Context(
         settings=settings,
         db=db,
