@@ -132,6 +132,13 @@ def test_compose_trusts_the_proxy_alone(compose: dict[str, Any]) -> None:
     assert compose["services"]["proxy"]["networks"] == ["front"]
 
 
+def test_no_command_line_in_compose_holds_a_secret(compose: dict[str, Any]) -> None:
+    """Every user of the host may read the arguments of a container's processes."""
+    for name, service in compose["services"].items():
+        said = str([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
+        assert not re.search(r"(?<!\$)\$\{?\w*(PASSWORD|SECRET|KEY|AUTH|DSN)", said), name
+
+
 def test_every_service_has_a_limit_of_memory(compose: dict[str, Any]) -> None:
     """What one of them takes too much of is not taken from the others."""
     assert [name for name, service in compose["services"].items() if "mem_limit" not in service] == []

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_urlsafe
 
 import asyncpg
 import pytest
@@ -233,9 +234,12 @@ def oldest_server(tmp_path: Path) -> Iterator[str]:
         parent.chmod(parent.stat().st_mode | 0o011)
     shutil.chown(data, "postgres")
     run = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    subprocess.run(
-        [*run, PG15 / "initdb", "-D", data, "-A", "trust", "-U", "postgres"], check=True, capture_output=True
-    )
+    word = tmp_path / "password"
+    word.touch(mode=0o600)
+    word.write_text(password := token_urlsafe())
+    shutil.chown(word, "postgres")
+    options = ["-A", "scram-sha-256", f"--pwfile={word}", "-U", "postgres"]
+    subprocess.run([*run, PG15 / "initdb", "-D", data, *options], check=True, capture_output=True)
     server = subprocess.Popen(
         [*run, PG15 / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", "", "-c", "fsync=off"],
         stderr=subprocess.PIPE,
@@ -245,7 +249,7 @@ def oldest_server(tmp_path: Path) -> Iterator[str]:
     assert any("ready to accept connections" in line for line in server.stderr), "PostgreSQL 15 did not start"
     reading = threading.Thread(target=server.stderr.read)  # a full pipe would hold the server up
     reading.start()
-    yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
     server.terminate()
     reading.join(timeout=20)
     server.wait(timeout=20)
