@@ -12,6 +12,7 @@ from config.settings import SettingsError, load_settings
 from gateway.pages.demo import TENANT_ID, USER_ID
 from store.accounts import tenants
 from store.objects.objects import ObjectStore
+from store.ops import operators
 from store.pool import use_json
 
 PRICE_BOOK = Path(__file__).parent / "demo_data" / "price_book.csv"
@@ -37,6 +38,7 @@ async def seed(url: str) -> bool:
             await connection.execute(sql.upsert_tenant, TENANT_ID, "Harbor & Pine Builders")
             await connection.execute(sql.upsert_settings, TENANT_ID, FLAGS, "USD", Decimal("0.0825"), PROFILE)
             await connection.execute(sql.upsert_membership, TENANT_ID, USER_ID, "owner")
+            await connection.execute(operators.SQL.upsert, USER_ID, "the demo user")
             if await connection.fetchval(sql.has_price_items, TENANT_ID):
                 return False
             await connection.execute(sql.insert_price_items, TENANT_ID, *_columns())

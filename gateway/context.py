@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jobs.queue.queue import JobQueue
     from realtime.hub import Hub
     from store.accounts.flag_cache import FlagCache
+    from store.accounts.membership_cache import MembershipCache
     from store.fair_share import FairShare
     from store.media.media_client import Decoder
     from store.objects.objects import ObjectStore
@@ -35,6 +36,7 @@ class Context:
     queue: "JobQueue"
     hub: "Hub"
     flags: "FlagCache"
+    memberships: "MembershipCache"
     metrics: "MetricsRegistry"
     auth: "Authenticator"
     upload_starts: "RateLimiter"

@@ -25,6 +25,7 @@ from gateway.uploads.upload_limits import upload_starts
 from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
 from store.accounts.flag_cache import FlagCache
+from store.accounts.membership_cache import MembershipCache
 from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore
 from store.ops.presence import Presence
@@ -70,6 +71,8 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
     hub = await opened.enter_async_context(Hub.open(settings, db))
     flags = FlagCache(db, lambda: hub.listener_generation)
     hub.on_flags = flags.forget
+    memberships = MembershipCache(db, lambda: hub.listener_generation)
+    hub.on_membership = memberships.forget_member
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
     opened.push_async_callback(cancel_all, asyncio.create_task(presence.keep_forever(), name="presence"))
     opened.push_async_callback(cancel_all, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
@@ -84,6 +87,7 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
         queue=queue,
         hub=hub,
         flags=flags,
+        memberships=memberships,
         metrics=metrics,
         auth=Authenticator(settings),
         upload_starts=upload_starts(),

@@ -16,8 +16,8 @@ Invariants, each of which a test in tests/realtime holds:
    past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table. So is one whose
    host acknowledges nothing for a heartbeat, by the kernel.
  6 A channel exists while it has members, a member while its stream is open: nothing grows with the visits ever seen.
- 7 A stream whose token has expired, whose member was removed or whose flag was turned off ends within a second, and
-   opens no more.
+ 7 A stream whose token has expired, whose member was removed or has too low a role by now, or whose flag was turned off
+   ends within a second, and opens no more.
  8 While draining nobody is admitted, and everybody is told before they are closed.
 """
 
@@ -36,7 +36,7 @@ from realtime.channels.subscriber import Sink, Subscriber
 from realtime.channels.timer_wheel import TimerWheel
 from realtime.feed.catchup import CatchUp
 from realtime.feed.feed import Feed
-from realtime.feed.history import History
+from realtime.feed.history import History, Watcher
 from realtime.histogram import Histogram
 from realtime.protocol import wire
 from realtime.protocol.events import EndReason, EventRef, Malformed, parse, visit_of
@@ -45,6 +45,7 @@ from realtime.streams.drain import schedule
 from realtime.streams.initial_state import InitialStateLoader
 from realtime.streams.multi_subscription import MultiSubscription, VisitSubscription
 from realtime.streams.stream_limits import Limits
+from realtime.streams.tenant_subscription import TenantSubscription
 from realtime.streams.tenant_watcher import TenantWatcher
 from store.pool import Database
 
@@ -83,6 +84,7 @@ class Hub:
     ) -> None:
         self.channels = Channels()
         self.on_flags: Callable[[str], None] = lambda _tenant_id: None
+        self.on_membership: Callable[[str, str], None] = lambda _tenant_id, _user_id: None
         self.heartbeat_s = heartbeat_s or settings.heartbeat_seconds
         slots, self._tick_s = _rounds(self.heartbeat_s)
         self._random = random or Random()  # noqa: S311 - jitter is no secret
@@ -216,20 +218,23 @@ class Hub:
         channel.tenant_id = None
         self._end(list(channel.members), "disabled")
 
-    def watchers(self) -> list[tuple[str, str]]:
-        """Return whose streams are open, as (tenant, user)."""
-        return list({(subscriber.tenant_id, subscriber.user_id) for subscriber in self._wheel.all()})
+    def watchers(self) -> list[Watcher]:
+        """Return whose streams are open, as (tenant, user, the least role that such a stream takes)."""
+        return list({(s.tenant_id, s.user_id, _min_role(s)) for s in self._wheel.all()})
 
     def invalidate(self) -> None:
         """Trust nothing that was known without the table: a notification may have been missed."""
         self._initial_states.invalidate()
         self._tenant_watcher.on_reconnect(self._feed.reconnects)
 
-    def remove(self, tenant_id: str, user_id: str) -> None:
-        """End the streams of a user who is no member."""
-        self._initial_states.removed(tenant_id, user_id)
-        gone = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
-        self._end(gone, "revoked")
+    def restrict(self, tenant_id: str, user_id: str, role: str | None) -> None:
+        """End the streams of a user that this role may not have; None for one who is no member any more."""
+        own = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
+        if role is None:
+            self._initial_states.removed(tenant_id, user_id)
+            self._end(own, "revoked")
+        elif role not in ("admin", "owner"):
+            self._end([s for s in own if _min_role(s) == "admin"], "revoked")
 
     def rewind(self, channel: Channel) -> None:
         """Close a channel's streams to begin again: the table has gone back, as after a crash or a restored backup."""
@@ -265,8 +270,9 @@ class Hub:
                 for channel in self.channels.values():
                     channel.tenant_id = None
                 self._feed.check_table()
-            case {"kind": "revoked", "tenant_id": tenant_id, "user_id": user_id}:
-                self.remove(tenant_id, user_id)
+            case {"kind": "membership", "tenant_id": tenant_id, "user_id": user_id, "role": role}:
+                self.on_membership(tenant_id, user_id)
+                self.restrict(tenant_id, user_id, role)
             case _:
                 _log.warning("Not understood on the control channel", kind=message.get("kind"))
 
@@ -315,3 +321,8 @@ def _rounds(heartbeat_s: float) -> tuple[int, float]:
     round_s = heartbeat_s - min(LEAD_SECONDS, heartbeat_s / 20)
     slots = max(4, round(round_s / TICK_SECONDS))
     return slots, round_s / slots
+
+
+def _min_role(subscriber: Subscriber) -> str:
+    """Return the least role that such a stream takes: all visits of a tenant at once are for its admins."""
+    return "admin" if isinstance(subscriber.channel, TenantSubscription) else "viewer"

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID, uuid4
 
 import jwt
@@ -11,6 +11,8 @@ from tests.stack import JWT_SECRET
 
 if TYPE_CHECKING:
     import asyncpg
+
+Admin: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 ALL_FLAGS = {"visits": {"enabled": True, "ai_estimation_enabled": True, "ws_progress_enabled": True}}
 PRICE_BOOK = [
@@ -47,13 +49,21 @@ class Tenant:
         return {"authorization": f"Bearer {self.token()}"}
 
 
-def operator_of(tenant: Tenant) -> Tenant:
-    """Give a user of a tenant the operators' mark, and no right in the tenant beyond a member's."""
-    metadata = {"tenant_id": str(tenant.id), "role": "member", "platform_role": "admin"}
-    return replace(tenant, role="member", claims=tenant.claims | {"app_metadata": metadata})
+async def make_member(admin: Admin, tenant: Tenant, role: str = "member") -> Tenant:
+    """Give the tenant another user with this role; a second tenant object that is that user."""
+    user_id = uuid4()
+    await admin.execute("INSERT INTO memberships VALUES ($1, $2, $3)", tenant.id, user_id, role)
+    return replace(tenant, user_id=user_id, role=role, claims=tenant.claims | {"sub": str(user_id)})
 
 
-async def make_tenant(admin: "asyncpg.Connection[asyncpg.Record]", *, flags: dict[str, Any] | None = None) -> Tenant:
+async def make_operator(admin: Admin, tenant: Tenant) -> Tenant:
+    """Make an operator, who is also a member of a tenant and has no other right there."""
+    operator = await make_member(admin, tenant)
+    await admin.execute("INSERT INTO operators (user_id) VALUES ($1)", operator.user_id)
+    return operator
+
+
+async def make_tenant(admin: Admin, *, flags: dict[str, Any] | None = None) -> Tenant:
     """Insert a tenant with settings, an owner and the small price book."""
     tenant_id, user_id = uuid4(), uuid4()
     await admin.execute("INSERT INTO tenants (id, name) VALUES ($1, $2)", tenant_id, f"Tenant {tenant_id.hex[:8]}")
@@ -74,6 +84,6 @@ async def make_tenant(admin: "asyncpg.Connection[asyncpg.Record]", *, flags: dic
         "sub": str(user_id),
         "aud": "authenticated",
         "role": "authenticated",
-        "app_metadata": {"tenant_id": str(tenant_id), "role": "owner"},
+        "app_metadata": {"tenant_id": str(tenant_id)},
     }
     return Tenant(tenant_id, user_id, "owner", claims)

@@ -16,7 +16,7 @@ from jobs.wakeup.notifier import MAX_RINGING
 from jobs.worker.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS
 from store.pool import use_json
 from tests.product import free_port, process, wait_until_ready
-from tests.tenants import Tenant, make_tenant
+from tests.tenants import Tenant, make_operator, make_tenant
 
 CONCURRENCY = 2
 POOL = 10
@@ -37,6 +37,7 @@ class House:
 
     site: Site
     people: Sequence[Tenant]
+    operator: Tenant
     ports: Sequence[int]
     processes: Mapping[str, int]
     scratch: Path
@@ -80,13 +81,15 @@ def standing(*, visits: int, streams: int, gateways: int, workers: int, tenants:
         for number in range(1, workers + 1):
             started = opened.enter_context(process("worker", ["jobs.worker"], variables, site.directory))
             processes[f"worker {number}"] = started.pid
-        yield House(site, asyncio.run(_people(site, tenants)), ports, processes, scratch)
+        people, operator = asyncio.run(_people(site, tenants))
+        yield House(site, people, operator, ports, processes, scratch)
 
 
-async def _people(site: Site, tenants: int) -> list[Tenant]:
+async def _people(site: Site, tenants: int) -> tuple[list[Tenant], Tenant]:
     connection = await asyncpg.connect(site.services.admin_url)
     try:
         await use_json(connection)
-        return [await make_tenant(connection) for _ in range(tenants)]
+        people = [await make_tenant(connection) for _ in range(tenants)]
+        return people, await make_operator(connection, people[0])
     finally:
         await connection.close()

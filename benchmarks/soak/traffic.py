@@ -13,7 +13,6 @@ from benchmarks.soak.house import House
 from benchmarks.soak.material import Material
 from benchmarks.soak.passers_by import Monitor, Operator, Stranger
 from benchmarks.soak.shift import Shift
-from tests.tenants import operator_of
 
 WRITERS = 6
 TRANSACTIONS_A_SECOND = 12.0
@@ -67,7 +66,7 @@ class Traffic:
         for number in range(CONTRACTORS):
             member = members[number % len(members)]
             yield Contractor(member, self._material, self._own_random()).do_one, CONTRACTOR_SECONDS
-        operators = caller.known_as(operator_of(self._house.people[0]).headers)
+        operators = caller.known_as(self._house.operator.headers)
         for _ in range(OPERATORS):
             yield Operator(operators, self._own_random()).look, OPERATOR_SECONDS
         yield Monitor(caller).ask, MONITOR_SECONDS

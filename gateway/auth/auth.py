@@ -3,9 +3,9 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, Self
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Self
 from uuid import UUID
 
 import jwt
@@ -16,19 +16,23 @@ from config.logging import note
 from config.settings import Settings
 from gateway.auth.jwks import KeySet
 from gateway.auth.token_cache import KEPT_SECONDS, TokenCache
-from gateway.context import context_of
+from gateway.context import Context, context_of
+from gateway.http.body import RECHECK
+from store.accounts.memberships import Role, reaches
 from store.errors import Forbidden, NotFound, RequestError
 
 SESSION_COOKIE = "scopekit_session"
-# `app_metadata.platform_role` of operators. Not the tenant's own role: an administrator of one company must see nothing
-# of another.
-OPERATOR = "admin"
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
 _LEEWAY_SECONDS = 5
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, PostgreSQL's and Python's last common one
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-Role = Literal["member", "admin", "owner"]
+NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner."
+_TOO_LITTLE = {
+    "member": "A viewer may look and not change anything; ask an owner of the tenant for more.",
+    "admin": "This is for admins and owners of the tenant.",
+    "owner": "This is for owners of the tenant.",
+}
 
 
 class Unauthenticated(RequestError):
@@ -39,25 +43,22 @@ class Unauthenticated(RequestError):
 class Principal:
     """A verified caller; `expires_at` is in epoch seconds.
 
+    The token says who is asking, and no more. `role` is the membership row's, once `authenticate` has read it.
+
     `claims` are what the database sees: those its policies read, in the form it reads them. The rest of a token, such
     as the `user_metadata` a user writes at will, may hold what PostgreSQL's JSON refuses, and stays here.
     """
 
     user_id: UUID
     tenant_id: UUID
-    role: Role
     expires_at: float
     claims: Mapping[str, Any]
+    role: Role = "viewer"
 
     @cached_property
     def who(self) -> tuple[str, str]:
         """The tenant and the user as text, which log lines and streams want; written once for a token."""
         return str(self.tenant_id), str(self.user_id)
-
-    @property
-    def is_operator(self) -> bool:
-        """Whether this is an operator of the whole product, as the database sees it too (store/schema/ops.sql)."""
-        return bool(self.claims["app_metadata"].get("platform_role") == OPERATOR)
 
     def require_unexpired(self) -> None:
         """Pass while the token lives, without the leeway of a single request: a stream ends with it, within a second.
@@ -80,14 +81,13 @@ class Principal:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
         expires_at = _moment(claims["exp"])
-        # Anything but a known role is the least one: a missing role must never pass for a high one.
-        role = metadata.get("role") if isinstance(metadata, Mapping) else None
-        known: Role = role if role in ("admin", "owner") else "member"
-        seen_metadata = {"tenant_id": str(tenant_id), "role": known}
-        if isinstance(metadata, Mapping) and metadata.get("platform_role") == OPERATOR:
-            seen_metadata["platform_role"] = OPERATOR
-        seen = {"sub": str(user_id), "role": "authenticated", "exp": expires_at, "app_metadata": seen_metadata}
-        return cls(user_id, tenant_id, known, expires_at, seen)
+        seen = {
+            "sub": str(user_id),
+            "role": "authenticated",
+            "exp": expires_at,
+            "app_metadata": {"tenant_id": str(tenant_id)},
+        }
+        return cls(user_id, tenant_id, expires_at, seen)
 
 
 def _moment(seconds: Any) -> float:
@@ -172,10 +172,11 @@ class Authenticator:
         return claims
 
 
-async def authenticate(connection: HTTPConnection) -> Principal:
-    """Return who is asking, and put them on the log lines of this request.
+async def identify(connection: HTTPConnection) -> Principal:
+    """Return who is asking by the token alone, and put them on the log lines of this request.
 
-    Raises `Unauthenticated`; `Forbidden` when a cookie alone vouches for a change that another site may have sent.
+    For callers that ask the membership row themselves. Raises `Unauthenticated`, and `Forbidden` when a cookie alone
+    vouches for a change that another site may have sent.
     """
     token, from_cookie = _find_token(connection)
     if token is None:
@@ -188,9 +189,33 @@ async def authenticate(connection: HTTPConnection) -> Principal:
     return principal
 
 
-async def admit(connection: HTTPConnection) -> Principal:
+async def authenticate(connection: HTTPConnection, *, min_role: Role | None = None) -> Principal:
+    """Return who is asking, with the role that their membership row gives them now.
+
+    Without `min_role` anybody of the tenant may read, and all but viewers may change. A body asks again as it arrives.
+    Raises as `identify` does, and `Forbidden` for less than the role.
+    """
+    principal = await identify(connection)
+    needed = min_role or ("viewer" if connection.scope.get("method", "GET") in _SAFE_METHODS else "member")
+    recheck = partial(_require_role, context_of(connection), principal, needed)
+    role = await recheck()
+    connection.scope[RECHECK] = recheck
+    return replace(principal, role=role)
+
+
+async def _require_role(context: Context, principal: Principal, min_role: Role) -> Role:
+    """Return the caller's role now. Raises `Forbidden` when it is less than `min_role`."""
+    role = await context.memberships.role(principal.tenant_id, principal.user_id)
+    if role is None:
+        raise Forbidden(NO_MEMBER)
+    if not reaches(role, min_role):
+        raise Forbidden(_TOO_LITTLE[min_role])
+    return role
+
+
+async def admit(connection: HTTPConnection, *, min_role: Role | None = None) -> Principal:
     """Return who is asking, of a tenant that has visits at all. Raises as `authenticate` and `require_flag` do."""
-    principal = await authenticate(connection)
+    principal = await authenticate(connection, min_role=min_role)
     await require_flag(connection, principal, Flag.VISITS)
     return principal
 
@@ -222,9 +247,7 @@ def _require_same_origin(connection: HTTPConnection) -> None:
         raise Forbidden("A change by session cookie must come from this site's own pages.")
 
 
-def mint(  # noqa: PLR0913 - the claims, by name
-    settings: Settings, *, user_id: UUID, tenant_id: UUID, role: Role, seconds: int, operator: bool = False
-) -> str:
+def mint(settings: Settings, *, user_id: UUID, tenant_id: UUID, seconds: int) -> str:
     """Sign a token with the newest HS256 secret: for development and for the demo login."""
     now = int(time.time())
     claims: dict[str, Any] = {
@@ -233,10 +256,8 @@ def mint(  # noqa: PLR0913 - the claims, by name
         "iat": now,
         "exp": now + seconds,
         "role": "authenticated",
-        "app_metadata": {"tenant_id": str(tenant_id), "role": role},
+        "app_metadata": {"tenant_id": str(tenant_id)},
     }
-    if operator:
-        claims["app_metadata"] |= {"platform_role": OPERATOR}
     if settings.issuer:
         claims["iss"] = settings.issuer
     return jwt.encode(claims, settings.jwt_secrets[0].get_secret_value(), algorithm="HS256")

@@ -8,8 +8,8 @@ from uuid import UUID
 import typer
 
 from config.logging import configure_logging
-from gateway.auth.auth import Role, mint
-from gateway.cli import deploy, dlq, flags, queue, secrets, share
+from gateway.auth.auth import mint
+from gateway.cli import deploy, dlq, flags, operators, queue, secrets, share
 from gateway.cli.cleanup import cleanup
 from gateway.cli.common import DryRun, Exit, Json, environment, fail, report_failures, say
 from gateway.cli.doctor import doctor
@@ -26,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES, help="Run and mind ScopeKit."
 )
 app.add_typer(queue.app, name="queue")
+app.add_typer(operators.app, name="operators")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(deploy.app, name="deploy")
 app.command()(deploy.rollback)
@@ -76,22 +77,15 @@ def token(
     *,
     tenant: Annotated[UUID, typer.Option(help="Tenant id.")] = demo.TENANT_ID,
     user: Annotated[UUID, typer.Option(help="User id.")] = demo.USER_ID,
-    role: Annotated[str, typer.Option(help="member, admin or owner.")] = "owner",
-    operator: Annotated[bool, typer.Option("--operator", help="An operator of the whole product, for /ops.")] = False,
     hours: Annotated[float, typer.Option(min=0.01, max=24 * 30, help="How long it holds.")] = 12,
     as_json: Json = False,
 ) -> None:
-    """Sign a token for development with the newest of JWT_SECRETS."""
-    known: dict[str, Role] = {"member": "member", "admin": "admin", "owner": "owner"}
-    if role not in known:
-        fail("--role is member, admin or owner.")
+    """Sign a token for development with the newest of JWT_SECRETS. What it may do, the membership row says."""
     settings = environment()
     if not settings.jwt_secrets:
         fail("JWT_SECRETS is not set: tokens come from your identity provider alone.")
-    signed = mint(
-        settings, user_id=user, tenant_id=tenant, role=known[role], seconds=round(hours * 3600), operator=operator
-    )
-    say({"token": signed, "tenant_id": tenant, "role": role, "operator": operator}, signed, as_json=as_json)
+    signed = mint(settings, user_id=user, tenant_id=tenant, seconds=round(hours * 3600))
+    say({"token": signed, "tenant_id": tenant, "user_id": user}, signed, as_json=as_json)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from gateway.documents import colors
 from gateway.http.body import Trimmed, json_response, read_body, read_json
 from gateway.http.text import OneLine
 from store.accounts import brands
-from store.errors import Forbidden, NotFound, SpineError
+from store.errors import NotFound, SpineError
 from store.objects import content
 from store.pool import Record
 
@@ -115,10 +115,7 @@ async def delete_logo(request: Request) -> Response:
 
 async def _admit_admin(request: Request) -> Principal:
     """Admit an administrator; the database holds the same line, but only once the work is done."""
-    principal = await admit(request)
-    if principal.role == "member":
-        raise Forbidden(brands.NOT_YOURS)
-    return principal
+    return await admit(request, min_role="admin")
 
 
 async def _keep(context: Context, tenant_id: UUID, body: bytes, content_type: str) -> str:

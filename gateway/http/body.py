@@ -30,6 +30,8 @@ STALL_SECONDS = 30.0
 # Whoever sends on for a minute sends at least this much: GPRS does four times as well, a byte now and then is no body.
 PACE_SECONDS, PACE_BYTES = 60.0, 16 * 1024
 _DASHED = 36
+# Where a request keeps what is to be asked again while its body arrives: whether the sender may still send.
+RECHECK = "scopekit.recheck"
 _OUT = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
 
 
@@ -74,9 +76,10 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
     """Yield the body as it comes.
 
-    Raises `Stalled` when no more comes for 30 s, less than 16 KiB in a minute of waiting, or the sender is gone.
+    Raises `Stalled` when no more comes for 30 s, less than 16 KiB in a minute of waiting, or the sender is gone, and
+    what the check raises that stands under `RECHECK`, for a sender who may not send any more.
     """
-    pace = _Pace()
+    pace, recheck = _Pace(), request.scope.get(RECHECK)
     async with aclosing(request.stream()) as stream:
         while True:
             began = time.monotonic()
@@ -90,6 +93,8 @@ async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
             if not chunk:
                 return
             pace.keep(time.monotonic() - began, len(chunk))
+            if recheck is not None:
+                await recheck()
             yield chunk
 
 

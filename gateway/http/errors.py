@@ -85,7 +85,14 @@ async def on_value_refused(_request: Request, error: Exception) -> Response:
     return problem(400, "A value cannot be stored: it is out of range, or holds a character that is none.")
 
 
+async def on_right_refused(_request: Request, error: Exception) -> Response:
+    """Answer a change that row level security refuses: its maker's rights ended while the request was under way."""
+    _log.warning("Refused by row level security", error=str(error))
+    return problem(403, "You may not do this, or not any more; ask an owner of the tenant.")
+
+
 HANDLERS: dict[Any, Any] = {
+    asyncpg.InsufficientPrivilegeError: on_right_refused,
     asyncpg.DataError: on_value_refused,
     errors.SpineError: on_spine_error,
     HTTPException: on_http_exception,

@@ -37,7 +37,7 @@ _SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A user's token; an operator's says so in `app_metadata.platform_role`."
+        "description": "A user's token. It says who is asking; their membership row says what they may do."
         " Where `internalKey` is asked for, the internal queue key.",
     },
     "session": {

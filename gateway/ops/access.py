@@ -1,15 +1,23 @@
-"""Who may see and do what operators may: `app_metadata.platform_role` is `admin` in a verified token that lives."""
+"""Who may see and do what operators may: a user with a row in `operators`, and a token that lives."""
 
 from starlette.requests import Request
 
-from gateway.auth.auth import Principal, authenticate
+from gateway.auth.auth import Principal, identify
+from gateway.context import context_of
 from store.errors import Forbidden
+from store.ops import operators
 
 
 async def operator_of(request: Request) -> Principal:
     """Return the operator who asks. Raises `Unauthenticated`, and `Forbidden` for tenants' owners too."""
-    principal = await authenticate(request)
+    principal = await identify(request)
     principal.require_unexpired()
-    if not principal.is_operator:
-        raise Forbidden("This is for operators of ScopeKit: their token says so in `app_metadata.platform_role`.")
+    await require_operator(request, principal)
     return principal
+
+
+async def require_operator(request: Request, principal: Principal) -> None:
+    """Pass while this user is an operator. Raises `Forbidden`."""
+    async with context_of(request).db.connection() as conn:
+        if not await operators.is_operator(conn, principal.user_id):
+            raise Forbidden("This is for operators of ScopeKit; `scopekit operators add` makes one.")

@@ -23,8 +23,8 @@ def may_log_in(request: Request) -> bool:
 
 
 def log_in(response: Response, settings: Settings) -> Response:
-    """Give the browser the demo user's session; on one's own machine one is the operator too."""
-    token = mint(settings, user_id=USER_ID, tenant_id=TENANT_ID, role="owner", seconds=SESSION_SECONDS, operator=True)
+    """Give the browser the demo user's session: the owner of the demo tenant, and an operator, as `make run` seeds."""
+    token = mint(settings, user_id=USER_ID, tenant_id=TENANT_ID, seconds=SESSION_SECONDS)
     response.set_cookie(SESSION_COOKIE, token, max_age=SESSION_SECONDS, httponly=True, samesite="lax", path="/")
     return response
 

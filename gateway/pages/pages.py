@@ -13,6 +13,7 @@ from gateway.context import context_of
 from gateway.documents.colors import STANDARD_ACCENT
 from gateway.pages import demo
 from gateway.pages.shell import modules_of, shell
+from store.errors import Forbidden
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -46,7 +47,7 @@ async def console(request: Request) -> Response:
 async def _is_signed_in(request: Request) -> bool:
     try:
         await authenticate(request)
-    except Unauthenticated:
+    except (Unauthenticated, Forbidden):
         return False
     return True
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Principal, authenticate
+from gateway.auth.auth import Principal, identify
 from gateway.context import Context, context_of
 from gateway.http.body import json_bytes, uuid_param
 from gateway.progress.responses import (
@@ -42,7 +42,7 @@ async def progress_many(request: Request) -> Answer:
     400 without ids, with too many or a malformed one; 404 when any of the visits is not the caller's.
     """
     visit_ids = _visit_ids(request)
-    principal = await authenticate(request)
+    principal = await identify(request)
     principal.require_unexpired()
     hub = context_of(request).hub
     multi = hub.admission.subscribe_all(visit_ids, *principal.who, expires_at=principal.expires_at)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from gateway.auth.auth import NO_MEMBER
 from gateway.context import Context
 from realtime.channels.subscriber import Subscriber
 from realtime.streams.stream import BusyStream, ProgressStream, StaticStream
@@ -17,7 +18,6 @@ LAST_SEQ = 2**63 - 1  # seq is a bigint
 _ID_PARAMS = ("last_event_id", "lastEventId", "lastEventID", "Last-Event-ID")
 # What a client sends that has seen nothing, by way of a missing value or of another server's word for it.
 _NO_ID = frozenset({"", "undefined", "null", "earliest"})
-NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner."
 # Outlasts a restart: a client that comes back sooner finds a proxy's 502, which stops a browser's EventSource for good.
 _BUSY_MS, _BUSY_JITTER_MS = 10_000, 2_500
 

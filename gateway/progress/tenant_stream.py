@@ -6,11 +6,12 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from config.flags import Flag, is_on
-from gateway.auth.auth import Principal, authenticate
+from gateway.auth.auth import NO_MEMBER, Principal, identify
 from gateway.context import context_of
 from gateway.progress.multi_stream import afresh
-from gateway.progress.responses import NO_MEMBER, Answer, busy, not_enabled, require_member, stream_or_drop
+from gateway.progress.responses import Answer, busy, not_enabled, require_member, stream_or_drop
 from realtime.streams.tenant_subscription import TenantSubscription
+from store.accounts.memberships import reaches
 from store.errors import Forbidden
 from store.events import events
 
@@ -26,10 +27,8 @@ async def progress_tenant(request: Request) -> Answer:
     tenant's events to resume at: who comes back begins with snapshots again. So it is for a view of how things stand;
     who must not miss an event watches its visit. `open` is as on a stream of several visits.
     """
-    principal = await authenticate(request)
+    principal = await identify(request)
     principal.require_unexpired()
-    if principal.role not in ("owner", "admin"):
-        raise Forbidden("All visits at once are for owners and admins of the tenant; watch visits by name.")
     stream = context_of(request).hub.admission.subscribe_tenant(*principal.who, expires_at=principal.expires_at)
     answer = _opened(request, principal, stream)
     return await answer if stream is None else await stream_or_drop(stream.subscriber, answer)
@@ -41,8 +40,10 @@ async def _opened(request: Request, principal: Principal, stream: TenantSubscrip
     async with context.db.as_user(principal.claims) as conn:
         gate = await events.watch_rights(conn, _NO_VISIT)
         at_work = await events.at_work(conn, MOST_SNAPSHOTS)
-    if not gate["member"]:
+    if gate["role"] is None:
         raise Forbidden(NO_MEMBER)
+    if not reaches(gate["role"], "admin"):
+        raise Forbidden("All visits at once are for owners and admins of the tenant; watch visits by name.")
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
         return not_enabled()
     if stream is None:

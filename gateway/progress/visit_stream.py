@@ -13,12 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from config.flags import Flag, is_on
-from gateway.auth.auth import Principal, Unauthenticated, authenticate
+from gateway.auth.auth import NO_MEMBER, Principal, Unauthenticated, identify
 from gateway.context import Context, context_of
 from gateway.http.body import int_param, json_bytes, json_response, read_json, uuid_param
 from gateway.progress.responses import (
     LAST_SEQ,
-    NO_MEMBER,
     Answer,
     busy,
     foreign_id,
@@ -89,7 +88,7 @@ async def invoke_progress(request: Request) -> Answer:
 async def ticket(request: Request) -> Response:
     """Give out a ticket to one visit's stream: single use, 30 s, only its hash is kept."""
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
-    principal = await authenticate(request)
+    principal = await identify(request)
     await _require_visit(request, principal, visit_id)
     secret = secrets.token_urlsafe(32)
     async with context_of(request).db.as_user(principal.claims) as conn:
@@ -112,7 +111,7 @@ async def ticket(request: Request) -> Response:
 async def page(request: Request) -> Response:
     """Return the events after a position, for clients that poll."""
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
-    principal = await authenticate(request)
+    principal = await identify(request)
     await _require_visit(request, principal, visit_id)
     after = int_param(request.query_params.get("after"), "after", low=0, high=LAST_SEQ) or 0
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=PAGE) or PAGE
@@ -214,7 +213,7 @@ async def _job(context: Context, principal: Principal, job_id: UUID | None) -> d
 async def _caller(request: Request, visit_id: UUID) -> Principal:
     """Return who asks: by ticket, else as everywhere, with a token that lives. Raises `Unauthenticated`."""
     secret = query_param(request, "ticket")
-    principal = await authenticate(request) if secret is None else await _holder(request, visit_id, secret)
+    principal = await identify(request) if secret is None else await _holder(request, visit_id, secret)
     principal.require_unexpired()
     return principal
 
@@ -235,7 +234,7 @@ async def _gate(request: Request, principal: Principal, visit_id: UUID) -> Recor
     """Tell whether the tenant has streams, and whether it has this visit. Raises `Forbidden` for who is no member."""
     async with context_of(request).db.as_user(principal.claims) as conn:
         gate = await events.watch_rights(conn, visit_id)
-    if not gate["member"]:
+    if gate["role"] is None:
         raise Forbidden(NO_MEMBER)
     return gate
 

@@ -48,7 +48,10 @@ async def list_media(request: Request) -> Response:
 
 async def check(request: Request) -> Response:
     """Tell which of these hashes the visit still lacks, before any byte is sent."""
-    principal, visit_id = await admit(request), uuid_param(request.path_params["visit_id"], "visit_id")
+    principal, visit_id = (
+        await admit(request, min_role="viewer"),
+        uuid_param(request.path_params["visit_id"], "visit_id"),
+    )
     asked = (await read_json(request, Hashes, limit=128 * 1024)).sha256
     async with context_of(request).db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)

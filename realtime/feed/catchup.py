@@ -9,7 +9,7 @@ from typing import Protocol
 from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.channels.channel import Channel
-from realtime.feed.history import History
+from realtime.feed.history import History, Watcher
 from realtime.protocol.epoch import is_contiguous
 from realtime.protocol.events import Event
 from store.errors import Unavailable
@@ -36,14 +36,14 @@ class Relay(Protocol):
     def rewind(self, channel: Channel) -> None:
         """End a channel's streams to begin again: they were given what the table does not have."""
 
-    def watchers(self) -> list[tuple[str, str]]:
-        """Return whose streams are open, as (tenant, user)."""
+    def watchers(self) -> list[Watcher]:
+        """Return whose streams are open, as (tenant, user, the least role that such a stream takes)."""
 
     def invalidate(self) -> None:
         """Trust nothing that was known without the table: a notification may have been missed."""
 
-    def remove(self, tenant_id: str, user_id: str) -> None:
-        """End the streams of a user who is no member."""
+    def restrict(self, tenant_id: str, user_id: str, role: str | None) -> None:
+        """End the streams of a user that this role may not have; None for one who is no member any more."""
 
 
 class CatchUp:
@@ -137,8 +137,8 @@ class CatchUp:
         self._relay.invalidate()
         watchers = self._relay.watchers()
         for first in range(0, len(watchers), ROWS_A_QUERY):
-            for tenant_id, user_id in await self._history.non_members(watchers[first : first + ROWS_A_QUERY]):
-                self._relay.remove(tenant_id, user_id)
+            for tenant_id, user_id, min_role in await self._history.non_members(watchers[first : first + ROWS_A_QUERY]):
+                self._relay.restrict(tenant_id, user_id, None if min_role == "viewer" else "member")
 
     async def _fill_gap(self, channel: Channel) -> None:
         backoff = Backoff(0.1, 2.0, SystemRandom())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from realtime.feed.query_batcher import QueryBatcher
@@ -16,6 +16,9 @@ from store.pool import DRIVER_TROUBLE, Connection, Database, Record
 
 if TYPE_CHECKING:
     from realtime.channels.channel import Channel
+
+# A tenant, a user of it, and the least role that the stream takes.
+Watcher: TypeAlias = tuple[str, str, str]
 
 # Half of the smallest sensible pool: requests must never wait for a storm of resuming streams.
 READERS = 4
@@ -84,15 +87,15 @@ class History:
         async with self._asking("The visit's stream cannot be read just now.") as conn:
             return await events.heads(conn, [UUID(visit_id) for visit_id in visit_ids])
 
-    async def non_members(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Return those of these pairs of tenant and user of which the user is no member of the tenant, as it is now.
+    async def non_members(self, watchers: Sequence[Watcher]) -> list[Watcher]:
+        """Return those of these (tenant, user, role) of which the user has less than the role in the tenant now.
 
         Raises `Unavailable` when the database does not answer in time.
         """
-        tenants, users = [UUID(tenant) for tenant, _ in pairs], [UUID(user) for _, user in pairs]
+        tenants, users = [UUID(tenant) for tenant, _, _ in watchers], [UUID(user) for _, user, _ in watchers]
         async with self._asking("Who the members are cannot be read just now.") as conn:
-            rows = await events.non_members(conn, tenants, users)
-        return [(str(row["tenant_id"]), str(row["user_id"])) for row in rows]
+            rows = await events.non_members(conn, tenants, users, [role for _, _, role in watchers])
+        return [(str(row["tenant_id"]), str(row["user_id"]), row["min_role"]) for row in rows]
 
     async def close(self) -> None:
         """Give up what is being read."""

@@ -85,13 +85,15 @@ async def at_work(conn: Connection, limit: int) -> list[UUID]:
     return [row["visit_id"] for row in await conn.fetch(SQL.at_work, limit)]
 
 
-async def non_members(conn: Connection, tenant_ids: Sequence[UUID], user_ids: Sequence[UUID]) -> list[Record]:
-    """Return those pairs of (tenant_id, user_id) of which the user is no member of the tenant."""
-    return await conn.fetch(SQL.non_members, tenant_ids, user_ids)
+async def non_members(
+    conn: Connection, tenant_ids: Sequence[UUID], user_ids: Sequence[UUID], min_roles: Sequence[str]
+) -> list[Record]:
+    """Return those (tenant_id, user_id, min_role) of which the user has less than that role in the tenant."""
+    return await conn.fetch(SQL.non_members, tenant_ids, user_ids, min_roles)
 
 
 async def watch_rights(conn: Connection, visit_id: UUID) -> Record:
-    """Return what the request may watch: its tenant's `flags`, whether its user is a `member`, the visit `visible`."""
+    """Return what the request may watch: its tenant's `flags`, its user's `role` or None, the visit `visible`."""
     row = await conn.fetchrow(SQL.watch_rights, visit_id)
     assert row is not None  # noqa: S101 - a SELECT without FROM always answers
     return row

@@ -31,13 +31,13 @@ ORDER BY number;
 SELECT visit_id FROM ai_jobs WHERE status IN ('queued', 'running') ORDER BY created_at DESC LIMIT $1;
 
 -- name: non_members
--- Which of these pairs of tenant and user are no members.
-SELECT tenant_id, user_id FROM scopekit.strangers($1, $2);
+-- Which of these users have less than the role named beside them in their tenants.
+SELECT tenant_id, user_id, min_role FROM scopekit.non_members($1, $2, $3);
 
 -- name: watch_rights
--- Whether the request may watch a visit: its tenant's flags, whether its user is a member, whether RLS shows it the visit.
+-- Whether the request may watch a visit: its tenant's flags, its user's role there, whether RLS shows it the visit.
 SELECT (SELECT feature_flags FROM tenant_settings WHERE tenant_id = current_tenant_id()) AS flags,
-       EXISTS (SELECT 1 FROM memberships WHERE user_id = auth.uid()) AS member,
+       (SELECT role FROM memberships WHERE user_id = auth.uid()) AS role,
        EXISTS (SELECT 1 FROM site_visits WHERE id = $1) AS visible;
 
 -- name: notify

@@ -43,6 +43,8 @@ CREATE TABLE public.processing_events (
     type       text NOT NULL CHECK (type ~ '^[a-z_]+(\.[a-z_]+)*$' AND length(type) <= 64),
     payload    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(payload) = 'object'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Whether its visit's stream ends with it; an INSERT that leaves it out gets what scopekit.ends_stream() says.
+    ends_stream boolean NOT NULL,
     PRIMARY KEY (visit_id, seq)
 );
 
@@ -91,6 +93,10 @@ DECLARE
     v_written  bigint;
     v_document text;
 BEGIN
+    IF NEW.ends_stream IS NULL THEN
+        NEW.ends_stream := NEW.type IN ('job.completed', 'job.failed', 'job.cancelled')
+                           AND scopekit.ends_stream(NEW.type, NEW.job_id);
+    END IF;
     IF v_epoch IS NULL THEN  -- two who come here at once make two epochs, and a few streams leap twice
         v_epoch := setval('scopekit.stream_epoch', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     END IF;
@@ -147,6 +153,7 @@ DECLARE
     c_lines  CONSTANT integer := 100;  -- of 78 bytes: NOTIFY takes less than 8,000
     v_epoch  bigint := pg_sequence_last_value('scopekit.stream_epoch');
     v_of_job CONSTANT boolean := p_type LIKE 'job.%';
+    v_final  CONSTANT boolean := p_type IN ('job.completed', 'job.failed', 'job.cancelled');
     v_whole  CONSTANT boolean := cardinality(p_visits) <= p_whole;
     v_locked uuid[];
     v_seqs   bigint[];
@@ -192,15 +199,16 @@ BEGIN
     v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
     IF v_told AND v_whole THEN
         WITH new AS (
-            INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq)
-            SELECT visit_id, tenant_id, job_id, p_type, payload, seq
+            INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
+            SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
             FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq)
             RETURNING visit_id, seq, processing_events AS event
         )
         SELECT array_agg(scopekit.event_word(visit_id, seq, scopekit.event_document(event))) INTO v_words FROM new;
     ELSE
-        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq)
-        SELECT unnest(p_visits), unnest(p_tenants), unnest(p_jobs), p_type, unnest(p_payloads), unnest(v_seqs);
+        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
+        SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
+        FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq);
     END IF;
     IF v_told AND NOT v_whole THEN
         v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
@@ -327,7 +335,7 @@ $$;
 
 -- What streams are opened with, in one round trip: whether this tenant has streams, whether the visit is its own, where
 -- the visit's stream stands and leapt and, when asked for, what its latest job has done up to there. A row for each visit
--- asked for. The tenant is the verified token's; the comparison is the one that the policy of_own_tenant makes. With a
+-- asked for. The tenant is the verified token's; the comparison is the one that the policies make. With a
 -- user, the first row has the tenant's members as well, 500 at most, this user before all others.
 CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_ids uuid[], p_snapshot boolean)
     RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, tears bigint[],

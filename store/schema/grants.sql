@@ -1,7 +1,8 @@
 -- Who may do what: rights and row level security, all in one place.
 --
--- A row is its tenant's: `authenticated` sees and writes only rows of the tenant in its token, `anon` nothing, the
--- gateway's login nothing until it takes a role. Workers act as service_role. A forgotten WHERE leaks nothing.
+-- A row is its tenant's. `authenticated` sees only rows of the tenant in its token, while its user is a member there, and
+-- writes them unless it is a viewer: every policy asks current_tenant_id(), which reads the membership row. `anon` may
+-- nothing, the gateway's login nothing until it takes a role. Workers act as service_role. A forgotten WHERE leaks nothing.
 --
 -- Default deny: every right on our tables, sequences and functions is taken from everybody first; what is not listed
 -- below is nobody's but the owner's. Supabase's default privileges give new objects of `public` to its API's roles.
@@ -13,7 +14,7 @@
 DO $$
 DECLARE
     v_right record;
-    v_verbs text;
+    v_verb  record;
 BEGIN
     FOR v_right IN
         SELECT * FROM (VALUES
@@ -52,6 +53,7 @@ BEGIN
             ('analytics_events',     ''),
             ('analytics_outbox',     NULL),
             ('alerts',               NULL),
+            ('operators',            NULL),
             ('ops_audit',            NULL),
             ('processes',            NULL),
             ('service_keys',         NULL),
@@ -63,16 +65,23 @@ BEGIN
                        v_right.name);
         EXECUTE format('GRANT ALL ON public.%I TO service_role', v_right.name);
         CONTINUE WHEN v_right.rights IS NULL;
-        EXECUTE format(
-            'CREATE POLICY of_own_tenant ON public.%I TO authenticated '
-            'USING (%2$I = (SELECT public.current_tenant_id())) WITH CHECK (%2$I = (SELECT public.current_tenant_id()))',
-            v_right.name, CASE v_right.name WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END);
-        SELECT string_agg(verb, ', ') INTO v_verbs
-        FROM (VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE')) AS v(letter, verb)
-        WHERE strpos(v_right.rights, letter) > 0;
-        IF v_verbs IS NOT NULL THEN
-            EXECUTE format('GRANT %s ON public.%I TO authenticated', v_verbs, v_right.name);
-        END IF;
+        FOR v_verb IN
+            SELECT * FROM (VALUES
+                ('r', 'SELECT', 'viewer', 'USING'),
+                ('a', 'INSERT', 'member', 'WITH CHECK'),
+                ('w', 'UPDATE', 'member', 'USING'),  -- of the row before and after
+                ('d', 'DELETE', 'member', 'USING')
+            ) AS v(letter, name, min_role, clause)
+        LOOP
+            IF strpos(v_right.rights, v_verb.letter) > 0 THEN
+                EXECUTE format('GRANT %s ON public.%I TO authenticated', v_verb.name, v_right.name);
+            END IF;
+            -- Also where there is no right now: rights on columns follow below.
+            EXECUTE format(
+                'CREATE POLICY %I ON public.%I FOR %s TO authenticated %s (%I = (SELECT public.current_tenant_id(%L)))',
+                lower(v_verb.name) || '_as_' || v_verb.min_role, v_right.name, v_verb.name, v_verb.clause,
+                CASE v_right.name WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END, v_verb.min_role);
+        END LOOP;
     END LOOP;
 END $$;
 
@@ -86,7 +95,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON public.flag_changes FROM service_role;
 -- An administrator changes the profile and the branding; money, flags and limits are not the tenant's to set here.
 GRANT UPDATE (profile, accent, logo_path, updated_at) ON public.tenant_settings TO authenticated;
 CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPDATE TO authenticated
-    USING ((SELECT public.is_tenant_admin()));
+    USING (tenant_id = (SELECT public.current_tenant_id('admin')));
 
 -- A client enqueues a plain job; its turn, lease, attempts and results are the queue's to write.
 GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
@@ -98,9 +107,9 @@ CREATE POLICY no_jumping_the_line ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO
 
 -- A ticket stands for its maker's own token and for no longer than a minute. The gateway later acts under its claims, so
 -- whoever may insert a row (on Supabase any user may, by REST) must not write another tenant's into it.
-DROP POLICY of_own_tenant ON public.progress_tickets;
-CREATE POLICY of_own_tenant ON public.progress_tickets TO authenticated
-    USING (tenant_id = (SELECT public.current_tenant_id()))
+-- A viewer watches too.
+DROP POLICY insert_as_member ON public.progress_tickets;
+CREATE POLICY insert_as_viewer ON public.progress_tickets FOR INSERT TO authenticated
     WITH CHECK (tenant_id = (SELECT public.current_tenant_id())
                 AND claims = (SELECT auth.jwt())
                 AND expires_at <= clock_timestamp() + interval '1 minute');
@@ -138,7 +147,7 @@ BEGIN
         SELECT wanted.schema, wanted.roles, name FROM (VALUES
             -- What a tenant's user calls: pure, or checking the tenant, or running with the caller's own rights.
             ('public', 'authenticated, service_role', ARRAY[
-                'current_tenant_id', 'is_tenant_admin', 'search_text', 'share_state']),
+                'current_tenant_id', 'search_text', 'share_state']),
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
             ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'move_visits', 'queue_position']),
             -- The runbook's, and the worker's.
@@ -149,7 +158,7 @@ BEGIN
             -- The relay: streams of every tenant, opened for a verified token.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'bus_is_carried', 'carry_bus', 'committed_since', 'events_after', 'hear_by_notify', 'open_streams',
-                'stream_heads', 'stream_snapshot', 'strangers', 'take_ticket', 'tend_bus']),
+                'stream_heads', 'stream_snapshot', 'non_members', 'take_ticket', 'tend_bus', 'member_role']),
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
@@ -162,7 +171,7 @@ BEGIN
             -- The operators' functions, each of which asks who calls.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'actor', 'audit_log', 'dead_causes', 'dead_letters', 'discard_letter', 'flag_history',
-                'flags_of_tenants', 'kill_flag', 'killed_flags', 'letter_waits', 'live_processes', 'operate',
+                'flags_of_tenants', 'is_operator', 'kill_flag', 'killed_flags', 'letter_waits', 'live_processes', 'operate',
                 'operator_hold', 'operator_pause', 'operator_release', 'operator_resume', 'require_operator',
                 'restore_flag', 'retry_letter', 'set_flag', 'set_flag_everywhere', 'waiting_letters'])
         ) AS wanted(schema, roles, names), unnest(names) AS name
@@ -183,9 +192,9 @@ END $$;
 -- Whose objects are whose. Elsewhere the gateway holds the same rules over a plain S3 bucket, and this does not run.
 DO $$
 DECLARE
-    -- current_tenant_id() is null without a tenant in the token: then nothing matches.
+    -- current_tenant_id() is null for a user who may not: then nothing matches.
     c_own CONSTANT text := $p$ bucket_id = 'site-visits'
-        AND split_part(name, '/', 1) = (SELECT public.current_tenant_id())::text $p$;
+        AND split_part(name, '/', 1) = (SELECT public.current_tenant_id(%L))::text $p$;
 BEGIN
     IF to_regclass('storage.objects') IS NULL THEN
         RETURN;
@@ -197,8 +206,8 @@ BEGIN
     DROP POLICY IF EXISTS "site-visits: a tenant reads its own" ON storage.objects;
     DROP POLICY IF EXISTS "site-visits: a tenant adds its own" ON storage.objects;
     EXECUTE 'CREATE POLICY "site-visits: a tenant reads its own" ON storage.objects FOR SELECT TO authenticated '
-            'USING (' || c_own || ')';
+            'USING (' || format(c_own, 'viewer') || ')';
     -- No UPDATE and no DELETE: what a row vouches for by hash stays as it is, and goes only with its row.
     EXECUTE 'CREATE POLICY "site-visits: a tenant adds its own" ON storage.objects FOR INSERT TO authenticated '
-            'WITH CHECK (' || c_own || ')';
+            'WITH CHECK (' || format(c_own, 'member') || ')';
 END $$;

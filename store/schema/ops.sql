@@ -1,8 +1,16 @@
 -- Operators of the whole product: what they may do, the record of all they did, and what they watch.
 --
--- An operator is known by `app_metadata.platform_role` = 'admin' in a verified token, which only its issuer can write.
--- It is not the tenant's own role: an administrator of one company must see nothing of another. The command line acts as
--- service_role. Every function for operators asks for itself, so that a route that forgot to ask opens nothing.
+-- An operator is a user with a row in `operators`. Operators are no tenant's: an administrator of one company must see
+-- nothing of another. The command line acts as service_role. Every function for operators asks for itself, so that a route
+-- that forgot to ask opens nothing.
+
+-- The operators; granted and withdrawn by the command line.
+CREATE TABLE public.operators (
+    user_id    uuid PRIMARY KEY,
+    name       text NOT NULL DEFAULT '' CHECK (length(name) <= 200),
+    granted_by text NOT NULL DEFAULT session_user,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
 
 -- Every operator's action. It is read and added to, and never changed.
 CREATE TABLE public.ops_audit (
@@ -66,11 +74,17 @@ CREATE FUNCTION scopekit.actor() RETURNS text LANGUAGE sql STABLE AS $$
                     'user ' || nullif(auth.jwt() ->> 'sub', ''), session_user::text)
 $$;
 
--- `role` keeps its value inside a function that runs with its owner's rights, so this sees who really asks.
+-- Whether this user is an operator now.
+CREATE FUNCTION scopekit.is_operator(p_user_id uuid) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM public.operators WHERE user_id = p_user_id)
+$$;
+
+-- `role` keeps its value inside a function that runs with its owner's rights, so this sees the real caller.
 CREATE FUNCTION scopekit.require_operator() RETURNS void LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF current_setting('role') IS DISTINCT FROM 'service_role'
-       AND (auth.jwt() -> 'app_metadata' ->> 'platform_role') IS DISTINCT FROM 'admin' THEN
+       AND NOT scopekit.is_operator(nullif(auth.jwt() ->> 'sub', '')::uuid) THEN
         RAISE EXCEPTION 'this is for operators' USING ERRCODE = 'insufficient_privilege';
     END IF;
 END $$;
@@ -93,6 +107,25 @@ BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT a.at, a.actor, a.action, a.target, a.reason, a.detail
                  FROM public.ops_audit a ORDER BY a.at DESC LIMIT p_limit;
+END $$;
+
+-- Make a user an operator; false for one that is already.
+CREATE FUNCTION scopekit.add_operator(p_user_id uuid, p_name text, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM scopekit.operate('operator.add', p_user_id::text, p_reason, jsonb_build_object('name', p_name));
+    INSERT INTO public.operators (user_id, name, granted_by) VALUES (p_user_id, p_name, scopekit.actor())
+    ON CONFLICT (user_id) DO NOTHING;
+    RETURN FOUND;
+END $$;
+
+-- Withdraw it; false for one who is none.
+CREATE FUNCTION scopekit.remove_operator(p_user_id uuid, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM scopekit.operate('operator.remove', p_user_id::text, p_reason);
+    DELETE FROM public.operators WHERE user_id = p_user_id;
+    RETURN FOUND;
 END $$;
 
 -- Pause the queue, until a time or for good.

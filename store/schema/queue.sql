@@ -203,6 +203,15 @@ BEGIN
     VALUES (p_job.visit_id, p_job.tenant_id, p_job.id, p_type, p_payload || scopekit.correlation(p_job));
 END $$;
 
+-- Whether an event ends its visit's stream, where its writer does not say so: the final event of an estimate, or of a job
+-- that the queue does not know.
+CREATE FUNCTION scopekit.ends_stream(p_type text, p_job_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT p_type IN ('job.completed', 'job.failed', 'job.cancelled') AND coalesce(
+        (SELECT job_type = 'estimate' FROM public.ai_jobs WHERE id = p_job_id),
+        (SELECT job_type = 'estimate' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id AND retried_at IS NULL),
+        true)
+$$;
+
 -- min(2^(attempt - 1), 16) s, times 0.7 to 1.3: as `jobs/retry.py` has it; a test holds the two together.
 CREATE FUNCTION scopekit.backoff(p_attempt integer, p_random double precision) RETURNS interval
     LANGUAGE sql IMMUTABLE AS

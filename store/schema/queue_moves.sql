@@ -190,7 +190,8 @@ CREATE FUNCTION scopekit.cancel_job(p_job_id uuid) RETURNS text LANGUAGE plpgsql
 DECLARE
     v_job public.ai_jobs;
 BEGIN
-    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id() FOR UPDATE;
+    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id('member')
+    FOR UPDATE;
     IF v_job.status = 'queued' THEN
         PERFORM scopekit.to_cancelled(v_job);
         RETURN 'cancelled';

@@ -445,7 +445,7 @@ DECLARE
     v_share public.shares;
 BEGIN
     SELECT * INTO v_share FROM public.shares
-    WHERE id = p_share_id AND tenant_id = public.current_tenant_id() FOR UPDATE;
+    WHERE id = p_share_id AND tenant_id = public.current_tenant_id('member') FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'unknown';
     END IF;

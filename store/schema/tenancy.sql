@@ -31,22 +31,34 @@ CREATE TABLE public.tenant_settings (
 );
 CREATE INDEX tenant_settings_capped ON public.tenant_settings (tenant_id) WHERE max_running_jobs IS NOT NULL;
 
--- Who belongs to a company, and as what.
+-- Who belongs to a company, and as what. This row is all authority there is: a token only says who is asking.
 CREATE TABLE public.memberships (
     tenant_id  uuid NOT NULL REFERENCES public.tenants ON DELETE CASCADE,
     user_id    uuid NOT NULL,
-    role       text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'member')),
+    role       text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, user_id)
 );
+CREATE INDEX memberships_of_user ON public.memberships (user_id);
 
--- The tenant that the request's token names; null (and so no row at all) without one.
-CREATE FUNCTION public.current_tenant_id() RETURNS uuid LANGUAGE sql STABLE AS
-    $$ SELECT nullif(auth.jwt() -> 'app_metadata' ->> 'tenant_id', '')::uuid $$;
+-- Roles in order: 1 viewer, 2 member, 3 admin, 4 owner. Each may do what those before it may.
+CREATE FUNCTION scopekit.role_rank(p_role text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+    $$ SELECT array_position(ARRAY['viewer', 'member', 'admin', 'owner'], p_role) $$;
 
--- Whether the request's user may change the tenant's settings. A missing role is no role: NULL never passes.
-CREATE FUNCTION public.is_tenant_admin() RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT coalesce(auth.jwt() -> 'app_metadata' ->> 'role' IN ('admin', 'owner'), false)
+-- The tenant that the request's token names, if its user has at least this role there now. Null otherwise, and so no row
+-- at all. Every policy asks this, and so does every function for tenants that runs with its owner's rights.
+CREATE FUNCTION public.current_tenant_id(p_min_role text DEFAULT 'viewer') RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT m.tenant_id FROM public.memberships m
+    WHERE m.tenant_id = nullif(auth.jwt() -> 'app_metadata' ->> 'tenant_id', '')::uuid
+      AND m.user_id = nullif(auth.jwt() ->> 'sub', '')::uuid
+      AND scopekit.role_rank(m.role) >= scopekit.role_rank(p_min_role)
+$$;
+
+-- The role of a user in a tenant; null for one who is no member.
+CREATE FUNCTION scopekit.member_role(p_tenant_id uuid, p_user_id uuid) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT m.role FROM public.memberships m WHERE m.tenant_id = p_tenant_id AND m.user_id = p_user_id
 $$;
 
 -- The runbook's own INSERTs name only the visit; the tenant follows from it. A trigger of every table that hangs on one.
@@ -59,23 +71,33 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Relays hear of it when it commits: a removed member's streams end.
-CREATE FUNCTION scopekit.tell_revoked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+-- Gateways hear of it when it commits: what they remember of the user goes, and the streams of a user who may not have
+-- them any more end. `role` is null for a removed member.
+CREATE FUNCTION scopekit.tell_membership() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM pg_notify('scopekit_control', jsonb_build_object(
-        'kind', 'revoked', 'tenant_id', OLD.tenant_id, 'user_id', OLD.user_id)::text);
+    IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR (OLD.tenant_id, OLD.user_id) <> (NEW.tenant_id, NEW.user_id)) THEN
+        PERFORM pg_notify('scopekit_control', jsonb_build_object(
+            'kind', 'membership', 'tenant_id', OLD.tenant_id, 'user_id', OLD.user_id, 'role', NULL)::text);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM pg_notify('scopekit_control', jsonb_build_object(
+            'kind', 'membership', 'tenant_id', NEW.tenant_id, 'user_id', NEW.user_id, 'role', NEW.role)::text);
+    END IF;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER tell_revoked AFTER DELETE ON public.memberships
-    FOR EACH ROW EXECUTE FUNCTION scopekit.tell_revoked();
+CREATE TRIGGER tell_membership AFTER INSERT OR UPDATE OR DELETE ON public.memberships
+    FOR EACH ROW EXECUTE FUNCTION scopekit.tell_membership();
 
--- Which of these users are no member of the tenant named beside them. A relay asks after a time without notifications.
-CREATE FUNCTION scopekit.strangers(p_tenant_ids uuid[], p_user_ids uuid[])
-    RETURNS TABLE (tenant_id uuid, user_id uuid)
+-- Which of these users have less than the role named beside them, in the tenant named beside them. A relay asks for the
+-- users of its open streams after a time without notifications.
+CREATE FUNCTION scopekit.non_members(p_tenant_ids uuid[], p_user_ids uuid[], p_min_roles text[])
+    RETURNS TABLE (tenant_id uuid, user_id uuid, min_role text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT asked.tenant_id, asked.user_id FROM unnest(p_tenant_ids, p_user_ids) AS asked (tenant_id, user_id)
+    SELECT asked.tenant_id, asked.user_id, asked.min_role
+    FROM unnest(p_tenant_ids, p_user_ids, p_min_roles) AS asked (tenant_id, user_id, min_role)
     WHERE NOT EXISTS (SELECT 1 FROM public.memberships m
-                      WHERE m.tenant_id = asked.tenant_id AND m.user_id = asked.user_id)
+                      WHERE m.tenant_id = asked.tenant_id AND m.user_id = asked.user_id
+                        AND scopekit.role_rank(m.role) >= scopekit.role_rank(asked.min_role))
 $$;

@@ -1,6 +1,5 @@
 """The company's own look on the page: words, logo and colour are set, what is refused is told at its field."""
 
-import dataclasses
 import io
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from playwright.async_api import FilePayload, Page, expect
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
 from tests.browser.person import Person
 from tests.product import Product
-from tests.tenants import Tenant
+from tests.tenants import Admin, Tenant, make_member
 
 pytestmark = pytest.mark.browser
 
@@ -21,11 +20,6 @@ def _logo() -> FilePayload:
     body = io.BytesIO()
     Image.new("RGB", (600, 200), "navy").save(body, "PNG")
     return {"name": "logo.png", "mimeType": "image/png", "buffer": body.getvalue()}
-
-
-def _as_member(tenant: Tenant) -> Tenant:
-    metadata = {"tenant_id": str(tenant.id), "role": "member"}
-    return dataclasses.replace(tenant, claims=tenant.claims | {"app_metadata": metadata})
 
 
 async def _open(page: Page) -> None:
@@ -88,10 +82,10 @@ async def test_a_logo_is_shown_replaced_and_removed(contractor: Person, api: htt
 
 
 async def test_a_member_is_not_shown_the_way_in_and_it_fits_a_phone(
-    open_person: OpenPerson, server: Product, tenant: Tenant
+    open_person: OpenPerson, server: Product, admin: Admin, tenant: Tenant
 ) -> None:
     """Members see no button that would refuse them; at 390 pixels nothing stands out to the side."""
-    member = await sign_in(await open_person(**PHONE), server, _as_member(tenant))
+    member = await sign_in(await open_person(**PHONE), server, await make_member(admin, tenant))
     await expect(member.page.get_by_role("button", name="Price book")).to_be_visible()
     await expect(member.page.locator("#tenant-name")).not_to_be_empty()
     await expect(member.page.get_by_role("button", name="Company & branding")).to_be_hidden()

@@ -32,6 +32,7 @@ from gateway.server.server import Server
 from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
 from store.accounts.flag_cache import FlagCache
+from store.accounts.membership_cache import MembershipCache
 from store.events import events
 from store.pool import Database
 from store.visits import visits
@@ -128,6 +129,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         queue=queue,
         hub=hub,
         flags=FlagCache(db, lambda: hub.listener_generation),
+        memberships=MembershipCache(db, lambda: hub.listener_generation),
         metrics=MetricsRegistry(settings),
         auth=Authenticator(settings),
         upload_starts=nothing,

@@ -10,7 +10,8 @@ import pytest
 
 from config.flags import Flag, is_on
 from store.accounts import flags
-from store.accounts.flag_cache import MAX_AGE_NOTIFIED, MAX_AGE_UNNOTIFIED, FlagCache
+from store.accounts.flag_cache import FlagCache
+from store.accounts.notified_cache import MAX_AGE_NOTIFIED, MAX_AGE_UNNOTIFIED
 from store.errors import Conflict, NotFound
 from store.pool import Database
 from tests.tenants import ALL_FLAGS, Tenant, make_tenant

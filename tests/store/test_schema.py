@@ -41,7 +41,7 @@ async def test_schema_files_and_migrations_build_the_same(empty: str, admin: Adm
             "functions",
         ),
         ("ALTER TABLE ai_jobs RENAME COLUMN worker TO process", "columns"),
-        ("DROP POLICY of_own_tenant ON site_visits", "policies"),
+        ("DROP POLICY select_as_viewer ON site_visits", "policies"),
         ("ALTER TABLE site_visits DISABLE ROW LEVEL SECURITY", "relations"),
         ("GRANT SELECT ON service_keys TO anon", "rights on relations"),
         ("GRANT SELECT (token_hash) ON shares TO authenticated", "rights on columns"),

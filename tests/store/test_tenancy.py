@@ -10,12 +10,12 @@ import pytest
 
 from store.pool import Connection, Database
 from tests.store.rows import Admin, fill_every_table
-from tests.tenants import Tenant
+from tests.tenants import Tenant, make_member
 
 # Tables that hold no tenant's data; nobody but service_role may touch them at all.
 _OPERATORS = {
     *("alerts", "analytics_outbox", "queue_chores", "queue_control", "queue_samples", "service_keys"),
-    *("schema_migrations", "flag_kills", "flag_kept", "ops_audit", "processes", "secret_rotations"),
+    *("schema_migrations", "flag_kills", "flag_kept", "ops_audit", "operators", "processes", "secret_rotations"),
 }
 ROLES = ("authenticated", "anon", "gateway login")
 Denied = asyncpg.InsufficientPrivilegeError
@@ -186,7 +186,71 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
         "AND (has_function_privilege('anon', p.oid, 'EXECUTE') OR (has_function_privilege('authenticated', p.oid, "
         "'EXECUTE') AND has_schema_privilege('authenticated', p.pronamespace, 'USAGE')))"
     )
-    pure = {"current_tenant_id", "search_text", "uuidv7", "share_state", "is_tenant_admin"}
+    pure = {"current_tenant_id", "search_text", "uuidv7", "share_state"}
     as_the_caller = {"move_visits", "job_correlation"}  # run with the caller's own rights, under RLS
-    checking_the_tenant = {"cancel_job", "queue_position", "rotate_share", "find_price_items"}
+    checking_the_tenant = {"cancel_job", "queue_position", "rotate_share", "find_price_items", "resembling_price_items"}
     assert {row["proname"] for row in rows} <= pure | as_the_caller | checking_the_tenant
+
+
+async def test_without_a_membership_row_a_token_sees_and_writes_nothing(
+    admin: Admin, db: Database, tenant: Tenant, victim: UUID
+) -> None:
+    """A signed token that names the tenant is not enough, in any table: the policies read the row."""
+    member = await make_member(admin, tenant)
+    async with db.as_user(member.claims) as conn:
+        assert await _attempt(conn, "SELECT 1 FROM site_visits") > 0
+    await admin.execute("DELETE FROM memberships WHERE user_id = $1", member.user_id)
+    async with db.as_user(member.claims) as conn:
+        for table in await _tables(admin):
+            column = (await _columns(admin, table, "UPDATE"))[0]
+            for statement in _each_verb(table, column):
+                assert await _attempt(conn, statement) == 0, statement
+        with pytest.raises(Denied):
+            await conn.execute("INSERT INTO site_visits (tenant_id) VALUES ($1)", tenant.id)
+
+
+async def test_a_viewer_reads_and_writes_nothing(admin: Admin, db: Database, tenant: Tenant, victim: UUID) -> None:
+    """Held by policy in every table, but for tickets, by which a viewer watches."""
+    viewer = await make_member(admin, tenant, "viewer")
+    for table in await _tables(admin):
+        async with db.as_user(viewer.claims) as conn:
+            column = (await _columns(admin, table, "UPDATE"))[0]
+            select, *changes = _each_verb(table, column)
+            if table in ("site_visits", "estimates", "shares", "price_items"):
+                assert await _attempt(conn, select) > 0, table
+            for statement in changes:
+                assert await _attempt(conn, statement) == 0, statement
+        if table in _OPERATORS | {"progress_tickets"}:
+            continue
+        columns = ", ".join(await _columns(admin, table, "INSERT"))
+        row = await admin.fetchval(
+            f"SELECT to_jsonb(t) FROM {table} t WHERE {_owner_column(table)} = $1 LIMIT 1", tenant.id
+        )
+        async with db.as_user(viewer.claims) as conn:
+            with pytest.raises(Denied):
+                await conn.execute(
+                    f"INSERT INTO {table} ({columns}) SELECT {columns} "
+                    f"FROM jsonb_populate_record(NULL::public.{table}, $1)",
+                    row,
+                )
+
+
+async def test_functions_for_tenants_ask_for_the_role(admin: Admin, db: Database, tenant: Tenant, victim: UUID) -> None:
+    """Those with their owner's rights pass row level security, and so ask for themselves."""
+    job = await admin.fetchval("SELECT id FROM ai_jobs WHERE tenant_id = $1", tenant.id)
+    share = await admin.fetchval("SELECT id FROM shares WHERE tenant_id = $1", tenant.id)
+    viewer = await make_member(admin, tenant, "viewer")
+    async with db.as_user(viewer.claims) as conn:
+        assert await conn.fetchval("SELECT scopekit.cancel_job($1)", job) is None
+        assert await conn.fetchval("SELECT rotate_share($1, $2, NULL)", share, b"0" * 32) == "unknown"
+        assert await conn.fetchval("SELECT scopekit.queue_position($1)", job) > 0
+    async with db.as_user(tenant.claims) as conn:
+        assert await conn.fetchval("SELECT scopekit.cancel_job($1)", job) == "cancelled"
+
+
+def _each_verb(table: str, column: str) -> tuple[str, str, str]:
+    return (
+        f"SELECT 1 FROM {table}",
+        f"UPDATE {table} SET {column} = {column} RETURNING 1",
+        f"DELETE FROM {table} RETURNING 1",
+    )

@@ -24,7 +24,7 @@ from gateway.uploads.tus.headers import (
 from gateway.uploads.tus.middleware import TusMiddleware
 from gateway.uploads.upload_body import recognised
 from gateway.uploads.upload_limits import admit_file
-from store.errors import Conflict, Locked, NotFound, TooLarge, UnsupportedType
+from store.errors import Conflict, Forbidden, Locked, NotFound, TooLarge, UnsupportedType
 from store.media import media
 from store.media.media import Draft
 from store.objects import content
@@ -55,7 +55,7 @@ async def create(request: Request) -> Response:
 
 async def head(request: Request) -> Response:
     """Tell how much has been received; a file that is whole and not a medium yet becomes one first."""
-    principal, context, upload_id = await admit(request), context_of(request), _upload_id(request)
+    principal, context, upload_id = await admit(request, min_role="member"), context_of(request), _upload_id(request)
     async with context.db.as_user(principal.claims) as conn:
         row = await resumables.get(conn, upload_id)
     if row["received"] == row["file_size"] and row["stored_at"] is None:
@@ -99,7 +99,7 @@ async def _append(request: Request, principal: Principal, upload_id: UUID, *, of
         except UnsupportedType:
             await end(context, principal, upload_id)
             raise
-        except Locked:  # it is another's now, or nobody's
+        except (Locked, Forbidden):  # it is another's now, or nobody's; or the sender may not send any more
             raise
         except BaseException:
             await writer.save_what_came()

@@ -132,22 +132,34 @@ CREATE TABLE public.tenant_settings (
 );
 CREATE INDEX tenant_settings_capped ON public.tenant_settings (tenant_id) WHERE max_running_jobs IS NOT NULL;
 
--- Who belongs to a company, and as what.
+-- Who belongs to a company, and as what. This row is all authority there is: a token only says who is asking.
 CREATE TABLE public.memberships (
     tenant_id  uuid NOT NULL REFERENCES public.tenants ON DELETE CASCADE,
     user_id    uuid NOT NULL,
-    role       text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'member')),
+    role       text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, user_id)
 );
+CREATE INDEX memberships_of_user ON public.memberships (user_id);
 
--- The tenant that the request's token names; null (and so no row at all) without one.
-CREATE FUNCTION public.current_tenant_id() RETURNS uuid LANGUAGE sql STABLE AS
-    $$ SELECT nullif(auth.jwt() -> 'app_metadata' ->> 'tenant_id', '')::uuid $$;
+-- Roles in order: 1 viewer, 2 member, 3 admin, 4 owner. Each may do what those before it may.
+CREATE FUNCTION scopekit.role_rank(p_role text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+    $$ SELECT array_position(ARRAY['viewer', 'member', 'admin', 'owner'], p_role) $$;
 
--- Whether the request's user may change the tenant's settings. A missing role is no role: NULL never passes.
-CREATE FUNCTION public.is_tenant_admin() RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT coalesce(auth.jwt() -> 'app_metadata' ->> 'role' IN ('admin', 'owner'), false)
+-- The tenant that the request's token names, if its user has at least this role there now. Null otherwise, and so no row
+-- at all. Every policy asks this, and so does every function for tenants that runs with its owner's rights.
+CREATE FUNCTION public.current_tenant_id(p_min_role text DEFAULT 'viewer') RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT m.tenant_id FROM public.memberships m
+    WHERE m.tenant_id = nullif(auth.jwt() -> 'app_metadata' ->> 'tenant_id', '')::uuid
+      AND m.user_id = nullif(auth.jwt() ->> 'sub', '')::uuid
+      AND scopekit.role_rank(m.role) >= scopekit.role_rank(p_min_role)
+$$;
+
+-- The role of a user in a tenant; null for one who is no member.
+CREATE FUNCTION scopekit.member_role(p_tenant_id uuid, p_user_id uuid) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT m.role FROM public.memberships m WHERE m.tenant_id = p_tenant_id AND m.user_id = p_user_id
 $$;
 
 -- The runbook's own INSERTs name only the visit; the tenant follows from it. A trigger of every table that hangs on one.
@@ -160,25 +172,35 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Relays hear of it when it commits: a removed member's streams end.
-CREATE FUNCTION scopekit.tell_revoked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+-- Gateways hear of it when it commits: what they remember of the user goes, and the streams of a user who may not have
+-- them any more end. `role` is null for a removed member.
+CREATE FUNCTION scopekit.tell_membership() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM pg_notify('scopekit_control', jsonb_build_object(
-        'kind', 'revoked', 'tenant_id', OLD.tenant_id, 'user_id', OLD.user_id)::text);
+    IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR (OLD.tenant_id, OLD.user_id) <> (NEW.tenant_id, NEW.user_id)) THEN
+        PERFORM pg_notify('scopekit_control', jsonb_build_object(
+            'kind', 'membership', 'tenant_id', OLD.tenant_id, 'user_id', OLD.user_id, 'role', NULL)::text);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM pg_notify('scopekit_control', jsonb_build_object(
+            'kind', 'membership', 'tenant_id', NEW.tenant_id, 'user_id', NEW.user_id, 'role', NEW.role)::text);
+    END IF;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER tell_revoked AFTER DELETE ON public.memberships
-    FOR EACH ROW EXECUTE FUNCTION scopekit.tell_revoked();
+CREATE TRIGGER tell_membership AFTER INSERT OR UPDATE OR DELETE ON public.memberships
+    FOR EACH ROW EXECUTE FUNCTION scopekit.tell_membership();
 
--- Which of these users are no member of the tenant named beside them. A relay asks after a time without notifications.
-CREATE FUNCTION scopekit.strangers(p_tenant_ids uuid[], p_user_ids uuid[])
-    RETURNS TABLE (tenant_id uuid, user_id uuid)
+-- Which of these users have less than the role named beside them, in the tenant named beside them. A relay asks for the
+-- users of its open streams after a time without notifications.
+CREATE FUNCTION scopekit.non_members(p_tenant_ids uuid[], p_user_ids uuid[], p_min_roles text[])
+    RETURNS TABLE (tenant_id uuid, user_id uuid, min_role text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT asked.tenant_id, asked.user_id FROM unnest(p_tenant_ids, p_user_ids) AS asked (tenant_id, user_id)
+    SELECT asked.tenant_id, asked.user_id, asked.min_role
+    FROM unnest(p_tenant_ids, p_user_ids, p_min_roles) AS asked (tenant_id, user_id, min_role)
     WHERE NOT EXISTS (SELECT 1 FROM public.memberships m
-                      WHERE m.tenant_id = asked.tenant_id AND m.user_id = asked.user_id)
+                      WHERE m.tenant_id = asked.tenant_id AND m.user_id = asked.user_id
+                        AND scopekit.role_rank(m.role) >= scopekit.role_rank(asked.min_role))
 $$;
 
 -- Feature flags: stored nested, every change written down, and a kill switch that remembers who had the flag on.
@@ -1059,6 +1081,8 @@ CREATE TABLE public.processing_events (
     type       text NOT NULL CHECK (type ~ '^[a-z_]+(\.[a-z_]+)*$' AND length(type) <= 64),
     payload    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(payload) = 'object'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Whether its visit's stream ends with it; an INSERT that leaves it out gets what scopekit.ends_stream() says.
+    ends_stream boolean NOT NULL,
     PRIMARY KEY (visit_id, seq)
 );
 
@@ -1107,6 +1131,10 @@ DECLARE
     v_written  bigint;
     v_document text;
 BEGIN
+    IF NEW.ends_stream IS NULL THEN
+        NEW.ends_stream := NEW.type IN ('job.completed', 'job.failed', 'job.cancelled')
+                           AND scopekit.ends_stream(NEW.type, NEW.job_id);
+    END IF;
     IF v_epoch IS NULL THEN  -- two who come here at once make two epochs, and a few streams leap twice
         v_epoch := setval('scopekit.stream_epoch', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     END IF;
@@ -1163,6 +1191,7 @@ DECLARE
     c_lines  CONSTANT integer := 100;  -- of 78 bytes: NOTIFY takes less than 8,000
     v_epoch  bigint := pg_sequence_last_value('scopekit.stream_epoch');
     v_of_job CONSTANT boolean := p_type LIKE 'job.%';
+    v_final  CONSTANT boolean := p_type IN ('job.completed', 'job.failed', 'job.cancelled');
     v_whole  CONSTANT boolean := cardinality(p_visits) <= p_whole;
     v_locked uuid[];
     v_seqs   bigint[];
@@ -1208,15 +1237,16 @@ BEGIN
     v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
     IF v_told AND v_whole THEN
         WITH new AS (
-            INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq)
-            SELECT visit_id, tenant_id, job_id, p_type, payload, seq
+            INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
+            SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
             FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq)
             RETURNING visit_id, seq, processing_events AS event
         )
         SELECT array_agg(scopekit.event_word(visit_id, seq, scopekit.event_document(event))) INTO v_words FROM new;
     ELSE
-        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq)
-        SELECT unnest(p_visits), unnest(p_tenants), unnest(p_jobs), p_type, unnest(p_payloads), unnest(v_seqs);
+        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
+        SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
+        FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq);
     END IF;
     IF v_told AND NOT v_whole THEN
         v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
@@ -1343,7 +1373,7 @@ $$;
 
 -- What streams are opened with, in one round trip: whether this tenant has streams, whether the visit is its own, where
 -- the visit's stream stands and leapt and, when asked for, what its latest job has done up to there. A row for each visit
--- asked for. The tenant is the verified token's; the comparison is the one that the policy of_own_tenant makes. With a
+-- asked for. The tenant is the verified token's; the comparison is the one that the policies make. With a
 -- user, the first row has the tenant's members as well, 500 at most, this user before all others.
 CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_ids uuid[], p_snapshot boolean)
     RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, tears bigint[],
@@ -1699,6 +1729,15 @@ BEGIN
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
     VALUES (p_job.visit_id, p_job.tenant_id, p_job.id, p_type, p_payload || scopekit.correlation(p_job));
 END $$;
+
+-- Whether an event ends its visit's stream, where its writer does not say so: the final event of an estimate, or of a job
+-- that the queue does not know.
+CREATE FUNCTION scopekit.ends_stream(p_type text, p_job_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT p_type IN ('job.completed', 'job.failed', 'job.cancelled') AND coalesce(
+        (SELECT job_type = 'estimate' FROM public.ai_jobs WHERE id = p_job_id),
+        (SELECT job_type = 'estimate' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id AND retried_at IS NULL),
+        true)
+$$;
 
 -- min(2^(attempt - 1), 16) s, times 0.7 to 1.3: as `jobs/retry.py` has it; a test holds the two together.
 CREATE FUNCTION scopekit.backoff(p_attempt integer, p_random double precision) RETURNS interval
@@ -2270,7 +2309,8 @@ CREATE FUNCTION scopekit.cancel_job(p_job_id uuid) RETURNS text LANGUAGE plpgsql
 DECLARE
     v_job public.ai_jobs;
 BEGIN
-    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id() FOR UPDATE;
+    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id('member')
+    FOR UPDATE;
     IF v_job.status = 'queued' THEN
         PERFORM scopekit.to_cancelled(v_job);
         RETURN 'cancelled';
@@ -3006,7 +3046,7 @@ DECLARE
     v_share public.shares;
 BEGIN
     SELECT * INTO v_share FROM public.shares
-    WHERE id = p_share_id AND tenant_id = public.current_tenant_id() FOR UPDATE;
+    WHERE id = p_share_id AND tenant_id = public.current_tenant_id('member') FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'unknown';
     END IF;
@@ -3091,9 +3131,17 @@ $$;
 
 -- Operators of the whole product: what they may do, the record of all they did, and what they watch.
 --
--- An operator is known by `app_metadata.platform_role` = 'admin' in a verified token, which only its issuer can write.
--- It is not the tenant's own role: an administrator of one company must see nothing of another. The command line acts as
--- service_role. Every function for operators asks for itself, so that a route that forgot to ask opens nothing.
+-- An operator is a user with a row in `operators`. Operators are no tenant's: an administrator of one company must see
+-- nothing of another. The command line acts as service_role. Every function for operators asks for itself, so that a route
+-- that forgot to ask opens nothing.
+
+-- The operators; granted and withdrawn by the command line.
+CREATE TABLE public.operators (
+    user_id    uuid PRIMARY KEY,
+    name       text NOT NULL DEFAULT '' CHECK (length(name) <= 200),
+    granted_by text NOT NULL DEFAULT session_user,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
 
 -- Every operator's action. It is read and added to, and never changed.
 CREATE TABLE public.ops_audit (
@@ -3157,11 +3205,17 @@ CREATE FUNCTION scopekit.actor() RETURNS text LANGUAGE sql STABLE AS $$
                     'user ' || nullif(auth.jwt() ->> 'sub', ''), session_user::text)
 $$;
 
--- `role` keeps its value inside a function that runs with its owner's rights, so this sees who really asks.
+-- Whether this user is an operator now.
+CREATE FUNCTION scopekit.is_operator(p_user_id uuid) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM public.operators WHERE user_id = p_user_id)
+$$;
+
+-- `role` keeps its value inside a function that runs with its owner's rights, so this sees the real caller.
 CREATE FUNCTION scopekit.require_operator() RETURNS void LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF current_setting('role') IS DISTINCT FROM 'service_role'
-       AND (auth.jwt() -> 'app_metadata' ->> 'platform_role') IS DISTINCT FROM 'admin' THEN
+       AND NOT scopekit.is_operator(nullif(auth.jwt() ->> 'sub', '')::uuid) THEN
         RAISE EXCEPTION 'this is for operators' USING ERRCODE = 'insufficient_privilege';
     END IF;
 END $$;
@@ -3184,6 +3238,25 @@ BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT a.at, a.actor, a.action, a.target, a.reason, a.detail
                  FROM public.ops_audit a ORDER BY a.at DESC LIMIT p_limit;
+END $$;
+
+-- Make a user an operator; false for one that is already.
+CREATE FUNCTION scopekit.add_operator(p_user_id uuid, p_name text, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM scopekit.operate('operator.add', p_user_id::text, p_reason, jsonb_build_object('name', p_name));
+    INSERT INTO public.operators (user_id, name, granted_by) VALUES (p_user_id, p_name, scopekit.actor())
+    ON CONFLICT (user_id) DO NOTHING;
+    RETURN FOUND;
+END $$;
+
+-- Withdraw it; false for one who is none.
+CREATE FUNCTION scopekit.remove_operator(p_user_id uuid, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    PERFORM scopekit.operate('operator.remove', p_user_id::text, p_reason);
+    DELETE FROM public.operators WHERE user_id = p_user_id;
+    RETURN FOUND;
 END $$;
 
 -- Pause the queue, until a time or for good.
@@ -3418,8 +3491,9 @@ $$;
 
 -- Who may do what: rights and row level security, all in one place.
 --
--- A row is its tenant's: `authenticated` sees and writes only rows of the tenant in its token, `anon` nothing, the
--- gateway's login nothing until it takes a role. Workers act as service_role. A forgotten WHERE leaks nothing.
+-- A row is its tenant's. `authenticated` sees only rows of the tenant in its token, while its user is a member there, and
+-- writes them unless it is a viewer: every policy asks current_tenant_id(), which reads the membership row. `anon` may
+-- nothing, the gateway's login nothing until it takes a role. Workers act as service_role. A forgotten WHERE leaks nothing.
 --
 -- Default deny: every right on our tables, sequences and functions is taken from everybody first; what is not listed
 -- below is nobody's but the owner's. Supabase's default privileges give new objects of `public` to its API's roles.
@@ -3431,7 +3505,7 @@ $$;
 DO $$
 DECLARE
     v_right record;
-    v_verbs text;
+    v_verb  record;
 BEGIN
     FOR v_right IN
         SELECT * FROM (VALUES
@@ -3470,6 +3544,7 @@ BEGIN
             ('analytics_events',     ''),
             ('analytics_outbox',     NULL),
             ('alerts',               NULL),
+            ('operators',            NULL),
             ('ops_audit',            NULL),
             ('processes',            NULL),
             ('service_keys',         NULL),
@@ -3481,16 +3556,23 @@ BEGIN
                        v_right.name);
         EXECUTE format('GRANT ALL ON public.%I TO service_role', v_right.name);
         CONTINUE WHEN v_right.rights IS NULL;
-        EXECUTE format(
-            'CREATE POLICY of_own_tenant ON public.%I TO authenticated '
-            'USING (%2$I = (SELECT public.current_tenant_id())) WITH CHECK (%2$I = (SELECT public.current_tenant_id()))',
-            v_right.name, CASE v_right.name WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END);
-        SELECT string_agg(verb, ', ') INTO v_verbs
-        FROM (VALUES ('r', 'SELECT'), ('a', 'INSERT'), ('w', 'UPDATE'), ('d', 'DELETE')) AS v(letter, verb)
-        WHERE strpos(v_right.rights, letter) > 0;
-        IF v_verbs IS NOT NULL THEN
-            EXECUTE format('GRANT %s ON public.%I TO authenticated', v_verbs, v_right.name);
-        END IF;
+        FOR v_verb IN
+            SELECT * FROM (VALUES
+                ('r', 'SELECT', 'viewer', 'USING'),
+                ('a', 'INSERT', 'member', 'WITH CHECK'),
+                ('w', 'UPDATE', 'member', 'USING'),  -- of the row before and after
+                ('d', 'DELETE', 'member', 'USING')
+            ) AS v(letter, name, min_role, clause)
+        LOOP
+            IF strpos(v_right.rights, v_verb.letter) > 0 THEN
+                EXECUTE format('GRANT %s ON public.%I TO authenticated', v_verb.name, v_right.name);
+            END IF;
+            -- Also where there is no right now: rights on columns follow below.
+            EXECUTE format(
+                'CREATE POLICY %I ON public.%I FOR %s TO authenticated %s (%I = (SELECT public.current_tenant_id(%L)))',
+                lower(v_verb.name) || '_as_' || v_verb.min_role, v_right.name, v_verb.name, v_verb.clause,
+                CASE v_right.name WHEN 'tenants' THEN 'id' ELSE 'tenant_id' END, v_verb.min_role);
+        END LOOP;
     END LOOP;
 END $$;
 
@@ -3504,7 +3586,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON public.flag_changes FROM service_role;
 -- An administrator changes the profile and the branding; money, flags and limits are not the tenant's to set here.
 GRANT UPDATE (profile, accent, logo_path, updated_at) ON public.tenant_settings TO authenticated;
 CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPDATE TO authenticated
-    USING ((SELECT public.is_tenant_admin()));
+    USING (tenant_id = (SELECT public.current_tenant_id('admin')));
 
 -- A client enqueues a plain job; its turn, lease, attempts and results are the queue's to write.
 GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
@@ -3516,9 +3598,9 @@ CREATE POLICY no_jumping_the_line ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO
 
 -- A ticket stands for its maker's own token and for no longer than a minute. The gateway later acts under its claims, so
 -- whoever may insert a row (on Supabase any user may, by REST) must not write another tenant's into it.
-DROP POLICY of_own_tenant ON public.progress_tickets;
-CREATE POLICY of_own_tenant ON public.progress_tickets TO authenticated
-    USING (tenant_id = (SELECT public.current_tenant_id()))
+-- A viewer watches too.
+DROP POLICY insert_as_member ON public.progress_tickets;
+CREATE POLICY insert_as_viewer ON public.progress_tickets FOR INSERT TO authenticated
     WITH CHECK (tenant_id = (SELECT public.current_tenant_id())
                 AND claims = (SELECT auth.jwt())
                 AND expires_at <= clock_timestamp() + interval '1 minute');
@@ -3556,7 +3638,7 @@ BEGIN
         SELECT wanted.schema, wanted.roles, name FROM (VALUES
             -- What a tenant's user calls: pure, or checking the tenant, or running with the caller's own rights.
             ('public', 'authenticated, service_role', ARRAY[
-                'current_tenant_id', 'is_tenant_admin', 'search_text', 'share_state']),
+                'current_tenant_id', 'search_text', 'share_state']),
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
             ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'move_visits', 'queue_position']),
             -- The runbook's, and the worker's.
@@ -3567,7 +3649,7 @@ BEGIN
             -- The relay: streams of every tenant, opened for a verified token.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'bus_is_carried', 'carry_bus', 'committed_since', 'events_after', 'hear_by_notify', 'open_streams',
-                'stream_heads', 'stream_snapshot', 'strangers', 'take_ticket', 'tend_bus']),
+                'stream_heads', 'stream_snapshot', 'non_members', 'take_ticket', 'tend_bus', 'member_role']),
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
@@ -3580,7 +3662,7 @@ BEGIN
             -- The operators' functions, each of which asks who calls.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'actor', 'audit_log', 'dead_causes', 'dead_letters', 'discard_letter', 'flag_history',
-                'flags_of_tenants', 'kill_flag', 'killed_flags', 'letter_waits', 'live_processes', 'operate',
+                'flags_of_tenants', 'is_operator', 'kill_flag', 'killed_flags', 'letter_waits', 'live_processes', 'operate',
                 'operator_hold', 'operator_pause', 'operator_release', 'operator_resume', 'require_operator',
                 'restore_flag', 'retry_letter', 'set_flag', 'set_flag_everywhere', 'waiting_letters'])
         ) AS wanted(schema, roles, names), unnest(names) AS name
@@ -3601,9 +3683,9 @@ END $$;
 -- Whose objects are whose. Elsewhere the gateway holds the same rules over a plain S3 bucket, and this does not run.
 DO $$
 DECLARE
-    -- current_tenant_id() is null without a tenant in the token: then nothing matches.
+    -- current_tenant_id() is null for a user who may not: then nothing matches.
     c_own CONSTANT text := $p$ bucket_id = 'site-visits'
-        AND split_part(name, '/', 1) = (SELECT public.current_tenant_id())::text $p$;
+        AND split_part(name, '/', 1) = (SELECT public.current_tenant_id(%L))::text $p$;
 BEGIN
     IF to_regclass('storage.objects') IS NULL THEN
         RETURN;
@@ -3615,8 +3697,8 @@ BEGIN
     DROP POLICY IF EXISTS "site-visits: a tenant reads its own" ON storage.objects;
     DROP POLICY IF EXISTS "site-visits: a tenant adds its own" ON storage.objects;
     EXECUTE 'CREATE POLICY "site-visits: a tenant reads its own" ON storage.objects FOR SELECT TO authenticated '
-            'USING (' || c_own || ')';
+            'USING (' || format(c_own, 'viewer') || ')';
     -- No UPDATE and no DELETE: what a row vouches for by hash stays as it is, and goes only with its row.
     EXECUTE 'CREATE POLICY "site-visits: a tenant adds its own" ON storage.objects FOR INSERT TO authenticated '
-            'WITH CHECK (' || c_own || ')';
+            'WITH CHECK (' || format(c_own, 'member') || ')';
 END $$;

@@ -22,7 +22,7 @@ class Clock:
 
 def principal(expires_at: float) -> Principal:
     """Make a caller whose token ends then."""
-    return Principal(SOMEBODY, SOMEBODY, "member", expires_at, {})
+    return Principal(SOMEBODY, SOMEBODY, expires_at, {})
 
 
 def test_a_token_is_remembered_for_a_minute_and_never_past_its_end() -> None:

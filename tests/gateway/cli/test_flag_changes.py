@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from store.accounts import flag_cache
+from store.accounts import notified_cache
 from tests.flags import set_flags
 from tests.tenants import ALL_FLAGS, Tenant
 
@@ -32,7 +32,7 @@ async def test_a_change_nobody_heard_of_is_found_by_age(
 ) -> None:
     """The word is lost on its way: what was known is good for a bounded time."""
     monkeypatch.setattr(app.state.context.hub, "on_flags", lambda _tenant_id: None)
-    monkeypatch.setattr(flag_cache, "MAX_AGE_NOTIFIED", 0.5)
+    monkeypatch.setattr(notified_cache, "MAX_AGE_NOTIFIED", 0.5)
     assert await _visits(client, tenant) == 200
     await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
     async with asyncio.timeout(WITHIN_SECONDS):

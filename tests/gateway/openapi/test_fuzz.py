@@ -10,14 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from tests.gateway.openapi import hooks
 from tests.product import ROOT, Product
-from tests.tenants import Tenant
+from tests.tenants import Tenant, make_member
 
 if TYPE_CHECKING:
     import asyncpg
@@ -46,10 +45,7 @@ async def belongings(server: Product, tenant: Tenant) -> dict[str, str]:
 @pytest.fixture
 async def member(admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant) -> Tenant:
     """Somebody of the same tenant who is neither owner nor administrator."""
-    user_id = uuid4()
-    await admin.execute("INSERT INTO memberships VALUES ($1, $2, 'member')", tenant.id, user_id)
-    own = {"sub": str(user_id), "app_metadata": {"tenant_id": str(tenant.id), "role": "member"}}
-    return Tenant(tenant.id, user_id, "member", tenant.claims | own)
+    return await make_member(admin, tenant)
 
 
 @pytest.mark.timeout(SECONDS + 10)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.tenants import Tenant, operator_of
+from tests.tenants import Admin, Tenant, make_operator
 
 
 @pytest.fixture
-def operator(other_tenant: Tenant) -> Tenant:
-    """Give a user of another tenant the operators' mark."""
-    return operator_of(other_tenant)
+async def operator(admin: Admin, other_tenant: Tenant) -> Tenant:
+    """Make an operator who is a member of another tenant."""
+    return await make_operator(admin, other_tenant)

@@ -65,16 +65,23 @@ async def test_supabase_objects_belong_to_the_tenant_of_their_path(
 ) -> None:
     """A tenant adds and reads below its own prefix only, and replaces or deletes nothing."""
     own, other = uuid4(), uuid4()
-    claims = {"app_metadata": {"tenant_id": str(own)}}
+    users = {role: uuid4() for role in ("member", "viewer")}
+    await supabase.execute("INSERT INTO tenants (id, name) VALUES ($1, 'Own')", own)
+    for role, user in users.items():
+        await supabase.execute("INSERT INTO memberships VALUES ($1, $2, $3)", own, user, role)
+    claims, viewer = ({"sub": str(user), "app_metadata": {"tenant_id": str(own)}} for user in users.values())
     add = "INSERT INTO storage.objects VALUES ('site-visits', $1)"
     await _as_tenant(supabase, claims, add, f"{own}/visit/photo")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await _as_tenant(supabase, claims, add, f"{other}/visit/photo")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await _as_tenant(supabase, {}, add, "null/visit/photo")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await _as_tenant(supabase, viewer, add, f"{own}/visit/photo2")
     await supabase.execute(add, f"{other}/visit/photo")
     count = "SELECT count(*) FROM storage.objects"
     assert await _as_tenant(supabase, claims, count) == 1
+    assert await _as_tenant(supabase, viewer, count) == 1
     assert await _as_tenant(supabase, {}, count) == 0
     gone = "WITH gone AS (DELETE FROM storage.objects RETURNING 1) SELECT count(*) FROM gone"
     assert await _as_tenant(supabase, claims, gone) == 0

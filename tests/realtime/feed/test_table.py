@@ -366,7 +366,7 @@ async def test_only_the_gateway_may_call_the_streams_functions(service: Database
         "SELECT * FROM scopekit.events_after(gen_random_uuid(), 0, 1)",
         "SELECT * FROM scopekit.stream_snapshot(gen_random_uuid())",
         "SELECT * FROM scopekit.open_streams(gen_random_uuid(), NULL, '{}', true)",
-        "SELECT * FROM scopekit.strangers('{}', '{}')",
+        "SELECT * FROM scopekit.non_members('{}', '{}', '{}')",
         "SELECT scopekit.tear_stream(gen_random_uuid(), 1)",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -18,7 +18,7 @@ from tests.realtime.feed.test_faults import terminate_listener
 from tests.realtime.feed.watcher import Watcher, eventually, is_open, path, watch
 from tests.realtime.house import BOTH, House, another_database, make_visit, open_house, tell
 from tests.stack import Services
-from tests.tenants import Tenant
+from tests.tenants import Tenant, make_member
 
 if TYPE_CHECKING:
     import asyncpg
@@ -168,17 +168,17 @@ async def test_it_is_for_owners_and_admins_who_are_members(
             headers = {"authorization": f"Bearer {token}"} if token else {}
             return (await client.get(ALL, headers=headers)).status_code
 
-    role = {"tenant_id": str(tenant.id), "role": "member"}
+    member = await make_member(admin, tenant)
     assert await status(None) == 401
     assert await status(tenant.token(seconds=-1)) == 401
-    assert await status(tenant.token(app_metadata=role)) == 403
+    assert await status(member.token()) == 403
     assert await status(tenant.token(sub=str(uuid4()))) == 403
     await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
     assert await status(tenant.token()) == 404
     assert house.hub.stats()["streams"] == 0
 
 
-@pytest.mark.parametrize("reason", ["expired", "revoked", "flag", "drain"])
+@pytest.mark.parametrize("reason", ["expired", "revoked", "demoted", "flag", "drain"])
 async def test_it_is_taken_away_like_any_stream(
     house: House, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, reason: str
 ) -> None:
@@ -188,13 +188,15 @@ async def test_it_is_taken_away_like_any_stream(
         await watcher.until(is_open)
         if reason == "revoked":
             await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
+        elif reason == "demoted":
+            await admin.execute("UPDATE memberships SET role = 'member' WHERE user_id = $1", tenant.user_id)
         elif reason == "flag":
             await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
         elif reason == "drain":
             await house.hub.drain(0.1)
         await watcher.until_closed()
     said = [message.json.get("reason", message.event) for message in watcher.stream.messages[1:]]
-    assert said == (["drain"] if reason == "flag" else [reason])
+    assert said == ({"flag": ["drain"], "demoted": ["revoked"]}.get(reason) or [reason])
 
 
 async def test_it_counts_as_one_stream_and_is_refused_softly(settings: Settings, writer: str, tenant: Tenant) -> None:
