@@ -145,13 +145,21 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
     if attempt is None:
         raise NotFound(NO_LINK)
     if attempt["retry_after"]:
-        minutes = -(-attempt["retry_after"] // 60)
-        detail = f"Too many wrong passcodes. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+        detail = f"Too many wrong passcodes. Try again in {_wait(attempt['retry_after'])}."
         raise TooMany(detail, retry_after=attempt["retry_after"])
     if not await passcode_fits(attempt["passcode_hash"], passcode):
         raise Forbidden("That is not the passcode. Please check it and try again.")
     found: str = attempt["passcode_hash"]
     return found
+
+
+def _wait(seconds: int) -> str:
+    """Word a wait in the largest unit of which it has two, rounded up."""
+    for unit, length in (("day", 86_400), ("hour", 3600)):
+        if seconds > 2 * length:
+            return f"{-(-seconds // length)} {unit}s"
+    minutes = -(-seconds // 60)
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"
 
 
 def _landing(request: Request, share: Record, *, status: int = 200, problem: str = "") -> Response:

@@ -154,7 +154,7 @@ async def tenant_of(conn: Connection, key: Key) -> UUID | None:
 
 
 async def try_passcode(conn: Connection, key: Key) -> Record | None:
-    """Count a try, and return {passcode_hash, retry_after}: past five tries no hash, and the seconds to wait.
+    """Count a try, and return {passcode_hash, retry_after}: while it is locked no hash, and the seconds to wait.
 
     Commit it before the passcode is checked: an abandoned check has still been a try.
     """

@@ -14,6 +14,7 @@ const DID = {
   declined: "Declined",
   changes_requested: "Asked for changes",
   rotated: "You replaced the link",
+  locked: "Locked after five wrong passcodes; replace the link if nobody you know tried",
   revoked: "You revoked the link",
 };
 const WITH = { phone: "on a phone", tablet: "on a tablet", desktop: "on a computer", bot: "by a program" };

@@ -2615,7 +2615,7 @@ CREATE TABLE public.shares (
     recipient        text NOT NULL DEFAULT '' CHECK (length(recipient) <= 200),
     passcode_hash    text,
     has_passcode     boolean GENERATED ALWAYS AS (passcode_hash IS NOT NULL) STORED,
-    failed_passcodes integer NOT NULL DEFAULT 0,
+    failed_passcodes integer NOT NULL DEFAULT 0,  -- over the life of the link
     locked_until     timestamptz,
     max_views        integer CHECK (max_views BETWEEN 1 AND 10000),
     views            integer NOT NULL DEFAULT 0 CHECK (views >= 0),
@@ -2650,15 +2650,15 @@ CREATE TABLE public.share_activity (
     id               uuid PRIMARY KEY DEFAULT uuidv7(),
     tenant_id        uuid NOT NULL,
     share_id         uuid NOT NULL,
-    view_id          uuid REFERENCES public.share_views ON DELETE CASCADE,  -- in which session; null: the owner's action
-    kind             text NOT NULL CHECK (kind IN ('photo', 'pdf', 'certificate', 'rotated')),
+    view_id          uuid REFERENCES public.share_views ON DELETE CASCADE,  -- in which session; null: in none
+    kind             text NOT NULL CHECK (kind IN ('photo', 'pdf', 'certificate', 'rotated', 'locked')),
     media_id         uuid,
     user_agent_class text NOT NULL DEFAULT '',
     address_prefix   text NOT NULL DEFAULT '',  -- truncated: /24 or /48
     happened_at      timestamptz NOT NULL DEFAULT now(),
     FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT photo_iff_media CHECK ((kind = 'photo') = (media_id IS NOT NULL)),
-    CONSTRAINT in_a_session_unless_owner CHECK ((kind = 'rotated') = (view_id IS NULL))
+    CONSTRAINT in_a_session_or_outside CHECK ((kind IN ('rotated', 'locked')) = (view_id IS NULL))
 );
 CREATE INDEX share_activity_of_share ON public.share_activity (share_id, happened_at);
 -- Once a session and thing: a reader who pages back and forth neither fills the timeline nor the table.
@@ -2732,7 +2732,9 @@ $$;
 -- Opening it ----------------------------------------------------------------------------------------------------------
 
 -- Count one try before the passcode is checked, so that a hundred at once are still five. Returns the hash to check it
--- against, or after five tries no hash and the seconds until the next. Opening the share forgets the count.
+-- against, or no hash and the seconds until the next try. Wrong tries count over the life of the link, whoever opens it
+-- between them: each five lock it, for 15 minutes and then four times as long as before, so that a guesser has 45 tries
+-- in a year of 10,000 codes of four digits. The contractor reads of each lock in the share's story.
 CREATE FUNCTION scopekit.try_passcode(p_token_hash bytea)
     RETURNS TABLE (passcode_hash text, retry_after integer) LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
@@ -2742,6 +2744,8 @@ DECLARE
     c_lock  CONSTANT interval := '15 minutes';
     v_share public.shares;
     v_tries integer;
+    v_locks integer;
+    v_locked boolean;
 BEGIN
     SELECT * INTO v_share FROM public.shares WHERE token_hash = p_token_hash FOR UPDATE;
     IF NOT FOUND THEN
@@ -2751,10 +2755,16 @@ BEGIN
         RETURN QUERY SELECT NULL::text, ceil(extract(epoch FROM v_share.locked_until - now()))::integer;
         RETURN;
     END IF;
-    v_tries := CASE WHEN v_share.locked_until IS NULL THEN v_share.failed_passcodes ELSE 0 END + 1;
+    v_tries := v_share.failed_passcodes + 1;
+    v_locks := v_tries / c_tries;
+    v_locked := v_tries % c_tries = 0;
     UPDATE public.shares
-    SET failed_passcodes = v_tries, locked_until = CASE WHEN v_tries >= c_tries THEN now() + c_lock END
+    SET failed_passcodes = v_tries, locked_until = CASE WHEN v_locked THEN now() + c_lock * 4 ^ least(v_locks - 1, 8) END
     WHERE id = v_share.id;
+    IF v_locked THEN
+        INSERT INTO public.share_activity (tenant_id, share_id, kind)
+        VALUES (v_share.tenant_id, v_share.id, 'locked');
+    END IF;
     RETURN QUERY SELECT v_share.passcode_hash, 0;
 END $$;
 
@@ -2786,7 +2796,16 @@ BEGIN
     IF EXISTS (SELECT 1 FROM public.share_views WHERE session_hash = p_session_hash) THEN
         RETURN 'stale';
     END IF;
-    UPDATE public.shares SET views = views + 1, failed_passcodes = 0, locked_until = NULL WHERE id = v_share.id;
+    -- The try that was right was counted as if it were wrong; so was the lock that it may have closed.
+    IF v_share.locked_until > now() THEN
+        DELETE FROM public.share_activity
+        WHERE id = (SELECT id FROM public.share_activity WHERE share_id = v_share.id AND kind = 'locked'
+                    ORDER BY happened_at DESC LIMIT 1);
+    END IF;
+    UPDATE public.shares
+    SET views = views + 1, locked_until = NULL,
+        failed_passcodes = greatest(0, failed_passcodes - CASE WHEN passcode_hash IS NULL THEN 0 ELSE 1 END)
+    WHERE id = v_share.id;
     INSERT INTO public.share_views (tenant_id, share_id, session_hash, session_expires, user_agent_class,
                                     address_prefix)
     VALUES (v_share.tenant_id, v_share.id, p_session_hash,

@@ -57,25 +57,51 @@ async def test_tries_are_counted_one_at_a_time(client: httpx.AsyncClient, tenant
     assert Counter(answer.status_code for answer in answers) == {403: 5, 429: 25}
 
 
-async def test_opening_forgets_the_wrong_tries(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
-    """Four wrong, one right, four wrong: still not locked, and a fresh lock period starts from nothing."""
-    share = await make_share(client, tenant, visit, passcode="blue door")
-    for _ in range(2):
-        for number in range(4):
-            assert (await customer_of(client, share).open(passcode=f"guess {number}")).status_code == 403
-        assert (await customer_of(client, share).open(passcode="blue door")).status_code == 303
-
-
-async def test_a_lock_that_passed_gives_five_new_tries(
-    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, admin: Any
+async def test_wrong_tries_count_over_the_life_of_the_link(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
 ) -> None:
-    """After the lock a guesser has five more, not one and not endless."""
+    """Four wrong, one right, one wrong: locked. A customer who opens it gives a guesser nothing."""
     share = await make_share(client, tenant, visit, passcode="blue door")
-    for number in range(5):
+    for number in range(4):
+        assert (await customer_of(client, share).open(passcode=f"guess {number}")).status_code == 403
+    for _ in range(3):
+        assert (await customer_of(client, share).open(passcode="blue door")).status_code == 303
+    assert (await customer_of(client, share).open(passcode="guess")).status_code == 403
+    assert (await customer_of(client, share).open(passcode="blue door")).status_code == 429
+
+
+async def test_a_right_fifth_try_locks_nothing(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
+    """Nor does the contractor read of a lock."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    for number in range(4):
         await customer_of(client, share).open(passcode=f"guess {number}")
-    await admin.execute("UPDATE shares SET locked_until = now() WHERE id = $1", share["id"])
-    statuses = [(await customer_of(client, share).open(passcode=f"guess {n}")).status_code for n in range(6)]
-    assert statuses == [403] * 5 + [429]
+    for _ in range(2):
+        assert (await customer_of(client, share).open(passcode="blue door")).status_code == 303
+    assert await told(client, tenant, share) == ["opened", "opened"]
+
+
+async def test_locks_grow_and_are_told(client: httpx.AsyncClient, tenant: Tenant, visit: Visit, admin: Any) -> None:
+    """Each lock is four times as long as the one before: 45 guesses a year of the 10,000 codes of four digits."""
+    share = await make_share(client, tenant, visit, passcode="blue door")
+    guesses, waited = 0, 0
+    while waited < 365 * 86_400:
+        for number in range(5):
+            assert (await customer_of(client, share).open(passcode=f"guess {number}")).status_code == 403
+        guesses += 5
+        locked = await customer_of(client, share).open(passcode="blue door")
+        assert (locked.status_code, "Try again in" in locked.text) == (429, True)
+        wait = int(locked.headers["retry-after"])
+        assert wait >= 4 * waited // 2 or waited == 0
+        waited += wait
+        await admin.execute("UPDATE shares SET locked_until = now() WHERE id = $1", share["id"])
+    assert guesses <= 50
+    assert await told(client, tenant, share) == ["locked"] * (guesses // 5)
+
+
+async def told(client: httpx.AsyncClient, tenant: Tenant, share: dict[str, Any]) -> list[str]:
+    """Read what the contractor reads."""
+    answer = await client.get(f"/v1/shares/{share['id']}/timeline", headers=tenant.headers)
+    return [event["kind"] for event in answer.json()["events"]]
 
 
 async def test_only_an_argon2id_hash_is_kept(

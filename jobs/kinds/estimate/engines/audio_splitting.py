@@ -34,7 +34,7 @@ class Piece(NamedTuple):
 
 
 def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECONDS) -> list[Piece]:
-    """Return the whole recording in pieces. Raises `Unhearable` for what cannot be played."""
+    """Return the whole recording in pieces. Raises `AudioError` for what cannot be played."""
     samples, loudness = _decoded(content, content_type)
     cuts = _cuts(loudness, piece_seconds)
     starts, ends = [0, *cuts], [*cuts, len(loudness)]

@@ -44,7 +44,7 @@ class _Piece:
 def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
     """Return {text, language, duration_ms, segments, words}, times in ms; no speech gives an empty text.
 
-    Raises `Unhearable`.
+    Raises `AudioError`.
     """
     sound = decode(content, content_type)
     segments: list[dict[str, Any]] = []
