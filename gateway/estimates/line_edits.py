@@ -149,7 +149,7 @@ def _next(old: Line | None, wanted: EditedLine) -> NewLine:
             unit=wanted.unit,
             unit_price=wanted.unit_price,
             option=wanted.option,
-            needs_review=True,  # as every line without evidence; only reasons ask the contractor for anything
+            needs_review=bool(_gaps(wanted)),
             review_reasons=_gaps(wanted),
         )
     category = old["category"] if wanted.category is None else wanted.category
@@ -169,7 +169,7 @@ def _unchanged(old: Line, wanted: EditedLine) -> NewLine:
         evidence=old["evidence"],
         assumptions=old["assumptions"],
         confidence=old["confidence"],
-        needs_review=not old["evidence"] or (old["needs_review"] and not wanted.confirmed),
+        needs_review=old["needs_review"] and not wanted.confirmed,
         review_reasons=() if wanted.confirmed else old["review_reasons"],
     )
 
@@ -190,7 +190,7 @@ def _changed(old: Line, wanted: EditedLine, category: str) -> NewLine:
         evidence=old["evidence"],
         assumptions=old["assumptions"],
         confidence=old["confidence"],
-        needs_review=bool(gaps) or not old["evidence"],
+        needs_review=bool(gaps),
         review_reasons=gaps,
     )
 

@@ -43,10 +43,10 @@ class SharedPhoto(HTTPEndpoint):
 
 
 class SharedLogo(HTTPEndpoint):
-    """The contractor's logo."""
+    """The contractor's logo, which the door shows too."""
 
     async def get(self, request: Request) -> Response:
-        """Answer the JPEG itself: it is small, and everybody's who may read the document."""
+        """Answer the JPEG itself: it is small. 404 for a link that cannot be opened."""
         path = await of_session(request, shares.logo)
         return _jpeg(await context_of(request).objects.get(path, limit=_COPY_BYTES))
 

@@ -1,4 +1,4 @@
-"""The customer's side of a share, under /e/{token}: a neutral door, the document behind it, and the decision.
+"""The customer's side of a share, under /e/{token}: a door, the document behind it, and the decision.
 
 A GET never takes a view, so that previews and link scanners learn nothing and use nothing up. A view is taken by the
 door's own POST, which gives the browser a session of half an hour for this one link.
@@ -163,7 +163,8 @@ def _wait(seconds: int) -> str:
 
 
 def _landing(request: Request, share: Record, *, status: int = 200, problem: str = "") -> Response:
-    values = {"has_passcode": share["has_passcode"], "problem": problem, "once": new_secret()}
+    shown = {name: share[name] for name in ("has_passcode", "company", "customer", "has_logo")}
+    values = {**shown, "problem": problem, "once": new_secret()}
     return _page(request, "share/door.html", status=status, **values)
 
 

@@ -72,8 +72,7 @@ CREATE TABLE public.estimate_lines (
     UNIQUE (estimate_id, position),
     FOREIGN KEY (estimate_id, tenant_id) REFERENCES public.estimates (id, tenant_id) ON DELETE CASCADE,
     -- round() on numeric is half away from zero: ROUND_HALF_UP for amounts, which are never negative.
-    CONSTRAINT amount_is_quantity_times_price CHECK (amount IS NOT DISTINCT FROM round(quantity * unit_price, 2)),
-    CONSTRAINT no_evidence_needs_review CHECK (needs_review OR jsonb_array_length(evidence) > 0)
+    CONSTRAINT amount_is_quantity_times_price CHECK (amount IS NOT DISTINCT FROM round(quantity * unit_price, 2))
 );
 
 -- At commit an estimate's totals agree with its lines, whoever wrote them: those of no option and of the chosen one.

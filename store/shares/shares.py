@@ -143,7 +143,7 @@ async def acceptance(conn: Connection, share_id: UUID) -> Record:
 
 
 async def by_token(conn: Connection, key: Key) -> Record | None:
-    """Return {share_id, state, has_passcode, live} of the share behind a link, or None."""
+    """Return {share_id, state, has_passcode, live, company, customer, has_logo} of the share behind a link, or None."""
     return await conn.fetchrow(SQL.share_by_token, key.token, key.session)
 
 
@@ -185,7 +185,7 @@ async def photo(conn: Connection, key: Key, media_id: UUID) -> Record:
 
 
 async def logo(conn: Connection, key: Key) -> str:
-    """Return where the contractor's logo lies; raises `NotFound`, also without a live session."""
+    """Return where the contractor's logo lies; raises `NotFound`, also for a link that cannot be opened."""
     path: str | None = await conn.fetchval(SQL.share_logo, key.token, key.session)
     if path is None:
         raise NotFound("This document has no logo.")

@@ -59,7 +59,7 @@ SELECT estimate_id, certificate, fingerprint FROM share_decisions WHERE share_id
 
 -- name: share_by_token
 -- The share behind a link's hash, and whether the session is one of its live ones.
-SELECT share_id, state, has_passcode, live FROM scopekit.share_by_token($1, $2);
+SELECT share_id, state, has_passcode, live, company, customer, has_logo FROM scopekit.share_by_token($1, $2);
 
 -- name: tenant_of_share
 -- Whose the share behind a link's hash is.
@@ -86,7 +86,7 @@ SELECT id, tenant_id, visit_id, media_type, content_type, storage_path, sha256 F
 SELECT scopekit.decide_share($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: share_logo
--- Where the contractor's logo lies, for a live session.
+-- Where the contractor's logo lies, for a link that can be opened or a live session.
 SELECT scopekit.share_logo($1, $2);
 
 -- name: share_news

@@ -19,7 +19,8 @@ PREVIEWS = {
     "Safari/601.2.4 facebookexternalhit/1.1 Facebot Twitterbot/1.0",
     "whatsapp": "WhatsApp/2.23.20.0",
 }
-INSIDE = ("Maria Alvarez", "Elm Street", "Harbor", "gutter", "275.63", "298.37", "Porch")
+# The door says from whom and for whom; the rest is inside.
+INSIDE = ("Elm Street", "gutter", "275.63", "298.37", "Porch")
 
 
 @pytest.mark.parametrize("agent", PREVIEWS.values(), ids=PREVIEWS)
@@ -49,7 +50,6 @@ async def test_opening_shows_the_document(client: httpx.AsyncClient, tenant: Ten
         "7 Elm Street",
         "Harbor &amp; Pine Builders",
         "Replace gutter",
-        "Photos were not analysed.",
     )
     figures = ("24.5 lf", "$11.25", "$275.63", "Tax (8.25%)", "$22.74", "$298.37", "To be confirmed")
     assert [word for word in names + figures if word not in page] == []

@@ -128,3 +128,17 @@ async def test_the_database_does_not_take_no_passcode_for_the_right_one(
                 "SELECT scopekit.open_share($1, $2, $3, 60, '', '')", token_hash, b"s" * 32, given
             )
             assert outcome == "passcode"
+
+
+@pytest.mark.parametrize(("passcode", "named"), [(None, True), ("blue door", False)])
+async def test_the_door_names_company_and_customer_but_no_amount(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, passcode: str | None, named: bool
+) -> None:
+    """Link previews read the door: with a passcode it does not name the customer; no view is taken."""
+    share = await make_share(client, tenant, visit, **({"passcode": passcode} if passcode else {}))
+    door = (await customer_of(client, share).look()).text
+    assert "An estimate from Harbor &amp; Pine Builders" in door
+    assert ("for Maria Alvarez" in door) is named
+    assert "$" not in door
+    listed = await client.get(f"/v1/estimates/{visit.estimate['id']}/shares", headers=tenant.headers)
+    assert [one["views"] for one in listed.json()["shares"]] == [0]
