@@ -58,10 +58,15 @@ async def searches(side: Side) -> AsyncIterator[tuple[int, Ask]]:
 
 @asynccontextmanager
 async def imports(side: Side) -> AsyncIterator[tuple[int, Ask]]:
-    """Yield 11 clients that import 3 MB."""
+    """Yield 11 clients that import 3 MB, each time with other prices."""
     body, headers = price_file(), side.busy.headers | {"content-type": "text/csv"}
+    changes = itertools.count(1000)
+
+    def repriced() -> bytes:
+        return body.replace(b",each,", b",each,%d" % next(changes))
+
     async with httpx.AsyncClient(base_url=side.url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
-        yield 11, lambda _: client.post("/v1/price-items/import", content=body)
+        yield 11, lambda _: client.post("/v1/price-items/import", content=repriced())
 
 
 @asynccontextmanager

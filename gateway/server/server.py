@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ INHERITED = 3
 REST_SECONDS = 1
 # uvicorn looks ten times a second whether it is to end: most of the wake-ups of a process with nothing to do.
 TICK_SECONDS = 1.0
+# How long a thread keeps the interpreter while the loop waits for it. With Python's 5 ms a request of six questions to
+# the database took 15 to 30 ms while a price file was read beside it; with this it takes 2, and the file no longer.
+SWITCH_SECONDS = 0.0001
 
 
 class Server(uvicorn.Server):
@@ -89,6 +93,7 @@ def serve(app: ASGIApp, settings: Settings) -> None:
 
     A socket that systemd holds goes on collecting connections while one process leaves and the next one starts.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     sockets = [socket.socket(fileno=INHERITED)] if settings.inherits_socket else None
     server_of(app, settings).run(sockets)
 
