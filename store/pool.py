@@ -1,7 +1,7 @@
 """Connections to PostgreSQL, each lent with the rights of whom it acts for."""
 
 from collections.abc import AsyncIterator, Hashable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import asyncpg
@@ -90,18 +90,17 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def as_system(self) -> AsyncIterator[Connection]:
-        """Lend a transaction with the login's own rights: the functions of schema scopekit, and no table."""
-        async with self.connection() as connection, connection.transaction():
+    async def as_system(self, *, on_behalf_of: Hashable | None = None) -> AsyncIterator[Connection]:
+        """Lend a transaction with the login's own rights: the functions of schema scopekit, and no table.
+
+        `on_behalf_of` is the tenant, or the link of a customer, in whose share it counts; None is the process itself.
+        Raises as `as_user` does.
+        """
+        slot = nullcontext() if on_behalf_of is None else self._share.slot(on_behalf_of)
+        async with slot, self.connection() as connection, connection.transaction():
             signature = self._signature()
             if signature is not None:
                 await connection.execute(SQL.sign, signature)
-            yield connection
-
-    @asynccontextmanager
-    async def as_customer(self, link: Hashable) -> AsyncIterator[Connection]:
-        """Lend a transaction as `as_system` does, from the share of those who hold this link. Raises as `as_user`."""
-        async with self._share.slot(link), self.as_system() as connection:
             yield connection
 
     @asynccontextmanager

@@ -22,8 +22,8 @@ UUID_TEXT: Schema = {"type": "string", "format": "uuid", "minLength": 36, "maxLe
 EVERYWHERE = frozenset({400, 408, 414, 431})
 _BODY = frozenset({413, 415})
 _OF_CALLER: Mapping[Caller, frozenset[int]] = {
-    "user": frozenset({401, 403, 404, 503}),
-    "watcher": frozenset({401, 403, 404, 503}),
+    "user": frozenset({401, 403, 404, 429, 503}),
+    "watcher": frozenset({401, 403, 404, 429, 503}),
     "operator": frozenset({401, 403, 404, 503}),
     "newcomer": frozenset({401, 403, 503}),
     "scheduler": frozenset({401, 503}),

@@ -115,7 +115,7 @@ async def page(request: Request) -> Response:
     await _require_visit(request, principal, visit_id)
     after = int_param(request.query_params.get("after"), "after", low=0, high=LAST_SEQ) or 0
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=PAGE) or PAGE
-    async with context_of(request).db.as_system() as conn:
+    async with context_of(request).db.as_system(on_behalf_of=principal.who[0]) as conn:
         rows = await events.after(conn, visit_id, after, limit)
         # Read after the page: an event that comes between the two only says that there is more.
         last_seq = max((row["last_seq"] for row in await events.heads(conn, [visit_id])), default=0)

@@ -62,7 +62,7 @@ async def find(request: Request, key: shares.Key) -> Record:
     address, unknown_links = limit_key(address_of(request)), limits_of(request).unknown_links
     if wait := unknown_links.wait(address):
         raise TooMany("Too many unknown links were tried. Wait a moment and try again.", retry_after=wait)
-    async with context_of(request).db.as_customer(key.token) as conn:
+    async with context_of(request).db.as_system(on_behalf_of=key.token) as conn:
         share = await shares.by_token(conn, key)
     if share is None:
         unknown_links.take(address)
@@ -79,7 +79,7 @@ async def of_session(request: Request, ask: Callable[[Connection, shares.Key], A
     """
     key = key_of(request)
     with suppress(NotFound):
-        async with context_of(request).db.as_customer(key.token) as conn:
+        async with context_of(request).db.as_system(on_behalf_of=key.token) as conn:
             answer = await ask(conn, key)
         if answer is not None:
             return answer

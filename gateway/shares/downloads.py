@@ -87,7 +87,7 @@ async def _logo(request: Request, pictures: dict[str, bytes]) -> None:
 
 
 async def _note(request: Request, kind: shares.Looked) -> None:
-    async with context_of(request).db.as_customer(key_of(request).token) as conn:
+    async with context_of(request).db.as_system(on_behalf_of=key_of(request).token) as conn:
         await shares.note(conn, key_of(request), kind, client_info_of(request))
 
 

@@ -37,7 +37,7 @@ class SharedPhoto(HTTPEndpoint):
         context = context_of(request)
         copy = await ensure_derivative(context.objects, context.decoder, photo, size)
         if size == "view":
-            async with context.db.as_customer(key_of(request).token) as conn:
+            async with context.db.as_system(on_behalf_of=key_of(request).token) as conn:
                 await shares.note(conn, key_of(request), "photo", client_info_of(request), media_id)
         return await _image(context, copy)
 

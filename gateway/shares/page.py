@@ -40,7 +40,7 @@ class SharePage(HTTPEndpoint):
         share = await find(request, key)
         if not share["live"]:
             return _landing(request, share)
-        async with context_of(request).db.as_customer(key_of(request).token) as conn:
+        async with context_of(request).db.as_system(on_behalf_of=key_of(request).token) as conn:
             source = await shares.document(conn, key)
         if source is None:  # It ended between the two questions.
             return _landing(request, share)
@@ -92,7 +92,7 @@ class DecideShare(_Action):
         key = key_of(request)
         share = await find(request, key)
         form = await read_form(request, DecisionForm)
-        async with context_of(request).db.as_customer(key_of(request).token) as conn:
+        async with context_of(request).db.as_system(on_behalf_of=key_of(request).token) as conn:
             outcome = await shares.decide(conn, key, form.said, client_info_of(request))
         match outcome:
             case "recorded":
@@ -118,7 +118,7 @@ async def _open(request: Request, share: Record, form: OpenForm) -> str:
     passcode_hash = await _checked_passcode(request, share, form.passcode)
     for secret in (form.once or new_secret(), new_secret()):
         key = shares.Key(token, digest(secret))
-        async with context_of(request).db.as_customer(key_of(request).token) as conn:
+        async with context_of(request).db.as_system(on_behalf_of=key_of(request).token) as conn:
             outcome = await shares.open_share(
                 conn, key, client_info_of(request), passcode_hash=passcode_hash, session_seconds=SESSION_SECONDS
             )
@@ -140,7 +140,7 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
         return None
     if not passcode.strip():
         raise Forbidden("Enter the passcode you were given.")
-    async with context_of(request).db.as_customer(key_of(request).token) as conn:
+    async with context_of(request).db.as_system(on_behalf_of=key_of(request).token) as conn:
         attempt = await shares.try_passcode(conn, key_of(request))
     if attempt is None:
         raise NotFound(NO_LINK)

@@ -139,10 +139,10 @@ OPERATIONS = {
             _SEQUENCE,
             _DURATION,
         ),
-        refuses=(409, 422, 429),
+        refuses=(409, 422),
     ),
     "POST /v1/visits/{visit_id}/media/presign": Operation(
-        gives(PostForm, 201), takes=takes_json(uploads.PresignRequest), must_take=True, refuses=(409, 429)
+        gives(PostForm, 201), takes=takes_json(uploads.PresignRequest), must_take=True, refuses=(409,)
     ),
     "POST /v1/visits/{visit_id}/media/{media_id}/complete": Operation(
         gives(Medium, 200, text="It was one already.") | gives(Medium, 201, headers=_NEW), refuses=(409, 413, 415, 422)
@@ -162,7 +162,7 @@ OPERATIONS = {
         takes=_SOUND,
         must_take=True,
         params=(header("x-sequence", whole_number(0, LAST_SEQUENCE), "Which chunk this is.", required=True),),
-        refuses=(409, 422, 429),
+        refuses=(409, 422),
     ),
     "POST /v1/visits/{visit_id}/recordings/{recording_id}/finalize": Operation(
         gives(Medium, 200, text="It is a medium already.") | gives(Medium, 201, headers=_NEW),
@@ -181,7 +181,7 @@ OPERATIONS = {
             header("Upload-Metadata", TEXT, "Names and Base64: `visit_id` and `filetype` at least.", required=True),
             _CHECKSUM,
         ),
-        refuses=(*_OF_UPLOAD, 422, 429),
+        refuses=(*_OF_UPLOAD, 422),
     ),
     "HEAD /v1/uploads/{upload_id}": Operation(
         _bare(200, "How much is safe.", _STANDS | {"upload-length": "The file's size."}),

@@ -66,4 +66,4 @@ WITH given AS (
     SELECT $1, code, description, category, unit, unit_price FROM given g
     WHERE NOT EXISTS (SELECT 1 FROM known k WHERE k.place = g.place) ORDER BY place RETURNING 1
 )
-SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM known) AS updated;
+SELECT (SELECT count(*) FROM added) AS added, (SELECT count(DISTINCT id) FROM known) AS updated;
