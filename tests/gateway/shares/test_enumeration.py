@@ -1,6 +1,6 @@
 """Nobody learns by trying which links there were: the same words, the same work, and not endlessly."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -76,8 +76,8 @@ class _Overheard(Database):
         self.statements: list[str] = []
 
     @asynccontextmanager
-    async def as_system(self) -> AsyncIterator[Connection]:
-        async with super().as_system() as conn:
+    async def as_system(self, *, on_behalf_of: Hashable | None = None) -> AsyncIterator[Connection]:
+        async with super().as_system(on_behalf_of=on_behalf_of) as conn:
             conn.add_query_logger(self._note)
             try:
                 yield conn
