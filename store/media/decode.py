@@ -9,8 +9,9 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
 
+from store.media.audio import FAULTS, OddSound, decoded, packets
 from store.objects.content import Findings
 
 if TYPE_CHECKING:
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
 MAX_PIXELS = 100_000_000
+# A JPEG is decoded at an eighth of its size where that is enough; phones of today make 200 megapixels.
+MAX_JPEG_PIXELS = 250_000_000
+_JPEGS = {"JPEG", "MPO"}
+_CHECKED_EDGE = 1
+_ENOUGH_ROWS = 0.9
+_STRIP_ROWS = 256
+_TURNS: dict[int, Image.Transpose | None] = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = {5, 6, 7, 8}
 MAX_AUDIO_SECONDS = 4 * 3600
 # About 2 s of sound: enough to know that it decodes; the rest is only walked through, for its length.
 _DECODED_PACKETS = 100
@@ -66,9 +84,8 @@ def render(data: bytes, content_type: str, edge: int) -> bytes:
 
     Raises `Unreadable`.
     """
-    with _photo(data, content_type) as image:
-        image.draft("RGB", (edge, edge))  # lets a JPEG decode at a fraction of its size
-        upright = _flat(_srgb(ImageOps.exif_transpose(image)))
+    with _photo(data, content_type, edge) as image:
+        upright = _upright(_small(image, edge), _orientation(image))
         upright.thumbnail((edge, edge), Image.Resampling.LANCZOS)
         # A new image has no EXIF, XMP, comment or profile that could slip through.
         clean = Image.new("RGB", upright.size)
@@ -114,21 +131,18 @@ def _append(joined: OutputContainer, stream: AudioStream, container: InputContai
 
 def _check_photo(data: bytes, content_type: str) -> Findings:
     with _photo(data, content_type) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image).size
-        return Findings(width=upright[0], height=upright[1])
+        width, height = _full_size(image)
+        if _orientation(image) in _ON_ITS_SIDE:
+            width, height = height, width
+        return Findings(width=width, height=height)
 
 
 @contextmanager
-def _photo(data: bytes, content_type: str) -> Iterator[Image.Image]:
-    """Open a photo, refusing a pixel bomb by its header, before any pixel is decoded."""
+def _photo(data: bytes, content_type: str, edge: int = _CHECKED_EDGE) -> Iterator[Image.Image]:
+    """Decode a photo, a JPEG not much larger than `edge`; a pixel bomb is refused by its header."""
     Image.MAX_IMAGE_PIXELS = None  # ours below gives a better sentence
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            Image.open(io.BytesIO(data), formats=_formats(content_type)) as image,
-        ):
-            _require_sane_size(image)
+        with warnings.catch_warnings(action="ignore"), _decoded(data, content_type, edge) as image:
             yield image
     except Unreadable:
         raise
@@ -140,17 +154,85 @@ def _photo(data: bytes, content_type: str) -> Iterator[Image.Image]:
         raise Unreadable("This photo cannot be opened: the file is damaged. Take it again.") from error
 
 
+def _decoded(data: bytes, content_type: str, edge: int) -> Image.Image:
+    image = _opened(data, content_type, edge)
+    try:
+        image.load()
+    except OSError as error:
+        if image.format not in _JPEGS or not _is_cut_short(error):
+            raise
+        return _without_its_end(_opened(data, content_type, edge), error)
+    return image
+
+
+def _opened(data: bytes, content_type: str, edge: int) -> Image.Image:
+    ImageFile.LOAD_TRUNCATED_IMAGES = True  # here: a text or profile that is too large is dropped, not the picture
+    try:
+        image = Image.open(io.BytesIO(data), formats=_formats(content_type))
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    _require_sane_size(image)
+    image.info["full_size"] = image.size
+    image.draft("RGB", (edge, edge))  # lets a JPEG decode at a fraction of its size
+    return image
+
+
+def _without_its_end(image: Image.Image, error: OSError) -> Image.Image:
+    """Decode a JPEG as far as it goes, as browsers do. Raises `error` when more than a tenth of it is missing."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        image.load()
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+    grey = Image.new(image.mode, image.size, (128,) * len(image.getbands()))  # what libjpeg fills up with
+    decoded = ImageChops.difference(image, grey).getbbox()
+    if decoded is None or decoded[3] < image.height * _ENOUGH_ROWS:
+        raise error
+    return image
+
+
 def _formats(content_type: str) -> tuple[str, ...]:
     return (_PILLOW[content_type],)
 
 
+def _full_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.info["full_size"]
+    return int(width), int(height)
+
+
 def _require_sane_size(image: Image.Image) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
+    pixels, most = image.width * image.height, MAX_JPEG_PIXELS if image.format in _JPEGS else MAX_PIXELS
+    if pixels > most:
         raise Unreadable(
-            f"This photo has {pixels // 1_000_000} megapixels; at most {MAX_PIXELS // 1_000_000} can be opened. "
+            f"This photo has {pixels // 1_000_000} megapixels; at most {most // 1_000_000} can be opened. "
             "Send a smaller version of it."
         )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how the camera was held, 1 to 8; 1 when that cannot be read: no other tag matters."""
+    try:
+        said = image.getexif().get(ExifTags.Base.Orientation, 1)
+        value = int(said[0] if isinstance(said, tuple) else said)
+    except Exception:  # noqa: BLE001 - whatever is wrong with a photo's tags costs the tags
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS[orientation]
+    return image if turn is None else image.transpose(turn)
+
+
+def _small(image: Image.Image, edge: int) -> Image.Image:
+    """Make a photo plain RGB and not much larger than `edge`, in strips: whole copies of it would fill the memory."""
+    factor = max(max(image.size) // (2 * edge), 1)
+    width, height, strip = image.width, image.height, _STRIP_ROWS * factor
+    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    for top in range(0, height, strip):
+        part = _flat(_srgb(image.crop((0, top, width, min(top + strip, height)))))
+        small.paste(part.reduce(factor) if factor > 1 else part, (0, top // factor))
+    return small
 
 
 def _is_cut_short(error: Exception) -> bool:
@@ -213,17 +295,19 @@ def _span(container: InputContainer, stream: AudioStream) -> tuple[int, int]:
 
     A recording that breaks off is worth what can be heard of it, as one from a phone whose battery died.
     """
-    first, last, samples, packets = None, 0, 0, 0
+    first, last, samples, seen = None, 0, 0, 0
     try:
-        for packet in container.demux(stream):
+        for packet in packets(container, stream):
             if packet.pts is None:
                 continue
-            packets += 1
-            if packets <= _DECODED_PACKETS:
-                samples += sum(frame.samples for frame in packet.decode())
+            seen += 1
+            if seen <= _DECODED_PACKETS:
+                samples += sum(frame.samples for frame in decoded(packet))
             first = packet.pts if first is None else first
             last = max(last, packet.pts + (packet.duration or 0))
-    except (OSError, ValueError):  # the bases of FFmpeg's errors
+    except OddSound as error:
+        raise Unreadable("This recording has a form that no phone makes. Record it again.") from error
+    except FAULTS:
         if samples == 0:
             raise
     if first is None or samples == 0:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import av
 
 from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, AudioError
+from store.media.audio import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +87,7 @@ def _blocks(container: Any) -> Iterator[bytes]:
     if not container.streams.audio:
         raise AudioError("There is no sound in this recording.")
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    for frame in container.decode(audio=0):
+    for frame in frames(container):
         frame.pts = None  # browsers write gaps and jumps; the samples are what counts
         yield from map(_bytes_of, resampler.resample(frame))
     yield from map(_bytes_of, resampler.resample(None))

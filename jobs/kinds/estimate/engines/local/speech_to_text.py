@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, AudioError
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
+from store.media.audio import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ def _blocks(container: InputContainer) -> Iterator[NDArray[np.int16]]:
         raise AudioError("There is no sound in this recording.")
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     samples = 0
-    for frame in container.decode(audio=0):
+    for frame in frames(container):
         frame.pts = None  # browsers write gaps and jumps; the samples are what counts
         for resampled in resampler.resample(frame):
             block = _samples(resampled)
