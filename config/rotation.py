@@ -9,10 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from config.settings import Settings
 
 # Runbook: the old key is revoked after 24 h; tokens signed by it have expired and its holders were told by then.
 OVERLAP = timedelta(hours=24)
@@ -128,22 +124,6 @@ def fingerprints(values: Variables, secret: Secret) -> list[str]:
 def fingerprint(secret: Secret, value: str) -> str:
     """Hash a value; these are long and random, so that a hash cut to 48 bits leads nowhere back."""
     return hashlib.sha256(f"scopekit {secret.name}\n{value}".encode()).hexdigest()[:SHOWN_DIGITS]
-
-
-def values_of(settings: "Settings") -> dict[str, str]:
-    """Return the variables as a process has them in force."""
-    values = {}
-    for name in VARIABLES:
-        value = getattr(settings, name.lower())
-        parts = value if isinstance(value, tuple) else (value,) if value is not None else ()
-        values[name] = SEPARATOR.join(part.get_secret_value() for part in parts)
-    return {name: value for name, value in values.items() if value}
-
-
-def keys_in_use(settings: "Settings") -> dict[str, list[str]]:
-    """Return the fingerprints of every secret of a process, by name."""
-    values = values_of(settings)
-    return {secret.name: fingerprints(values, secret) for secret in SECRETS.values()}
 
 
 def _current(values: Variables, secret: Secret) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 
 from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
+from gateway import catalogue
 from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
@@ -15,7 +16,6 @@ from gateway.http.http_metrics import HttpMetrics
 from gateway.http.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
 from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
-from gateway.openapi import catalogue
 from gateway.ops import health, metrics
 from gateway.ops import page as ops_page
 from gateway.pages import demo, demo_progress, pages, shell

@@ -1,19 +1,19 @@
 """The resources a handler may use: opened once in the lifespan, reached through the request."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     from starlette.requests import HTTPConnection
     from starlette.templating import Jinja2Templates
 
     from config.metrics_registry import MetricsRegistry
     from config.settings import Settings
-    from gateway.auth.auth import Authenticator
-    from gateway.documents.typesetter import Typesetter
+    from gateway.auth.principal import Principal
     from gateway.http.keyed_locks import KeyedLocks
     from gateway.http.rate_limiter import RateLimiter
-    from gateway.ops.probe import Probe
     from jobs.queue.queue import JobQueue
     from realtime.hub import Hub
     from store.accounts.flag_cache import FlagCache
@@ -21,7 +21,34 @@ if TYPE_CHECKING:
     from store.fair_share import FairShare
     from store.media.media_client import Decoder
     from store.objects.objects import ObjectStore
-    from store.pool import Database
+    from store.pool import Database, Record
+
+
+class Verifier(Protocol):
+    """Verifies tokens: `gateway.auth.auth.Authenticator`."""
+
+    async def verify(self, token: str) -> "Principal":
+        """Return the token's principal. Raises `Unauthenticated`."""
+
+
+class Typesetter(Protocol):
+    """Sets documents in type: `gateway.documents.typesetter`."""
+
+    async def set(self, values: "Mapping[str, Any]", pictures: "Mapping[str, bytes]", *, tenant: "Hashable") -> bytes:
+        """Return the PDF. Raises `TooMany`, `Unavailable`."""
+
+
+class Probe(Protocol):
+    """Looks whether what the gateway needs answers: `gateway.ops.probe`."""
+
+    async def database(self) -> bool:
+        """Whether the database answers."""
+
+    async def storage(self) -> bool:
+        """Whether the object store answers."""
+
+    async def queue(self) -> "tuple[Record, list[dict[str, Any]]] | None":
+        """Return how the queue stands, None when nobody answers."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +59,16 @@ class Context:
     db: "Database"
     objects: "ObjectStore"
     decoder: "Decoder"
-    typesetter: "Typesetter"
+    typesetter: Typesetter
     queue: "JobQueue"
     hub: "Hub"
     flags: "FlagCache"
     memberships: "MembershipCache"
     metrics: "MetricsRegistry"
-    auth: "Authenticator"
+    auth: Verifier
     upload_starts: "RateLimiter"
     tenant_locks: "KeyedLocks"
-    probe: "Probe"
+    probe: Probe
     searches: "FairShare"
     transfers: "FairShare"
     templates: "Jinja2Templates"

@@ -11,7 +11,7 @@ from starlette.templating import Jinja2Templates
 
 from config.cancellation import cancel_all
 from config.metrics_registry import MetricsRegistry
-from config.rotation import keys_in_use
+from config.secrets_in_use import keys_in_use
 from config.settings import Settings
 from config.tracing import flush_traces
 from gateway.auth.auth import Authenticator

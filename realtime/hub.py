@@ -23,17 +23,20 @@ Invariants, each of which a test in tests/realtime holds:
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, Self
 
 from config.logging import get_logger
 from config.settings import Settings
-from realtime.channels.channel import Channel
+from realtime.channels.channel import Channel, Member
 from realtime.channels.channels import Channels
-from realtime.channels.subscriber import Sink, Subscriber
+from realtime.channels.sink import Sink
+from realtime.channels.subscriber import Subscriber
 from realtime.channels.timer_wheel import TimerWheel
+from realtime.event_source import open_source
 from realtime.feed.catchup import CatchUp
 from realtime.feed.feed import Feed
 from realtime.feed.history import History, Watcher
@@ -91,7 +94,9 @@ class Hub:
         self._history = History(db)
         self._initial_states = InitialStateLoader(self._history)
         self.catch_up = CatchUp(self, self._history)
-        self._feed = Feed(settings, db, self.catch_up, on_event=self._on_event, on_control=self._on_control)
+        self._feed = Feed(
+            self.catch_up, partial(open_source, settings, db), on_event=self._on_event, on_control=self._on_control
+        )
         self._tenant_watcher = TenantWatcher(self, self.catch_up, self._history)
         self._wheel: TimerWheel[Subscriber] = TimerWheel(slots, self._tick_s, time.time(), self._random)
         self.admission = Admission(
@@ -311,7 +316,7 @@ class Hub:
             subscriber.beat()
         self._end(self._wheel.expired(time.time()), "expired")
 
-    def _end(self, subscribers: list[Subscriber], reason: EndReason) -> None:
+    def _end(self, subscribers: Iterable[Member], reason: EndReason) -> None:
         for subscriber in subscribers:
             subscriber.end(wire.end(reason))
 

@@ -35,6 +35,10 @@ class RequestError(SpineError):
     """The caller can mend it."""
 
 
+class Unauthenticated(RequestError):
+    """No token, or one that does not hold; answered with 401 and WWW-Authenticate."""
+
+
 class InvalidInput(RequestError):
     """A value is malformed or out of range."""
 

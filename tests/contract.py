@@ -8,7 +8,7 @@ import orjson
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.openapi.catalogue import describe
+from gateway.catalogue import describe
 from gateway.openapi.document import path_of
 
 

@@ -1,6 +1,5 @@
 """Who is asking: a JWT in the Authorization header, or in the browser's HttpOnly session cookie."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from config.flags import Flag
 from config.logging import note
 from config.settings import Settings
 from gateway.auth.jwks import KeySet
+from gateway.auth.principal import OPERATOR, Principal, Role
 from gateway.auth.token_cache import KEPT_SECONDS, TokenCache
 from gateway.context import Context, context_of
 from gateway.http.body import RECHECK
@@ -24,7 +24,6 @@ from store.errors import Forbidden, NotFound, RequestError
 SESSION_COOKIE = "scopekit_session"
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
 _LEEWAY_SECONDS = 5
-_LAST_SECOND = 253_402_300_799  # the end of the year 9999, PostgreSQL's and Python's last common one
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 NO_MEMBER = "You are not a member of this tenant, or not any more; ask its owner."

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.auth.auth import Principal
+    from gateway.auth.principal import Principal
 
 KEPT_TOKENS = 4096
 # At most; a JWKS says for how long its keys are believed (`BELIEVED_SECONDS`), from when they were fetched.

@@ -14,6 +14,7 @@ import typer
 from config import rotation
 from config.rotation import OVERLAP, SECRETS, Secret, secret_named
 from config.secrets_file import read_secrets, write_secrets
+from config.secrets_in_use import values_of
 from gateway.cli.common import (
     DryRun,
     Exit,
@@ -57,7 +58,7 @@ def begin(
 
     secret, path = _secret(name), _file()
     with report_failures(_NOT_DONE):
-        values = rotation.values_of(environment())
+        values = values_of(environment())
         new = _new_value(secret, from_stdin=from_stdin)
         changed = rotation.begun(values, secret, new)
     if dry_run:
@@ -139,7 +140,7 @@ def finish(
 async def _standing(conn: Connection) -> list[dict[str, Any]]:
     processes = await presence.live(conn)
     rotations = {row["name"]: row for row in await secret_rotations.newest(conn)}
-    values = rotation.values_of(environment())
+    values = values_of(environment())
     return [_stand(secret, rotations.get(secret.name), values, processes) for secret in SECRETS.values()]
 
 

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Principal, admit
+from gateway.auth.auth import admit
+from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.documents import colors
 from gateway.http.body import Trimmed, json_response, read_body, read_json

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Principal, admit
+from gateway.auth.auth import admit
+from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.estimates.learned_prices import learned
 from gateway.estimates.line_differences import changed_terms, differences

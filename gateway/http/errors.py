@@ -12,8 +12,8 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import correlation_id, get_logger
-from gateway.auth.auth import Unauthenticated
 from store import errors
+from store.errors import Unauthenticated
 
 _log = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from config.flags import Flag
-from gateway.auth.auth import Principal
+from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.ops.access import operator_of

@@ -6,11 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Unauthenticated
 from gateway.context import context_of
 from gateway.http.client_info import is_loopback
 from gateway.http.internal_key import holds_internal_key
 from gateway.ops.queue_metrics import QueueMetrics
+from store.errors import Unauthenticated
 
 
 class Metrics:

@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from config.logging import get_logger
-from gateway.auth.auth import SESSION_COOKIE, Principal, Unauthenticated
+from gateway.auth.auth import SESSION_COOKIE
+from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import read_body
 from gateway.http.client_info import came_from_our_page
@@ -20,7 +21,7 @@ from gateway.ops.access import operator_of, require_operator
 from gateway.ops.dashboard import SECTIONS, dashboard_of
 from gateway.pages import demo
 from gateway.pages.shell import modules_of
-from store.errors import Forbidden
+from store.errors import Forbidden, Unauthenticated
 from store.pool import AWAY
 
 _log = get_logger(__name__)

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Principal, authenticate
+from gateway.auth.auth import authenticate
+from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import json_response, read_json
 from gateway.pages import demo

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.auth.auth import Unauthenticated, authenticate
+from gateway.auth.auth import authenticate
 from gateway.context import context_of
 from gateway.documents.colors import STANDARD_ACCENT
 from gateway.pages import demo

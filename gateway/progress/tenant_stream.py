@@ -50,7 +50,7 @@ async def _opened(request: Request, principal: Principal, stream: TenantSubscrip
         return busy(context)
     channels = [context.hub.channels.open(str(visit_id)) for visit_id in at_work]
     for channel in channels:
-        context.hub.channels.add_subscription(channel, stream)
+        subscribe_visit(context.hub.channels, channel, stream)
     found = []
     if channels:
         initial_states = context.hub.admission.initial_states(*principal.who, channels, snapshot=True, fresh=True)

@@ -32,7 +32,7 @@ from realtime.protocol import wire
 from realtime.protocol.epoch import lost_in_crash
 from realtime.protocol.events import ending
 from realtime.streams.stream import ProgressStream
-from store.errors import Forbidden, NotFound
+from store.errors import Forbidden, NotFound, Unauthenticated
 from store.events import events, tickets
 from store.pool import Record
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from config.logging import get_logger
 from config.tracing import visit_span
-from gateway.auth.auth import Principal
+from gateway.auth.principal import Principal
 from gateway.context import Context
 from store.accounts import tenants
 from store.errors import SpineError, TooMany, Unavailable, Unprocessable

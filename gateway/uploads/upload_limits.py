@@ -1,6 +1,6 @@
 """Whether a file may begin to come: how often, how much in all, and whether its id is free."""
 
-from gateway.auth.auth import Principal
+from gateway.auth.principal import Principal
 from gateway.context import Context
 from gateway.http.rate_limiter import RateLimiter
 from gateway.uploads.upload_body import too_large

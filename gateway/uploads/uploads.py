@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Principal, admit
+from gateway.auth.auth import admit
+from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import declared_length, json_response, read_json, uuid_param
 from gateway.uploads.finalize import finalize_upload, measure, require_as_announced

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from config.logging import get_logger
-from gateway.auth.auth import Unauthenticated
 from gateway.context import Context, context_of
 from gateway.http.body import json_response
 from gateway.http.errors import problem
 from gateway.http.internal_key import holds_internal_key
+from store.errors import Unauthenticated
 from store.pool import Record
 from store.queue import jobs
 

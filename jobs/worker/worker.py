@@ -15,7 +15,7 @@ from config.cancellation import cancel_all
 from config.gc_tuning import collect_forever
 from config.logging import configure_logging, get_logger
 from config.metrics_registry import MetricsRegistry
-from config.rotation import keys_in_use
+from config.secrets_in_use import keys_in_use
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing

@@ -1,13 +1,35 @@
 """One visit with subscribers: what has been passed on, and to whom. It lives as long as somebody watches."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from realtime.channels.sequencer import Sequencer
-from realtime.channels.subscriber import Sink, Subscriber
+from realtime.channels.sink import Sink
 from realtime.channels.window import Window
 from realtime.protocol import wire
 from realtime.protocol.epoch import lost_in_crash
 from realtime.protocol.events import Event, EventRef, ending, job_event_after
+
+
+class Member(Protocol):
+    """A stream as its channel sees it: `realtime.channels.subscriber`."""
+
+    ended: bool
+
+    def go_live(self, sink: Sink) -> None:
+        """Begin to write."""
+
+    def give(self, chunk: wire.Chunk, events: list[Event]) -> None:
+        """Pass on events, of which `chunk` is the encoding that everybody shares."""
+
+    def over(self, farewell: bytes) -> None:
+        """Take note that the visit's job has ended."""
+
+    def end(self, farewell: bytes) -> None:
+        """End the stream with these bytes."""
+
+    def abort(self) -> None:
+        """Drop the stream with its connection, at once."""
 
 
 class Channel:
@@ -39,12 +61,12 @@ class Channel:
         self.filling_gap = False
         self.tenant_id: str | None = None
         self.epoch_ends: Sequence[int] = ()
-        self.members: set[Subscriber] = set()
+        self.members: set[Member] = set()
         self._order = Sequencer()
         self._window = Window(0)
         self._fresh: list[Event] = []
-        self._live: dict[Subscriber, None] = {}  # in the order they came, as their sockets lie in memory
-        self._ahead: dict[Subscriber, int] = {}
+        self._live: dict[Member, None] = {}  # in the order they came, as their sockets lie in memory
+        self._ahead: dict[Member, int] = {}
 
     @property
     def head(self) -> int | None:
@@ -124,7 +146,7 @@ class Channel:
         self._end_if_over()
         return len(given) + len(sizes), len(given) * len(chunk.body) + sum(sizes)
 
-    def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
+    def join(self, subscriber: Member, sink: Sink, position: int) -> None:
         """Make live a subscriber that has everything up to `position`, which reaches `head` at least.
 
         Nothing may be awaited between finding that out and this.
@@ -139,11 +161,11 @@ class Channel:
             self._live[subscriber] = None
             self._end_if_over()
 
-    def is_caught_up(self, subscriber: Subscriber) -> bool:
+    def is_caught_up(self, subscriber: Member) -> bool:
         """Whether a subscriber has been given all that is known to exist."""
         return subscriber in self._live and not self._fresh and not self.gap
 
-    def leave(self, subscriber: Subscriber) -> None:
+    def leave(self, subscriber: Member) -> None:
         """Give a subscriber no more events; harmless when it gets none."""
         self._live.pop(subscriber, None)
         self._ahead.pop(subscriber, None)

@@ -2,7 +2,6 @@
 
 from realtime.channels.channel import Channel
 from realtime.channels.subscriber import Subscriber
-from realtime.streams.multi_subscription import MultiSubscription, VisitSubscription
 
 
 class Channels(dict[str, Channel]):
@@ -24,14 +23,6 @@ class Channels(dict[str, Channel]):
         """Let a channel go, whoever watches; one that took its place stays."""
         if self.get(channel.visit_id) is channel:
             del self[channel.visit_id]
-
-    def add_subscription(self, channel: Channel, multi: MultiSubscription, position: int = 0) -> VisitSubscription:
-        """Give a stream of several visits a place in a channel, at a position that it has reached."""
-        subscription = VisitSubscription(channel, multi, self.leave)
-        subscription.position = position
-        channel.members.add(subscription)
-        multi.add(subscription)
-        return subscription
 
     def leave(self, subscriber: Subscriber) -> None:
         """Take a stream out of its channel, which goes with the last of them."""

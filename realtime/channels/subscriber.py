@@ -1,28 +1,15 @@
 """One open stream, as the hub sees it: what it may be given, and when it has had enough."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from realtime.channels.backlog import Backlog
+from realtime.channels.channel import Channel
+from realtime.channels.sink import Sink
 from realtime.protocol.events import Event
 from realtime.protocol.wire import HEARTBEAT, Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from realtime.channels.channel import Channel
-
-
-class Sink(Protocol):
-    """What carries a stream's bytes to its client. None of these calls waits."""
-
-    def write(self, chunk: Chunk) -> bool:
-        """Take bytes, always; False asks for no more until `Subscriber.writable`."""
-
-    def finish(self, last: Chunk) -> None:
-        """Take the last bytes and end the response; never called between a False and its `writable`."""
-
-    def abort(self) -> None:
-        """Drop the connection with whatever it still holds."""
 
 
 class Subscriber:
@@ -54,7 +41,7 @@ class Subscriber:
 
     def __init__(
         self,
-        channel: "Channel",
+        channel: Channel,
         *,
         tenant_id: str,
         user_id: str,

@@ -5,24 +5,13 @@ from collections.abc import Callable, Mapping
 
 from config.cancellation import cancel_all
 from config.logging import get_logger
-from config.settings import Settings
-from realtime.bus.bus import Bus
 from realtime.feed.catchup import CatchUp
-from realtime.feed.notify import Notify
 from realtime.feed.source import Source, SourceCallbacks
 from store.errors import Unavailable
-from store.pool import Database
 
 _log = get_logger(__name__)
 
 POLL_SECONDS = 1.0
-
-
-def open_source(settings: Settings, db: Database, callbacks: SourceCallbacks) -> Source:
-    """Return the source that the settings name."""
-    if settings.event_bus == "redis":
-        return Bus(db, settings.listen_url, settings.event_bus_url, callbacks)
-    return Notify(db, settings.listen_url, callbacks)
 
 
 class Feed:
@@ -33,15 +22,14 @@ class Feed:
 
     def __init__(
         self,
-        settings: Settings,
-        db: Database,
         catch_up: CatchUp,
+        open_source: Callable[[SourceCallbacks], Source],
         *,
         on_event: Callable[[str], None],
         on_control: Callable[[dict[str, str]], None],
     ) -> None:
         self._catch_up = catch_up
-        self._source = open_source(settings, db, SourceCallbacks(on_event, on_control, self.check_table))
+        self._source = open_source(SourceCallbacks(on_event, on_control, self.check_table))
         self._wanted = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 

@@ -12,7 +12,7 @@ from realtime.feed.catchup import CatchUp
 from realtime.feed.feed import Feed
 from realtime.protocol import wire
 from realtime.streams.initial_state import InitialStateLoader
-from realtime.streams.multi_subscription import MultiSubscription
+from realtime.streams.multi_subscription import MultiSubscription, subscribe_visit
 from realtime.streams.stream_limits import REFUSALS, Limits, StreamLimiter
 from realtime.streams.tenant_subscription import TenantSubscription
 from realtime.streams.tenant_watcher import TenantWatcher
@@ -74,7 +74,7 @@ class Admission:
         multi = MultiSubscription(visit_ids)
         multi.subscriber = self._admit(multi, tenant_id, user_id, expires_at)
         for visit_id in visit_ids:
-            self._channels.add_subscription(self._channels.open(visit_id), multi)
+            subscribe_visit(self._channels, self._channels.open(visit_id), multi)
         return multi
 
     def subscribe_tenant(self, tenant_id: str, user_id: str, *, expires_at: float) -> TenantSubscription | None:

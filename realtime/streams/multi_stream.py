@@ -1,10 +1,9 @@
 """The answer to one request for the progress of several visits."""
 
-from realtime.channels.subscriber import Sink
-from realtime.hub import Hub
+from realtime.channels.sink import Sink
 from realtime.protocol import wire
 from realtime.streams.multi_subscription import MultiSubscription, VisitSubscription
-from realtime.streams.stream import ProgressStream
+from realtime.streams.stream import ProgressStream, StreamHub
 from realtime.transport.asgi import Send
 
 
@@ -14,7 +13,7 @@ class MultiStream(ProgressStream):
     Each subscription of `multi` stands where its client has got to.
     """
 
-    def __init__(self, hub: Hub, multi: MultiSubscription, *, opening: bytes) -> None:
+    def __init__(self, hub: StreamHub, multi: MultiSubscription, *, opening: bytes) -> None:
         super().__init__(hub, multi.subscriber, opening=opening, position=0)
         self._multi = multi
 

@@ -5,8 +5,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from realtime.channels.channel import Channel
-from realtime.channels.subscriber import Sink, Subscriber
+from realtime.channels.channel import Channel, Member
+from realtime.channels.channels import Channels
+from realtime.channels.sink import Sink
+from realtime.channels.subscriber import Subscriber
 from realtime.protocol import wire
 from realtime.protocol.events import Event
 from realtime.protocol.wire import Chunk
@@ -119,11 +121,22 @@ class MultiSubscription(Channel):
             if not self.subscriber.ending:
                 subscription.channel.join(subscription, sink, subscription.position)
 
-    def leave(self, subscriber: Subscriber) -> None:
+    def leave(self, subscriber: Member) -> None:
         """Give the stream no more events."""
         super().leave(subscriber)
         for subscription in self.subscriptions:
             subscription.lost()
+
+
+def subscribe_visit(
+    channels: Channels, channel: Channel, multi: MultiSubscription, position: int = 0
+) -> VisitSubscription:
+    """Give a stream of several visits a place in a channel, at a position that it has reached."""
+    subscription = VisitSubscription(channel, multi, channels.leave)
+    subscription.position = position
+    channel.members.add(subscription)
+    multi.add(subscription)
+    return subscription
 
 
 def positions_of(cursor: str, visit_ids: Sequence[str]) -> list[int] | None:

@@ -1,11 +1,13 @@
 """The answer to one request for progress: headers, what was missed, and then whatever happens."""
 
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
-from realtime.channels.subscriber import Sink, Subscriber
-from realtime.hub import Hub
+from realtime.channels.sink import Sink
+from realtime.channels.subscriber import Subscriber
+from realtime.feed.catchup import CatchUp
 from realtime.protocol import wire
+from realtime.streams.multi_subscription import MultiSubscription
 from realtime.transport.asgi import AsgiSink, Message, Receive, Send, send_within
 from realtime.transport.connection import ConnectionSink
 
@@ -15,6 +17,22 @@ EXTENSION = "scopekit.handover"
 _CLOSE = (b"connection", b"close")
 
 
+class StreamHub(Protocol):
+    """What a stream needs of the hub: `realtime.hub`."""
+
+    heartbeat_s: float
+    catch_up: CatchUp
+
+    def join(self, subscriber: Subscriber, sink: Sink, position: int) -> None:
+        """Make a subscriber live that has everything up to `position`."""
+
+    def join_all(self, multi: MultiSubscription, sink: Sink) -> None:
+        """Make a stream of several visits live, none of whose subscriptions is behind."""
+
+    def replayed(self, count: int, size: int) -> None:
+        """Note that a stream was given `count` events, of `size` bytes, that it had missed."""
+
+
 class ProgressStream:
     """An ASGI response that the hub takes over once it has replayed.
 
@@ -22,7 +40,7 @@ class ProgressStream:
     brings the client to `position`.
     """
 
-    def __init__(self, hub: Hub, subscriber: Subscriber, *, opening: bytes, position: int) -> None:
+    def __init__(self, hub: StreamHub, subscriber: Subscriber, *, opening: bytes, position: int) -> None:
         self._hub = hub
         self._subscriber = subscriber
         self.opening = opening

@@ -2,14 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from realtime.channels.subscriber import Sink, Subscriber
+from realtime.channels.channel import Member
+from realtime.channels.sink import Sink
 from realtime.protocol.events import Event
 from realtime.streams.multi_subscription import MultiSubscription, VisitSubscription
-
-if TYPE_CHECKING:
-    from realtime.streams.tenant_watcher import TenantWatcher
 
 # Of so many visits the stream knows where it stands; one that has been silent longest makes room, and comes back with
 # its next event.
@@ -27,6 +25,16 @@ class EventWithoutId(Event):
         return
 
 
+class Watcher(Protocol):
+    """Brings a tenant's events to its streams: `realtime.streams.tenant_watcher`."""
+
+    def went_live(self, stream: "TenantSubscription") -> None:
+        """Bring a stream what happened while it was opened."""
+
+    def discard(self, stream: "TenantSubscription") -> None:
+        """Stop watching for a stream."""
+
+
 class TenantSubscription(MultiSubscription):
     """Gets a subscription for each visit that becomes active while it is open. See `realtime.streams.tenant_watcher`.
 
@@ -35,7 +43,7 @@ class TenantSubscription(MultiSubscription):
 
     __slots__ = ("_by_visit", "_watcher", "seen_before_live", "sink")
 
-    def __init__(self, watcher: "TenantWatcher") -> None:
+    def __init__(self, watcher: Watcher) -> None:
         super().__init__(())
         self.seen_before_live: dict[str, int] = {}
         self.sink: Sink | None = None
@@ -76,7 +84,7 @@ class TenantSubscription(MultiSubscription):
         self.sink = sink
         self._watcher.went_live(self)
 
-    def leave(self, subscriber: Subscriber) -> None:
+    def leave(self, subscriber: Member) -> None:
         """Give the stream no more events."""
         super().leave(subscriber)
         self._watcher.discard(self)

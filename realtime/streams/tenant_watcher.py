@@ -17,13 +17,13 @@ from config.logging import get_logger
 from realtime.backoff import Backoff
 from realtime.channels.channel import Channel
 from realtime.channels.channels import Channels
-from realtime.channels.subscriber import Sink
+from realtime.channels.sink import Sink
 from realtime.feed.catchup import CatchUp
 from realtime.feed.history import History
 from realtime.protocol import wire
 from realtime.protocol.events import Malformed, parse, visit_of
 from realtime.protocol.wire import Chunk
-from realtime.streams.multi_subscription import VisitSubscription
+from realtime.streams.multi_subscription import VisitSubscription, subscribe_visit
 from realtime.streams.tenant_subscription import TenantSubscription
 from store.errors import Unavailable
 from store.pool import Record
@@ -192,7 +192,7 @@ class TenantWatcher:
             return
         self._catch_up.begin(channel, row)
         for stream, position in wanted.items():
-            subscription = self._relay.channels.add_subscription(channel, stream, position)
+            subscription = subscribe_visit(self._relay.channels, channel, stream, position)
             task = asyncio.create_task(self._join(stream, subscription))
             self._joining.add(task)
             task.add_done_callback(self._joining.discard)

@@ -3,7 +3,7 @@
 from functools import partial
 from uuid import UUID
 
-from gateway.auth.auth import Principal
+from gateway.auth.principal import Principal
 from gateway.context import Context
 from gateway.uploads.finalize import insert_medium, measure, require_as_announced
 from store.errors import Gone, Locked, NotFound, OverQuota, RequestError

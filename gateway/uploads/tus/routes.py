@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Principal, admit
+from gateway.auth.auth import admit
+from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.http.body import arriving, declared_length, uuid_param
 from gateway.uploads.tus.finish import end, finish

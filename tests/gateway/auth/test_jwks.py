@@ -17,9 +17,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.auth import jwks
-from gateway.auth.auth import Authenticator, Unauthenticated
+from gateway.auth.auth import Authenticator
 from gateway.auth.jwks import AWAY_SECONDS, BELIEVED_SECONDS, MOST_BYTES, MOST_KEYS, REFRESH_SECONDS, KeySet
-from store.errors import Unavailable
+from store.errors import Unauthenticated, Unavailable
 from tests.realtime.feed.watcher import eventually
 from tests.stack import Services
 from tests.tenants import Tenant

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway.auth.auth import Principal
+from gateway.auth.principal import Principal
 from gateway.auth.token_cache import KEPT_SECONDS, TokenCache
 
 SOMEBODY = UUID(int=1)

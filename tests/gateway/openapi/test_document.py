@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.app import all_routes
-from gateway.openapi.catalogue import OPERATIONS, describe
+from gateway.catalogue import OPERATIONS, describe
 from gateway.openapi.document import Undescribed, handler_of, methods_of, path_of
 from tests.contract import Witness
 

@@ -31,6 +31,11 @@ def writer(request: pytest.FixtureRequest) -> str:
     return name
 
 
+def subscribers(house: House) -> list[Subscriber]:
+    """Return every open stream."""
+    return [m for c in house.hub.channels.values() for m in c.members if isinstance(m, Subscriber)]
+
+
 @asynccontextmanager
 async def stalled(
     house: House, visit: UUID, tenant: Tenant, raw: socket.socket | None = None
@@ -45,7 +50,7 @@ async def stalled(
     request = f"GET {path(visit)} HTTP/1.1\r\nhost: x\r\nauthorization: {tenant.headers['authorization']}\r\n\r\n"
     await loop.sock_sendall(raw, request.encode())
     try:
-        await eventually(lambda: any(m._sink for channel in house.hub.channels.values() for m in channel.members))
+        await eventually(lambda: any(member._sink for member in subscribers(house)))
         yield raw
     finally:
         raw.close()
@@ -129,7 +134,7 @@ async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_let_go(
     """A dead client with a full socket does not keep its stream for ever."""
     visit = await make_visit(db, tenant)
     async with open_house(settings, writer=writer, heartbeat_s=0.4) as house, stalled(house, visit, tenant):
-        [slow] = [m for c in house.hub.channels.values() for m in c.members]
+        [slow] = subscribers(house)
         while slow._backlog is None and not slow.ended:
             await flood(admin, visit, 20, "step.progress", 7_000)
         await eventually(lambda: house.hub.stats()["streams"] == 0)
@@ -149,7 +154,7 @@ async def test_stalled_readers_hold_no_more_than_their_share(
         for number in range(200):
             await flood(admin, visit, 1, "a.b", 7_000)
             await heard(house, number + 1)  # or several come at once, and are not seen to wait
-            members = [m for c in house.hub.channels.values() for m in c.members]
+            members = subscribers(house)
             held += [_held(member) for member in members]
             if not members:
                 break
