@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import Any, Self
+from dataclasses import replace
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -14,12 +14,12 @@ from config.flags import Flag
 from config.logging import note
 from config.settings import Settings
 from gateway.auth.jwks import KeySet
-from gateway.auth.principal import OPERATOR, Principal, Role
+from gateway.auth.principal import Principal
 from gateway.auth.token_cache import KEPT_SECONDS, TokenCache
 from gateway.context import Context, context_of
 from gateway.http.body import RECHECK
 from store.accounts.memberships import Role, reaches
-from store.errors import Forbidden, NotFound, RequestError
+from store.errors import Forbidden, NotFound, Unauthenticated
 
 SESSION_COOKIE = "scopekit_session"
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
@@ -32,72 +32,6 @@ _TOO_LITTLE = {
     "admin": "This is for admins and owners of the tenant.",
     "owner": "This is for owners of the tenant.",
 }
-
-
-class Unauthenticated(RequestError):
-    """No token, or one that does not hold; answered with 401 and WWW-Authenticate."""
-
-
-@dataclass(frozen=True)
-class Principal:
-    """A verified caller; `expires_at` is in epoch seconds.
-
-    The token says who is asking, and no more. `role` is the membership row's, once `authenticate` has read it.
-
-    `claims` are what the database sees: those its policies read, in the form it reads them. The rest of a token, such
-    as the `user_metadata` a user writes at will, may hold what PostgreSQL's JSON refuses, and stays here.
-    """
-
-    user_id: UUID
-    tenant_id: UUID
-    expires_at: float
-    claims: Mapping[str, Any]
-    role: Role = "viewer"
-
-    @cached_property
-    def who(self) -> tuple[str, str]:
-        """The tenant and the user as text, which log lines and streams want; written once for a token."""
-        return str(self.tenant_id), str(self.user_id)
-
-    def require_unexpired(self) -> None:
-        """Pass while the token lives, without the leeway of a single request: a stream ends with it, within a second.
-
-        Raises `Unauthenticated`.
-        """
-        if self.expires_at <= time.time():
-            raise Unauthenticated("The token has expired; sign in again.")
-
-    @classmethod
-    def from_claims(cls, claims: Mapping[str, Any]) -> Self:
-        """Read a verified token. The tenant is `app_metadata.tenant_id`, which only the issuer can write.
-
-        Raises `Unauthenticated` when a needed claim is missing or malformed.
-        """
-        metadata = claims.get("app_metadata")
-        try:
-            tenant_id = UUID(metadata["tenant_id"])  # type: ignore[index]
-            user_id = UUID(claims["sub"])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
-        expires_at = _moment(claims["exp"])
-        seen = {
-            "sub": str(user_id),
-            "role": "authenticated",
-            "exp": expires_at,
-            "app_metadata": {"tenant_id": str(tenant_id)},
-        }
-        return cls(user_id, tenant_id, expires_at, seen)
-
-
-def _moment(seconds: Any) -> float:
-    """Read a claim of a time, at most the last second of 9999. Raises `Unauthenticated` for what is no number."""
-    try:
-        found = float(seconds)
-    except (OverflowError, TypeError, ValueError):
-        found = math.inf
-    if not math.isfinite(found):
-        raise Unauthenticated("The token's times are out of range.")
-    return min(found, _LAST_SECOND)
 
 
 class Authenticator:

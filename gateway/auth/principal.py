@@ -1,26 +1,24 @@
-"""A verified caller: what a token says of its user, tenant and role. Pure."""
+"""A verified caller: who a token says is asking. Pure."""
 
 import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Self
 from uuid import UUID
 
+from store.accounts.memberships import Role
 from store.errors import Unauthenticated
 
-# `app_metadata.platform_role` of operators. Not the tenant's own role: an administrator of one company must see nothing
-# of another.
-OPERATOR = "admin"
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, PostgreSQL's and Python's last common one
-
-Role = Literal["member", "admin", "owner"]
 
 
 @dataclass(frozen=True)
 class Principal:
     """A verified caller; `expires_at` is in epoch seconds.
+
+    The token says who is asking, and no more. `role` is the membership row's, once `authenticate` has read it.
 
     `claims` are what the database sees: those its policies read, in the form it reads them. The rest of a token, such
     as the `user_metadata` a user writes at will, may hold what PostgreSQL's JSON refuses, and stays here.
@@ -28,19 +26,14 @@ class Principal:
 
     user_id: UUID
     tenant_id: UUID
-    role: Role
     expires_at: float
     claims: Mapping[str, Any]
+    role: Role = "viewer"
 
     @cached_property
     def who(self) -> tuple[str, str]:
         """The tenant and the user as text, which log lines and streams want; written once for a token."""
         return str(self.tenant_id), str(self.user_id)
-
-    @property
-    def is_operator(self) -> bool:
-        """Whether this is an operator of the whole product, as the database sees it too (store/schema/ops.sql)."""
-        return bool(self.claims["app_metadata"].get("platform_role") == OPERATOR)
 
     def require_unexpired(self) -> None:
         """Pass while the token lives, without the leeway of a single request: a stream ends with it, within a second.
@@ -63,14 +56,13 @@ class Principal:
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
         expires_at = _moment(claims["exp"])
-        # Anything but a known role is the least one: a missing role must never pass for a high one.
-        role = metadata.get("role") if isinstance(metadata, Mapping) else None
-        known: Role = role if role in ("admin", "owner") else "member"
-        seen_metadata = {"tenant_id": str(tenant_id), "role": known}
-        if isinstance(metadata, Mapping) and metadata.get("platform_role") == OPERATOR:
-            seen_metadata["platform_role"] = OPERATOR
-        seen = {"sub": str(user_id), "role": "authenticated", "exp": expires_at, "app_metadata": seen_metadata}
-        return cls(user_id, tenant_id, known, expires_at, seen)
+        seen = {
+            "sub": str(user_id),
+            "role": "authenticated",
+            "exp": expires_at,
+            "app_metadata": {"tenant_id": str(tenant_id)},
+        }
+        return cls(user_id, tenant_id, expires_at, seen)
 
 
 def _moment(seconds: Any) -> float:

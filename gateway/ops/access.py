@@ -2,7 +2,8 @@
 
 from starlette.requests import Request
 
-from gateway.auth.auth import Principal, identify
+from gateway.auth.auth import identify
+from gateway.auth.principal import Principal
 from gateway.context import context_of
 from store.errors import Forbidden
 from store.ops import operators

@@ -13,7 +13,7 @@ from gateway.context import context_of
 from gateway.documents.colors import STANDARD_ACCENT
 from gateway.pages import demo
 from gateway.pages.shell import modules_of, shell
-from store.errors import Forbidden
+from store.errors import Forbidden, Unauthenticated
 
 if TYPE_CHECKING:
     from starlette.types import Scope

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Principal, identify
+from gateway.auth.auth import identify
+from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.http.body import json_bytes, uuid_param
 from gateway.progress.responses import (

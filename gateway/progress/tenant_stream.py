@@ -6,10 +6,12 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from config.flags import Flag, is_on
-from gateway.auth.auth import NO_MEMBER, Principal, identify
+from gateway.auth.auth import NO_MEMBER, identify
+from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.progress.multi_stream import afresh
 from gateway.progress.responses import Answer, busy, not_enabled, require_member, stream_or_drop
+from realtime.streams.multi_subscription import subscribe_visit
 from realtime.streams.tenant_subscription import TenantSubscription
 from store.accounts.memberships import reaches
 from store.errors import Forbidden

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from config.flags import Flag, is_on
-from gateway.auth.auth import NO_MEMBER, Principal, Unauthenticated, identify
+from gateway.auth.auth import NO_MEMBER, identify
+from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.http.body import int_param, json_bytes, json_response, read_json, uuid_param
 from gateway.progress.responses import (

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.auth.auth import Authenticator, Unauthenticated
-from store.errors import Unavailable
+from gateway.auth.auth import Authenticator
+from store.errors import Unauthenticated, Unavailable
 from tests.stack import JWT_SECRET, Services
 from tests.tenants import Admin, Tenant, make_member
 from tests.web import serve_in_thread

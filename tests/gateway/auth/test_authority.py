@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.app import all_routes
-from gateway.openapi.catalogue import describe
+from gateway.catalogue import describe
 from store.accounts.membership_cache import MembershipCache
 from store.pool import Database
 from tests.store.rows import fill_every_table
