@@ -30,12 +30,14 @@ from gateway.uploads.upload_body import (
     words,
 )
 from gateway.uploads.upload_limits import admit_file
+from store.accounts import tenants
 from store.errors import Conflict, NotFound, RequestError
 from store.media import media
 from store.media.media import Draft
 from store.objects import content
 from store.objects.objects import MEDIA_BYTES
 from store.pool import Record
+from store.uploads import quota
 
 # From asking for a form to its first byte; a large file may take longer to arrive.
 FORM_SECONDS = 900
@@ -79,12 +81,14 @@ async def presign(request: Request) -> Response:
     if await admit_file(context, principal, draft, wish.file_size) is not None:
         raise Conflict("This media id already holds a file; choose a new one.")
     expires_at = (int(time.time()) + FORM_SECONDS) * 1000
-    form = await context.objects.presign_post(
-        draft.storage_path, content_type=draft.kind.name, max_bytes=wish.file_size, ttl=FORM_SECONDS
-    )
+    ttl = timedelta(seconds=FORM_SECONDS)
     async with context.db.as_user(principal.claims) as conn:
-        ttl = timedelta(seconds=FORM_SECONDS)
-        await media.promise(conn, draft, file_size=wish.file_size, sha256=wish.sha256, ttl=ttl)
+        await tenants.lock_tenant(conn)  # many who ask at once are promised no more room than there is
+        await quota.require_room(conn, draft.id, wish.file_size, default=context.settings.tenant_media_bytes)
+        key = await media.promise(conn, draft, file_size=wish.file_size, sha256=wish.sha256, ttl=ttl)
+    form = await context.objects.presign_post(
+        key, content_type=draft.kind.name, max_bytes=wish.file_size, ttl=FORM_SECONDS
+    )
     answer = {"media_id": draft.id, "url": form.url, "fields": form.fields, "expires_at": expires_at}
     return json_response(answer, 201)
 

@@ -134,13 +134,19 @@ async def remove(conn: Connection, media_id: UUID) -> Record:
     return row
 
 
-async def promise(conn: Connection, draft: Draft, *, file_size: int, sha256: str | None, ttl: timedelta) -> None:
-    """Remember an upload that goes straight to the store."""
-    await conn.execute(
+async def promise(conn: Connection, draft: Draft, *, file_size: int, sha256: str | None, ttl: timedelta) -> str:
+    """Remember an upload that goes straight to the store, and return the key that its form is for.
+
+    Raises `Conflict` while a form for another visit has this id.
+    """
+    key: str | None = await conn.fetchval(
         SQL.promise_upload,
         *(draft.id, draft.tenant_id, draft.visit_id, draft.storage_path, draft.kind.name, file_size, sha256),
         *(draft.original_name, draft.label, draft.sequence, draft.duration_ms, draft.created_by, ttl),
     )
+    if key is None:
+        raise Conflict("This media id is taken; choose a new one.")
+    return key
 
 
 async def promised(conn: Connection, media_id: UUID, visit_id: UUID) -> Record:

@@ -28,15 +28,22 @@ WITH upload AS (DELETE FROM resumable_uploads WHERE media_id = $1 AND stored_at 
 DELETE FROM site_visit_media WHERE id = $1 RETURNING *;
 
 -- name: promise_upload
--- Remember a presigned upload; asking again replaces the first promise.
-INSERT INTO media_uploads (id, tenant_id, visit_id, storage_path, content_type, file_size, sha256, original_name,
+-- Remember a presigned upload, and return the key that its form is for. Forms of one id share a key while one of them
+-- lives, so that they make one object, and keep the room that the largest of them may take. No row: of another visit.
+INSERT INTO media_uploads (id, tenant_id, visit_id, storage_path, content_type, file_size, room, sha256, original_name,
                            label, sequence, duration_ms, created_by, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + $13)
+VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $11, $12, now() + $13)
 ON CONFLICT (tenant_id, id) DO UPDATE SET
-    visit_id = EXCLUDED.visit_id, storage_path = EXCLUDED.storage_path, content_type = EXCLUDED.content_type,
-    file_size = EXCLUDED.file_size, sha256 = EXCLUDED.sha256, original_name = EXCLUDED.original_name,
-    label = EXCLUDED.label, sequence = EXCLUDED.sequence, duration_ms = EXCLUDED.duration_ms,
-    created_by = EXCLUDED.created_by, created_at = now(), expires_at = EXCLUDED.expires_at;
+    visit_id = EXCLUDED.visit_id, content_type = EXCLUDED.content_type, file_size = EXCLUDED.file_size,
+    storage_path = CASE WHEN media_uploads.expires_at > now() THEN media_uploads.storage_path
+                        ELSE EXCLUDED.storage_path END,
+    room = CASE WHEN media_uploads.expires_at > now() THEN greatest(media_uploads.room, EXCLUDED.room)
+                ELSE EXCLUDED.room END,
+    sha256 = EXCLUDED.sha256, original_name = EXCLUDED.original_name, label = EXCLUDED.label,
+    sequence = EXCLUDED.sequence, duration_ms = EXCLUDED.duration_ms, created_by = EXCLUDED.created_by,
+    created_at = now(), expires_at = EXCLUDED.expires_at
+WHERE media_uploads.visit_id = EXCLUDED.visit_id OR media_uploads.expires_at <= now()
+RETURNING storage_path;
 
 -- name: promised_upload
 -- A presigned upload that is not complete yet.

@@ -66,6 +66,7 @@ CREATE TABLE public.media_uploads (
     storage_path  text NOT NULL UNIQUE,
     content_type  text NOT NULL,
     file_size     bigint NOT NULL CHECK (file_size BETWEEN 1 AND 104857600),
+    room          bigint NOT NULL CHECK (room >= file_size),  -- what any form of it may still bring
     sha256        text CHECK (sha256 ~ '^[0-9a-f]{64}$'),
     original_name text NOT NULL DEFAULT '' CHECK (length(original_name) <= 255),
     label         text NOT NULL DEFAULT '' CHECK (length(label) <= 1000),

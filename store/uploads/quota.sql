@@ -3,6 +3,7 @@
 SELECT (SELECT coalesce(sum(file_size), 0) FROM site_visit_media)
        + (SELECT coalesce(sum(file_size), 0) FROM resumable_uploads
           WHERE stored_at IS NULL AND expires_at > now() AND media_id <> $1)
+       + (SELECT coalesce(sum(room), 0) FROM media_uploads WHERE expires_at > now() AND id <> $1)
        + (SELECT coalesce(sum(file_size), 0) FROM recording_chunks WHERE recording_id <> $1) AS used,
        (SELECT (limits ->> 'media_bytes')::numeric FROM tenant_settings
         WHERE tenant_id = current_tenant_id()) AS quota;

@@ -53,6 +53,7 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
             storage_path=f"{tenant.id}/{visit}/{media}/0123456789ab",
             content_type="audio/webm",
             file_size=1,
+            room=1,
             expires_at=expires,
             **of_visit,
         )

@@ -1,11 +1,14 @@
+import asyncio
 import hashlib
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from store.objects.objects import ObjectStore
 from tests.gateway.uploads import files
+from tests.gateway.uploads.conftest import allow
 from tests.tenants import Tenant
 
 
@@ -150,3 +153,31 @@ async def test_two_tenants_may_ask_for_the_same_id(ask: Any, client: httpx.Async
         await ask(**wish),
     ]
     assert [answer.status_code for answer in answers] == [201, 201, 201]
+
+
+async def test_promised_bytes_count(ask: Any, tenant: Tenant, admin: Any) -> None:
+    """Of ten forms asked for at once, as many are given as there is room for; a form that is over counts no more."""
+    await allow(admin, tenant, 3500)
+    answers = await asyncio.gather(*(ask(content_type="image/png", file_size=1000) for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 3 + [413] * 7
+    await admin.execute("UPDATE media_uploads SET expires_at = now() WHERE tenant_id = $1", tenant.id)
+    assert (await ask(content_type="image/png", file_size=1000)).status_code == 201
+
+
+async def test_forms_of_one_id_make_one_object(
+    ask: Any, complete: Any, objects: ObjectStore, tenant: Tenant, admin: Any
+) -> None:
+    """They share a key, and keep the room of the largest; the newest says what must come."""
+    large, small = files.png(640, 480), files.png(64, 48)
+    await allow(admin, tenant, len(large) + 10)
+    media_id = str(uuid4())
+    forms = []
+    for body in (large, small, small):
+        answer = await ask(content_type="image/png", file_size=len(body), media_id=media_id)
+        assert answer.status_code == 201
+        forms.append(answer.json())
+    assert (await ask(content_type="image/png", file_size=100)).status_code == 413
+    for form in forms:
+        assert await _send(form, small) == 204
+    assert len(await objects.keys(f"{tenant.id}/")) == 1
+    assert (await complete(media_id)).status_code == 201
