@@ -159,7 +159,15 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, description="Needed by the `openai` engine.")
     openai_base_url: str | None = Field(None, description="Any OpenAI-compatible endpoint.")
     openai_model: str = Field("gpt-5.2", description="Model that looks at photos and drafts.")
-    openai_transcribe_model: str = Field("whisper-1", description="Model that transcribes; it must give timestamps.")
+    openai_api: Literal["responses", "chat"] = Field(
+        "responses",
+        description="`responses`, or `chat` for endpoints that answer by a JSON schema in chat/completions.",
+    )
+    openai_transcribe_model: str = Field(
+        "gpt-4o-transcribe", description="Model that transcribes; where it gives no times, quotes have none."
+    )
+    openai_transcribe_base_url: str | None = Field(None, description="Endpoint for transcription, if another one.")
+    openai_transcribe_api_key: SecretStr | None = Field(None, description="Key of that endpoint, if another one.")
     openai_prices: Names = Field(
         (),
         description="USD by model, comma list: `gpt-5.2=1.75/14` a million tokens in/out, `whisper-1=0.006` a minute.",
@@ -218,6 +226,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("s3_endpoint_url", "s3_public_endpoint_url", "supabase_url", "jwt_jwks_url", "openai_base_url", "sentry_dsn"),
+        "openai_transcribe_base_url",
         *("analytics_url", "otlp_endpoint"),
     )
     @classmethod

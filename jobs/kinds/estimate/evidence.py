@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import combinations
 from typing import TYPE_CHECKING
+
+from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.tokens import tokenise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +46,26 @@ def checked(line: DraftLine, sources: Sources) -> DraftLine:
     line = line.model_copy(update={"evidence": proven})
     if not proven:
         return line.flagged(NO_EVIDENCE)
-    return line.flagged(SOME_DROPPED) if dropped else line
+    line = line.flagged(SOME_DROPPED) if dropped else line
+    quotes = [evidence.quote for evidence in proven if evidence.quote and evidence.source != "photo"]
+    seen = any(evidence.source == "photo" for evidence in proven)
+    if quotes and not seen and not _states(quotes, line.quantity):
+        line = line.flagged(f"the quantity {line.quantity:f} does not stand in what is quoted")
+    return line
+
+
+def _states(quotes: Sequence[str], quantity: Decimal) -> bool:
+    """Whether a quantity stands in its quotes, in digits or words, or is made of what stands there.
+
+    One needs no number; an area is the product of its sides, and "two here and three there" add up.
+    """
+    amounts = [amount for quote in quotes for amount in read_amounts(tokenise(quote))]
+    counts = [amount.value for amount in amounts if amount.kind != "money"]
+    said = {*counts, *(2 * amount.value for amount in amounts if amount.unit == "pair")}
+    said |= {one * other for one, other in combinations(counts, 2)} | {sum(counts, Decimal(0))}
+    said |= {one + other for one, other in combinations(counts, 2)}
+    told = any(amount.kind in {"count", "measure"} for amount in amounts)
+    return quantity in said or (quantity == 1 and not told)
 
 
 def normal(text: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate import coverage
+from jobs.kinds.estimate.accounting import unaccounted
 from jobs.kinds.estimate.analyze_media import Findings, MediaWork
 from jobs.kinds.estimate.budget import NO_LIMITS, Budget, Limits
 from jobs.kinds.estimate.engines.factory import open_engine
@@ -123,7 +124,9 @@ class Pipeline:
             for line in lines[len(shown) :]:
                 await show(line)
             await progress.advance()
-        return drafted.draft.model_copy(update={"lines": lines})
+        notes = drafted.draft.notes_on_coverage
+        missing = await asyncio.to_thread(unaccounted, sources, lines, notes)
+        return drafted.draft.model_copy(update={"lines": lines, "notes_on_coverage": (*notes, *missing)})
 
     async def _drafted(
         self, ctx: JobContext, gathered: Gathered, findings: Findings, budget: Budget, show: Show

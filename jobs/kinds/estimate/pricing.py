@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.book import Book, Item, Sold
 from jobs.kinds.estimate.book.terms import terms_of
+from jobs.kinds.estimate.evidence import NO_EVIDENCE
 from jobs.kinds.estimate.model import Choice, Match, PricedLine
 from store.estimates import price_items
 from store.estimates.money import line_amount
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NO_MATCH = "no price: nothing in the price book clearly fits"
 SAID = "said"
+OUTSIDE = "it has no price and is outside the total until somebody confirms it"
 _OFFERED = 3
 _OFFERED_FROM = 0.45
 
@@ -69,6 +71,8 @@ def _ranked(book: Book, line: DraftLine, trades: frozenset[str]) -> list[Fit]:
 
 
 def _priced(book: Book, prices: Mapping[UUID, Decimal], line: DraftLine, ranked: Sequence[Fit]) -> PricedLine:
+    if NO_EVIDENCE in line.review_reasons:
+        return PricedLine(**dict(line.flagged(OUTSIDE)))
     if line.price_said is not None:
         match = Match(name=SAID, score=1.0)
         return PricedLine(**dict(line), unit_price=line.price_said, amount=_amount(line, line.price_said), match=match)

@@ -30,8 +30,8 @@ DRAFT = (
     "You draft the lines of a contractor's estimate from what was said, typed and photographed on a site visit. "
     "One line per piece of work that was asked for. Never give prices, rates or totals: they come from elsewhere. "
     "A later correction replaces what was said before; what is said not to be done makes no line. Quantities only as "
-    "spoken, typed or measured; when none is stated use 1 and set needs_review with the reason "
-    "'quantity not stated'. Units: each, ft, lf, sq ft, square, sq yd, cu yd, hour, day, gal, bag, sheet, roll, load. "
+    "spoken, typed or measured; null when none is stated. "
+    "Units: each, ft, lf, sq ft, square, sq yd, cu yd, hour, day, gal, bag, sheet, roll, load. "
     "Each line needs evidence: a word-for-word quote (source notes, label or audio; audio with its times) or a photo. "
     "Name a medium by its short name exactly as given. State every assumption. Say in coverage what you could not "
     "use. " + _DATA_ONLY

@@ -83,6 +83,11 @@ class ApiDouble:
             request, self.answers_by_schema.get(body["text"]["format"]["name"]), stream=body.get("stream", False)
         )
 
+    async def chat(self, request: Request) -> Response:
+        """Serve POST /v1/chat/completions."""
+        self.asked.append({"path": request.url.path, "headers": request.headers, "json": await request.json()})
+        return await self._reply(request)
+
     async def transcriptions(self, request: Request) -> Response:
         """Serve POST /v1/audio/transcriptions."""
         async with request.form() as form:
@@ -190,6 +195,7 @@ def api_double() -> Iterator[ApiDouble]:
     app = Starlette(
         routes=[
             Route("/v1/responses", double.responses, methods=["POST"]),
+            Route("/v1/chat/completions", double.chat, methods=["POST"]),
             Route("/v1/models", double.list_models),
             Route("/v1/audio/transcriptions", double.transcriptions, methods=["POST"]),
         ]

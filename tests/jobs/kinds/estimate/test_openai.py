@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
@@ -19,7 +19,7 @@ from jobs.kinds.estimate.engines.audio_remuxing import remux
 from jobs.kinds.estimate.engines.audio_splitting import split
 from jobs.kinds.estimate.engines.base import Clip, Photo
 from jobs.kinds.estimate.engines.cost import read_prices
-from jobs.kinds.estimate.engines.openai.engine import OpenAIEngine
+from jobs.kinds.estimate.engines.openai.engine import Endpoints, OpenAIEngine
 from jobs.kinds.estimate.engines.openai.errors import retry_after
 from jobs.kinds.estimate.engines.openai.responses import ReadyLines
 from jobs.kinds.estimate.errors import (
@@ -72,11 +72,17 @@ async def engine(api: ApiDouble) -> AsyncIterator[OpenAIEngine]:
 
 
 def open_engine(
-    api: ApiDouble, *, timeout_s: float = 60.0, speech_model: str = "whisper-1", **more: Any
+    api: ApiDouble,
+    *,
+    timeout_s: float = 60.0,
+    speech_model: str = "whisper-1",
+    speaks: Literal["responses", "chat"] = "responses",
+    **more: Any,
 ) -> OpenAIEngine:
     """Open an engine with the real SDK."""
     client = openai.AsyncOpenAI(api_key="sk-secret", base_url=api.url, max_retries=0, timeout=timeout_s)
-    return OpenAIEngine(client, model="gpt-test", speech_model=speech_model, timeout_s=timeout_s, **more)
+    endpoints = Endpoints(client, api=speaks)
+    return OpenAIEngine(endpoints, model="gpt-test", speech_model=speech_model, timeout_s=timeout_s, **more)
 
 
 def asked_line(**more: Any) -> dict[str, Any]:
@@ -142,7 +148,7 @@ async def test_a_draft_is_read_into_lines(engine: OpenAIEngine, api: ApiDouble) 
     assert (line.quantity, line.unit, line.category) == (Decimal("2.5"), "each", "electrical")
     assert line.evidence[0].media_id == RECORDING.media_id
     sources = Sources(material("", [RECORDING, PHOTO]), {RECORDING.media_id: HEARD}, {})
-    assert not checked(line, sources).needs_review
+    assert checked(line, sources).review_reasons == ("the quantity 2.5 does not stand in what is quoted",)
 
 
 async def test_a_character_no_database_takes_is_replaced(engine: OpenAIEngine, api: ApiDouble) -> None:
@@ -301,22 +307,23 @@ async def test_what_a_call_costs_is_recorded(api: ApiDouble) -> None:
     assert [call.cost for call in (*look.calls, *heard.calls)] == [Decimal("0.006860"), Decimal("0.009000")]
 
 
-@pytest.mark.parametrize(
-    ("models", "said"),
-    [
-        (["gpt-test", "ear"], r"“whisper-1” \(OPENAI_TRANSCRIBE_MODEL\)"),
-        (["whisper-1"], r"“gpt-test” \(OPENAI_MODEL\)"),
-    ],
-)
-async def test_a_missing_model_is_named_before_anything_is_paid_for(
-    engine: OpenAIEngine, api: ApiDouble, models: list[str], said: str
-) -> None:
-    """An endpoint that lists its models is asked once; the message names the setting and what there is."""
-    api.models = models
-    with pytest.raises(Misconfigured, match=said) as caught:
+async def test_a_missing_model_is_named_before_anything_is_paid_for(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """An endpoint that lists its models is asked; the message names the setting and what there is."""
+    api.models = ["whisper-1"]
+    with pytest.raises(Misconfigured, match=r"“gpt-test” \(OPENAI_MODEL\).*whisper-1"):
         await engine.draft(material(), [], {})
-    assert models[0] in str(caught.value)
     assert api.asked == []
+
+
+async def test_only_the_model_that_is_needed_is_asked_for(engine: OpenAIEngine, api: ApiDouble) -> None:
+    """Typed notes need no model that transcribes; a recording does, and nothing is sent before it is known."""
+    api.models = ["gpt-test", "ear"]
+    api.answers(draft_answer())
+    assert (await draft(engine)).lines
+    asked = len(api.asked)
+    with pytest.raises(Misconfigured, match=r"“whisper-1” \(OPENAI_TRANSCRIBE_MODEL\).*ear"):
+        await engine.transcribe(Clip(RECORDING, b"x"))
+    assert len(api.asked) == asked
 
 
 async def test_an_endpoint_without_a_capability_is_told_of_it(engine: OpenAIEngine, api: ApiDouble) -> None:
@@ -343,7 +350,8 @@ async def test_a_recording_the_provider_cannot_take_is_its_own_problem(engine: O
     with pytest.raises(UnusableMedium, match="cannot be played"):
         await engine.transcribe(Clip(medium("audio", content_type="audio/aac"), b"x"))
     assert api.asked == []
-    api.fails(400, "invalid_value")
+    error = {"message": "Invalid file format.", "type": "invalid_request_error", "code": None, "param": "file"}
+    api.reply = JSONResponse({"error": error}, 400)
     with pytest.raises(UnusableMedium, match="recording"):
         await engine.transcribe(Clip(RECORDING, SOUND))
 
@@ -560,3 +568,58 @@ async def test_a_rate_limit_carries_its_waiting_time(engine: OpenAIEngine, api: 
     with pytest.raises(RateLimited) as caught:
         await draft(engine)
     assert (caught.value.retry_after_s, caught.value.spends_attempt, caught.value.retryable) == (7.0, False, True)
+
+
+async def test_chat_completions_are_asked_by_a_json_schema(api: ApiDouble) -> None:
+    """An endpoint without the Responses API drafts all the same, with its own way to ask and to count."""
+    answer = {"lines": [asked_line()], "summary": "One line.", "coverage": []}
+    api.reply = {
+        "model": "small",
+        "choices": [{"message": {"content": json.dumps(answer)}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 5},
+    }
+    engine = open_engine(api, speaks="chat")
+    drafted = await engine.draft(material("", [RECORDING]), [HEARD], {})
+    await engine.aclose()
+    asked = api.last["json"]
+    assert api.last["path"] == "/v1/chat/completions"
+    assert asked["response_format"]["json_schema"]["name"] == "DraftAnswer"
+    assert [message["role"] for message in asked["messages"]] == ["system", "user"]
+    assert [line.quantity for line in drafted.draft.lines] == [3]
+    assert (drafted.calls[0].input_tokens, drafted.calls[0].output_tokens) == (12, 5)
+
+
+@pytest.mark.parametrize(("message", "reason"), [({"content": ""}, "stop"), ({"content": "{"}, "length")])
+async def test_a_chat_answer_that_is_none_is_malformed(api: ApiDouble, message: dict[str, str], reason: str) -> None:
+    """Cut off and empty answers are tried again, never saved."""
+    api.reply = {"choices": [{"message": message, "finish_reason": reason}]}
+    engine = open_engine(api, speaks="chat")
+    with pytest.raises(MalformedAnswer):
+        await engine.draft(material(), [], {})
+    await engine.aclose()
+
+
+async def test_one_bad_line_costs_itself_and_an_unknown_amount_is_to_be_confirmed(
+    api: ApiDouble, engine: OpenAIEngine
+) -> None:
+    """A line without words is told in the coverage; a quantity of null is one that nobody stated."""
+    api.answers(draft_answer(asked_line(description=" "), asked_line(quantity=None), asked_line()))
+    made = await draft(engine)
+    assert [line.quantity for line in made.lines] == [1, 3]
+    assert "quantity not stated" in made.lines[0].review_reasons
+    assert any("could not be read" in note for note in made.notes_on_coverage)
+
+
+async def test_a_refused_setting_is_the_settings_fault(api: ApiDouble, engine: OpenAIEngine) -> None:
+    """A 400 about a parameter names the setting and never blames the recording."""
+    error = {"message": "not supported", "type": "invalid_request_error", "code": None, "param": "response_format"}
+    api.reply = JSONResponse({"error": error}, 400)
+    with pytest.raises(Misconfigured, match="OPENAI_TRANSCRIBE_MODEL"):
+        await engine.transcribe(Clip(RECORDING, b"sound"))
+
+
+async def test_a_photo_that_is_too_large_is_skipped(api: ApiDouble, engine: OpenAIEngine) -> None:
+    """A 413 is that photo's problem, not the visit's."""
+    api.fails(413)
+    with pytest.raises(UnusableMedium, match="size"):
+        await engine.look(Photo(PHOTO, jpeg()))

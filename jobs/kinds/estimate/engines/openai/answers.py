@@ -40,6 +40,8 @@ Timed = TypeVar("Timed", Segment, Word)
 _ENGINE = "openai"
 _LONGEST, _LONGEST_UNIT, _LONGEST_CATEGORY = 500, 32, 100
 _LARGEST = Decimal(999_999_999)
+_SHOWN = 80
+NOT_STATED = "quantity not stated"
 
 
 def transcript_of(spoken: Spoken, medium: Medium, *, model: str) -> Transcript:
@@ -90,21 +92,29 @@ def observations_of(answer: LookAnswer, medium: Medium) -> Observations:
 
 
 def draft_of(answer: DraftAnswer, material: Material, *, model: str) -> Draft:
-    """Read a draft. Raises `MalformedAnswer` for a line without words or without an amount."""
+    """Read a draft. A line without words or with an impossible amount costs itself alone, and is told."""
     names = names_of(material.media)
+    lines, unread = [], []
+    for asked in answer.lines:
+        try:
+            lines.append(line_of(asked, names))
+        except MalformedAnswer:
+            unread.append(f"A line of the model could not be read: “{asked.description[:_SHOWN]}” ({asked.quantity}).")
+    if unread and not lines:
+        raise MalformedAnswer("No line of the model's answer could be read.")
     return Draft(
-        lines=tuple(line_of(line, names) for line in answer.lines),
+        lines=tuple(lines),
         summary=answer.summary.strip(),
         engine=_ENGINE,
         model=model,
-        notes_on_coverage=tuple(note.strip() for note in answer.coverage if note.strip()),
+        notes_on_coverage=(*(note.strip() for note in answer.coverage if note.strip()), *unread),
     )
 
 
 def line_of(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
-    """Read one line. Raises `MalformedAnswer` for one without words or without an amount."""
+    """Read one line. Raises `MalformedAnswer` for one without words or with an impossible amount."""
     description = " ".join(asked.description.split())[:_LONGEST]
-    quantity = _quantity(asked.quantity)
+    quantity = Decimal(1) if asked.quantity is None else _quantity(asked.quantity)
     if not description or quantity is None:
         raise MalformedAnswer("The model's answer has a line without words or without an amount.")
     line = DraftLine(
@@ -117,7 +127,7 @@ def line_of(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
         confidence=_share(asked.confidence),
     )
     reasons = asked.review_reasons or (["the model asks for a review"] if asked.needs_review else [])
-    return line.flagged(*reasons)
+    return line.flagged(*reasons, *(() if asked.quantity is not None else (NOT_STATED,)))
 
 
 def _later(one: Timed, by_ms: int) -> Timed:

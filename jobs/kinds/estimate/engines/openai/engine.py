@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import openai
 
@@ -20,16 +21,19 @@ from jobs.kinds.estimate.engines.cost import priced, read_prices
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
 from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperTooSlow
 from jobs.kinds.estimate.engines.openai.answers import draft_of, joined, line_of, observations_of, transcript_of
-from jobs.kinds.estimate.engines.openai.errors import as_ours
+from jobs.kinds.estimate.engines.openai.chat import Chat
+from jobs.kinds.estimate.engines.openai.errors import SETTINGS_OF, as_ours
 from jobs.kinds.estimate.engines.openai.probe import Probe
 from jobs.kinds.estimate.engines.openai.responses import Question, Responses, read
 from jobs.kinds.estimate.engines.openai.schema import DraftAnswer, LookAnswer, Spoken
-from jobs.kinds.estimate.errors import Misconfigured, UnusableMedium, paid_for
+from jobs.kinds.estimate.errors import MalformedAnswer, Misconfigured, UnusableMedium, paid_for
 from jobs.kinds.estimate.model import Drafted, Heard, ModelCall, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
+
+    from pydantic import SecretStr
 
     from config.settings import Settings
     from jobs.kinds.estimate.book.book import Book
@@ -52,6 +56,14 @@ _FILE_NAMES = {"audio/webm": "clip.webm", "audio/mp4": "clip.m4a", "audio/mpeg":
 _WITHOUT_TIMES = ("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-transcribe")
 
 
+class Endpoints(NamedTuple):
+    """Where a model is asked; `hearing` is another endpoint for transcription, `api` what the first one speaks."""
+
+    client: openai.AsyncOpenAI
+    hearing: openai.AsyncOpenAI | None = None
+    api: Literal["responses", "chat"] = "responses"
+
+
 class OpenAIEngine:
     """Implements `Engine`."""
 
@@ -60,7 +72,7 @@ class OpenAIEngine:
 
     def __init__(
         self,
-        client: openai.AsyncOpenAI,
+        endpoints: Endpoints,
         *,
         model: str,
         speech_model: str,
@@ -70,9 +82,12 @@ class OpenAIEngine:
         self.model = model
         self._prices = prices or {}
         self.speech_model = speech_model
-        self._client = client
-        self._responses = Responses(client, self.name, model, timeout_s, self._prices)
-        self._probe = Probe(client, {"OPENAI_MODEL": model, "OPENAI_TRANSCRIBE_MODEL": speech_model})
+        self._client = client = endpoints.client
+        asker = Chat if endpoints.api == "chat" else Responses
+        self._responses = asker(client, self.name, model, timeout_s, self._prices)
+        self._hearing = endpoints.hearing or client
+        self._probe = Probe(client, {"OPENAI_MODEL": model})
+        self._hearing_probe = Probe(self._hearing, {"OPENAI_TRANSCRIBE_MODEL": speech_model})
         self._timeout_s = timeout_s
         self._helper = Helper()
 
@@ -81,14 +96,11 @@ class OpenAIEngine:
         """Build it from the settings. Raises `Misconfigured` without a key."""
         if settings.openai_api_key is None:
             raise Misconfigured("Set OPENAI_API_KEY, or ESTIMATE_ENGINE=local.")
-        client = openai.AsyncOpenAI(
-            api_key=settings.openai_api_key.get_secret_value(),
-            base_url=settings.openai_base_url,
-            max_retries=0,
-            timeout=openai.Timeout(settings.openai_timeout_seconds, connect=_CONNECT_SECONDS),
-        )
+        key, url = settings.openai_api_key, settings.openai_base_url
+        own = settings.openai_transcribe_base_url or settings.openai_transcribe_api_key
+        hearing = (settings.openai_transcribe_api_key or key, settings.openai_transcribe_base_url or url)
         return cls(
-            client,
+            Endpoints(_client(settings, key, url), _client(settings, *hearing) if own else None, settings.openai_api),
             model=settings.openai_model,
             speech_model=settings.openai_transcribe_model,
             timeout_s=settings.openai_timeout_seconds,
@@ -99,6 +111,7 @@ class OpenAIEngine:
         """Close connections and the helper that opens photos."""
         await self._helper.aclose()
         await self._client.close()
+        await self._hearing.close()
 
     async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
         """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses.
@@ -125,7 +138,7 @@ class OpenAIEngine:
             {"type": "input_text", "text": prompts.look_data(photo.medium)},
             {"type": "input_image", "image_url": image, "detail": "high"},
         ]
-        await self._probe.require()
+        await self._probe.require("OPENAI_MODEL")
         answer, call = await self._responses.ask(Question("look", prompts.LOOK, content, _LOOK_TOKENS), LookAnswer)
         return Seen(observations=observations_of(answer, photo.medium), calls=(call,))
 
@@ -141,18 +154,19 @@ class OpenAIEngine:
         names = prompts.names_of(material.media)
 
         async def ready(line: AskedLine) -> None:
-            await show(line_of(line, names))
+            with suppress(MalformedAnswer):  # a bad line is told when the draft is whole
+                await show(line_of(line, names))
 
         data = prompts.draft_data(material, transcripts, observations)
         content = [{"type": "input_text", "text": data}]
-        await self._probe.require()
+        await self._probe.require("OPENAI_MODEL")
         question = Question("draft", prompts.DRAFT, content, _DRAFT_TOKENS)
         answer, call = await self._responses.stream(question, DraftAnswer, ready)
         with paid_for(call):
             return Drafted(draft=draft_of(answer, material, model=self.model), calls=(call,))
 
     async def _hear(self, clip: Clip) -> Heard:
-        await self._probe.require()
+        await self._hearing_probe.require("OPENAI_TRANSCRIBE_MODEL")
         started = time.perf_counter()
         raw = await self._send_audio(clip)
         call = ModelCall(
@@ -205,9 +219,14 @@ class OpenAIEngine:
         try:
             with as_ours("audio transcriptions"):
                 async with asyncio.timeout(self._timeout_s):
-                    return await self._client.audio.transcriptions.with_raw_response.create(**request)
+                    return await self._hearing.audio.transcriptions.with_raw_response.create(**request)
         except Misconfigured as error:
-            if isinstance(error.__cause__, openai.BadRequestError):
+            cause = error.__cause__
+            if (
+                isinstance(cause, openai.BadRequestError)
+                and cause.param not in SETTINGS_OF
+                and _is_about_the_file(cause)
+            ):
                 raise UnusableMedium("The model's provider could not open this recording.") from error
             raise
 
@@ -227,6 +246,21 @@ class OpenAIEngine:
         if "problem" in answer:
             raise UnusableMedium(answer["problem"])
         return answer, body
+
+
+def _client(settings: Settings, key: SecretStr, url: str | None) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(
+        api_key=key.get_secret_value(),
+        base_url=url,
+        max_retries=0,
+        timeout=openai.Timeout(settings.openai_timeout_seconds, connect=_CONNECT_SECONDS),
+    )
+
+
+def _is_about_the_file(error: openai.BadRequestError) -> bool:
+    """Whether a refusal is the recording's fault; one that names neither it nor a setting is the setting's."""
+    told = f"{error.param} {error.code} {error.message}".lower()
+    return any(word in told for word in ("file", "audio", "decode", "corrupt", "duration", "format is not"))
 
 
 def _since(started: float) -> float:

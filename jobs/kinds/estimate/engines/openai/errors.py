@@ -32,6 +32,16 @@ _REFUSALS = frozenset({"content_policy_violation", "content_filter", "image_cont
 _IMAGE_FAULTS = ("invalid_image", "image_", "invalid_base64_image", "unsupported_image", "empty_image")
 _HELD_BACK = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.PAYMENT_REQUIRED})
 _UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value", "invalid_json_schema", "unknown_parameter"})
+# The setting that a refused parameter comes from.
+SETTINGS_OF = {
+    "model": "OPENAI_MODEL, OPENAI_TRANSCRIBE_MODEL",
+    "response_format": "OPENAI_API, OPENAI_TRANSCRIBE_MODEL",
+    "timestamp_granularities": "OPENAI_TRANSCRIBE_MODEL",
+    "timestamp_granularities[]": "OPENAI_TRANSCRIBE_MODEL",
+    "prompt": "OPENAI_TRANSCRIBE_MODEL",
+    "max_output_tokens": "OPENAI_MODEL",
+    "text": "OPENAI_MODEL",
+}
 _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
 
@@ -89,6 +99,8 @@ def _of_status(error: openai.APIStatusError, capability: str) -> EngineError | U
         return _too_many(error, wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRY_AGAIN:
         return Transient(f"The model's provider had a fault (HTTP {status}).", retry_after_s=wait)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return UnusableMedium("The model's provider does not take a file or photo of this size.")
     if (setting := _wrong_setting(error, capability)) is not None:
         return Misconfigured(setting)
     return of_code(code, default=Misconfigured(f"The model's provider did not take the request (HTTP {status})."))
@@ -103,6 +115,8 @@ def _wrong_setting(error: openai.APIStatusError, capability: str) -> str | None:
         return f"The model's provider has no {capability}, or not for the model that is set ({settings})."
     if error.code in _UNSUPPORTED and (error.param or "").startswith("text"):
         return "The model cannot answer by a strict JSON schema; set another OPENAI_MODEL."
+    if error.param in SETTINGS_OF:
+        return f"The model's provider does not take what is set: {SETTINGS_OF[error.param]} ({error.param})."
     return None
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _NAMED = 8
 # Not every compatible endpoint lists its models; then the call itself has to show what is there.
-_NO_LIST = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+_TELLS_NOTHING = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
+)
 
 
 class Probe:
@@ -24,24 +26,25 @@ class Probe:
     def __init__(self, client: openai.AsyncOpenAI, wanted: Mapping[str, str]) -> None:
         self._client = client
         self._wanted = wanted
-        self._answered = False
+        self._offer: set[str] | None = None
 
-    async def require(self) -> None:
-        """Raise `Misconfigured`, naming the setting, when the endpoint does not offer its model."""
-        if self._answered:
-            return
-        offered = await self._offered()
-        for setting, model in self._wanted.items():
-            if offered and model not in offered:
-                some = ", ".join(sorted(offered)[:_NAMED])
-                raise Misconfigured(f"The endpoint has no model “{model}” ({setting}). It offers: {some}.")
-        self._answered = True
+    async def require(self, setting: str) -> None:
+        """Raise `Misconfigured`, naming the setting, when the endpoint does not offer its model.
+
+        Only the model that a visit needs is asked for.
+        """
+        if self._offer is None:
+            self._offer = await self._offered()
+        model = self._wanted[setting]
+        if self._offer and model not in self._offer:
+            some, self._offer = ", ".join(sorted(self._offer)[:_NAMED]), None
+            raise Misconfigured(f"The endpoint has no model “{model}” ({setting}). It offers: {some}.")
 
     async def _offered(self) -> set[str]:
         with as_ours("list of models"):
             try:
                 return {model.id async for model in self._client.models.list()}
             except openai.APIStatusError as error:
-                if error.status_code in _NO_LIST:
+                if error.status_code in _TELLS_NOTHING:
                     return set()
                 raise

@@ -101,10 +101,10 @@ class Patience:
     left_s: float
 
     @asynccontextmanager
-    async def waiting(self) -> AsyncIterator[None]:
+    async def waiting(self, capability: str = "Responses API") -> AsyncIterator[None]:
         """Wait for the model. Raises `EngineError`s for its provider's faults, and when the patience is at its end."""
         since = time.monotonic()
-        with as_ours("Responses API"):
+        with as_ours(capability):
             async with asyncio.timeout(self.left_s):
                 yield
         self.left_s -= time.monotonic() - since

@@ -52,11 +52,11 @@ class AskedEvidence(_Asked):
 
 
 class AskedLine(_Asked):
-    """One line of work."""
+    """One line of work; `quantity` is null where nobody said one."""
 
     description: str
     category: str
-    quantity: float
+    quantity: float | None
     unit: str
     evidence: list[AskedEvidence]
     assumptions: list[str]
@@ -132,6 +132,35 @@ class Envelope(_Received):
     usage: Usage | None = None
     error: Problem | None = None
     incomplete_details: Incomplete | None = None
+
+
+class Message(_Received):
+    """What a chat model said."""
+
+    content: str | None = None
+    refusal: str | None = None
+
+
+class ChatChoice(_Received):
+    """One answer of a chat model."""
+
+    message: Message
+    finish_reason: str | None = None
+
+
+class ChatUsage(_Received):
+    """Tokens paid for, as chat/completions counts them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Completion(_Received):
+    """A response object of chat/completions."""
+
+    model: str = ""
+    choices: list[ChatChoice] = Field(default_factory=list)
+    usage: ChatUsage | None = None
 
 
 class SpokenWord(_Received):
