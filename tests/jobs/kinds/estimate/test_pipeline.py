@@ -565,7 +565,10 @@ async def test_openai_looks_drafts_and_is_checked(site: Site) -> None:
     estimate = await site.estimate()
     assert estimate is not None
     assert (estimate["engine"], estimate["model"]) == ("openai", "gpt-test")
-    assert estimate["coverage"] == ["The attic was not shown."]
+    told, *passed_over = estimate["coverage"]
+    assert told == "The attic was not shown."
+    assert all(note.startswith("Not used by the estimate") for note in passed_over)
+    assert any("Replace three GFCI outlets" in note for note in passed_over)
     assert [(len(line["evidence"]), line["needs_review"]) for line in estimate["lines"]] == [(1, False), (0, True)]
     assert estimate["lines"][0]["match"]["name"] == "Interior wall paint, two coats"
     assert (estimate["usage"]["input_tokens"], len(estimate["usage"]["calls"])) == (2400, 2)
