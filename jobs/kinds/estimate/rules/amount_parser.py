@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.rules.amounts import Amount, Kind, plain
 from jobs.kinds.estimate.rules.numbers import Number, read_number
 from jobs.kinds.estimate.rules.units import (
@@ -42,6 +43,7 @@ _A_FEE = Decimal(20)  # "permit 350" is money, "permits 2" is not
 _ONE_IS_A_PRONOUN = frozenset(
     ["new", "old", "the", "this", "that", "another", "each", "same", "existing", "last", "no", "which", "only", "other"]
 )
+_FOR_EACH = frozenset({"each", "per", "every"})
 _UNITS_OF_A_HOUSE = ROOMS | {"units", "floors", "apartments", "buildings"}
 
 
@@ -136,6 +138,8 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
         return None
     value, end = number
     by_ear = tokens[i].kind == "number" and tokens[i].text.isalpha()
+    if _is_a_gauge(tokens, i, end):
+        return Amount("label", value, None, i, end + 2)
     doubts: tuple[str, ...] = (f"“{tokens[i].text}” was taken for the number {plain(value)}",) if by_ear else ()
     high = _range(tokens, end, value)
     if high is not None:
@@ -145,10 +149,22 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
         )
         value, end = high
     bare = frozenset({(value, "")})
-    if text_at(tokens, i - 1) in LABELS and tokens[i - 1].kind == "word" and read_unit(tokens, end)[0] is None:
+    if (
+        singular(text_at(tokens, i - 1)) in LABELS
+        and tokens[i - 1].kind == "word"
+        and read_unit(tokens, end)[0] is None
+    ):
         numbered = text_at(tokens, i - 1) in {"number", "no"}
         return Amount("size" if numbered else "label", value, None, i, end, sizes=frozenset({(value, "no")}))
     return replace(_with_unit(tokens, i, value, end, bare), doubts=doubts)
+
+
+def _is_a_gauge(tokens: Sequence[Token], i: int, end: int) -> bool:
+    """Whether a smaller number is glued on by a hyphen: "12-2 cable" counts nothing."""
+    glued = text_at(tokens, end) == "-" and end + 1 < len(tokens) and tokens[end + 1].start == tokens[end].end
+    low = tokens[end + 1].value if glued else None
+    high = tokens[i].value
+    return low is not None and high is not None and tokens[end].start == tokens[end - 1].end and low <= high
 
 
 def _number(tokens: Sequence[Token], i: int) -> tuple[Decimal, int] | None:
@@ -340,14 +356,34 @@ def _multiplied(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     found = _each(tokens, found)
     counts = [amount for amount in found if amount.kind == "count"]
     for first, second in pairwise(counts):
-        between = {token.text for token in tokens[first.end : second.start]}
-        if between & {"each", "per", "every"} and text_at(tokens, second.end) in _UNITS_OF_A_HOUSE:
+        if _is_for_each(tokens, first, second):
             total = first.value * second.value
             said = f"{plain(first.value)} x {plain(second.value)} = {plain(total)}"
             made = replace(first, value=total, end=first.end, assumptions=(said,), grip="marked")
             place = replace(second, kind="size", sizes=frozenset())
             return [made if a is first else place if a is second else a for a in found]
-    return found
+    return [_per_unknown(tokens, amount) if amount.kind == "count" else amount for amount in found]
+
+
+def _is_for_each(tokens: Sequence[Token], first: Amount, second: Amount) -> bool:
+    """Whether the second number says how many times the first is wanted."""
+    between = [token.text for token in tokens[first.end : second.start]]
+    named = next((i for i, text in enumerate(between) if text in _FOR_EACH), None)
+    if named is None:
+        return False
+    rest = [text for text in between[named + 1 :] if text not in {"of", "the", "these", "those"}]
+    counted = singular(text_at(tokens, second.end))
+    return not rest or counted == singular(rest[0]) or text_at(tokens, second.end) in _UNITS_OF_A_HOUSE
+
+
+def _per_unknown(tokens: Sequence[Token], amount: Amount) -> Amount:
+    """Doubt "two per door", where nobody says how many doors there are."""
+    rest = [token.text for token in tokens[amount.end :]]
+    named = next((i for i, text in enumerate(rest) if text in _FOR_EACH), None)
+    thing = rest[named + 1] if named is not None and named + 1 < len(rest) else ""
+    if not thing.isalpha() or thing in {"of", "the", "and"} or read_unit(tokens, amount.end + (named or 0) + 1)[0]:
+        return amount
+    return replace(amount, doubts=(*amount.doubts, f"said for each {thing}; how many there are was not said"))
 
 
 def _each(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:

@@ -106,9 +106,11 @@ def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
 
 def _by_others_together(parts: list[tuple[list[Token], bool]]) -> list[tuple[list[Token], bool]]:
     """Keep "drywall patch, paint and power by others" in one: what ends a bare list is said of all of it."""
+    if len(parts) <= 1:
+        return parts
     said = remark_of(" ".join(token.text for token in parts[-1][0]))
     bare_list = all(not stated_in(part) and not verb_of(part) for part, _ in parts[:-1])
-    if len(parts) == 1 or said not in {BY_OTHERS, EXCLUDED} or not bare_list or _has_heading(parts):
+    if said not in {BY_OTHERS, EXCLUDED} or not bare_list or _has_heading(parts):
         return parts
     return [([token for part, _ in parts for token in part], parts[0][1])]
 

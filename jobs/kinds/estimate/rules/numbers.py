@@ -54,7 +54,7 @@ _SMALL |= {
     }.items()
 }  # fmt: skip
 _SCALES = {"hundred": Decimal(100), "thousand": Decimal(1000)}
-_GROUPS = {"dozen": Decimal(12), "doz": Decimal(12), "couple": Decimal(2)}
+_GROUPS = {"dozen": Decimal(12), "doz": Decimal(12), "dz": Decimal(12), "couple": Decimal(2)}
 _PARTS = {
     "half": Decimal("0.5"),
     "quarter": Decimal("0.25"),

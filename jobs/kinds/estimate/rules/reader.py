@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.stems import singular, stem
 from jobs.kinds.estimate.book.terms import kind_of_word, place_stems, terms_of
+from jobs.kinds.estimate.book.vocabulary import ADJECTIVES
 from jobs.kinds.estimate.rules import remarks
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
 from jobs.kinds.estimate.rules.classify import IT, asks_for_work, known, remark_in, thing_of
@@ -32,6 +33,7 @@ Span = tuple[int, int]
 _ANSWERS_NO = re.compile(r"^\W*no\b(?!\s*\d)", re.IGNORECASE)
 _ALL_OF = re.compile(r"\ball \w+\W*$", re.IGNORECASE)
 _STOP = re.compile(r"[.;!?\n]")
+_SAYS_NO_MORE = frozenset(["side", "sides", "corners", "ends", "places", "spots", "size", "sizes", "type", "kind"])
 _PUTS_IN = frozenset(["new", "install", "replace", "put", "set", "hang", "mount"])
 _THAT = re.compile(r"\b(?:it|that|those|them|these)\b(?!')|\b[Tt]hat's\b")
 _MANY = re.compile(r"\b(?:them|those|these|ones|all|both)\b", re.IGNORECASE)
@@ -239,6 +241,10 @@ class _Reader:
     def _continues(self, clause: Clause) -> bool:
         """Whether a clause only adds an amount or a size to the line before it: "Forty feet."."""
         amounts = read_amounts(clause.tokens)
+        named = [word for word in content_of(clause.tokens) if word not in ADJECTIVES | _SAYS_NO_MORE]
+        verbs = any(is_verb(word) for word in clause.words)
+        if self._items and not named and not verbs and (amounts or content_of(clause.tokens)):
+            return True  # "sixteen by seven", "three of those", "both sides", "white"
         if not self._items or not amounts or IT.search(clause.text):
             return False
         counted = any(a.stated and a.kind != "area" for a in self._items[-1].amounts)

@@ -113,6 +113,7 @@ _PIECES = [
 @example("1. 2) 3. fans")
 @example("? 1. x")
 @example("20 ) replace")
+@example("1)")
 def test_any_notes_are_held_by_lines_and_remarks(text: str) -> None:
     """By construction: the spans of a passage's items and remarks cover each word and number of it."""
     reading = read_passage(text, BOOK)

@@ -569,7 +569,7 @@ async def test_openai_looks_drafts_and_is_checked(site: Site) -> None:
     assert told == "The attic was not shown."
     assert all(note.startswith("Not used by the estimate") for note in passed_over)
     assert any("Replace three GFCI outlets" in note for note in passed_over)
-    assert [(len(line["evidence"]), line["needs_review"]) for line in estimate["lines"]] == [(1, False), (0, True)]
+    assert [(len(line["evidence"]), line["needs_review"]) for line in estimate["lines"]] == [(1, True), (0, True)]
     assert estimate["lines"][0]["match"]["name"] == "Interior wall paint, two coats"
     assert (estimate["usage"]["input_tokens"], len(estimate["usage"]["calls"])) == (2400, 2)
 
