@@ -71,7 +71,7 @@ async def _typeset(request: bytes) -> bytes:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()  # its output to the end: else the pipe stays open behind it
     if process.returncode != 0:
         _log.error("A document could not be set in type", status=process.returncode)
         raise Unavailable("The PDF couldn't be made right now. Try again.", retry_after=5)
