@@ -17,9 +17,10 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _AUDIO_BRANDS = frozenset(
     {b"M4A ", b"M4B ", b"mp41", b"mp42", b"isom", b"iso2", b"iso3", b"iso4", b"iso5", b"iso6", b"iso8", b"dash"}
-    | {b"M4V ", b"3gp4", b"3gp5", b"3gp6"}  # what some phones write into a voice note
+    | {b"M4V ", b"3gp4", b"3gp5", b"3gp6", b"qt  "}  # what some phones write into a voice note
 )
-_WEBM_DOCTYPE = b"\x42\x82\x84webm"
+# Chromium writes the second one where the sound is not compressed: `audio/webm;codecs=pcm`.
+_WEBM_DOCTYPES = (b"\x42\x82\x84webm", b"\x42\x82\x88matroska")
 _FTYP_HEADER = 16
 _ADTS_SYNC = 0xFFF0
 
@@ -89,7 +90,7 @@ def _is_heif(head: bytes) -> bool:
 
 
 def _is_webm(head: bytes) -> bool:
-    return head.startswith(b"\x1a\x45\xdf\xa3") and _WEBM_DOCTYPE in head[:64]
+    return head.startswith(b"\x1a\x45\xdf\xa3") and any(kind in head[:64] for kind in _WEBM_DOCTYPES)
 
 
 def _is_mp4_audio(head: bytes) -> bool:
@@ -104,6 +105,7 @@ def _is_adts(head: bytes) -> bool:
 
 def _is_mpeg_audio(head: bytes) -> bool:
     """Look for an ID3 tag, or a frame header whose version, layer, bit rate and sample rate are not reserved."""
+    head = head.lstrip(b"\0")  # some recorders leave room for a tag
     if head.startswith(b"ID3"):
         return True
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - a header is four bytes
@@ -141,6 +143,11 @@ _ALIASES = {
     "image/pjpeg": "image/jpeg",
     "audio/x-m4a": "audio/mp4",
     "audio/m4a": "audio/mp4",
+    "audio/mp4a-latm": "audio/mp4",
+    "audio/quicktime": "audio/mp4",
+    "audio/vnd.dlna.adts": "audio/aac",
+    "audio/mpeg3": "audio/mpeg",
+    "audio/x-mpeg-3": "audio/mpeg",
     "audio/mp3": "audio/mpeg",
     "audio/x-mp3": "audio/mpeg",
     "audio/x-mpeg": "audio/mpeg",
