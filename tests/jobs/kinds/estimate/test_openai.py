@@ -322,7 +322,7 @@ async def test_only_the_model_that_is_needed_is_asked_for(engine: OpenAIEngine, 
     assert (await draft(engine)).lines
     asked = len(api.asked)
     with pytest.raises(Misconfigured, match=r"“whisper-1” \(OPENAI_TRANSCRIBE_MODEL\).*ear"):
-        await engine.transcribe(Clip(RECORDING, b"x"))
+        await engine.transcribe(Clip(RECORDING, SOUND))
     assert len(api.asked) == asked
 
 
@@ -615,7 +615,7 @@ async def test_a_refused_setting_is_the_settings_fault(api: ApiDouble, engine: O
     error = {"message": "not supported", "type": "invalid_request_error", "code": None, "param": "response_format"}
     api.reply = JSONResponse({"error": error}, 400)
     with pytest.raises(Misconfigured, match="OPENAI_TRANSCRIBE_MODEL"):
-        await engine.transcribe(Clip(RECORDING, b"sound"))
+        await engine.transcribe(Clip(RECORDING, SOUND))
 
 
 async def test_a_photo_that_is_too_large_is_skipped(api: ApiDouble, engine: OpenAIEngine) -> None:
