@@ -64,7 +64,7 @@ class OpsDashboard:
 
     def _draw(self, snapshot: OpsSnapshot) -> dict[str, str]:
         words = {
-            "sight": snapshot,
+            "snapshot": snapshot,
             "figures": _figures(snapshot),
             "depth": _depth(snapshot),
             "speed": _speed(snapshot),

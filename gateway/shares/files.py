@@ -43,7 +43,7 @@ class SharedPhoto(HTTPEndpoint):
 
 
 class SharedLogo(HTTPEndpoint):
-    """The contractor's logo, which the door shows too."""
+    """The contractor's logo, which the landing page shows too."""
 
     async def get(self, request: Request) -> Response:
         """Answer the JPEG itself: it is small. 404 for a link that cannot be opened."""

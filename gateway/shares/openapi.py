@@ -99,7 +99,7 @@ def _form(model: type[BaseModel]) -> Content:
 
 _BACK = {303: Answer("Back to the page.", {}, {"location": "The page."})}
 _ACTION = Operation(_BACK, "reader")
-_PAGE = {200: Answer("The door, or for a live session the document.", {"text/html": TEXT})}
+_PAGE = {200: Answer("The landing page, or for a live session the document.", {"text/html": TEXT})}
 _SIZE = Param("size", {"enum": [*EDGES]}, "`view` unless it is said.")
 _PHOTO = {
     200: Answer("The JPEG, where media come through the gateway.", {"image/jpeg": BYTES}),

@@ -1,7 +1,7 @@
-"""The customer's side of a share, under /e/{token}: a door, the document behind it, and the decision.
+"""The customer's side of a share, under /e/{token}: a landing page, the document behind it, and the decision.
 
 A GET never takes a view, so that previews and link scanners learn nothing and use nothing up. A view is taken by the
-door's own POST, which gives the browser a session of half an hour for this one link.
+landing page's own POST, which gives the browser a session of half an hour for this one link.
 """
 
 from starlette.endpoints import HTTPEndpoint
@@ -32,7 +32,7 @@ _CHANGED = "The estimate or its terms have changed since you opened it, so your 
 
 
 class SharePage(HTTPEndpoint):
-    """The door, or for a live session the document."""
+    """The landing page, or for a live session the document."""
 
     async def get(self, request: Request) -> Response:
         """Render the one or the other; takes nothing."""
@@ -165,7 +165,7 @@ def _wait(seconds: int) -> str:
 def _landing(request: Request, share: Record, *, status: int = 200, problem: str = "") -> Response:
     shown = {name: share[name] for name in ("has_passcode", "company", "customer", "has_logo")}
     values = {**shown, "problem": problem, "once": new_secret()}
-    return _page(request, "share/door.html", status=status, **values)
+    return _page(request, "share/landing.html", status=status, **values)
 
 
 def _page(request: Request, template: str, *, status: int = 200, **values: object) -> Response:
@@ -174,7 +174,7 @@ def _page(request: Request, template: str, *, status: int = 200, **values: objec
 
 
 def _refuse(request: Request, share: Record, problem: RequestError) -> Response:
-    """Show the door again with what was wrong; a program gets the problem document instead."""
+    """Show the landing page again with what was wrong; a program gets the problem document instead."""
     if not wants_page(request):
         raise problem
     response = _landing(request, share, status=STATUS[type(problem)], problem=problem.detail)
