@@ -52,7 +52,7 @@ _SCHEMES = {
         "type": "apiKey",
         "in": "cookie",
         "name": "scopekit_share",
-        "description": "A customer's reading session, begun by the door's own form.",
+        "description": "A customer's reading session, begun by the landing page's own form.",
     },
 }
 
