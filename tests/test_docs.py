@@ -9,15 +9,15 @@ import pytest
 from docs.generate import MODULES, modules_page
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+DOCUMENTS = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
 LOCKS = ("requirements.lock", "requirements-dev.lock", "deploy/requirements.lock")
 
 
 def test_links_to_files_lead_somewhere() -> None:
     """Every relative link and image of the documents is there."""
-    for name in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
-            assert (ROOT / target).exists(), f"{name}: {target}"
+    for page in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
 
 
 def test_the_make_targets_of_the_readme_exist() -> None:

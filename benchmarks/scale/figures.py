@@ -8,7 +8,7 @@ KB = 1000
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of CPU, bytes, and commits a second, on two cores of a shared machine. ARCHITECTURE.md has the runs."""
+    """Seconds of CPU, bytes, and commits a second, on two cores of a shared machine."""
 
     # python -m benchmarks.realtime.idle --window 45 (10,000 streams); of opening the dearer of two quiet runs
     stream_bytes: float = 2.6 * KB

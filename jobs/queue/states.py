@@ -1,6 +1,6 @@
 """The life of a job as a table: no I/O, values in and values out.
 
-ARCHITECTURE.md draws it; the functions of `store/schema/queue_*.sql` make the same moves; tests hold the three equal.
+docs/explanation draws it; the functions of `store/schema/queue_*.sql` make the same moves; tests hold the three equal.
 
 Invariants: COMPLETED and CANCELLED never change; a job leaves RUNNING only by its lease holder, except that the
 sweeper takes an expired lease (lose, bury, cancel); what is not in the table raises and changes nothing.

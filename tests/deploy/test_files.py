@@ -154,11 +154,11 @@ def test_compose_gives_processes_time_to_go(compose: dict[str, Any]) -> None:
     assert int(services["worker"]["stop_grace_period"].rstrip("s")) >= 30
 
 
-def test_every_secret_of_compose_is_told_in_the_readme(compose: dict[str, Any]) -> None:
+def test_every_secret_of_compose_stands_on_the_deploy_page(compose: dict[str, Any]) -> None:
     """What has to stand in deploy/.env is listed where the file is spoken of."""
     wanted = set(re.findall(r"\$\{([A-Z0-9_]+):\?\}", (DEPLOY / "compose.yaml").read_text()))
-    readme = (ROOT / "README.md").read_text()
-    assert {name for name in wanted if f"`{name}`" not in readme} == set()
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    assert {name for name in wanted if f"`{name}`" not in page} == set()
     assert compose["name"] == "scopekit"
 
 
@@ -182,7 +182,7 @@ def test_systemd_gives_metrics_a_directory_that_all_share() -> None:
     wanted = {"RuntimeDirectory=scopekit", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes"}
     for unit in (DEPLOY / "systemd").glob("*.service"):
         assert wanted <= set(unit.read_text().splitlines()), unit.name
-    assert "`/run/scopekit`" in (ROOT / "README.md").read_text()
+    assert "`/run/scopekit`" in (ROOT / "docs" / "how-to" / "deploy.md").read_text()
 
 
 def test_systemd_confines_the_services() -> None:

@@ -1,4 +1,4 @@
-"""The README's SQL does what it is there for."""
+"""The deploy page's SQL does what it is there for."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from config.flags import Flag, is_on
 if TYPE_CHECKING:
     import asyncpg
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "deploy.md"
 
 
 @pytest.mark.parametrize("before", [None, {}, {"visits": {"beta": True, "enabled": False}, "other": 1}])
@@ -26,7 +26,7 @@ async def test_its_statement_turns_a_tenant_on(
     if before is not None:
         settings = "INSERT INTO tenant_settings (tenant_id, feature_flags) VALUES ($1, $2::text::jsonb)"
         await admin.execute(settings, tenant, json.dumps(before))
-    (statement,) = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    (statement,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
     await admin.execute(statement.replace("TENANT", str(tenant)))
     text = await admin.fetchval("SELECT feature_flags::text FROM tenant_settings WHERE tenant_id = $1", tenant)
     flags = json.loads(text)

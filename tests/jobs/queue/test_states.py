@@ -45,8 +45,8 @@ async def test_the_database_knows_the_same_states(admin: Admin) -> None:
 
 
 def test_the_drawing_shows_the_moves_of_the_table_and_no_other() -> None:
-    """ARCHITECTURE.md's one drawing of a job's life is the table in `jobs.queue.states`."""
-    text = (Path(__file__).parents[3] / "ARCHITECTURE.md").read_text()
+    """The one drawing of a job's life is the table in `jobs.queue.states`."""
+    text = (Path(__file__).parents[3] / "docs" / "explanation" / "architecture.md").read_text()
     drawn = {
         (State(state), Move(move)): State(leads_to)
         for state, moves, leads_to in re.findall(r"^(\w+) +-- ([a-z, ]+?) -+> (\w+)$", text, re.MULTILINE)
