@@ -76,7 +76,7 @@ class Database:
 
         Raises `TooMany` when the tenant has its share of connections already, and as `connection` does.
         """
-        tenant_id = claims["app_metadata"]["tenant_id"]
+        tenant_id = claims.get("app_metadata", {}).get("tenant_id")
         async with self._share.slot(tenant_id), self.connection() as connection, connection.transaction():
             await connection.execute(SQL.act_as, orjson.dumps(claims).decode(), self._signature() or self._name)
             yield connection

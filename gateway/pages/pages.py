@@ -8,12 +8,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.auth.auth import authenticate
+from gateway.auth.auth import identify
 from gateway.context import context_of
 from gateway.documents.colors import STANDARD_ACCENT
 from gateway.pages import demo
 from gateway.pages.shell import modules_of, shell
-from store.errors import Forbidden, Unauthenticated
+from store.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -46,8 +46,8 @@ async def console(request: Request) -> Response:
 
 async def _is_signed_in(request: Request) -> bool:
     try:
-        await authenticate(request)
-    except (Unauthenticated, Forbidden):
+        await identify(request)
+    except Unauthenticated:
         return False
     return True
 

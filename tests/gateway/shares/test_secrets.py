@@ -15,7 +15,6 @@ from tests.tenants import Tenant
 CUSTOMER = ("share_by_token(bytea,bytea)", "try_passcode(bytea)", "open_share(bytea,bytea,text,integer,text,text)",
             "share_session(bytea,bytea)", "share_photo(bytea,bytea,uuid)", "share_logo(bytea,bytea)",
             "share_news(bytea,bytea)", "note_activity(bytea,bytea,text,uuid,text,text)",
-            "decide_share(bytea,bytea,text,text,text,text,text)",
             "decide_share(bytea,bytea,text,text,text,text,text,text,text,text)")  # fmt: skip
 INNER = ("live_share(bytea,bytea)", "cited_photos(uuid)", "terms_of(uuid)", "text_hash(text)",
          "certificate_of(share_decisions,estimates)")  # fmt: skip
@@ -101,7 +100,7 @@ async def test_null_matches_nothing(client: httpx.AsyncClient, tenant: Tenant, v
             assert await conn.fetchval("SELECT scopekit.share_session($1, $2)", *key) is None
             assert await conn.fetch("SELECT * FROM scopekit.share_photo($1, $2, $3)", *key, visit.cited) == []
             decided = await conn.fetchval(
-                "SELECT scopekit.decide_share($1, $2, 'accepted', 'x', '', $3, '')",
+                "SELECT scopekit.decide_share($1, $2, 'accepted', 'x', '', $3, '', '', '', '')",
                 *key,
                 visit.estimate["content_hash"],
             )
