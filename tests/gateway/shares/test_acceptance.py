@@ -186,26 +186,6 @@ async def test_a_visit_that_goes_takes_its_acceptance_along(
     )
 
 
-async def test_the_gateway_before_still_records_answers(
-    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, db: Database, admin: Any
-) -> None:
-    """During a deploy the older gateway calls with seven arguments, and its answers are certified too."""
-    await open_share(client, tenant, visit)
-    hashes = await admin.fetchrow(
-        "SELECT s.token_hash, v.session_hash FROM shares s JOIN share_views v ON v.share_id = s.id "
-        "WHERE s.estimate_id = $1",
-        visit.estimate["id"],
-    )
-    async with db.as_system() as conn:
-        outcome = await conn.fetchval(
-            "SELECT scopekit.decide_share($1, $2, 'accepted', 'Jane', '', $3, '')",
-            *hashes,
-            visit.estimate["content_hash"],
-        )
-    assert outcome == "recorded"
-    assert await admin.fetchval("SELECT fingerprint FROM share_decisions WHERE estimate_id = $1", visit.estimate["id"])
-
-
 async def test_a_stored_version_reckons_to_its_hash(service: Database, visit: Visit) -> None:
     """What a certificate is checked by: the rows alone give the hash they were saved with."""
     newest = await save_next(service, visit)
