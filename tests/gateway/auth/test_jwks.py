@@ -196,6 +196,7 @@ async def test_a_withdrawn_key_is_believed_for_a_minute_at_most(
     services: Services, tenant: Tenant, issuer: tuple[Issuer, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the set and by the cache of tokens together, whenever a token was verified last."""
+    monkeypatch.setattr(jwks, "PATIENCE_SECONDS", 10.0)
     auth = Authenticator(services.settings(jwt_jwks_url=issuer[1]))
     clock = Clock()
     assert auth._keys is not None
