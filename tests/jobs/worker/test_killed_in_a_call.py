@@ -10,7 +10,7 @@ from store.objects.objects import ObjectStore
 from store.queue.jobs import Lease
 from tests.jobs.conftest import Bench
 from tests.jobs.kinds.estimate.api_double import ApiDouble, api_double, completed
-from tests.jobs.kinds.estimate.test_openai import asked_line, jpeg
+from tests.jobs.kinds.estimate.test_openai import SOUND, asked_line, jpeg
 from tests.product import process
 from tests.stack import Services
 
@@ -69,11 +69,11 @@ async def free(bench: Bench, job_id: object) -> None:
 
 
 async def add_medium(bench: Bench, objects: ObjectStore, visit: object, kind: str) -> None:
-    """Store a photo, or bytes that stand for a recording."""
+    """Store a photo, or a short recording."""
     tenant = await bench.admin.fetchval("SELECT tenant_id FROM site_visits WHERE id = $1", visit)
     media_id, content_type = uuid4(), "image/jpeg" if kind == "photo" else "audio/webm"
     path = f"{tenant}/{visit}/{media_id}/{uuid4().hex[:12]}"
-    await objects.put(path, jpeg() if kind == "photo" else b"speech", content_type=content_type)
+    await objects.put(path, jpeg() if kind == "photo" else SOUND, content_type=content_type)
     await bench.admin.execute(
         "INSERT INTO site_visit_media (id, tenant_id, visit_id, media_type, content_type, storage_path, file_size, "
         "sha256) VALUES ($1, $2, $3, $4, $5, $6, 1, repeat('0', 64))",
