@@ -16,7 +16,11 @@ from tests.store.rows import fill_every_table
 from tests.tenants import Admin, Tenant, make_member
 
 # What a viewer may ask for although it is a POST: to watch, and which files are missing.
-READING_POSTS = {"POST /v1/visits/{visit_id}/progress/ticket", "POST /v1/visits/{visit_id}/media/check"}
+READING_POSTS = {
+    "POST /v1/visits/{visit_id}/progress/ticket",
+    "POST /v1/visits/{visit_id}/media/check",
+    "POST /functions/v1/sse-progress",
+}
 BY_TOKEN = {"token", "session"}
 # Checked before anything else at the addresses of tus, and nowhere else.
 OF_TUS = {"tus-resumable": "1.0.0", "x-http-method-override": "DELETE"}
