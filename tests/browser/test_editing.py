@@ -157,7 +157,7 @@ async def test_two_people_edit_at_once_and_the_later_one_is_told(
     await elsewhere(api, visit_id)
     await page.get_by_role("button", name="Save changes").click()
     moved = page.get_by_role("alert").filter(has_text="Someone else saved version 2")
-    await expect(moved).to_contain_text("Price")
+    await expect(moved).to_contain_text("Unit price")
     await contractor.shoot("conflict", full=True)
     await moved.get_by_role("button", name="Keep my changes").click()
     await page.get_by_role("button", name="Save changes").click()

@@ -52,8 +52,18 @@ export class NumberField {
   #left() {
     const { value } = this.#read();
     if (value !== undefined) this.input.value = value ?? "";
-    this.show();
+    afterPress(() => this.show());
   }
+}
+
+let pressed = false;
+addEventListener("pointerdown", () => (pressed = true), { capture: true });
+for (const type of ["pointerup", "pointercancel"]) addEventListener(type, () => (pressed = false), { capture: true });
+
+/** Not between press and release: an error that appears there moves the button away from under the pointer. */
+function afterPress(act) {
+  if (pressed) addEventListener("click", act, { once: true });
+  else act();
 }
 
 export function showFieldError(input, hint, message) {
