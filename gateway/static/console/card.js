@@ -93,8 +93,10 @@ export class Card {
 
   #player(medium) {
     if (!medium || medium.status !== "stored") return this.media.replaceChildren(icon("mic"));
+    // Its head alone is read, so that the player shows the length before it plays.
     return this.media.replaceChildren(
-      el("audio", { controls: true, preload: "none", src: contentUrl(medium.id), "aria-label": "Play the recording" }));
+      ...(medium.duration_ms ? [el("span", { class: "hint" }, `Length ${clock(medium.duration_ms)}`)] : []),
+      el("audio", { controls: true, preload: "metadata", src: contentUrl(medium.id), "aria-label": "Play the recording" }));
   }
 
   #thumbnail(item, medium) {
@@ -143,7 +145,7 @@ function stateOf(item, medium) {
     saving: { key: "waiting", mark: "clock", words: "Saving on this device…" },
     saved: { key: "waiting", mark: "clock", words: "Saved on this device" },
     waiting: { key: "waiting", mark: "clock", words: "Waiting" },
-    uploading: { key: "uploading", mark: "up", words: `Uploading ${Math.floor(item.progress * 100)} %` },
+    uploading: { key: "uploading", mark: "up", words: item.progress < 1 ? `Uploading ${Math.floor(item.progress * 100)}%` : "Checking…" },
     paused: { key: "waiting", mark: "clock", words: "Couldn't upload yet. Trying again…" },
     failed: { key: "failed", mark: "alert", words: `Not uploaded. ${item.problem?.detail ?? ""}` },
     refused: { key: "refused", mark: "alert", words: `Needs attention: ${item.problem?.title}. ${item.problem?.detail}` },

@@ -49,8 +49,16 @@ export class Shares {
     if (this.#listeners.signal.aborted) return;
     byId("share-list").replaceChildren(...shares.map((share) => this.#row(share)));
     byId("share-list-block").hidden = shares.length === 0;
+    this.#warn(estimate);
     byId("share-locked").hidden = !shares.some((share) => share.decision?.decision === "accepted");
     byId("share-older").hidden = estimate.version === 1;
+  }
+
+  /** Lines that still ask to be confirmed are named before the estimate is sent. */
+  #warn({ lines }) {
+    const open = lines.filter((line) => line.review_reasons.length > 0).length;
+    byId("share-confirm").hidden = open === 0;
+    byId("share-confirm").textContent = `${count(open, "line is", "lines are")} not confirmed yet. Check ${open === 1 ? "it" : "them"} with Edit before you send the estimate.`;
   }
 
   /** The link on the page, if any, is to a version that can no longer be accepted: not one to copy now. */

@@ -32,10 +32,9 @@ export function clock(ms) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
-/** How long a finished step took: 80 ms, 4.2 s, 1:05. */
+/** How long a finished step took: 1 s, 42 s, 1:05. Nobody waits for less than a second. */
 export function took(ms) {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : clock(ms);
+  return ms < 60_000 ? `${Math.max(1, Math.round(ms / 1000))} s` : clock(ms);
 }
 
 export function fileSize(bytes) {

@@ -65,6 +65,15 @@ async def test_files_are_kept_but_asked_about(client: httpx.AsyncClient) -> None
     assert missing.status_code == 404
 
 
+async def test_files_are_compressed_and_always_whole(client: httpx.AsyncClient) -> None:
+    """A phone on a slow line loads a third; a part of a compressed file would be no file."""
+    plain = await client.get("/static/shared/scopekit.css", headers={"accept-encoding": "identity"})
+    packed = await client.get("/static/shared/scopekit.css", headers={"accept-encoding": "gzip", "range": "bytes=0-99"})
+    assert (packed.status_code, packed.headers["content-encoding"]) == (200, "gzip")
+    assert packed.content == plain.content
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
 async def test_the_worker_that_keeps_the_page_knows_its_version_and_its_files(client: httpx.AsyncClient) -> None:
     """It is asked about at each load, stands where it may keep the page, and names what the page loads."""
     page, worker = await client.get("/"), await client.get("/service-worker.js")
