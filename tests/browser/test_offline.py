@@ -126,7 +126,7 @@ async def test_what_was_added_without_signal_survives_a_reload(
     ids = {await console.card(name).get_attribute("data-media-id") for name in (NAME, "Walkthrough.webm")}
     await page.route("**/v1/uploads", _refuse)
     await page.context.set_offline(False)
-    await expect(console.card(NAME)).to_contain_text("trying again")
+    await expect(console.card(NAME)).to_contain_text("Trying again")
     await page.reload()
     await expect(console.card(NAME)).to_be_visible()
     await page.unroute("**/v1/uploads")
@@ -201,7 +201,7 @@ async def test_the_next_person_at_this_device_does_not_send_it(
     await console.new_visit("Mine")
     await page.route("**/v1/uploads", _refuse)
     await console.add_files(captured["jpeg"])
-    await expect(console.card(NAME)).to_contain_text("trying again")
+    await expect(console.card(NAME)).to_contain_text("Trying again")
     await page.unroute("**/v1/uploads")
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -495,7 +495,7 @@ async def test_a_recording_is_not_joined_without_what_cannot_be_read(contractor:
     await page.unroute("**/chunks")
     await page.get_by_role("button", name="Stop and keep").click()
     note = page.get_by_role("list", name="Recordings").get_by_role("listitem")
-    await expect(note).to_contain_text("trying again")
+    await expect(note).to_contain_text("Trying again")
     await page.evaluate("() => readAgain()")
     await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
 
@@ -515,7 +515,7 @@ async def test_a_recording_that_has_grown_too_large_is_kept_up_to_there(
 
     await page.route("**/chunks", too_large)
     await expect(note.get_by_text("Stored", exact=True)).to_be_visible()
-    await expect(page.get_by_role("alert")).to_contain_text("Voice note cut: Too large")
+    await expect(page.get_by_role("alert")).to_contain_text("Recording stopped: Too large")
     await expect(page.get_by_role("button", name="Voice note")).to_be_visible()
 
 

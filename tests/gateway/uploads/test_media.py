@@ -105,8 +105,8 @@ async def test_a_photo_deleted_while_it_is_developed_leaves_nothing(
     decoder = app.state.context.decoder
     render = decoder.render
 
-    async def render_slowly(*args: Any) -> bytes:
-        jpeg: bytes = await render(*args)
+    async def render_slowly(*args: Any, **more: Any) -> bytes:
+        jpeg: bytes = await render(*args, **more)
         assert (await client.delete(f"/v1/media/{medium['id']}", headers=tenant.headers)).status_code == 204
         return jpeg
 

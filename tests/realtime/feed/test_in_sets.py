@@ -143,26 +143,6 @@ async def test_numbers_come_many_to_a_notification(
     assert max(map(len, notifications)) < NOTIFY_BYTES
 
 
-async def test_numbers_come_one_by_one_while_an_older_relay_listens(
-    services: Services, admin: Connection, db: Database, tenant: Tenant, notified: asyncio.Queue[str]
-) -> None:
-    """One of a release before takes no more than one word at a time, until it is gone."""
-    visits = await make_visits(db, tenant, 3)
-    older, newer = [await asyncpg.connect(services.admin_url) for _ in range(2)]
-    try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            await event_bus.enable_notify(newer)
-            await older.execute("SELECT scopekit.hear_by_notify()")
-            await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
-            assert [(await notified.get()).count("\n") for _ in visits] == [0, 0, 0]
-            await older.execute("SELECT pg_advisory_unlock_all()")
-            await admin.execute(NUMBERS_ONLY, visits, tenant.id, "job.queued")
-            assert (await notified.get()).count("\n") == len(visits) - 1
-    finally:
-        older.terminate()
-        newer.terminate()
-
-
 async def test_each_is_noted_for_the_bus(services: Services, admin: Connection, db: Database, tenant: Tenant) -> None:
     """While somebody carries it; and NOTIFY is as it was."""
     visits = await make_visits(db, tenant, 3)
