@@ -350,6 +350,7 @@ async def test_a_server_that_restarts_is_a_dead_spot(contractor: Person, capture
 
     await page.route("**/v1/**", away)
     await page.reload()
+    await expect(page.get_by_role("heading", level=1, name="Deploy")).to_be_visible()
     await console.add_files(captured["jpeg"])
     await expect(console.card(NAME)).to_be_visible()
     await page.unroute("**/v1/**")
