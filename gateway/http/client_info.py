@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -20,6 +21,8 @@ _DESKTOP = re.compile(r"windows nt|macintosh|x11|cros", re.IGNORECASE)
 # The networks one subscriber has, so that an address names a place and not a person.
 _V4_KEPT, _V6_KEPT = 24, 48
 _V6_SUBSCRIBER = 64
+_V6 = 6
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -39,36 +42,24 @@ def is_loopback(request: Request) -> bool:
     The name matters because DNS rebinding brings a foreign page to a loopback port under the foreign name.
     """
     name = request.headers.get("host", "").rsplit(":", 1)[0]
-    try:
-        peer = ipaddress.ip_address(address_of(request))
-    except ValueError:  # a name, as a test client has
-        return False
-    return peer.is_loopback and name in _LOOPBACK_NAMES
+    peer = _parsed(address_of(request))
+    return peer is not None and peer.is_loopback and name in _LOOPBACK_NAMES
 
 
 def limit_key(address: str) -> str:
     """Return what limits count by: an IPv4 address, or the /64 that one IPv6 subscriber has whole."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = _parsed(address)
+    if parsed is None:
         return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, _V6_SUBSCRIBER), strict=False))
+    return _network(parsed, _V6_SUBSCRIBER) if parsed.version == _V6 else str(parsed)
 
 
 def address_prefix(address: str) -> str:
     """Truncate to a /24 or /48: `203.0.113.0/24`. Anything but an address gives an empty string."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = _parsed(address)
+    if parsed is None:
         return ""
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    parsed = mapped or parsed
-    kept = _V4_KEPT if isinstance(parsed, ipaddress.IPv4Address) else _V6_KEPT
-    return str(ipaddress.ip_network((parsed, kept), strict=False))
+    return _network(parsed, _V6_KEPT if parsed.version == _V6 else _V4_KEPT)
 
 
 def agent_class(user_agent: str) -> str:
@@ -96,3 +87,16 @@ def came_from_our_page(request: Request, settings: Settings) -> bool:
         return site == "same-origin"
     own = {public_origin(request, settings), f"{request.url.scheme}://{request.url.netloc}", "null"}
     return request.headers.get("origin") in own
+
+
+def _parsed(address: str) -> _Address | None:
+    """Read an address, an IPv4 one also where IPv6 carries it; None for a name, as a test client has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
+
+
+def _network(address: _Address, kept: int) -> str:
+    return str(ipaddress.ip_network((address, kept), strict=False))
