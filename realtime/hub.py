@@ -107,7 +107,7 @@ class Hub:
             catch_up=self.catch_up,
             feed=self._feed,
             tenant_watcher=self._tenant_watcher,
-            random=self._random,
+            retry_ms=self.retry_ms,
         )
         self._tick: asyncio.TimerHandle | None = None
         self._dirty: list[Channel] = []

@@ -1,8 +1,7 @@
 """Who may have a stream: as many as the caps allow, whom the table lets in, and nobody while draining."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
-from random import Random
 
 from realtime.channels.channel import Channel
 from realtime.channels.channels import Channels
@@ -37,7 +36,7 @@ class Admission:
         catch_up: CatchUp,
         feed: Feed,
         tenant_watcher: TenantWatcher,
-        random: Random,
+        retry_ms: Callable[[int], int],
     ) -> None:
         self.draining = False
         self.refusals: dict[str, int] = dict.fromkeys(("draining", *REFUSALS), 0)
@@ -49,7 +48,7 @@ class Admission:
         self._catch_up = catch_up
         self._feed = feed
         self._tenant_watcher = tenant_watcher
-        self._random = random
+        self._retry_ms = retry_ms
         self._numbers = count()
 
     @property
@@ -136,7 +135,7 @@ class Admission:
         if oldest is None:
             return False
         self.counts["replaced"] += 1
-        oldest.end(wire.replaced(retry_ms=round(REPLACED_RETRY_MS * self._random.uniform(0.5, 1.5))))
+        oldest.end(wire.replaced(retry_ms=self._retry_ms(REPLACED_RETRY_MS)))
         if not oldest.ended:  # it waits for a slow reader, or is still opening
             oldest.abort()
         return True
