@@ -152,8 +152,7 @@ BEGIN
             ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'move_visits', 'queue_position']),
             -- The runbook's, and the worker's.
             ('public', 'service_role', ARRAY[
-                'check_analytics_outbox', 'check_processing_slo', 'check_upload_retries', 'claim_ai_jobs', 'move_to_dlq',
-                'price_candidates']),
+                'check_analytics_outbox', 'check_processing_slo', 'check_upload_retries', 'claim_ai_jobs', 'move_to_dlq']),
             ('public', '', ARRAY['check_estimate_totals']),
             -- The relay: streams of every tenant, opened for a verified token.
             ('scopekit', 'scopekit_gateway', ARRAY[

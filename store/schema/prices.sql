@@ -122,34 +122,3 @@ BEGIN
       AND (p_units IS NULL OR lower(p.unit) = ANY (p_units))
     LIMIT p_limit;
 END $$;
-
--- For each wanted phrase the items whose first words hold at least p_covers of it, best first; see price_items.sql.
-CREATE FUNCTION public.price_candidates(
-        p_tenant uuid, p_keys integer[], p_phrases text[], p_units text[], p_unit_keys integer[],
-        p_covers real, p_limit integer)
-    RETURNS TABLE (key integer, id uuid, description text, category text, unit text, unit_price numeric,
-                   covers real, contained real) LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog, public, extensions, pg_temp SET pg_trgm.word_similarity_threshold = 0.7 AS $$
-#variable_conflict use_column
-BEGIN
-    PERFORM set_config('pg_trgm.word_similarity_threshold', p_covers::text, true);
-    RETURN QUERY
-    WITH wanted AS (
-        SELECT key, public.search_text(phrase) AS phrase FROM unnest(p_keys, p_phrases) AS w(key, phrase)
-    )
-    SELECT w.key, c.id, c.description, c.category, c.unit, c.unit_price, c.covers, c.contained
-    FROM wanted w CROSS JOIN LATERAL (
-        SELECT alike.* FROM (
-            SELECT p.id, p.description, p.category, p.unit, p.unit_price,
-                   word_similarity(w.phrase, left(p.search, 100)) AS covers,
-                   word_similarity(left(p.search, 100), w.phrase) AS contained
-            FROM public.price_items p
-            WHERE p.tenant_id = p_tenant AND p.active AND left(p.search, 100) %> w.phrase
-              AND lower(p.unit) IN (SELECT u.unit FROM unnest(p_units, p_unit_keys) AS u(unit, key) WHERE u.key = w.key)
-            OFFSET 0  -- or each similarity is reckoned once for the order and once more for the answer
-        ) alike
-        ORDER BY alike.covers + alike.contained DESC, alike.id
-        LIMIT p_limit
-    ) c
-    ORDER BY w.key, c.covers + c.contained DESC, c.id;
-END $$;

@@ -42,14 +42,6 @@ async def book_of(conn: Connection, tenant_id: UUID) -> tuple[Book, dict[UUID, D
     return Book(items), {row["id"]: row["unit_price"] for row in rows}
 
 
-async def price(conn: Connection, tenant_id: UUID, lines: Sequence[DraftLine]) -> list[PricedLine]:
-    """Return the lines with price and match, or unpriced with the reason."""
-    if not lines:
-        return []
-    book, prices = await book_of(conn, tenant_id)
-    return await asyncio.to_thread(price_by, book, prices, lines)
-
-
 def price_by(book: Book, prices: Mapping[UUID, Decimal], lines: Sequence[DraftLine]) -> list[PricedLine]:
     """Price lines by a book that was read before."""
     clear = [best for line in lines if (best := book.best(_ranked(book, line, frozenset()))) and best.clear]

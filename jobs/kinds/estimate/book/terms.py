@@ -16,7 +16,7 @@ from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import is_verb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from jobs.kinds.estimate.rules.tokens import Token
 
@@ -249,8 +249,3 @@ def _unit(tokens: Sequence[Token], i: int) -> tuple[int, str]:
     if j < len(tokens) and tokens[j].text in _SIZE_UNITS:
         return j + 1, _SIZE_UNITS[tokens[j].text]
     return i, ""
-
-
-def words_of(text: str) -> Iterator[str]:
-    """Yield the stems of a text."""
-    yield from terms_of(text).words

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.stems import singular
-from jobs.kinds.estimate.book.vocabulary import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,9 +51,3 @@ def category_of(words: Iterable[str]) -> str:
 def trade_words(text: str) -> frozenset[str]:
     """Return the words of a text that name a thing of some trade, each in the singular."""
     return frozenset(word for word in map(singular, re.findall(r"[a-z]+", text.lower())) if word in _BY_WORD)
-
-
-def is_trade_item(words: Iterable[str]) -> bool:
-    """Whether a bare "three outlets" is surely work, unlike "three bedrooms": known trade, and not a place."""
-    listed = list(words)
-    return bool(listed) and category_of(listed) != GENERAL and listed[-1] not in PLACES

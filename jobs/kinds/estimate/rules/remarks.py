@@ -70,7 +70,6 @@ NO_CHARGE = re.compile(
     re.IGNORECASE,
 )
 INSTALLS = re.compile(r"\b(?:install|labor|hang|set|hook|mount|we|i'll)\b", re.IGNORECASE)
-ALLOWANCE = re.compile(r"\ballowance\b|\ballow\b(?=.*\$|.*\bdollars?\b)", re.IGNORECASE)
 HEDGE = re.compile(
     r"\b(?:maybe|possibly|perhaps|might|optionally|consider(?:ing)?|whether|"
     r"if (?:we|you|they) (?:have|want|can|let|agree|approve)|tbd|not sure)\b",

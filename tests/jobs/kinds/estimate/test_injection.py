@@ -10,7 +10,7 @@ from jobs.kinds.estimate.engines.local.engine import LocalEngine
 from jobs.kinds.estimate.errors import MalformedAnswer
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.model import Draft, Observations, Print, Sight
-from jobs.kinds.estimate.pricing import price
+from jobs.kinds.estimate.pricing import book_of, price_by
 from store.pool import Database
 from tests.jobs.kinds.estimate.api_double import api_double, completed
 from tests.jobs.kinds.estimate.material import material, medium, transcript
@@ -31,7 +31,8 @@ HONEST = "Replace three GFCI outlets."
 async def reckoned(service: Database, tenant: Tenant, draft: Draft) -> list[tuple[str, Decimal, Decimal | None]]:
     """Price a draft and return its lines with their amounts."""
     async with service.connection() as conn:
-        return [(line.description, line.quantity, line.amount) for line in await price(conn, tenant.id, draft.lines)]
+        priced = price_by(*await book_of(conn, tenant.id), draft.lines)
+    return [(line.description, line.quantity, line.amount) for line in priced]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -62,7 +63,7 @@ async def test_a_model_that_obeys_can_still_set_no_price(service: Database, tena
     (line,) = [checked(line, Sources(visit, {recording.media_id: heard}, {})) for line in draft.lines]
     assert line.needs_review
     async with service.connection() as conn:
-        (with_price,) = await price(conn, tenant.id, [line])
+        (with_price,) = price_by(*await book_of(conn, tenant.id), [line])
     assert with_price.unit_price in {None, Decimal("145.00")}
 
 

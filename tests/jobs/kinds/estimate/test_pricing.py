@@ -7,7 +7,7 @@ import pytest
 
 from jobs.kinds.estimate.book.book import Book, Item
 from jobs.kinds.estimate.model import DraftLine, PricedLine
-from jobs.kinds.estimate.pricing import price, price_by
+from jobs.kinds.estimate.pricing import book_of, price_by
 from store.pool import Connection, Database
 from tests.tenants import Tenant
 
@@ -16,7 +16,7 @@ async def priced(service: Database, tenant: Tenant, *wanted: tuple[str, str]) ->
     """Price lines of (description, unit), two of each."""
     lines = [DraftLine(description=text, quantity=Decimal(2), unit=unit) for text, unit in wanted]
     async with service.connection() as conn:
-        return await price(conn, tenant.id, lines)
+        return price_by(*await book_of(conn, tenant.id), lines)
 
 
 async def add_items(admin: Connection, tenant: Tenant, *items: tuple[str, str, str]) -> None:
