@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTS_OF_WEED = 5
+PORTS = {"postgres": 1, "valkey": 1, "seaweed": 2 * PARTS_OF_WEED}
+START_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,7 @@ def stack_of_mine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
     directory = tmp_path_factory.mktemp("stack")
     with hold_stack(directory) as run:
         pids = pids_of(run)
-        found = {name: ports(pid) for name, pid in pids.items()}
-        assert [len(found[name]) for name in ("postgres", "valkey", "seaweed")] == [1, 1, 2 * PARTS_OF_WEED]
+        found = {name: wait_for_ports(pids[name], count) for name, count in PORTS.items()}
         yield {
             "directory": str(directory),
             "pids": pids,
@@ -42,6 +44,15 @@ def pids_of(run: Run) -> dict[str, int]:
     told: dict[str, Any] = json.loads(run.wait_for("UP ").removeprefix("UP "))
     pids: dict[str, int] = told["pids"]
     return pids
+
+
+def wait_for_ports(pid: int, count: int) -> set[int]:
+    """Wait until a server listens on as many ports as it has: weed's gRPC ports may open after it answers S3."""
+    until = time.monotonic() + START_SECONDS
+    while len(found := ports(pid)) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(found) == count
+    return found
 
 
 def test_another_user_gets_nothing(stack_of_mine: dict[str, Any]) -> None:
