@@ -1,1 +1,1 @@
-"""Settings, logging and flag names: what every floor above may lean on."""
+"""Settings, logging and flag names, used by every layer above."""

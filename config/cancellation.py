@@ -9,7 +9,7 @@ AGAIN_SECONDS = 0.25
 async def cancel_all(
     *tasks: "asyncio.Task[Any] | None", again_s: float = AGAIN_SECONDS, tries: int | None = None
 ) -> "set[asyncio.Task[Any]]":
-    """Cancel, and again every `again_s` seconds what let it pass; returns what is left after so many tries.
+    """Cancel a task, and again every `again_s` seconds if it swallows the cancel; returns the tasks left at the end.
 
     A cancel is lost in a library that has its answer, its error or its own timeout at that very moment: of a reader of
     Redis that is stopped while it connects, one in seven.

@@ -1,4 +1,4 @@
-"""The tenant flags: what each is, who may change it, how its value is read and written. Pure.
+"""The tenant flags: their meaning, who may change each, and how a value is read and written. Pure.
 
 Flags are nested objects in `tenant_settings.feature_flags`; the dotted name is a path. The runbook wrote some flat
 (`"visits.enabled"`) and some nested, so its rollback silently did nothing: nested is the only form that is stored or
@@ -21,12 +21,12 @@ class Flag(StrEnum):
 
 
 class FlagError(ValueError):
-    """There is no such flag, or this is no value of it; the message says what would be."""
+    """The flag does not exist, or the value is not one of its values; the message lists the valid ones."""
 
 
 @dataclass(frozen=True)
 class Definition:
-    """What a flag is. Off until somebody turns it on: only so does a kill switch have one meaning."""
+    """A flag. It is off until somebody turns it on: only so does a kill switch have one meaning."""
 
     description: str
     kind: type[bool] = bool
@@ -62,7 +62,7 @@ def parse_value(flag: Flag, text: str) -> bool:
 
 
 def value_of(flags: Mapping[str, Any], flag: Flag) -> Any:
-    """Return what is stored under the flag's path, None when nothing is."""
+    """Return the value stored under the flag's path, or None."""
     value: Any = flags
     for key in flag.value.split("."):
         if not isinstance(value, Mapping):

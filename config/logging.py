@@ -71,7 +71,7 @@ def configure_logging(*, level: str, function: str, to: TextIO | None = None) ->
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """Return the logger of a module; what is bound by `bind` appears on its lines."""
+    """Return the logger of a module; values bound by `bind` appear on its lines."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 
@@ -109,7 +109,7 @@ def bound_correlation_id() -> str | None:
 
 
 def _log_crash(kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None) -> None:
-    """Log what ends the process, or one of its threads, as one line like any other; Ctrl-C is no crash."""
+    """Log a crash of the process, or of one of its threads, as one line like any other; Ctrl-C is no crash."""
     if not issubclass(kind, KeyboardInterrupt):
         logging.getLogger("crash").critical("Nobody caught an error", exc_info=error)
 

@@ -42,7 +42,7 @@ SIBLING_BYTES = 4 * 1024 * 1024
 
 
 class MetricsRegistry:
-    """What one process counts: whoever counts registers with `registry`."""
+    """The metrics of one process: each module registers its collectors with `registry`."""
 
     def __init__(self, settings: Settings) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
@@ -63,7 +63,7 @@ class MetricsRegistry:
             self.registry.unregister(collector)
 
     def collect(self) -> Iterator[Metric]:
-        """Give every family; beside siblings each sample says whose it is."""
+        """Give every family; beside siblings each sample is labelled with its process."""
         whose = {} if self._directory is None else {"process": self._process}
         for family in self.registry.collect():
             family.samples = [sample._replace(labels={**whose, **sample.labels}) for sample in family.samples]
@@ -99,7 +99,7 @@ class MetricsRegistry:
                 await asyncio.Event().wait()
 
     async def _opened(self, host: str, port: int) -> AbstractContextManager[None]:
-        """Export at this port what this process and its siblings count, as soon as no sibling has the port."""
+        """Export the metrics of this process and its siblings at this port, as soon as no sibling has the port."""
         registry = CollectorRegistry()
         registry.register(_SiblingCollector(self, asyncio.get_running_loop()))
         serving = _serving(host, port, registry)
@@ -129,7 +129,7 @@ class MetricsRegistry:
 
 
 class _SiblingCollector(Collector):
-    """What a process and its siblings export, for a thread that answers beside the event loop."""
+    """The metrics of a process and its siblings, for a thread that answers beside the event loop."""
 
     def __init__(self, metrics: MetricsRegistry, loop: asyncio.AbstractEventLoop) -> None:
         self._metrics = metrics
@@ -141,7 +141,7 @@ class _SiblingCollector(Collector):
 
 
 def _serving(host: str, port: int, registry: CollectorRegistry) -> tuple[WSGIServer, Thread] | None:
-    """Start a server for who scrapes, unless another process has the port."""
+    """Start a server for scrapers, unless another process has the port."""
     try:
         return start_http_server(port, host, registry)
     except OSError as error:
@@ -172,7 +172,7 @@ def merged(texts: Iterable[bytes]) -> bytes:
 
 
 async def _ask(path: Path) -> bytes:
-    """Return what a sibling exports; nothing when it is gone, and then its socket goes too."""
+    """Return the metrics of a sibling; nothing when it is gone, and then its socket is removed too."""
     try:
         async with asyncio.timeout(SIBLING_SECONDS):
             reader, writer = await asyncio.open_unix_connection(path)

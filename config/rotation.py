@@ -1,4 +1,4 @@
-"""The secrets that can be exchanged while the product runs, and what an exchange does to their variables. Pure.
+"""The secrets that can be exchanged while the product runs, and the effect on their variables. Pure.
 
 Share links and stream tickets have no key: they are random and only their hashes are kept.
 """
@@ -20,7 +20,7 @@ Variables = Mapping[str, str]
 
 
 class RotationError(ValueError):
-    """The exchange cannot be made like this; the message says what to do and never a value."""
+    """The exchange cannot be made like this; the message says how to go on, and never a value."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def accepted(values: Variables, secret: Secret) -> tuple[str, ...]:
 
 
 def fingerprints(values: Variables, secret: Secret) -> list[str]:
-    """Return what tells the values in force apart and gives none away, the newest first."""
+    """Return fingerprints that tell the values in force apart and give none away, the newest first."""
     return [fingerprint(secret, value) for value in accepted(values, secret)]
 
 

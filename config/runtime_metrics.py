@@ -1,4 +1,4 @@
-"""What a process holds inside, in numbers: its asyncio tasks by name, and the blocks of memory its objects take.
+"""Metrics of the Python process: its asyncio tasks by name, and the blocks of memory its objects take.
 
 A leak shows here hours before memory does: both should come back to where they were whenever traffic ends.
 """

@@ -43,7 +43,7 @@ def write_secrets(path: Path, values: Mapping[str, str]) -> None:
 
 
 def _keep_rights(path: Path, descriptor: int) -> None:
-    """Let it be whose it was: root writes it, and the services that read it run as another user."""
+    """Keep the file's owner: root writes it, and the services that read it run as another user."""
     with suppress(FileNotFoundError):
         was = path.stat()
         os.fchown(descriptor, was.st_uid, was.st_gid)

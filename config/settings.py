@@ -300,7 +300,7 @@ class Settings(BaseSettings):
 
     @property
     def media_origin(self) -> str:
-        """Where browsers reach the media store: what a page's content security policy has to allow."""
+        """The origins of the media store for browsers: a page's content security policy allows them."""
         endpoint = self.s3_public_endpoint_url or self.s3_endpoint_url
         return endpoint or f"https://*.s3.{self.s3_region}.amazonaws.com"
 
@@ -344,7 +344,7 @@ def local_env_file() -> Path | None:
 def load_settings(**overrides: Any) -> Settings:
     """Read the environment once.
 
-    Raises `SettingsError`, naming each missing or malformed variable and what is wrong, never its value.
+    Raises `SettingsError`, which names each missing or malformed variable and the fault, never its value.
     """
     try:
         return Settings(**overrides)

@@ -1,6 +1,6 @@
 """Error reports to Sentry, scrubbed of everything that opens a door: cookies, tokens, keys, signed URLs.
 
-Of a request only the headers in `TOLD_HEADERS` are told: the others hold labels, file names and whatever comes next.
+Of a request's headers only those in `TOLD_HEADERS` are sent: others hold labels and file names, and new ones may come.
 """
 
 import re
@@ -86,7 +86,7 @@ def _say_what_was_logged(event: "Event", hint: "Hint") -> None:
 
 
 def _exception(exc_info: Any) -> BaseException | None:
-    """Return what a log line's `exc_info` stands for: an exception, or True for the one being handled."""
+    """Return the exception behind a log line's `exc_info`, or True for the one being handled."""
     if isinstance(exc_info, BaseException):
         return exc_info
     return sys.exc_info()[1] if exc_info else None

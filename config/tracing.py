@@ -1,6 +1,6 @@
 """Traces by OpenTelemetry, where OTLP_ENDPOINT is set: one trace a visit, from its first upload to its estimate.
 
-The trace's id follows from the visit's, so requests that know nothing of one another meet in it; a caller who sends a
+The trace's id follows from the visit's, so unrelated requests for one visit meet in it; a caller that sends a
 `traceparent` of its own is followed instead. Without the setting a span is an empty `with`, and OpenTelemetry is not
 even imported.
 """
@@ -67,13 +67,13 @@ def sampler(ratio: float) -> "Sampler":
 
 
 def flush_traces() -> None:
-    """Send what is still here; blocks for two seconds at most."""
+    """Send the remaining spans; blocks for two seconds at most."""
     if _On.provider is not None:
         _On.provider.force_flush(_FLUSH_MS)
 
 
 def span(name: str, **attributes: Value) -> AbstractContextManager[None]:
-    """Time a part of what is being traced; nothing when nothing is."""
+    """Time a part of the current trace; does nothing without one."""
     if _On.tracer is None or trace_context() is None:
         return _OFF
     return _spanned(_On.tracer, name, attributes, None)

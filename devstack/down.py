@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def stop(directory: Path) -> str:
-    """Ask the run in a directory to stop and wait for it; returns what happened. Raises EmbeddedError."""
+    """Ask the run in a directory to stop and wait for it; returns a sentence on the outcome. Raises EmbeddedError."""
     holder = owner(read(directory / "lock"))
     if holder is None or not holder.alive():
         return f"Nothing runs in {directory}."

@@ -1,4 +1,4 @@
-"""What the supervisor needs to know of any server it runs."""
+"""The supervisor's interface to any server it runs."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Server(Protocol):
         """Say whether the server answers; `pid` is the process just started."""
 
     def settle(self) -> None:
-        """Do what needs a running server, such as making the database."""
+        """Do the steps that need a running server, such as making the database."""
 
     def clean_up(self) -> None:
-        """Remove what a stopped server leaves outside its directory."""
+        """Remove the files that a stopped server leaves outside its directory."""
 
 
 def bare_env(home: Path) -> dict[str, str]:
-    """Return an environment in which nothing of the caller's (PG*, AWS_*, locale) changes what a server does."""
+    """Return an environment without the caller's variables (PG*, AWS_*, locale) that change a server's behaviour."""
     return {"PATH": os.defpath, "HOME": str(home), "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded servers, said so that a person can act on it.
+"""The errors of the embedded servers, worded so that a person can act on them.
 
 EmbeddedError
 ├── ServerFailed       one of the three did not start, or died
@@ -17,7 +17,7 @@ TAIL_LINES = 6
 
 
 class EmbeddedError(RuntimeError):
-    """The embedded stack cannot do what was asked; the message says what to do."""
+    """The embedded stack cannot do this; the message says how to mend it."""
 
 
 class ServerFailed(EmbeddedError):

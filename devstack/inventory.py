@@ -1,4 +1,4 @@
-"""The inventory: every package of requirements.lock that is installed, and what its wheel brings along.
+"""The inventory: every package of requirements.lock that is installed, and the parts bundled in its wheel.
 
 `python -m devstack.inventory licenses` prints a table, `... sbom` a bill of materials (CycloneDX 1.6, JSON).
 """
@@ -44,7 +44,7 @@ def packages(lock: Path = ROOT / "requirements.lock") -> Iterator[Component]:
 
 
 def bundled(lock: Path = ROOT / "requirements.lock") -> Iterator[Component]:
-    """Give what the wheels of installed packages bring along."""
+    """Give the parts bundled in the wheels of installed packages."""
     versions = {normal(each.name): each.version for each in distributions(lock)}
     for entry in tomllib.loads(BUNDLED.read_text())["component"]:
         for wheel in entry["wheels"]:
@@ -60,7 +60,7 @@ def distributions(lock: Path) -> list[Distribution]:
 
 
 def license_of(distribution: Distribution) -> str:
-    """Return what a package says of its licence: an expression, a short text, or its classifiers."""
+    """Return a package's licence as its metadata gives it: an expression, a short text, or its classifiers."""
     told = distribution.metadata
     classifiers = [each.rpartition(" :: ")[2] for each in told.get_all("Classifier") or () if "License ::" in each]
     names = [*(told.get_all("License-Expression") or ()), *(told.get_all("License") or ()), ", ".join(classifiers)]
@@ -101,7 +101,7 @@ def _entry(one: Component) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print what is asked for."""
+    """Print the inventory in the given format."""
     components = [*packages(), *bundled()]
     if argv == ["licenses"]:
         sys.stdout.write(table(components))

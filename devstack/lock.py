@@ -27,7 +27,7 @@ class DirectoryLock:
     """The right to use a data directory.
 
     The lock is an flock on an open file which children inherit: while any of them lives, nobody else gets in. The
-    file's text tells who: `{"owner": MARK, "note": str, "stopping": bool, "children": {NAME: MARK}}` where MARK is
+    file's text names the owner: `{"owner": MARK, "note": str, "stopping": bool, "children": {NAME: MARK}}`; MARK is
     `{"pid": int, "started": str}`.
     """
 
@@ -75,7 +75,7 @@ class DirectoryLock:
         self._fd = None
 
     def note(self, text: str) -> None:
-        """Write down what a second caller should be told, such as the URL."""
+        """Write down a note for a second caller, such as the URL."""
         self._record["note"] = text
         self._write()
 
@@ -115,7 +115,7 @@ class DirectoryLock:
         return self._is_current()
 
     def _is_current(self) -> bool:
-        """Check that what we locked is what the path names; `make clean` may have removed it while we waited."""
+        """Check that the locked file is still at the path; `make clean` may have removed it while we waited."""
         try:
             same = os.path.samestat(os.fstat(self.fd), self.path.stat())
         except FileNotFoundError:
@@ -165,7 +165,7 @@ class DirectoryLock:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what the lock file says; empty when there is none or it was torn by a crash."""
+    """Return the content of the lock file; empty when there is none or it was torn by a crash."""
     try:
         record = json.loads(path.read_bytes() or b"{}")
     except (OSError, ValueError):
@@ -174,7 +174,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def owner(record: dict[str, Any]) -> ProcessIdentity | None:
-    """Return who wrote a lock file."""
+    """Return the process that wrote a lock file."""
     found = record.get("owner")
     return ProcessIdentity(**found) if found else None
 

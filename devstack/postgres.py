@@ -170,7 +170,7 @@ class Postgres:
         """Remove a stale postmaster.pid.
 
         PostgreSQL checks only that some process has that pid, which after a reboot of a container is anybody. We hold
-        the directory's lock, so what matters is whether that process works in this data directory.
+        the directory's lock, so the question is whether that process works in this data directory.
         """
         lines = self._postmaster_lines()
         if lines and not self._is_ours(int(lines[0])):

@@ -64,7 +64,7 @@ class ProcessIdentity:
 
 
 def started_at(pid: int) -> str | None:
-    """Return what tells a process from a later one with the same pid; None when it is gone or a zombie."""
+    """Return a mark that differs for a later process with the same pid; None when it is gone or a zombie."""
     if not sys.platform.startswith("linux"):
         return _started_by_ps(pid)
     try:
@@ -133,7 +133,7 @@ def spawn(  # noqa: PLR0913 - each is one line of what a child is given
 
 
 def _in_child(parent: int, death_signal: int, become: Callable[[], None] | None) -> Callable[[], None]:
-    """Make what runs between fork and exec."""
+    """Make the function that runs between fork and exec."""
     prctl = libc().prctl if sys.platform.startswith("linux") else None
 
     def prepare() -> None:
@@ -155,7 +155,7 @@ def follow_parent(death_signal: int) -> None:
 
 
 def await_end(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
-    """Wait for a child that was asked to stop, then kill what is left of its group; whether it went by itself."""
+    """Wait for a child that was asked to stop, then kill the rest of its group; whether it went by itself."""
     try:
         process.wait(deadline_s)
     except subprocess.TimeoutExpired:
@@ -167,7 +167,7 @@ def await_end(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a child's process group and reap the child."""
+    """Kill the rest of a child's process group and reap the child."""
     if process.poll() is not None and started_at(process.pid) is not None:
         return  # long gone and its number given to a stranger, so its group is empty
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -80,7 +80,7 @@ class Seaweed:
             connection.close()
 
     def settle(self) -> None:
-        """Buckets are made by whoever owns them; only the remembered options go."""
+        """Do nothing but drop the remembered options: the product makes its own buckets."""
         self._forget_options()
 
     def clean_up(self) -> None:

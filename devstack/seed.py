@@ -29,7 +29,7 @@ PROFILE = {
 
 
 async def seed(url: str) -> bool:
-    """Make what is missing of the demo tenant; tells whether its price book was added."""
+    """Make the missing parts of the demo tenant; tells whether its price book was added."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
         await use_json(connection)

@@ -29,7 +29,7 @@ ROTATE_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class Endpoints:
-    """What a running stack offers. `admin_url` is the superuser's: for migrations and tests only."""
+    """The addresses of a running stack. `admin_url` is the superuser's: for migrations and tests only."""
 
     admin_url: str
     gateway_url: str

@@ -89,7 +89,7 @@ class Supervisor:
         return {name: code for name, code in codes.items() if code is not None}
 
     def progress(self) -> tuple[int, int]:
-        """Return what grows while anything moves: lines shown, and whole CPU seconds: one that idles uses some too."""
+        """Return a figure that grows while anything moves: lines shown, and CPU seconds (an idle process uses some)."""
         return self._lines, sum(int(cpu_seconds(child.process.pid)) for child in self._all.values())
 
     def wait(self, name: str, still_s: float) -> int | None:
@@ -125,7 +125,7 @@ class Supervisor:
         return list(self._all)
 
     def _show(self, child: Child) -> bool:
-        """Show what a child has written; False when there is nothing now or ever again."""
+        """Show a child's new output; False when there is nothing now or ever again."""
         try:
             data = os.read(child.output.fileno(), READ_BYTES)
         except BlockingIOError:

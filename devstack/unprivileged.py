@@ -29,9 +29,9 @@ CAPABILITY_VERSION_3 = 0x20080522
 
 
 def way_in(binary: Path, directory: Path) -> Callable[[], None] | None:
-    """Return what a child must call before exec so that PostgreSQL accepts it; None for an ordinary, named user.
+    """Return a function for a child to call before exec so that PostgreSQL accepts it; None for a named user.
 
-    Sees to it that `directory` belongs to whom the server will be. Raises EmbeddedError when neither way works here.
+    Gives `directory` to the user the server will run as. Raises EmbeddedError when neither way works here.
     """
     uid = os.geteuid()
     if uid != 0 and has_name(uid):

@@ -55,7 +55,7 @@ STOP_OTHERS_WITHIN_S = 10.0
 
 
 class UpError(Exception):
-    """ScopeKit cannot start or go on; the message says what to do."""
+    """ScopeKit cannot start or go on; the message says how to mend it."""
 
 
 class Interrupted(Exception):
@@ -64,7 +64,7 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: `environ` is the caller's environment, which wins over everything made up here."""
+    """The configuration of a run: the caller's `environ` wins over every default made here."""
 
     directory: Path
     port: int
@@ -130,7 +130,7 @@ class Up:
         say(f"Ctrl-C stops it; its data stays in {self.plan.directory}.")
 
     def _environment(self) -> dict[str, str]:
-        """Start what has to run first and return the processes' environment."""
+        """Start the servers that come first and return the processes' environment."""
         if not self.plan.is_embedded:
             say("DATABASE_URL is set: using servers of your own; `python -m gateway migrate` prepares a new database.")
             return child_environment(self.plan)
@@ -232,7 +232,7 @@ def answers(port: int) -> bool:
 
 
 def plan_from(environ: Mapping[str, str], arguments: argparse.Namespace) -> Plan:
-    """Read what the caller wants. Raises UpError for a PORT that is none."""
+    """Read the caller's choices. Raises UpError for a PORT that is none."""
     text = environ.get("PORT") or str(DEFAULT_PORT)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):  # noqa: PLR2004 - TCP's range
         raise UpError("PORT must be a number between 1 and 65535")

@@ -1,7 +1,7 @@
-"""A breaking change: what an API document no longer promises that an earlier one did.
+"""A breaking change: a promise of an earlier API document that a later one no longer makes.
 
-Compares `/v1` of two OpenAPI documents. A client must go on to be understood with what it sends, and to find what it
-reads; what is added breaks nobody. `python -m docs.breaking` keeps today's document as the copy to compare with, and
+Compares `/v1` of two OpenAPI documents. A client's requests must go on to be understood, and it must find the fields it
+reads; additions break nobody. `python -m docs.breaking` keeps today's document as the copy to compare with, and
 refuses while it breaks the one that is kept; with `--accept` it does not, which only an unreleased version may need.
 """
 
@@ -19,7 +19,7 @@ UPPER, LOWER = ("maximum", "maxLength", "maxItems"), ("minimum", "minLength", "m
 
 
 def breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return what of `old` breaks in `new`, a line each."""
+    """Return the promises of `old` that `new` breaks, a line each."""
     return list(_Comparison(old, new).paths())
 
 
@@ -121,7 +121,7 @@ class _Comparison:
 
 
 def _values(name: str, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    """Compare what may be sent: values listed, and limits."""
+    """Compare the limits of requests: values listed, and bounds."""
     if "enum" in new:
         gone = [each for each in old.get("enum", ()) if each not in new["enum"]]
         yield from (f"{name}: no longer takes {each!r}" for each in gone)

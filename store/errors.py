@@ -1,4 +1,4 @@
-"""What can go wrong below the routes, as a tree split by whose fault it is.
+"""The errors below the routes, as a tree split by whose fault each is.
 
 SpineError
 +-- RequestError          the caller can mend it
@@ -11,9 +11,9 @@ SpineError
 |   +-- Gone              it was here and will not come back
 |   +-- TooLarge          past a size limit
 |   |   +-- OverQuota     the tenant's storage is full; fits once there is room
-|   +-- UnsupportedType   not a type we take, or not what it claims to be
+|   +-- UnsupportedType   not a type we take, or the content contradicts the type
 |   +-- WrongVersion      speaks a version of a protocol that we do not (412)
-|   +-- Damaged           the bytes are not those whose checksum came with them (460); send them again
+|   +-- Damaged           the bytes do not match the checksum that came with them (460); send them again
 |   +-- Stalled           the body stopped arriving (408); send it again
 |   +-- TooMany           past a rate or a cap; carries retry_after seconds
 +-- Unavailable           ours, and passing: try again after retry_after seconds
@@ -80,7 +80,7 @@ class OverQuota(TooLarge):
 
 
 class UnsupportedType(RequestError):
-    """Not a type we take, or not what it claims to be."""
+    """Not a type we take, or the content contradicts the type."""
 
 
 class WrongVersion(RequestError):
@@ -88,7 +88,7 @@ class WrongVersion(RequestError):
 
 
 class Damaged(RequestError):
-    """The bytes are not those whose checksum came with them."""
+    """The bytes do not match the checksum that came with them."""
 
 
 class Stalled(RequestError):

@@ -3,7 +3,7 @@
 Invariants:
 
 1. A tenant takes a slot only while it holds fewer than are free. Alone it gets half of them, two get a third each, and
-   whoever comes next finds one free. (In switches this is the dynamic threshold of a shared buffer.)
+   the next to come finds one free. (In switches this is the dynamic threshold of a shared buffer.)
 2. A slot that is given back goes to the waiting tenant that holds fewest, among equals to the one that waits longest.
 3. The queue is bounded by the same rule: a tenant takes a place in it only while it has fewer than are free.
 4. Every wait ends within `seconds`. A slot lent at the moment of a timeout or a cancellation is given back.
@@ -48,7 +48,7 @@ class FairShare:
     async def until_done(self, tenant: Hashable, begin: "Callable[[], asyncio.Future[Answer]]") -> Answer:
         """Begin something that cannot be stopped, and hold a slot until it is done, also when the caller has left.
 
-        Raises as `slot` does, and what the future raises.
+        Raises as `slot` does, and the errors of the future.
         """
         await self._take(tenant)
         try:
@@ -89,7 +89,7 @@ class FairShare:
             self._give_back(tenant)
 
     def _serve(self) -> None:
-        """Lend what is free to those who wait. If anybody may take a slot, the tenant that holds fewest may."""
+        """Lend the free slots to the waiting. If anybody may take a slot, the tenant that holds fewest may."""
         while self._waiting:
             tenant = min(self._waiting, key=self._held.__getitem__)
             if self._held[tenant] >= self._free:

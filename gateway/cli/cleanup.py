@@ -1,4 +1,4 @@
-"""`scopekit cleanup`: what no row names goes, and media whose file is gone say so."""
+"""`scopekit cleanup`: deletes objects that no row names, and marks media whose file is gone."""
 
 import asyncio
 import sys
@@ -23,7 +23,7 @@ def cleanup(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Delete what no row names, and mark media whose file is gone. Runs on Sundays at 03:00 UTC by itself."""
+    """Delete objects that no row names, and mark media whose file is gone. Runs on Sundays at 03:00 UTC by itself."""
     if not dry_run and days < RETENTION_DAYS:
         question = f"What is older than {days:g} days goes for good; a backup of the database may still name it."
         confirmed(question, yes=yes)

@@ -1,4 +1,4 @@
-"""What the commands of the command line share: how they end, how they answer, and how they reach the database.
+"""Shared by the commands: their exit codes, their output, and their way to the database.
 
 Exit codes: 0 done; 1 something is wrong, or did not answer; 2 called wrongly; 3 there is no such thing; 4 refused: not
 confirmed, too early, or in conflict with how things stand; 78 the environment is not configured (sysexits.h).
@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 
 
 class Exit(IntEnum):
-    """How a command ends; the module's docstring says what each means."""
+    """A command's exit codes; the module's docstring explains each."""
 
     FAILED = 1
     USAGE = 2
@@ -74,7 +74,7 @@ def fail(message: str, code: Exit = Exit.USAGE) -> NoReturn:
 
 @contextmanager
 def report_failures(what: str) -> Iterator[None]:
-    """End with one line, and no trace, when something that can go wrong does; `what` says what did not happen."""
+    """End with one line, and no trace, on an expected error; `what` names the step that did not happen."""
     try:
         yield
     except tuple(ENDINGS) as error:
@@ -84,7 +84,7 @@ def report_failures(what: str) -> Iterator[None]:
 
 
 def as_operator(ask: Callable[[Connection], Awaitable[Answer]], *, what: str) -> Answer:
-    """Ask the database as an operator, in one transaction; what is done is written down as this person's action."""
+    """Act on the database as an operator, in one transaction; the audit log names this person."""
     settings = environment()
 
     async def run() -> Answer:

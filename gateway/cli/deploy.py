@@ -74,7 +74,7 @@ def rollback(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Turn a flag off for everybody, remembering for whom it was on, and pause the queue; no data is touched."""
+    """Turn a flag off for everybody, remembering the tenants that had it, and pause the queue; no data is touched."""
     with report_failures("No rollback"):
         wanted = flag_named(flag)
     action, doing, done = (_undone, _UNDOING, _UNDONE) if undo else (_done, _DOING, _DONE)
@@ -88,7 +88,7 @@ def rollback(
 
 
 async def _done(conn: Connection, flag: Flag, reason: str) -> dict[str, Any]:
-    """Do both in one transaction; what a first try, or somebody else, has done already stays done."""
+    """Do both in one transaction; steps done by a first try, or by somebody else, stay done."""
     killed = {row["name"]: row["kept"] for row in await flags.killed(conn)}
     tenants = killed[flag] if flag in killed else await flags.kill(conn, flag, reason)
     if await _why_paused(conn) is None:
@@ -97,7 +97,7 @@ async def _done(conn: Connection, flag: Flag, reason: str) -> dict[str, Any]:
 
 
 async def _undone(conn: Connection, flag: Flag, reason: str) -> dict[str, Any]:
-    """Undo what a rollback did, and not what somebody else paused. Raises `Conflict` where none was done."""
+    """Undo the steps of a rollback, and no pause of somebody else's. Raises `Conflict` where none was done."""
     tenants = await flags.restore(conn, flag, reason)
     why = await _why_paused(conn)
     is_paused = why is not None

@@ -30,7 +30,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Show who is dead, and of what."""
+    """List the dead jobs and their causes."""
     found = as_operator(
         dead_letters.causes if by_cause else lambda conn: dead_letters.newest(conn, limit), what=_NOT_REACHED
     )

@@ -1,4 +1,4 @@
-"""`scopekit doctor`: what is wrong, and what to do about it."""
+"""`scopekit doctor`: lists faults, each with its remedy."""
 
 import asyncio
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""`scopekit flags`: what is on for whom, since when and why; turn on and off; kill and restore."""
+"""`scopekit flags`: list the flags by tenant, with date and reason; turn on and off; kill and restore."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -34,7 +34,7 @@ AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Every tenant th
 
 @app.command("registry")
 def registry(*, as_json: Json = False) -> None:
-    """Show every flag there is: its type, its default, who may change it, and what it does."""
+    """Show every flag: its type, its default, who may change it, and its effect."""
     rows = [
         {
             "name": flag.value,
@@ -55,7 +55,7 @@ def list_(
     on: Annotated[str | None, typer.Option(help="Only tenants for which this flag is on.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what is on for whom, and what is killed."""
+    """Show the tenants' flags that are on, and those that are killed."""
     wanted = _flag(on) if on else None
     found = as_operator(_overview, what=_NOT_REACHED)
     rows = [
@@ -96,7 +96,7 @@ def set_(
 
 @app.command()
 def kill(name: Name, *, reason: Reason = "", dry_run: DryRun = False, yes: Yes = False, as_json: Json = False) -> None:
-    """Turn a flag off for everybody, and remember for whom it was on."""
+    """Turn a flag off for everybody, and remember the tenants that had it on."""
     flag = _flag(name)
     count = sum(row[flag.value] for row in as_operator(_overview, what=_NOT_REACHED)["tenants"])
     if dry_run:
@@ -128,7 +128,7 @@ def history(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Show who changed what, when, from what to what, and why."""
+    """Show the audit log of flags: who, when, old value, new value, and why."""
     found = as_operator(lambda conn: flags.history(conn, tenant, limit), what=_NOT_REACHED)
     rows = [dict(row) for row in found]
     say(rows, table(rows, "changed_at", "tenant", "name", "before", "after", "actor", "reason"), as_json=as_json)

@@ -80,7 +80,7 @@ def token(
     hours: Annotated[float, typer.Option(min=0.01, max=24 * 30, help="How long it holds.")] = 12,
     as_json: Json = False,
 ) -> None:
-    """Sign a token for development with the newest of JWT_SECRETS. What it may do, the membership row says."""
+    """Sign a token for development with the newest of JWT_SECRETS. Its rights are those of the membership row."""
     settings = environment()
     if not settings.jwt_secrets:
         fail("JWT_SECRETS is not set: tokens come from your identity provider alone.")
@@ -89,6 +89,6 @@ def token(
 
 
 def main() -> None:
-    """Run the command line; what is logged meanwhile does not stand among its answers."""
+    """Run the command line; log lines do not mix with its output."""
     configure_logging(level="warning", function="cli", to=sys.stderr)
     app(prog_name="scopekit")

@@ -1,4 +1,4 @@
-"""`scopekit operators`: who may see and do what operators may."""
+"""`scopekit operators`: the users with operators' rights."""
 
 from typing import Annotated
 from uuid import UUID

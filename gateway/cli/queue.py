@@ -26,7 +26,7 @@ def pause(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Start no more jobs; what runs goes on."""
+    """Start no more jobs; running ones go on."""
     until = None if minutes is None else datetime.now(UTC) + timedelta(minutes=minutes)
     if dry_run:
         say({"would_pause": name, "until": until}, f"would pause {name}", as_json=as_json)
@@ -45,7 +45,7 @@ def resume(name: Name = queue_control.EVERYTHING, *, reason: Reason = "", as_jso
 
 @app.command()
 def status(*, as_json: Json = False) -> None:
-    """Show how many jobs wait, run and are dead, what is paused, and the last hour's minutes."""
+    """Show the numbers of waiting, running and dead jobs, the pauses, and the last hour's minutes."""
     found = as_operator(_status, what=_NOT_REACHED)
     lines = [f"{row['status']:<8} {row['depth']:>8}  oldest {row['oldest_seconds']:.0f} s" for row in found["jobs"]]
     lines += [f"{row['state']:<8} {row['name']} {row['reason']}".rstrip() for row in found["switches"]]

@@ -1,8 +1,8 @@
 """`scopekit secrets rotate`: exchange a secret while the product runs; old and new both hold in between.
 
 begin writes the new value into SECRETS_FILE and keeps the old one accepted; restart gateways and workers, one after
-the other; tell whoever else holds the secret; finish, after 24 h, drops the old one; restart again. No value is printed
-or logged: what is shown are fingerprints.
+the other; tell every other holder of the secret; finish, after 24 h, drops the old one; restart again. No value is
+printed or logged: only fingerprints are shown.
 """
 
 import sys
@@ -145,7 +145,7 @@ async def _standing(conn: Connection) -> list[dict[str, Any]]:
 
 
 def _stand(secret: Secret, row: Any, values: dict[str, str], processes: list[Any]) -> dict[str, Any]:
-    """Say where a secret stands: `behind` are the processes whose keys are not those that are set."""
+    """Say where a secret stands: `behind` are the processes whose keys differ from the configured ones."""
     prints = rotation.fingerprints(values, secret)
     behind = [each["name"] for each in processes if (each["keys"].get(secret.name) or prints) != prints]
     state, says = "steady", f"in force {', '.join(prints) or 'not set'}; {secret.what}"
@@ -168,7 +168,7 @@ def _require_time(age: Any) -> None:
 
 
 def _behind(secret: Secret, wanted: str, processes: list[Any]) -> str:
-    """Name the processes that use another value than the one of this fingerprint; who has none uses none."""
+    """Name the processes that use another value than the one of this fingerprint; one without the secret uses none."""
     behind = [each["name"] for each in processes if (each["keys"].get(secret.name) or [wanted])[:1] != [wanted]]
     return ", ".join(behind)
 

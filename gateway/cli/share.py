@@ -25,7 +25,7 @@ def revoke(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """End a customer's link, of whatever tenant; who is reading loses the page within seconds."""
+    """End a customer's link, of any tenant; a reader loses the page within seconds."""
     if dry_run:
         say({"would_revoke": share}, f"would revoke {share}", as_json=as_json)
         return

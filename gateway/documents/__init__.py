@@ -1,1 +1,1 @@
-"""What the customer reads: the estimate as a page, a PDF and a certificate, with the company's branding."""
+"""Documents for the customer: the estimate as a page, a PDF and a certificate, with the company's branding."""

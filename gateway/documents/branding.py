@@ -1,4 +1,4 @@
-"""What a contractor's documents look like: name and address, terms, one colour, a logo."""
+"""Branding of a contractor's documents: name and address, terms, one colour, a logo."""
 
 from functools import cache
 from typing import Annotated, Any
@@ -46,7 +46,7 @@ Colour = Annotated[
 
 
 class BrandChange(BaseModel):
-    """What changes; a field left out stays, an empty text is none, `accent: null` is the standard colour."""
+    """The changes; a field left out stays, an empty text is none, `accent: null` is the standard colour."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,7 +70,7 @@ async def get_brand(request: Request) -> Response:
 
 
 async def change_brand(request: Request) -> Response:
-    """Change some of it; 403 for whoever is neither owner nor administrator."""
+    """Change some of it; 403 for a member who is neither owner nor administrator."""
     principal = await _admit_admin(request)
     change = await read_json(request, BrandChange)
     words = {name: getattr(change, name) for name in _WORDS if name in change.model_fields_set}
@@ -92,7 +92,7 @@ async def get_logo(request: Request) -> Response:
 
 
 async def put_logo(request: Request) -> Response:
-    """Take a PNG, JPEG or WebP of at most 2 MB; what is kept is a clean JPEG on white, at most 480 pixels a side."""
+    """Take a PNG, JPEG or WebP of at most 2 MB; a clean JPEG on white is kept, at most 480 pixels a side."""
     principal, context = await _admit_admin(request), context_of(request)
     kind = content.parse(request.headers.get("content-type"), _LOGO_TYPES)
     body = await read_body(request, limit=LOGO_BYTES)

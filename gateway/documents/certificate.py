@@ -1,4 +1,4 @@
-"""The certificate of an acceptance: who accepted what, when and from where, and a fingerprint to check it by. Pure."""
+"""The certificate of an acceptance: version, person, time and place, and a fingerprint to check it by. Pure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import orjson
 
 @dataclass(frozen=True)
 class Certificate:
-    """`text` is exactly what was certified; its sha256 is the fingerprint both sides keep."""
+    """`text` is exactly the certified text; its sha256 is the fingerprint both sides keep."""
 
     text: str
     fingerprint: str
@@ -24,7 +24,7 @@ class Certificate:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What it says: accepted_by, accepted_at, content_hash, terms, address, browser and the rest."""
+        """The certificate's fields: accepted_by, accepted_at, content_hash, terms, address, browser and the rest."""
         facts: Mapping[str, Any] = orjson.loads(self.text)
         return facts
 
@@ -38,5 +38,5 @@ class Certificate:
         return self.is_intact and self.facts["content_hash"] == content_hash
 
     def as_json(self) -> dict[str, Any]:
-        """Shape it for whoever keeps it: sha256 of `certificate`, byte for byte, is `fingerprint`."""
+        """Shape it for both sides to keep: sha256 of `certificate`, byte for byte, is `fingerprint`."""
         return {"certificate": self.text, "fingerprint": self.fingerprint, "facts": self.facts}

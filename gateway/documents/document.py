@@ -1,6 +1,6 @@
 """The document a customer reads, as its template needs it: pure, from the database's JSON to words and figures.
 
-What the draft was made from is the contractor's alone: no quote, assumption, coverage note, confidence or reason to
+The draft's sources are the contractor's alone: no quote, assumption, coverage note, confidence or reason to
 look again is in the document.
 """
 
@@ -38,7 +38,7 @@ class Photo:
 
     @property
     def alt(self) -> str:
-        """What a reader who does not see it is told."""
+        """The text for a reader who does not see it."""
         return f"Photo {self.number}: {self.label}" if self.label else f"Photo {self.number} from the site visit"
 
 
@@ -56,7 +56,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """The lines of one trade, and what those with a price add up to."""
+    """The lines of one trade, and the sum of those with a price."""
 
     name: str
     lines: tuple[Line, ...]
@@ -71,13 +71,13 @@ class Document:
 
     @property
     def business(self) -> Mapping[str, Any]:
-        """The contractor: name, and of address, phone, email and license what is known."""
+        """The contractor: name, and those of address, phone, email and license that are known."""
         known: Mapping[str, Any] = self.source["business"]
         return {**known, "name": known.get("business_name") or known["name"]}
 
     @property
     def terms(self) -> str:
-        """What the offer stands under; after an acceptance what it stood under then."""
+        """The terms of the offer; after an acceptance the terms accepted then."""
         terms: str = self.certificate.facts["terms"] if self.certificate else self.business.get("terms", "")
         return terms
 
@@ -132,13 +132,13 @@ class Document:
 
     @property
     def addressee(self) -> str:
-        """For whom it was made."""
+        """The customer it was made for."""
         name: str = self.visit["customer_name"] or self.source["share"]["recipient"] or "Our customer"
         return name
 
     @property
     def still_open(self) -> str:
-        """Say what the total leaves out; empty when nothing."""
+        """Say which lines the total leaves out; empty when none."""
         count = self.estimate["unpriced_count"]
         if not count:
             return ""
@@ -148,7 +148,7 @@ class Document:
 
     @property
     def alternatives(self) -> tuple[Group, ...]:
-        """The other options: their own lines, and what each would make the subtotal."""
+        """The other options: their own lines, and the subtotal with each."""
         return tuple(
             Group(
                 name=option["name"],
@@ -167,7 +167,7 @@ class Document:
 
     @property
     def sums(self) -> tuple[tuple[str, str], ...]:
-        """What leads to the total: the lines, overhead and profit where they are not in the prices, less a discount."""
+        """The rows down to the total: the lines, overhead and profit unless in the prices, less a discount."""
         rows = [("Subtotal", self.subtotal)]
         if Decimal(self.estimate["markup"]):
             rows.append(("Overhead and profit", self._money(self.estimate["markup"])))
@@ -267,7 +267,7 @@ def unit_name(unit: str, quantity: Decimal) -> str:
 
 
 def trade_name(category: str) -> str:
-    """Name a group of lines; what belongs to no trade is `General`."""
+    """Name a group of lines; lines without a trade are `General`."""
     return "General" if category.strip().lower() in _NO_TRADE else category.strip()[:1].upper() + category.strip()[1:]
 
 

@@ -22,7 +22,7 @@ def photo_file(number: int) -> str:
 
 
 def pdf_values(document: Document, files: Collection[str]) -> dict[str, Any]:
-    """Return what estimate.typ sets in type; `files` are the pictures that lie beside it."""
+    """Return the data for estimate.typ; `files` are the pictures that lie beside it."""
     business = document.business
     reach = [business.get("phone"), business.get("email"), business.get("license") and f"License {business['license']}"]
     values = {

@@ -25,7 +25,7 @@ def strokes(path: str) -> list[list[Point]]:
 
 
 def require_signature(path: str) -> str:
-    """Return the path; raises ValueError, in words for whoever drew it, when it is no signature."""
+    """Return the path; raises ValueError, in words for the person who drew it, when it is no signature."""
     points = [point for stroke in strokes(path) for point in stroke]
     if any(x > WIDTH or y > HEIGHT for x, y in points):
         raise ValueError("The drawn signature goes past its field; please draw it again.")

@@ -1,1 +1,1 @@
-"""What every route shares: bodies in, problems out, limits of rate, request metrics and traces."""
+"""Shared by every route: bodies in, problems out, rate limits, request metrics and traces."""

@@ -1,4 +1,4 @@
-"""What comes in as JSON, checked, and what goes out as JSON."""
+"""JSON bodies: requests checked, answers written."""
 
 import asyncio
 import time
@@ -77,7 +77,7 @@ async def arriving(request: Request) -> AsyncGenerator[bytes, None]:
     """Yield the body as it comes.
 
     Raises `Stalled` when no more comes for 30 s, less than 16 KiB in a minute of waiting, or the sender is gone, and
-    what the check raises that stands under `RECHECK`, for a sender who may not send any more.
+    the errors of the check under `RECHECK`, for a sender that may not send any more.
     """
     pace, recheck = _Pace(), request.scope.get(RECHECK)
     async with aclosing(request.stream()) as stream:

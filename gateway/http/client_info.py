@@ -1,4 +1,4 @@
-"""What a request tells about who sent it, and as little of that as is worth keeping."""
+"""The facts of a request about its sender, and only those worth keeping."""
 
 import ipaddress
 import re
@@ -47,7 +47,7 @@ def is_loopback(request: Request) -> bool:
 
 
 def limit_key(address: str) -> str:
-    """Return what limits count by: an IPv4 address, or the /64 that one IPv6 subscriber has whole."""
+    """Return the key that limits count by: an IPv4 address, or an IPv6 subscriber's /64."""
     parsed = _parsed(address)
     if parsed is None:
         return address
@@ -80,7 +80,7 @@ def came_from_our_page(request: Request, settings: Settings) -> bool:
 
     Our pages say `Referrer-Policy: no-referrer`, with which browsers send `Origin: null` even to ourselves, so
     Sec-Fetch-Site decides where there is one. A browser too old for it is let through on `null`: a decision needs the
-    SameSite=Strict cookie anyway, and who knows the link may open it.
+    SameSite=Strict cookie anyway, and any holder of the link may open it.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:

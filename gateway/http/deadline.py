@@ -8,7 +8,7 @@ Answer = TypeVar("Answer")
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Return what the work returns. Raises `TimeoutError` when it is late, and what it raises.
+    """Return the result of the work. Raises `TimeoutError` when it is late, and the errors of the work.
 
     Not by `asyncio.timeout`: taking a connection back from a server that hangs lasts 5 s more, and is not waited for.
     """

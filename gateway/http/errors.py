@@ -55,14 +55,14 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
 
 
 async def on_spine_error(_request: Request, error: Exception) -> Response:
-    """Answer what a route raised on purpose."""
+    """Answer an error that a route raised on purpose."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     detail, extra = getattr(error, "detail", str(error)), getattr(error, "extra", {})
     return problem(status, detail, headers=_headers(error), **extra)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Answer what the framework raised: no such route, method not allowed, a body that cannot be parsed."""
+    """Answer an error of the framework: no such route, method not allowed, a body that cannot be parsed."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     details = {404: "There is nothing at this address.", 405: "This address does not answer that method."}
     detail = details.get(error.status_code, error.detail)
@@ -108,13 +108,13 @@ HANDLERS: dict[Any, Any] = {
 
 
 class UnhandledErrorMiddleware:
-    """Turns what nobody caught into a plain 500, logs it once, and keeps the trace to ourselves."""
+    """Turns an uncaught exception into a plain 500, logs it once, and keeps the trace to ourselves."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, answering for whatever it raises."""
+        """Pass the request on, answering for any exception."""
         started = False
 
         async def noting_start(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Field errors: which fields of a request cannot be used, each with a sentence for the person who filled it in.
+"""Field errors: which fields of a request cannot be used, each with a sentence for the person at the form.
 
 The validator's own text never leaves: a kind of error without words here gets a plain general sentence.
 """

@@ -1,4 +1,4 @@
-"""The key of operators and schedulers, for what belongs to no tenant."""
+"""The key of operators and schedulers, for routes that belong to no tenant."""
 
 import hmac
 

@@ -1,4 +1,4 @@
-"""One at a time for each key in this process: who waits here holds no connection meanwhile."""
+"""One at a time for each key in this process: a waiter holds no connection meanwhile."""
 
 import asyncio
 from collections.abc import Hashable

@@ -1,4 +1,4 @@
-"""What holds for every request: its correlation id, its log line, its security headers."""
+"""For every request: its correlation id, its log line, its security headers."""
 
 import re
 import time
@@ -22,7 +22,7 @@ _REQUEST_INFO = "scopekit.request_info"
 
 @dataclass(slots=True)
 class RequestInfo:
-    """What is known of a request: its id, and the status it was answered with, 0 before that."""
+    """The context of a request: its id, and the status it was answered with, 0 before that."""
 
     correlation_id: str
     status: int = 0
@@ -34,7 +34,7 @@ class RequestInfo:
 
 
 def request_info_of(scope: Scope) -> RequestInfo:
-    """Return what is known of a request that has come through `Correlation`."""
+    """Return the context of a request that has come through `Correlation`."""
     info: RequestInfo = scope[_REQUEST_INFO]
     return info
 
@@ -74,7 +74,7 @@ class Correlation:
 
 
 class SecurityHeaders:
-    """Sets what browsers should refuse; a route that sets one of these itself keeps its own."""
+    """Sets the security headers for browsers; a route that sets one of these itself keeps its own."""
 
     def __init__(self, app: ASGIApp, content_security_policy: str) -> None:
         self._app = app

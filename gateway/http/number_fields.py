@@ -1,6 +1,6 @@
 """Number fields of a JSON body: prices, quantities and rates, read by `store.estimates.number_input`.
 
-Text is taken as a person types it. A number of JSON's own is taken for what it says; it too must fit exactly.
+Text is taken as a person types it. A number of JSON's own is taken at its value; it too must fit exactly.
 """
 
 from collections.abc import Callable

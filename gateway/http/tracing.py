@@ -1,4 +1,4 @@
-"""Requests in a visit's trace: those whose address names a visit, and those that bring a trace of their own."""
+"""Requests in a visit's trace: those with a visit in their address, and those that bring a trace of their own."""
 
 import re
 
@@ -12,7 +12,7 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 
 
 class Tracing:
-    """Opens the span of a request; what belongs to no visit and no caller's trace is not traced."""
+    """Opens the span of a request; a request without a visit or a caller's trace is not traced."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,1 +1,1 @@
-"""What operators and monitors see: the dashboard, health, metrics, checks of a deployment."""
+"""Pages and routes for operators and monitors: the dashboard, health, metrics, checks of a deployment."""

@@ -1,4 +1,4 @@
-"""Who may see and do what operators may: a user with a row in `operators`, and a token that lives."""
+"""Operators' rights: a user with a row in `operators`, and a token that lives."""
 
 from starlette.requests import Request
 
@@ -10,7 +10,7 @@ from store.ops import operators
 
 
 async def operator_of(request: Request) -> Principal:
-    """Return the operator who asks. Raises `Unauthenticated`, and `Forbidden` for tenants' owners too."""
+    """Return the calling operator. Raises `Unauthenticated`, and `Forbidden` for tenants' owners too."""
     principal = await identify(request)
     principal.require_unexpired()
     await require_operator(request, principal)

@@ -1,4 +1,4 @@
-"""What operators do on their page: each action is one transaction, in which the database writes it down."""
+"""Operators' actions: each is one transaction, in which the database writes the audit log."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,7 +90,7 @@ async def discard(request: Request) -> Response:
 
 
 async def retry_cause(request: Request) -> Response:
-    """Queue the oldest again that died of this; answers {done, kept, next}, whose `next` is where to go on."""
+    """Queue the oldest dead jobs of this cause again; answers {done, kept, next}, whose `next` is where to go on."""
     answer = await _each_of_cause(request, dead_letters.retry)
     await context_of(request).queue.ring()
     return json_response(answer)
@@ -127,7 +127,7 @@ async def set_flag(request: Request) -> Response:
 
 
 async def kill(request: Request) -> Response:
-    """Turn a flag off for everybody, and remember for whom it was on."""
+    """Turn a flag off for everybody, and remember the tenants that had it on."""
     principal, wanted = await _asked(request, KillOf)
     async with operator_action(request, principal) as conn:
         kept = await flags.kill(conn, wanted.flag, wanted.reason)
@@ -143,7 +143,7 @@ async def restore(request: Request) -> Response:
 
 
 async def _asked(request: Request, model: type[Asked]) -> tuple[Principal, Asked]:
-    """Return the operator who asks, and what for; who is none is refused before anything is read. As `operator_of`."""
+    """Return the calling operator and the reason; others are refused before anything is read. As `operator_of`."""
     principal = await operator_of(request)
     return principal, await read_json(request, model)
 

@@ -1,6 +1,6 @@
 """Curves over time as SVG paths: values in, shapes out. Words stand beside the drawing, which is stretched.
 
-The drawing is 1000 wide and 100 high whatever it shows; strokes keep their width when it is stretched, and a stroke of
+Every drawing is 1000 wide and 100 high; strokes keep their width when it is stretched, and a stroke of
 no length with round ends is a dot.
 """
 
@@ -50,7 +50,7 @@ class Chart:
 
 
 def chart(series: Sequence[Series], now: datetime, back: timedelta, least_top: float = 1) -> Chart:
-    """Draw what was measured since `now - back`."""
+    """Draw the measurements since `now - back`."""
     begin = now - back
     top = ceiling(max([least_top, *(value for one in series for at, value in one.points if at >= begin)]))
     times = tuple(begin + back * tick / TICKS for tick in range(TICKS + 1))

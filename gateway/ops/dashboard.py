@@ -28,7 +28,7 @@ SECTIONS = ("figures", "depth", "speed", "dead", "switches", "processes", "flags
 
 
 class OpsDashboard:
-    """Reads for whoever is an operator, and draws."""
+    """Reads the figures for an operator, and draws them."""
 
     def __init__(self, db: Database, environment: "Environment") -> None:
         self._db = db
@@ -110,7 +110,7 @@ def _figures(snapshot: OpsSnapshot) -> dict[str, Any]:
 
 
 def _depth(snapshot: OpsSnapshot) -> Chart:
-    """Draw what was noted, and what is now as its end."""
+    """Draw the recorded values, and the current one as their end."""
     series = []
     for status, name in (("queued", "Waiting"), ("running", "Running")):
         points = [(row["at"], float(row[status])) for row in snapshot.samples]

@@ -18,7 +18,7 @@ ASK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Check:
-    """What one look has found."""
+    """The findings of one look."""
 
     name: str
     state: Literal["ok", "warn", "fail"]

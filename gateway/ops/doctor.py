@@ -1,4 +1,4 @@
-"""Looks at everything the product needs, all at once, and says of each what is wrong and what to do about it."""
+"""Looks at everything the product needs, all at once, and names each fault with its remedy."""
 
 import asyncio
 import importlib.util
@@ -43,7 +43,7 @@ _CHANNEL = "scopekit_doctor"
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look has found; `do` is empty where nothing needs to be done."""
+    """The finding of one check; `do` is empty where nothing needs to be done."""
 
     name: str
     state: Literal["ok", "warn", "fail"]

@@ -1,4 +1,4 @@
-"""`/metrics`: what this process, its siblings on the machine and their queue do, as Prometheus reads it."""
+"""`/metrics`: figures of this process, its siblings on the machine and their queue, in Prometheus's format."""
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -24,7 +24,7 @@ class Metrics:
     async def answer(self, request: Request) -> Response:
         """Tell the numbers.
 
-        To who holds the internal queue key; on a developer's own machine to that machine too. Raises `Unauthenticated`.
+        For the holder of the internal queue key; on a developer's machine for any process. Raises `Unauthenticated`.
         """
         context = context_of(request)
         at_home = context.settings.is_local and is_loopback(request)

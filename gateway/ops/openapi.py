@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of `/ops`: the operators' page, its stream, and what is done there."""
+"""`/openapi.json` on `/ops`: the operators' page, its stream and its actions."""
 
 from uuid import UUID
 
@@ -22,20 +22,20 @@ class DoneToEach(Shape):
 
 
 class Paused(Shape):
-    """What rests."""
+    """The part that is paused."""
 
     paused: str
 
 
 class Resumed(Shape):
-    """What goes on."""
+    """The part that goes on."""
 
     resumed: str
     was_paused: bool
 
 
 class FlagNow(Shape):
-    """What the flag is; off as long as it is killed."""
+    """The flag's value; off as long as it is killed."""
 
     now: bool
 

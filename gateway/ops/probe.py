@@ -1,6 +1,6 @@
 """A probe: the questions that health checks ask of database and store, on connections of their own.
 
-Whatever tenants hold, a probe needs nothing of it. All who ask at the same time share one answer.
+A probe depends on no tenant's load: it has a connection of its own. Simultaneous callers share one answer.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ CONNECTIONS = 2
 
 
 class Probe:
-    """Asks; gives None for what fails or is late, and logs why."""
+    """Asks; gives None for a check that fails or is late, and logs why."""
 
     def __init__(self, db: Database, objects: ObjectStore) -> None:
         self._db = db

@@ -1,4 +1,4 @@
-"""What the database knows of queue, outbox and alerts, in numbers: the same whichever gateway is asked."""
+"""The database's figures on queue, outbox and alerts: the same from any gateway."""
 
 import time
 from collections.abc import Iterable

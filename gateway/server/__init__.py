@@ -1,1 +1,1 @@
-"""The uvicorn server: its limits on what HTTP a client may send, its drain, and the takeover of connections."""
+"""The uvicorn server: its limits on clients' HTTP, its drain, and the takeover of connections."""

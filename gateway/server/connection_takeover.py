@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, with one more thing an application may do: take a connection over for good.
 
-A stream held open as an ASGI request costs a task, a request cycle and an HTTP parser. What has been handed over costs
-a transport and whatever protocol the application puts there. Offered in `scope["extensions"]` under `EXTENSION`; where
+A stream held open as an ASGI request costs a task, a request cycle and an HTTP parser. A stream handed over costs
+a transport and the application's own protocol. Offered in `scope["extensions"]` under `EXTENSION`; where
 it is missing (any other server), the application answers as it always would.
 """
 
@@ -25,7 +25,7 @@ class HandoverProtocol(BoundedProtocol):
         self.scope["extensions"] = {EXTENSION: {"begin": self.begin, "take": self.take}}
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the last request go: its scope holds what was offered there, and so this.
+        """Let the last request go: its scope holds the offer, and so this.
 
         Garbage is searched for rarely here (`gateway.server`), and 26 objects a connection would wait for it.
         """

@@ -1,7 +1,7 @@
 """Framing: where a request ends and the next one begins, on a connection that carries one after another.
 
 One request has one answer, in the order of the requests. An offer of another protocol is ignored (RFC 9110, 7.8): the
-request's body is read by its own length or chunks. What cannot be read in one way only is refused, after the answers to
+request's body is read by its own length or chunks. An ambiguous request is refused, after the answers to
 the requests before it, and its connection is closed: nothing behind it is ever read as a request.
 """
 
@@ -60,7 +60,7 @@ class FramedProtocol(HttpToolsProtocol):
     _answering: RequestResponseCycle | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Read on, unless what came before cannot be read."""
+        """Read on, unless earlier bytes cannot be read."""
         self._unset_keepalive_if_required()
         if self._deaf or self._refusal is not None:
             return
@@ -100,7 +100,7 @@ class FramedProtocol(HttpToolsProtocol):
             self.end_request()
 
     def begin_request(self) -> None:
-        """Let the application see a request whose head is whole, or raise `Unfit`."""
+        """Let the application see a request with a whole head, or raise `Unfit`."""
         self._require_framed()
         super().on_headers_complete()
         self._in_head = False
@@ -115,7 +115,7 @@ class FramedProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def on_response_complete(self) -> None:
-        """Begin the next answer, or refuse what could not be read behind the last one."""
+        """Begin the next answer, or refuse the unreadable bytes behind the last one."""
         self._answering = None
         super().on_response_complete()
         if self._refusal is not None and self.is_idle:
@@ -184,7 +184,7 @@ class FramedProtocol(HttpToolsProtocol):
         return _ended_by_close(cycle, app) if cycle.scope["http_version"] == "1.0" else app
 
     def _linger(self) -> None:
-        """End the answers, and let the client send what it is sending: a reset would take the last answer from it."""
+        """End the answers, and let the client finish sending: a reset would take the last answer from it."""
         self._deaf = True
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -192,7 +192,7 @@ class FramedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _give_newest_up(self, unfit: RequestRefused) -> None:
-        """Refuse a request whose body cannot be read; what has begun to be answered has no second answer."""
+        """Refuse a request with an unreadable body; an answer that has begun gets no second one."""
         if self.pipeline:  # the newest stands left
             self.pipeline.popleft()
             self.cycle = self.pipeline[0][0] if self.pipeline else self._answering  # type: ignore[assignment]
@@ -232,7 +232,7 @@ class _LingeringTransport:
 def _closing_unless_continued(cycle: RequestResponseCycle, app: ASGIApp, linger: Callable[[], None]) -> ASGIApp:
     """Close behind an answer that comes before `100 Continue`, but not before the client does, if that is soon.
 
-    The client may send the body it has announced, or leave it out: what comes next could be read in two ways. Go's
+    The client may send the body it has announced, or leave it out: the next bytes could be read in two ways. Go's
     client, and so a proxy made of it, took such a connection for a good one (CVE-2024-24791).
     """
 

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol, with bounds on what a client may make us hold, and for how long.
+"""uvicorn's HTTP protocol, with bounds on the bytes a client may make us hold, and for how long.
 
-llhttp refuses what two servers could read differently: two Content-Lengths, one beside Transfer-Encoding, a bare LF, a
-space before a colon. But it collects a head of any size for any time. Here it has a size, its lines a number, and
+llhttp refuses heads that two servers could read differently: two Content-Lengths, one beside Transfer-Encoding, a bare
+LF, a space before a colon. But it collects a head of any size for any time. Here it has a size, its lines a number, and
 there is one Host. Whenever no answer is under way a deadline runs: for a head to be complete, for the rest of a body
 that nobody waits for, for the next request. Bodies that are waited for have their own; see
 `gateway.http.body.arriving`.
@@ -69,7 +69,7 @@ class BoundedProtocol(FramedProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what lies wholly within a head is counted before its lines are known."""
+        """Read on; bytes wholly within a head are counted before its lines are known."""
         self._head_bytes += len(data) if self._in_head or not self._body_ended else 0
         super().data_received(data)
         if self._head_bytes > HEAD_BYTES and (self._in_head or not self._body_ended):
@@ -84,7 +84,7 @@ class BoundedProtocol(FramedProtocol):
         self._expect_within(HEAD_SECONDS)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece: what stands between two of them, chunks' extensions and trailers, is as bounded as a head."""
+        """Take a piece: the bytes between two, chunks' extensions and trailers, are as bounded as a head."""
         self._head_bytes = 0
         super().on_body(body)
 
@@ -126,7 +126,7 @@ class BoundedProtocol(FramedProtocol):
         super().resume_writing()
 
     def shutdown(self) -> None:
-        """Leave, but answer whoever has connected and not been heard yet: nobody else would."""
+        """Leave, but answer connections that have not been heard yet: nobody else would."""
         if self._heard:
             super().shutdown()
             return
@@ -148,7 +148,7 @@ class BoundedProtocol(FramedProtocol):
             self._deadline = None
 
     def _look_at_reader(self, before: int) -> None:
-        """Cut off who has read too little since `before` so many bytes were waiting."""
+        """Cut off a reader that has read too little since `before` so many bytes were waiting."""
         waiting = self._unread()
         if before - waiting < READ_BYTES:
             _log.warning("An answer was not read", bytes=waiting)
@@ -157,7 +157,7 @@ class BoundedProtocol(FramedProtocol):
             self._look_again(waiting)
 
     def _unread(self) -> int:
-        """Count what the reader has not acknowledged; the kernel alone takes megabytes before it asks for more."""
+        """Count the bytes the reader has not acknowledged; the kernel alone takes megabytes before it asks for more."""
         here = self.transport.get_write_buffer_size()
         number = self.transport.get_extra_info("socket").fileno()
         if number < 0:  # just closed

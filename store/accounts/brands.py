@@ -1,4 +1,4 @@
-"""What a tenant's documents look like: its words, its colour and its logo. All act for the tenant, under RLS."""
+"""Branding of a tenant's documents: its words, colour and logo. All functions act for the tenant, under RLS."""
 
 import secrets
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ async def of_tenant(conn: Connection, tenant_id: UUID) -> Mapping[str, Any] | No
 
 
 async def set_flag(conn: Connection, tenant_id: UUID, flag: Flag, reason: str, *, on: bool) -> bool:
-    """Turn a tenant's flag on or off; returns what it is now, which is off as long as the flag is killed.
+    """Turn a tenant's flag on or off; returns its value now, which is off as long as the flag is killed.
 
     Raises `NotFound` for an unknown tenant.
     """
@@ -36,7 +36,7 @@ async def set_everywhere(conn: Connection, flag: Flag, reason: str, *, on: bool)
 
 
 async def kill(conn: Connection, flag: Flag, reason: str) -> int:
-    """Turn a flag off for everybody and remember for whom it was on; returns how many. Raises `Conflict`."""
+    """Turn a flag off for everybody and remember the tenants that had it on; returns how many. Raises `Conflict`."""
     kept: int | None = await conn.fetchval(SQL.kill, flag.value, reason)
     if kept is None:
         raise Conflict(f"`{flag}` is killed already; restore it first.")

@@ -1,4 +1,4 @@
-"""The roles of members as this process knows them: what a user may do is the membership row now, not the token."""
+"""This process's cache of members' roles: rights come from the membership row as it is now, not from the token."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ class MembershipCache(NotifiedCache[Role]):
     """Roles by tenant and user."""
 
     async def role(self, tenant_id: UUID, user_id: UUID) -> Role | None:
-        """Return a user's role in a tenant; None for one who is no member. Raises `Unavailable`."""
+        """Return a user's role in a tenant; None for a user without membership. Raises `Unavailable`."""
         return await self._get(f"{tenant_id}/{user_id}")
 
     def forget_member(self, tenant_id: str, user_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Who belongs to a company, and as what."""
+"""The members of a company and their roles."""
 
 from typing import Final, Literal
 from uuid import UUID
@@ -19,6 +19,6 @@ def reaches(role: Role | None, min_role: Role) -> bool:
 
 
 async def role_of(conn: Connection, tenant_id: UUID, user_id: UUID) -> Role | None:
-    """Return a user's role in a tenant; None for one who is no member."""
+    """Return a user's role in a tenant; None for a user without membership."""
     role: Role | None = await conn.fetchval(SQL.role_of, tenant_id, user_id)
     return role

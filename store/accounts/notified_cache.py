@@ -1,10 +1,10 @@
-"""What a process remembers of the database's rows, and forgets when NOTIFY says that they have changed.
+"""A process's cache of database rows, invalidated when NOTIFY says that they have changed.
 
 Invariants:
- 1 What is answered was so at most `MAX_AGE_NOTIFIED` s ago, and while no notification arrives at most
+ 1 An answer was true at most `MAX_AGE_NOTIFIED` s ago, and while no notification arrives at most
    `MAX_AGE_UNNOTIFIED` s ago.
- 2 What was read before a change was notified is not answered after it, however late the reading ends.
- 3 What was read before the connection that listens was lost is not trusted once it is back.
+ 2 A value read before a change was notified is not answered after it, however late the reading ends.
+ 3 A value read before the listening connection was lost is not trusted once it is back.
  4 At most `MOST_KEYS` are kept, and nothing is kept of a key without a row.
 """
 

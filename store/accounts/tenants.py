@@ -1,4 +1,4 @@
-"""Tenants and what is set for them."""
+"""Tenants and their settings."""
 
 from store.errors import NotFound
 from store.pool import Connection, Record

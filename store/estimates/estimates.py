@@ -44,7 +44,7 @@ class NewLine:
 
 @dataclass(frozen=True)
 class Offer:
-    """What a customer agrees to: lines, terms of price and options."""
+    """The content a customer agrees to: lines, terms of price and options."""
 
     currency: str
     tax_rate: Decimal
@@ -55,7 +55,7 @@ class Offer:
 
     @property
     def sums(self) -> money.Sums:
-        """What the lines of the chosen option add up to, with those that stand in every option."""
+        """The sums over the lines of the chosen option and those that stand in every option."""
         counted = (line.amount for line in self.lines if line.option in {"", self.chosen_option})
         return money.totals(counted, self.tax_rate, self.adjustments)
 
@@ -113,18 +113,18 @@ class NewEstimate:
 
     @property
     def sums(self) -> money.Sums:
-        """What it adds up to."""
+        """The estimate's totals."""
         return self.offer.sums
 
     @property
     def content_hash(self) -> str:
-        """The sha256 (hex) of what a customer agrees to."""
+        """The sha256 (hex) of the content a customer agrees to."""
         return self.offer.content_hash
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a tenant's estimates are reckoned in."""
+    """A tenant's settings for its estimates' sums."""
 
     currency: str = "USD"
     tax_rate: Decimal = Decimal(0)

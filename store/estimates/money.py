@@ -1,4 +1,4 @@
-"""Money, pure: what a line costs and what an estimate adds up to.
+"""Money, pure: the amount of a line and the totals of an estimate.
 
 Decimal throughout, rounded half up to cents per line, exactly as the CHECKs of `estimates` and `estimate_lines`
 compute it again. An unpriced line has no amount: it is counted, never taken for 0.
@@ -22,7 +22,7 @@ _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
 
 @dataclass(frozen=True)
 class Adjustments:
-    """What comes upon the lines before tax: a markup, then a discount, which is a share or a fixed sum."""
+    """The markup on the lines before tax, then the discount: a share or a fixed sum."""
 
     markup_rate: Decimal = Decimal(0)
     discount_rate: Decimal | None = None
@@ -34,7 +34,7 @@ NONE = Adjustments()
 
 @dataclass(frozen=True)
 class Sums:
-    """What an estimate adds up to; `unpriced_count` says how many lines are missing from it."""
+    """An estimate's totals; `unpriced_count` says how many lines are missing from them."""
 
     subtotal: Decimal
     tax_rate: Decimal
@@ -69,7 +69,7 @@ def totals(amounts: Iterable[Decimal | None], tax_rate: Decimal, adjustments: Ad
 
 
 def _discount(of: Decimal, adjustments: Adjustments) -> Decimal:
-    """Never more than what it is taken from."""
+    """Never more than the sum it is taken from."""
     if adjustments.discount_rate is not None:
         return to_cents(of * adjustments.discount_rate)
     return to_cents(min(adjustments.discount_fixed, of))

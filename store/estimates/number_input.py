@@ -1,6 +1,6 @@
 """Number input: an amount of money, a quantity or a percentage as a person types it. Pure.
 
-Either the text has one exact value, or it is refused with a sentence for the person who typed it. Nothing is rounded
+Either the text has one exact value, or it is refused with a sentence for the person at the keyboard. Nothing is rounded
 and nothing becomes 0. `shared/number-input.js` reads the same on the page; one table of cases holds both.
 """
 
@@ -23,7 +23,7 @@ _EXACT = Context(prec=50)
 
 @dataclass(frozen=True)
 class NumberInput:
-    """What one kind of field takes: `sign` may stand before or after the number, `example` shows how it is typed."""
+    """The rules of one kind of field: `sign` may stand before or after the number, `example` shows how it is typed."""
 
     example: str
     places: int
@@ -33,7 +33,7 @@ class NumberInput:
     above_zero: bool = False
 
     def read(self, text: str) -> Decimal:
-        """Return the exact value of `text`. Raises `ValueError` with a sentence for the person who typed it."""
+        """Return the exact value of `text`. Raises `ValueError` with a sentence for the person at the keyboard."""
         value = _exact(self._unsigned(text)) if len(text) <= _LONGEST else None
         if value is None:
             raise ValueError(f"Enter {self.example}.")

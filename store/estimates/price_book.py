@@ -37,9 +37,9 @@ async def listed(conn: Connection, limit: int) -> list[Record]:
 
 
 async def find(conn: Connection, query: str, limit: int, *, unit: str = "") -> list[Record]:
-    """Return the active items that resemble or hold the query, or whose code begins with it, best first.
+    """Return the active items that resemble or hold the query, or have a code that begins with it, best first.
 
-    With `unit` only those whose price may be used for it: "lf" finds what is sold by the foot. Needs a
+    With `unit` only those with a price usable for it: "lf" finds items sold by the foot. Needs a
     transaction. Likeness that takes too long is left out; raises QueryCanceledError when the rest does.
     """
     units = list(compatible(unit)) if unit else None

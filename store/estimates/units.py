@@ -48,7 +48,7 @@ def canonical(spelling: str) -> str:
 
 
 def compatible(unit: str) -> tuple[str, ...]:
-    """Every spelling whose price may be used for `unit`: its own, and those of units that mean the same."""
+    """Every spelling with a price usable for `unit`: its own, and those of units that mean the same."""
     name = canonical(unit)
     family = next((group for group in _SAME_PRICE if name in group), frozenset({name}))
     return tuple(sorted({s for member in family for s in (member, *_SPELLINGS.get(member, ()))}))

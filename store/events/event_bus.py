@@ -1,4 +1,4 @@
-"""The database's side of the event bus: which session leads it, and what was committed since the leader last looked.
+"""The database's side of the event bus: the session that leads it, and the events committed since it last looked.
 
 Snapshots are PostgreSQL's own text of them, and nobody reads it but PostgreSQL.
 """
@@ -24,7 +24,7 @@ async def enable_notify(conn: Connection) -> int:
 
 
 async def all_ended(conn: Connection, xact: int) -> bool:
-    """Whether every transaction up to this one has ended: what the later ones insert is notified."""
+    """Whether every transaction up to this one has ended: inserts of later ones are notified."""
     return bool(await conn.fetchval(SQL.all_ended, str(xact)))
 
 
@@ -49,7 +49,7 @@ async def position(conn: Connection, xact: int) -> str | None:
 
 
 async def committed_since(conn: Connection, snapshot: str, limit: int) -> tuple[str, list[str]]:
-    """Return a snapshot of now and what was committed between the two: notifications, those of a visit in their order.
+    """Return a snapshot of now and the notifications committed between the two, those of a visit in their order.
 
     That there is more than `limit` shows by as many messages, and not all of them are there.
     """
@@ -59,7 +59,7 @@ async def committed_since(conn: Connection, snapshot: str, limit: int) -> tuple[
 
 
 async def tend(conn: Connection, snapshot: str) -> None:
-    """Clear what was committed before this snapshot, which was taken; close NOTIFY where nobody listens."""
+    """Clear the notifications committed before this snapshot, which was taken; close NOTIFY where nobody listens."""
     await conn.execute(SQL.tend, snapshot)
 
 

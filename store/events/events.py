@@ -48,7 +48,7 @@ async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
 
 @dataclass(frozen=True)
 class InitialStateQuery:
-    """A tenant's question for what streams of these visits open with; with a user, for the tenant's members too."""
+    """A tenant's question for the opening state of these visits' streams; with a user, for the tenant's members too."""
 
     tenant_id: Id
     user_id: Id | None
@@ -59,7 +59,7 @@ class InitialStateQuery:
 async def initial_states(
     conn: Connection, tenant_id: Id, user_id: Id | None, visit_ids: Sequence[Id], *, snapshot: bool
 ) -> list[Record]:
-    """Return what streams of these visits open with for this tenant, in the order asked for.
+    """Return the opening state of these visits' streams for this tenant, in the order asked for.
 
     Each is (visit_id, enabled, visible, last_seq, epoch_ends, job_id, job_event, steps): whether the tenant has
     streams, whether the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has
@@ -70,7 +70,7 @@ async def initial_states(
 
 
 async def initial_states_of(conn: Connection, asked: Sequence[InitialStateQuery]) -> list[list[Record]]:
-    """Return the same for several who ask, in one round trip."""
+    """Return the same for several questions, in one round trip."""
     columns: list[tuple[Id, Id | None, Id, bool]] = [
         (one.tenant_id, one.user_id if number == 0 else None, visit_id, one.snapshot)
         for one in asked
@@ -93,7 +93,7 @@ async def non_members(
 
 
 async def watch_rights(conn: Connection, visit_id: UUID) -> Record:
-    """Return what the request may watch: its tenant's `flags`, its user's `role` or None, the visit `visible`."""
+    """Return the request's rights: its tenant's `flags`, its user's `role` or None, the visit `visible`."""
     row = await conn.fetchrow(SQL.watch_rights, visit_id)
     assert row is not None  # noqa: S101 - a SELECT without FROM always answers
     return row

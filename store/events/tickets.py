@@ -13,7 +13,7 @@ SQL = Queries("events/tickets")
 
 @dataclass(frozen=True)
 class Ticket:
-    """Whose a ticket was: the visit it opens and the verified claims it stands for."""
+    """A ticket's content: the visit it opens and the verified claims it stands for."""
 
     tenant_id: UUID
     visit_id: UUID

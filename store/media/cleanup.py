@@ -1,8 +1,8 @@
 """Brings bucket and tables together again: objects without a row go, rows without their object say so.
 
-What a crash, a lost answer or a deleted visit leaves behind costs its bytes and nothing else, so it is kept for 30
+Crashes, lost answers and deleted visits leave behind bytes that cost nothing but space, so these are kept for 30
 days: a database that is restored from last month's backup still finds its files. Run weekly, an orphan is gone after
-37 days at the latest. Only what lies under tenants this database knows is touched: a wrong DATABASE_URL must not empty
+37 days at the latest. Only keys under tenants of this database are touched: a wrong DATABASE_URL must not empty
 a bucket.
 """
 
@@ -30,7 +30,7 @@ LOST = "The file is not in the store any more. Send it again."
 
 @dataclass
 class Report:
-    """What was found, and unless it was a dry run mended."""
+    """The faults found, and unless it was a dry run mended."""
 
     dry_run: bool
     orphans: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Cleanup:
     on_progress: Callable[[int, int], None] = lambda _done, _all: None
 
     async def run(self) -> Report:
-        """Go through all tenants. What is wrong with one object or store call ends the run; the next one goes on."""
+        """Go through all tenants. A fault of one object or store call ends the run; the next one goes on."""
         report = Report(self.dry_run)
         async with self.db.as_system() as conn:
             tenants = [row["id"] for row in await conn.fetch(SQL.tenants_with_media)]

@@ -12,7 +12,7 @@ ALGORITHMS = ("sha1", "sha256")
 
 
 class Checksum:
-    """What bytes must come to, as they come."""
+    """The expected checksum of bytes, checked as they come."""
 
     def __init__(self, algorithm: str, expected: bytes) -> None:
         # SHA-1 is what tus requires of every server: against damage on the way, not against forgery.

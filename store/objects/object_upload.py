@@ -20,7 +20,7 @@ PART_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What was stored: bytes counted and hashed by us as they passed.
+    """The stored object: bytes counted and hashed by us as they passed.
 
     `spool` has them all, when one part was enough, for as long as whoever took them in holds it; `findings` is what
     opening them told, once somebody has.
@@ -56,7 +56,7 @@ class ObjectUpload:
             rest = self.part.fill(rest)
 
     async def finish(self) -> StoredObject:
-        """Send what is left and make the object appear."""
+        """Send the remaining bytes and make the object appear."""
         if self.upload_id is None:
             await self.multipart.put(self.key, self.part, content_type=self.content_type)
         else:

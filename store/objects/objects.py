@@ -40,7 +40,7 @@ _SPOOL_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What the store says of an object: bytes, declared type, etag."""
+    """The store's facts about an object: bytes, declared type, etag."""
 
     size: int
     content_type: str
@@ -100,7 +100,7 @@ class ObjectStore:
                 await self._create_bucket()
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, content_type: str) -> StoredObject:
-        """Store what `chunks` yields. Raises, and undoes, as `uploading` does."""
+        """Store the bytes that `chunks` yields. Raises, and undoes, as `uploading` does."""
         async with self.uploading(key, chunks, content_type=content_type) as stored:
             return replace(stored, spool=None)
 
@@ -108,7 +108,7 @@ class ObjectStore:
     async def uploading(
         self, key: str, chunks: AsyncIterable[bytes], *, content_type: str
     ) -> AsyncIterator[StoredObject]:
-        """Store what `chunks` yields, with little of it in memory; in the block its `spool` may have the bytes too.
+        """Store the bytes that `chunks` yields, with little of it in memory; in the block its `spool` may have them.
 
         On any error while it is stored, a cancellation too, nothing stays behind: so `key` must be new, never one
         already in use.
@@ -184,7 +184,7 @@ class ObjectStore:
         return StoredObject(size, sha256.hexdigest())
 
     async def head(self, key: str) -> ObjectInfo | None:
-        """Tell what is at `key`, or None; a store that hangs is not waited for beyond 10 s."""
+        """Return the store's facts about `key`, or None; a store that hangs is not waited for beyond 10 s."""
         try:
             async with s3_call(key):
                 answer = await self._client.head_object(Bucket=self.bucket, Key=key)

@@ -1,4 +1,4 @@
-"""What is said to the object store, with a deadline, and with its errors turned into ours."""
+"""Calls to the object store, with a deadline, and with its errors turned into ours."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ async def s3_call(key: str | None = None, *, moving: bool = False) -> AsyncItera
 
 
 def error_code(error: ClientError) -> str:
-    """Return the store's own word for what went wrong, such as `NoSuchKey`."""
+    """Return the store's own error code, such as `NoSuchKey`."""
     return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,6 +1,6 @@
 """Shares: a link for one recipient to one version of an estimate, its views, its decision and its story.
 
-The upper half acts for the tenant (`db.as_user`), under RLS. The lower half acts for whoever holds a link
+The upper half acts for the tenant (`db.as_user`), under RLS. The lower half acts for the holder of a link
 (`db.as_system`): its functions take a `Key`, and nothing else opens a share.
 """
 
@@ -25,7 +25,7 @@ TIMELINE_EVENTS = 500
 
 @dataclass(frozen=True)
 class NewShare:
-    """What a contractor asks for; `expires_in` is in seconds, no `max_views` means without a limit."""
+    """A contractor's request for a share; `expires_in` is in seconds, no `max_views` means without a limit."""
 
     token_hash: bytes
     recipient: str
@@ -36,7 +36,7 @@ class NewShare:
 
 @dataclass(frozen=True)
 class Key:
-    """What a customer's browser holds, as sha256: the link's token, and the secret of a session when it has one."""
+    """The secrets in a customer's browser, as sha256: the link's token, and the session's when it has one."""
 
     token: bytes
     session: bytes | None = None
@@ -44,7 +44,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Said:
-    """A customer's decision, on the content and the terms whose hashes they saw; `signature` is its drawn path."""
+    """A customer's decision, on the content and the terms with these hashes; `signature` is its drawn path."""
 
     decision: Decision
     name: str
@@ -56,7 +56,7 @@ class Said:
 
 @dataclass(frozen=True)
 class ClientInfo:
-    """Who opens a link, as little of them as we keep: the kind of browser and a truncated address."""
+    """The visitor that opens a link, as little as we keep: the kind of browser and a truncated address."""
 
     agent_class: str
     address_prefix: str
@@ -109,7 +109,7 @@ async def revoke(conn: Connection, share_id: UUID) -> Record:
 
 
 async def revoke_as_operator(conn: Connection, share_id: UUID, reason: str) -> bool:
-    """End a share of whatever tenant; False when there is none. For operators."""
+    """End a share of any tenant; False when there is none. For operators."""
     return bool(await conn.fetchval(SQL.revoke_share_as_operator, share_id, reason))
 
 
@@ -126,7 +126,7 @@ async def rotate(conn: Connection, share_id: UUID, token_hash: bytes, *, expires
 
 
 async def timeline(conn: Connection, share_id: UUID) -> list[Record]:
-    """Return what happened with a share, oldest first: (kind, happened_at, user_agent_class, address_prefix, ...).
+    """Return a share's history, oldest first: (kind, happened_at, user_agent_class, address_prefix, ...).
 
     Raises `NotFound`.
     """
@@ -148,7 +148,7 @@ async def by_token(conn: Connection, key: Key) -> Record | None:
 
 
 async def tenant_of(conn: Connection, key: Key) -> UUID | None:
-    """Return the tenant whose share is behind a link, or None; not for the customer's eyes."""
+    """Return the tenant that owns a link's share, or None; not for the customer's eyes."""
     tenant_id: UUID | None = await conn.fetchval(SQL.tenant_of_share, key.token)
     return tenant_id
 
@@ -164,14 +164,14 @@ async def try_passcode(conn: Connection, key: Key) -> Record | None:
 async def open_share(
     conn: Connection, key: Key, client: ClientInfo, *, passcode_hash: str | None, session_seconds: int
 ) -> Opening:
-    """Take one view and begin the key's session; `passcode_hash` is what a given passcode was checked against."""
+    """Take one view and begin the key's session; `passcode_hash` is the one that a given passcode matched."""
     row = (key.token, key.session, passcode_hash, session_seconds, client.agent_class, client.address_prefix)
     outcome: Opening = await conn.fetchval(SQL.open_share, *row)
     return outcome
 
 
 async def document(conn: Connection, key: Key) -> Mapping[str, Any] | None:
-    """Return what the customer may read, or None without a live session; migration 0006 has its shape."""
+    """Return the document for the customer, or None without a live session; migration 0006 has its shape."""
     found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_session, key.token, key.session)
     return found
 
@@ -199,14 +199,14 @@ async def news(conn: Connection, key: Key) -> Mapping[str, Any] | None:
 
 
 async def note(conn: Connection, key: Key, kind: Looked, client: ClientInfo, media_id: UUID | None = None) -> None:
-    """Note what a live session looked at, once a session and thing."""
+    """Record a live session's view of a thing, once per session and thing."""
     await conn.execute(
         SQL.note_activity, key.token, key.session, kind, media_id, client.agent_class, client.address_prefix
     )
 
 
 async def decide(conn: Connection, key: Key, said: Said, client: ClientInfo) -> Outcome:
-    """Record the customer's decision on exactly what they saw; only the first one is `recorded`."""
+    """Record the customer's decision on the exact content they saw; only the first one is `recorded`."""
     row = (key.token, key.session, said.decision, said.name, said.message, said.content_hash, said.terms_hash)
     outcome: Outcome = await conn.fetchval(
         SQL.decide_share, *row, said.signature, client.agent_class, client.address_prefix

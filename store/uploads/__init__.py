@@ -1,1 +1,1 @@
-"""Uploads that resume, and what a tenant may store."""
+"""Resumable uploads and a tenant's storage quota."""

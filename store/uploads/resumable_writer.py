@@ -1,9 +1,9 @@
-"""Adds what a client sends to a resumable upload, and says only what is durable.
+"""Adds a client's bytes to a resumable upload, and acknowledges only durable ones.
 
-The row's `received` moves only forward, only by the one who holds its claim, and only after the bytes lie in the
+The row's `received` moves only forward, only by the holder of its claim, and only after the bytes lie in the
 store: full parts in the multipart upload, the rest of a request in an object of its own, the tail. A tail is written
 under a new name each time and the row then points to it, so a crash between the two leaves the one before in force.
-What the row never came to know, because the upload was ended or taken over or its checksum was wrong, is dropped at
+Bytes that the row never came to know, because the upload was ended or taken over or its checksum was wrong, go at
 the end: nobody else could find it.
 """
 
@@ -108,14 +108,14 @@ class ResumableWriter:
                     await self._commit(tail=None)
 
     async def save(self) -> None:
-        """Make durable what has come, and say so. Raises `Damaged` when it is not what its checksum says."""
+        """Make the received bytes durable, and record it. Raises `Damaged` when they do not match their checksum."""
         if self._checksum is not None:
             self._checksum.verify()
         if self._received != self.row["received"]:
             await self._commit(tail=await self._store_rest())
 
     async def save_what_came(self) -> None:
-        """Keep what a request brought before it broke off: even if it is cancelled, and without an error."""
+        """Keep the bytes a request brought before it broke off: even if it is cancelled, and without an error."""
         if self._checksum is None:  # else nobody can tell whether it is right
             await self._objects.finish_in_any_case(self._quietly(self.save()))
 
@@ -151,7 +151,7 @@ class ResumableWriter:
         self._part.clear()
 
     async def _store_rest(self) -> str | None:
-        """Store what is not in a part yet: as the file's last part, or as a tail, whose key is returned."""
+        """Store the bytes not in a part yet: as the file's last part, or as a tail, whose key is returned."""
         if not self._part.size:
             return None
         if self._part.is_full or self._received == self.row["file_size"]:

@@ -1,4 +1,4 @@
-"""Resumable uploads: a row says how much of a file is durable, and who may add to it."""
+"""Resumable uploads: a row says how much of a file is durable, and which request may add to it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +22,7 @@ OPEN_AT_ONCE = 200
 
 @dataclass(frozen=True)
 class Announced:
-    """What a client says of the file beyond its draft."""
+    """A client's description of the file beyond its draft."""
 
     file_size: int
     sha256: str | None
@@ -63,7 +63,7 @@ async def get(conn: Connection, upload_id: UUID) -> Record:
 
 
 async def claim(conn: Connection, upload_id: UUID, writer: UUID, offset: int) -> Record:
-    """Become the one who adds to an upload, at `offset`.
+    """Claim the upload to add to it, at `offset`.
 
     Raises as `get` does, `Locked` while another adds to it, and `Conflict` when it does not stand at `offset`.
     """
@@ -96,7 +96,7 @@ async def commit(  # noqa: PLR0913 - what is durable, column by column
     etags: list[str],
     tail_path: str | None,
 ) -> Record:
-    """Say what is durable now. Raises `Locked` when another has taken over, or the upload was ended."""
+    """Record the durable length. Raises `Locked` when another has taken over, or the upload was ended."""
     return _still_ours(
         await conn.fetchrow(SQL.commit_upload, upload_id, writer, received, multipart_id, etags, tail_path, CLAIM, LIFE)
     )
@@ -113,7 +113,7 @@ async def mark_stored(conn: Connection, upload_id: UUID, writer: UUID) -> None:
 
 
 async def remove(conn: Connection, upload_id: UUID) -> Record | None:
-    """Forget an upload, and return what it was; its objects are the caller's to delete after."""
+    """Forget an upload, and return its row; its objects are the caller's to delete after."""
     return await conn.fetchrow(SQL.delete_upload, upload_id)
 
 

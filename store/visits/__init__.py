@@ -1,1 +1,1 @@
-"""Rows of site visits and of what the app reports."""
+"""Rows of site visits and of the app's reports."""

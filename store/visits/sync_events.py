@@ -1,4 +1,4 @@
-"""What an app reports of its time offline, `upload_failed` with `attempts` above all: alert 2 counts those."""
+"""An app's reports of its time offline, `upload_failed` with `attempts` above all: alert 2 counts those."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Site visits: what a contractor opens on arrival and everything else hangs on."""
+"""Site visits: a contractor opens one on arrival and everything else hangs on it."""
 
 from uuid import UUID
 
@@ -44,7 +44,7 @@ async def update(  # noqa: PLR0913 - one argument a field
     address: str | None = None,
     notes: str | None = None,
 ) -> Record:
-    """Change what is not None and return the visit. Raises `NotFound`."""
+    """Change the fields that are not None and return the visit. Raises `NotFound`."""
     return _found(await conn.fetchrow(SQL.update_visit, visit_id, title, customer_name, address, notes))
 
 
