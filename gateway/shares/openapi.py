@@ -36,6 +36,7 @@ class Share(Shape):
     revoked_at: Moment | None
     created_at: Moment
     state: str
+    status: str
     first_opened_at: Moment | None
     last_opened_at: Moment | None
     decision: Decision | None

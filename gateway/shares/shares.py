@@ -120,10 +120,24 @@ def _with_link(request: Request, share: Record, token: str, status: int) -> Resp
 
 
 def share_json(share: Record) -> dict[str, Any]:
-    """Shape a share for its owner; `decision` is None or {decision, name, message, decided_at}."""
+    """Shape a share for its owner, with its `status`; `decision` is None or {decision, name, message, decided_at}."""
     plain = {key: value for key, value in share.items() if key not in _DECISION}
     decided = {key: share[key] for key in _DECISION}
-    return plain | {"decision": decided if share["decision"] else None}
+    return plain | {"status": status_of(share), "decision": decided if share["decision"] else None}
+
+
+def status_of(share: Record) -> str:
+    """Return the one status of a share: revoked, its decision, expired, used_up, opened or unopened.
+
+    A revoked link is revoked whatever was answered before; a decision outlasts the end of its link.
+    """
+    if share["state"] == "revoked":
+        return "revoked"
+    if share["decision"]:
+        return str(share["decision"])
+    if share["state"] != "ready":
+        return str(share["state"])
+    return "opened" if share["views"] else "unopened"
 
 
 routes = [

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
 from tests.browser import pictures
 from tests.browser.conftest import OpenPerson
@@ -143,3 +143,14 @@ async def _customer_accepts(console: Console, customer: Person) -> None:
         await expect(story.get_by_role("listitem").filter(has_text=told)).to_contain_text("from 127.0.0.0/24")
     await console.page.locator(".story").scroll_into_view_if_needed()
     await console.person.shoot("10-story")
+    await _revoke(share)
+
+
+async def _revoke(share: Locator) -> None:
+    """An answered link that is revoked says so, and offers nothing that it can no longer do."""
+    revoke = share.get_by_role("button", name="Revoke")
+    await revoke.click()
+    await share.get_by_role("button", name="Revoke this link?").click()
+    await expect(share.locator(".badge")).to_have_text("Revoked")
+    await expect(share).to_contain_text("accepted")
+    await expect(revoke).to_have_count(0)

@@ -15,6 +15,14 @@ const DID = {
 };
 const WEEK = 604_800;
 const DECISIONS = { accepted: "Accepted", declined: "Declined", changes_requested: "Changes requested" };
+const STATUSES = {
+  ...DECISIONS,
+  revoked: "Revoked",
+  expired: "Expired",
+  used_up: "No views left",
+  opened: "Opened",
+  unopened: "Not opened yet",
+};
 
 export class Shares {
   #listeners = new AbortController();
@@ -130,18 +138,19 @@ export class Shares {
 
   #row(share) {
     const now = serverNow();
-    const [key, words] = stateOf(share, now);
+    const { state, status, decision } = share;
     const views = share.max_views ? `${share.views} of ${count(share.max_views, "view")}` : count(share.views, "view");
     const locked = share.has_passcode ? "passcode" : "";
-    const until = key === "revoked" ? "" : `${Date.parse(share.expires_at) > now ? "expires" : "expired"} ${relative(share.expires_at, now)}`;
-    return el("li", { class: "share", dataset: { shareId: share.id, recipient: share.recipient, state: key } },
+    const answer = status === "revoked" && decision ? DECISIONS[decision.decision].toLowerCase() : "";
+    const until = state === "revoked" ? "" : `${Date.parse(share.expires_at) > now ? "expires" : "expired"} ${relative(share.expires_at, now)}`;
+    return el("li", { class: "share", dataset: { shareId: share.id, recipient: share.recipient, state: status } },
       el("p", { class: "share-name" }, share.recipient || "No name"),
-      el("span", { class: "badge", dataset: { state: key } }, words),
-      el("p", { class: "hint" }, [views, locked, until].filter(Boolean).join(" · ")),
-      share.decision?.message && el("blockquote", {}, `“${share.decision.message}”`),
+      el("span", { class: "badge", dataset: { state: status } }, STATUSES[status]),
+      el("p", { class: "hint" }, [answer, views, locked, until].filter(Boolean).join(" · ")),
+      decision?.message && el("blockquote", {}, `“${decision.message}”`),
       el("p", { class: "row share-acts" },
-        !["revoked", "used"].includes(key) && this.#rotateButton(share, key === "expired" ? { expires_in: WEEK } : {}),
-        !["revoked", "used", "expired"].includes(key) && this.#revokeButton(share)),
+        ["ready", "expired"].includes(state) && this.#rotateButton(share, state === "expired" ? { expires_in: WEEK } : {}),
+        state === "ready" && this.#revokeButton(share)),
       storyOf(share, this.#open));
   }
 
@@ -171,13 +180,4 @@ export class Shares {
     });
     return button;
   }
-}
-
-function stateOf(share, now) {
-  const decision = share.decision?.decision ?? share.decision;
-  if (typeof decision === "string" && DECISIONS[decision]) return [decision, DECISIONS[decision]];
-  if (share.revoked_at) return ["revoked", "Revoked"];
-  if (Date.parse(share.expires_at) <= now) return ["expired", "Expired"];
-  if (share.max_views && share.views >= share.max_views) return ["used", "No views left"];
-  return share.views > 0 ? ["opened", "Opened"] : ["active", "Not opened yet"];
 }

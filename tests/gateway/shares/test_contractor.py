@@ -87,6 +87,36 @@ async def test_revoking_ends_a_link_once_and_for_all(client: httpx.AsyncClient, 
     assert (await client.get(share["url"])).status_code == 410
 
 
+@pytest.mark.parametrize("decision", ["accepted", "declined", "changes_requested"])
+async def test_a_link_has_one_status_at_a_time(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, decision: str
+) -> None:
+    """Unopened, opened, answered, revoked: in the list and in the answer; what was answered stays beside it."""
+    share = await make_share(client, tenant, visit)
+    customer = customer_of(client, share)
+    seen = [share["status"]]
+    await customer.open()
+    seen.append((await share_now(client, tenant, visit, share["id"]))["status"])
+    await customer.decide(visit, decision, name="Maria Alvarez", message="Copper, please")
+    seen.append((await share_now(client, tenant, visit, share["id"]))["status"])
+    revoked = (await client.post(f"/v1/shares/{share['id']}/revoke", headers=tenant.headers)).json()
+    assert seen == ["unopened", "opened", decision]
+    assert revoked == await share_now(client, tenant, visit, share["id"])
+    assert (revoked["status"], revoked["decision"]["decision"]) == ("revoked", decision)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [("expires_at = now()", "expired"), ("max_views = 1, views = 1", "used_up")]
+)
+async def test_a_link_that_ended_by_itself_says_how(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, admin: Any, change: str, status: str
+) -> None:
+    """Expired or without views left, where nobody answered and nobody revoked."""
+    share = await make_share(client, tenant, visit)
+    await admin.execute(f"UPDATE shares SET {change} WHERE id = $1", share["id"])
+    assert (await share_now(client, tenant, visit, share["id"]))["status"] == status
+
+
 async def test_a_replaced_version_is_not_shared(
     client: httpx.AsyncClient, tenant: Tenant, visit: Visit, service: Database
 ) -> None:
