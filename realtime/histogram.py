@@ -1,4 +1,4 @@
-"""How often something took how long: plain counts, kept where it happens and read by whoever reports them."""
+"""How often something took how long: plain counts, kept where it happens and read at each scrape."""
 
 from bisect import bisect_left
 from itertools import accumulate

@@ -1,22 +1,22 @@
-"""All open streams of this process, and what they are owed.
+"""All open streams of this process, and the events they are owed.
 
 Invariants, each of which a test in tests/realtime holds:
 
- 1 The table is the truth. A notification only says that there may be something new; whatever does not come in order is
-   read from the table, and what the table denies does not exist. Its numbers are given once, over crashes too
-   (`realtime.protocol.epoch`): a client that was sent what a crash then took back is given a snapshot, and all that
-   came after.
+ 1 The table is the truth. A notification only says that there may be something new; an event out of order is
+   read from the table, and an event that the table denies does not exist. Its numbers are given once, over crashes too
+   (`realtime.protocol.epoch`): a client that was sent events that a crash then took back is given a snapshot, and all
+   that came after.
  2 A live subscriber has been given every event of its visit after its own starting point up to the channel's last
    flush: each once, in the order of seq. (A slow reader may miss progress that a later one has superseded.)
  3 A subscriber is admitted, and its channel collects, before the table is read for it. It goes live in the same turn
    of the loop in which it was found to have everything up to the channel's head.
- 4 An event is encoded once; its bytes are shared. What came in one turn of the loop goes out as one write per stream.
+ 4 An event is encoded once; its bytes are shared. The events of one turn of the loop go out as one write per stream.
    No task, timer or wake-up is made for a subscriber because of an event.
- 5 Nobody waits for anybody: writing never blocks. What a slow reader is still owed is bounded (256 KiB), and a reader
-   past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table. So is one whose
-   host acknowledges nothing for a heartbeat, by the kernel.
+ 5 Nobody waits for anybody: writing never blocks. The bytes owed to a slow reader are bounded (256 KiB), and a reader
+   past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table. So is one with
+   a host that acknowledges nothing for a heartbeat, by the kernel.
  6 A channel exists while it has members, a member while its stream is open: nothing grows with the visits ever seen.
- 7 A stream whose token has expired, whose member was removed or has too low a role by now, or whose flag was turned off
+ 7 A stream with an expired token, with a member removed or with too low a role by now, or with its flag turned off
    ends within a second, and opens no more.
  8 While draining nobody is admitted, and everybody is told before they are closed.
 """
@@ -199,7 +199,7 @@ class Hub:
         subscriber.channel.join(subscriber, sink, position)
 
     def join_all(self, multi: MultiSubscription, sink: Sink) -> None:
-        """Make a stream of several visits live, none of whose subscriptions is behind."""
+        """Make a stream of several visits live, none of its subscriptions behind."""
         self._counts["opened"] += 1
         for subscription in multi.subscriptions:
             self._pass_on(subscription.channel)
@@ -213,7 +213,7 @@ class Hub:
     # What the feed and the catch-up call.
 
     def flush_soon(self, channel: Channel) -> None:
-        """Pass on what is fresh after this turn of the loop, together with what else it brings."""
+        """Pass on the fresh events after this turn of the loop, together."""
         if not self._dirty:
             asyncio.get_running_loop().call_soon(self._flush)
         self._dirty.append(channel)
@@ -224,7 +224,7 @@ class Hub:
         self._end(list(channel.members), "disabled")
 
     def watchers(self) -> list[Watcher]:
-        """Return whose streams are open, as (tenant, user, the least role that such a stream takes)."""
+        """Return the owners of open streams, as (tenant, user, the least role that such a stream takes)."""
         return list({(s.tenant_id, s.user_id, _min_role(s)) for s in self._wheel.all()})
 
     def invalidate(self) -> None:
@@ -233,7 +233,7 @@ class Hub:
         self._tenant_watcher.on_reconnect(self._feed.reconnects)
 
     def restrict(self, tenant_id: str, user_id: str, role: str | None) -> None:
-        """End the streams of a user that this role may not have; None for one who is no member any more."""
+        """End the streams of a user that this role may not have; None for a user without membership."""
         own = [s for s in self._wheel.all() if s.user_id == user_id and s.tenant_id == tenant_id]
         if role is None:
             self._initial_states.removed(tenant_id, user_id)

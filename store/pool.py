@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, each lent with the rights of whom it acts for."""
+"""Connections to PostgreSQL, each lent with the rights of its caller."""
 
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager, nullcontext
@@ -83,7 +83,7 @@ class Database:
 
     @asynccontextmanager
     async def as_operator(self, claims: Mapping[str, Any]) -> AsyncIterator[Connection]:
-        """Lend a transaction with the login's own rights, in which functions for operators see who asks."""
+        """Lend a transaction with the login's own rights, in which functions for operators see the caller."""
         async with self.as_system() as connection:
             text = orjson.dumps(claims).decode()
             await connection.execute("SELECT set_config('request.jwt.claims', $1, true)", text)
@@ -124,7 +124,7 @@ class Database:
             await self._pool.release(connection)
 
     def _signature(self) -> str | None:
-        """Who asks, and for which request or job: seen in pg_stat_activity, and in the server's log where it has %a.
+        """The caller, and the request or job: seen in pg_stat_activity, and in the server's log where it has %a.
 
         As application_name, for the transaction. A comment in each statement would make each a new one to prepare.
         """

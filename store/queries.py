@@ -1,6 +1,6 @@
 """Named SQL, in an `.sql` file beside the module that uses it.
 
-`-- name: what_it_does` opens a block; the comment line below it says what the block is for.
+`-- name: query_name` opens a block; the comment line below it describes the block.
 """
 
 import re

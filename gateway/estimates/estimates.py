@@ -1,4 +1,4 @@
-"""Estimates: read the newest or any version, see what changed, and edit lines and terms into the next one."""
+"""Estimates: read the newest or any version, see the changes, and edit lines and terms into the next one."""
 
 import re
 from dataclasses import replace
@@ -75,8 +75,8 @@ async def changes(request: Request) -> Response:
 async def put_lines(request: Request) -> Response:
     """Save all lines, and the terms that are given, as the next version: 201.
 
-    `If-Match: "<version>"` says what the edit was made from: 428 without it, and 409 with the newest version's id and
-    what it has changed when that is not the newest any more.
+    `If-Match: "<version>"` names the version that was edited: 428 without it, and 409 with the newest version's id and
+    its changes when a newer one exists.
     """
     principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")

@@ -12,7 +12,7 @@ _TERMS = ("tax_rate", "markup_rate", "discount_rate", "discount_fixed", "options
 
 
 def differences(old: Sequence[Line], new: Sequence[Line]) -> list[dict[str, Any]]:
-    """Tell what a newer version has changed: [{change: added|removed|changed, description, before?, after?}].
+    """Return the changes of a newer version: [{change: added|removed|changed, description, before?, after?}].
 
     Lines are the same when their descriptions are, or else when they stand at the same place and are the only ones
     without a counterpart there.
@@ -31,7 +31,7 @@ def changed_terms(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[s
 
 
 def shown(line: Line) -> dict[str, Any]:
-    """Return what a customer sees of a line, in one form whether it comes from the database or from an edit."""
+    """Return a customer's view of a line, in one form whether it comes from the database or from an edit."""
     price = line["unit_price"]
     return {name: line[name] for name in _TEXT} | {
         "quantity": f"{Decimal(line['quantity']):.3f}",

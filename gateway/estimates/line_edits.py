@@ -1,4 +1,4 @@
-"""What an edit does to an estimate: its lines, its terms of price and its options. Pure."""
+"""The effect of an edit on an estimate: its lines, its terms of price and its options. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +71,7 @@ class LineEdit(BaseModel):
 
 @dataclass(frozen=True)
 class Terms:
-    """What the next version is reckoned with and offers."""
+    """The next version's terms and options."""
 
     tax_rate: Decimal
     adjustments: money.Adjustments
@@ -175,7 +175,7 @@ def _unchanged(old: Line, wanted: EditedLine) -> NewLine:
 
 
 def _changed(old: Line, wanted: EditedLine, category: str) -> NewLine:
-    """Take the contractor's word for it: what a person has just written needs no second look, but for its gaps."""
+    """Take the contractor's word: a line just written by a person needs no second look, but for its gaps."""
     from_book = (old["unit_price"], old["unit"]) == (wanted.unit_price, wanted.unit)
     gaps = _gaps(wanted)
     return NewLine(

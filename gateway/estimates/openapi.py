@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of estimates, of the price book and of what documents look like."""
+"""`/openapi.json` on estimates, the price book and documents' branding."""
 
 from typing import Any
 from uuid import UUID
@@ -57,7 +57,7 @@ class EstimateHead(Shape):
 
 
 class EstimateLine(Shape):
-    """A line, with what shows it in the visit."""
+    """A line, with its evidence in the visit."""
 
     id: UUID
     position: int
@@ -143,14 +143,14 @@ class PriceItems(Shape):
 
 
 class Imported(Shape):
-    """What a file brought."""
+    """The result of a file."""
 
     added: int
     updated: int
 
 
 class Brand(Shape):
-    """What documents look like; without a colour of its own, the standard one."""
+    """The branding of documents; without a colour of its own, the standard one."""
 
     business_name: str
     address: str

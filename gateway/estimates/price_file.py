@@ -38,7 +38,7 @@ class NewPriceItem(BaseModel):
 def read_file(content: bytes) -> list[NewItem]:
     """Read a file with a header line; columns may come in any order, others are ignored.
 
-    Raises `InvalidInput` for what is no such file, and `Unprocessable`, with `errors: [{line, field, message}]`, when
+    Raises `InvalidInput` for any other file, and `Unprocessable`, with `errors: [{line, field, message}]`, when
     any line cannot be used.
     """
     items: list[NewItem] = []

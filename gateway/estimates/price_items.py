@@ -39,7 +39,7 @@ def transfers() -> FairShare:
 async def list_items(request: Request) -> Response:
     """Answer {price_items: [...]}: those that resemble `?q=`, best first, or all by category and description.
 
-    `?unit=` keeps to items whose price may be used for that unit, however it is spelled.
+    `?unit=` keeps to items with a price usable for that unit, in any spelling.
     """
     principal = await admit(request)
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_SHOWN) or SHOWN

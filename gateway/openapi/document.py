@@ -123,7 +123,7 @@ def handler_of(route: Route, method: str) -> Callable[..., Any]:
 
 
 def _words(route: BaseRoute, method: str) -> dict[str, str]:
-    """Say what a method does, in the words above its code."""
+    """Describe a method by the docstring of its handler."""
     if not isinstance(route, Route):
         return {"summary": "A file of the pages."}
     summary, _, more = (inspect.getdoc(handler_of(route, method)) or "").partition("\n\n")

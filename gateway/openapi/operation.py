@@ -1,4 +1,4 @@
-"""One method of one route, as the document describes it: who may call it, what it takes, gives and refuses."""
+"""One method of one route, as the document describes it: its callers, its input, its answers and refusals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ _OF_CALLER: Mapping[Caller, frozenset[int]] = {
 
 
 class Shape(BaseModel):
-    """What an answer holds: these fields and no others, each always there."""
+    """The content of an answer: these fields and no others, each always there."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +51,7 @@ class Param:
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back when all is well; without content, nothing but the status and these headers."""
+    """The answer on success; without content, nothing but the status and these headers."""
 
     description: str
     content: Content = field(default_factory=dict)

@@ -22,7 +22,7 @@ TITLE = "Progress, live"
 
 
 class Insertion(BaseModel):
-    """What to insert: `count` events, each in a transaction of its own; without a visit, into a new one."""
+    """The events to insert: `count`, each in a transaction of its own; without a visit, into a new one."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of health, numbers, pages, and who the caller is."""
+"""`/openapi.json` on health, metrics, pages, and the caller."""
 
 from typing import Any, Literal
 from uuid import UUID
@@ -27,7 +27,7 @@ class Readiness(BaseModel):
 
 
 class PausedSwitch(BaseModel):
-    """What of the queue rests, and until when; null is until somebody resumes it."""
+    """A paused part of the queue, and until when; null is until somebody resumes it."""
 
     name: str
     state: Literal["paused", "open", "half_open", "over"]
@@ -53,7 +53,7 @@ class Health(BaseModel):
 
 
 class TenantOfCaller(Shape):
-    """The caller's tenant and what is set for it."""
+    """The caller's tenant and its settings."""
 
     id: UUID
     name: str

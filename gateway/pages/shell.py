@@ -30,7 +30,7 @@ class Shell:
 
 @functools.cache
 def shell() -> Shell:
-    """Read what the console is made of."""
+    """Read the files of the console."""
     templates = [(_HERE / "templates" / name).read_bytes() for name in _TEMPLATES]
     named = (name for template in templates for name in _NAMED.findall(template.decode()))
     files = tuple(dict.fromkeys((*named, *modules_of("console/console.js"))))
@@ -54,7 +54,7 @@ def modules_of(entry: str) -> tuple[str, ...]:
 
 
 async def worker(_request: Request) -> Response:
-    """Give the service worker: at the root, because it may keep only what lies beside or below it."""
+    """Give the service worker: at the root, because it may cache only paths beside or below it."""
     known = shell()
     constants = f"const VERSION = {_js(known.version)};\nconst FILES = {_js(known.files)};\n"
     code = constants + (_STATIC / _WORKER).read_text(encoding="utf-8")

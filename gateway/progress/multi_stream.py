@@ -61,7 +61,7 @@ def _visit_ids(request: Request) -> list[str]:
 
 
 async def _refused(request: Request, principal: Principal, visit_ids: list[str]) -> Answer:
-    """Refuse softly whoever may have the stream; who may not is told that."""
+    """Refuse softly a caller that may have the stream; others get their error."""
     context = context_of(request)
     async with context.db.as_system() as conn:
         found = await events.initial_states(conn, *principal.who, visit_ids, snapshot=False)
@@ -129,7 +129,7 @@ def _begun(
 
 
 async def _payloads(context: Context, principal: Principal, found: list[Record]) -> list[bytes]:
-    """Return each snapshot's payload; the jobs are read after the positions: what one is ahead, the stream repeats."""
+    """Return each snapshot's payload; the jobs are read after the positions: newer events come on the stream again."""
     payloads: list[dict[str, Any]] = []
     async with context.db.as_user(principal.claims) as conn:
         for row in found:

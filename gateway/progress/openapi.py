@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of progress: streams of server-sent events, tickets to them, and pages of events."""
+"""`/openapi.json` on progress: streams of server-sent events, tickets to them, and pages of events."""
 
 from typing import Any
 from uuid import UUID

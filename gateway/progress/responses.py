@@ -1,4 +1,4 @@
-"""What the answers to all three kinds of stream have in common."""
+"""Shared by the answers to all three kinds of stream."""
 
 from collections.abc import Awaitable
 from typing import TypeAlias
@@ -36,7 +36,7 @@ async def stream_or_drop(subscriber: Subscriber, answer: Awaitable[Answer]) -> A
 
 
 def busy(context: Context) -> BusyStream:
-    """Refuse whoever may have a stream, but not now."""
+    """Refuse a caller that may have a stream, but not now."""
     return BusyStream(_BUSY_MS + context.hub.retry_ms(_BUSY_JITTER_MS))
 
 
@@ -46,7 +46,7 @@ def not_enabled() -> Response:
 
 
 def require_member(found: list[Record] | None) -> list[Record]:
-    """Return what streams open with, when the caller is a member. Raises `Forbidden`."""
+    """Return the opening state of the streams, when the caller is a member. Raises `Forbidden`."""
     if found is None:
         raise Forbidden(NO_MEMBER)
     return found

@@ -1,4 +1,4 @@
-"""What the streams of this process do, in numbers: the hub's plain counters, read when somebody asks."""
+"""Metrics of this process's streams: the hub's plain counters, read at each scrape."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias

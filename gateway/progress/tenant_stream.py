@@ -1,4 +1,4 @@
-"""Progress of all visits of a tenant on one stream, for whoever runs the place."""
+"""Progress of all visits of a tenant on one stream, for its managers."""
 
 from uuid import UUID
 
@@ -22,12 +22,12 @@ _NO_VISIT = UUID(int=0)
 
 
 async def progress_tenant(request: Request) -> Answer:
-    """Stream what happens at every visit of the caller's tenant: `GET /v1/tenant/progress`, for owners, admins.
+    """Stream the events of every visit of the caller's tenant: `GET /v1/tenant/progress`, for owners, admins.
 
     It begins with a snapshot of each visit that has a job waiting or running, at most the 50 newest. From then on each
     event of any visit comes once and in the order of its visit. There are no ids, for there is no place in a whole
-    tenant's events to resume at: who comes back begins with snapshots again. So it is for a view of how things stand;
-    who must not miss an event watches its visit. `open` is as on a stream of several visits.
+    tenant's events to resume at: a client that reconnects begins with snapshots again. So it suits an overview;
+    a client that must not miss an event watches its visit. `hello` is as on a stream of several visits.
     """
     principal = await identify(request)
     principal.require_unexpired()
@@ -37,7 +37,7 @@ async def progress_tenant(request: Request) -> Answer:
 
 
 async def _opened(request: Request, principal: Principal, stream: TenantSubscription | None) -> Answer:
-    """Open what was admitted; who may have it, and was not, is refused softly."""
+    """Open an admitted stream; a caller that may have it, and was not admitted, is refused softly."""
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         gate = await events.watch_rights(conn, _NO_VISIT)

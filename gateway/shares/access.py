@@ -1,4 +1,4 @@
-"""Who may come in under /e/{token}: the link, the session, and how often somebody may try."""
+"""Access under /e/{token}: the link, the session, and the limits on tries."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -54,7 +54,7 @@ def key_of(request: Request, or_session: str = "") -> shares.Key:
 
 
 async def find(request: Request, key: shares.Key) -> Record:
-    """Look the link up: always one hash and one query, whatever it turns out to be.
+    """Look the link up: always one hash and one query, for any link.
 
     Raises `NotFound` for an unknown link, `Gone` for one that ended and has no live session, both in the same words;
     `TooMany` for an address that asked for too many unknown ones.
@@ -90,7 +90,7 @@ async def of_session(request: Request, ask: Callable[[Connection, shares.Key], A
 def require_our_form(request: Request) -> None:
     """Let a form of our own page in, as often as its link and its address may send one.
 
-    Raises `TooMany`, in the same words whatever the link is, and `Forbidden` for another site's page.
+    Raises `TooMany`, in the same words for every link, and `Forbidden` for another site's page.
     """
     limits, link = limits_of(request), digest(request.path_params["token"]).hex()
     for limiter, key in ((limits.addresses, limit_key(address_of(request))), (limits.tokens, link)):

@@ -1,4 +1,4 @@
-"""What a customer takes home: the document as a PDF, and the certificate of their acceptance."""
+"""A customer's downloads: the document as a PDF, and the certificate of their acceptance."""
 
 import asyncio
 from contextlib import suppress
@@ -41,7 +41,7 @@ class SharedPdf(HTTPEndpoint):
 
 
 class SharedCertificate(HTTPEndpoint):
-    """The certificate, for whoever wants to check the fingerprint."""
+    """The certificate, for checking the fingerprint."""
 
     async def get(self, request: Request) -> Response:
         """Answer {certificate, fingerprint, facts}; 404 while nothing was accepted."""

@@ -1,4 +1,4 @@
-"""What a shared document shows beside its words: photos, the contractor's logo and colours. For a live session only."""
+"""Files of a shared document: photos, the contractor's logo and colours. For a live session only."""
 
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ _COPY_BYTES = 8 * 1024 * 1024
 
 
 class SharedPhoto(HTTPEndpoint):
-    """A photo the document cites, as a copy without what the camera wrote into it."""
+    """A photo the document cites, as a copy without the camera's metadata."""
 
     async def get(self, request: Request) -> Response:
         """Answer 302 to a URL signed for SHARE_LINK_TTL seconds; `?size=thumb` or `view`. 404 without a session.

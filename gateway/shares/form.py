@@ -1,4 +1,4 @@
-"""What a customer sends: a small form or the same as JSON."""
+"""A customer's input: a small form or the same as JSON."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
@@ -46,7 +46,7 @@ class DecisionForm(BaseModel):
 
     @property
     def said(self) -> Said:
-        """What is recorded of it."""
+        """The recorded part of it."""
         return Said(**self.model_dump())
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ class DecisionForm(BaseModel):
 async def read_form(request: Request, model: type[Form]) -> Form:
     """Read a form, or JSON, as `model`.
 
-    Raises `UnsupportedType`, `TooLarge`, `InvalidInput` for what cannot be read and `Unprocessable` for values that
+    Raises `UnsupportedType`, `TooLarge`, `InvalidInput` for unreadable input and `Unprocessable` for values that
     do not fit.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

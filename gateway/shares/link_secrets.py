@@ -40,7 +40,7 @@ def _fits(passcode_hash: str, passcode: str) -> bool:
 
 
 def _typed(passcode: str) -> str:
-    """Forgive what a phone's keyboard adds: spaces around, and one of several spellings of a letter."""
+    """Forgive the additions of a phone's keyboard: spaces around, and one of several spellings of a letter."""
     return unicodedata.normalize("NFKC", passcode).strip()
 
 

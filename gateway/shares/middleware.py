@@ -1,7 +1,7 @@
-"""What holds for every answer under /e/: its headers, and errors as a page a customer can read.
+"""For every answer under /e/: its headers, and errors as a page a customer can read.
 
 The words for an unknown, an expired, a withdrawn and a used-up link are the same, so that nobody learns from them
-what there was.
+whether there was one.
 """
 
 import asyncpg

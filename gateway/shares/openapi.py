@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of shares: the contractor's side, and the customer's under `/e/`."""
+"""`/openapi.json` on shares: the contractor's side, and the customer's under `/e/`."""
 
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from store.media.media import EDGES
 
 
 class Decision(Shape):
-    """What the customer answered."""
+    """The customer's answer."""
 
     decision: str
     name: str
@@ -22,7 +22,7 @@ class Decision(Shape):
 
 
 class Share(Shape):
-    """A link for one recipient, and what became of it."""
+    """A link for one recipient, and its fate."""
 
     id: UUID
     estimate_id: UUID
@@ -81,13 +81,13 @@ class Certificate(Shape):
 
 
 class CheckedCertificate(Certificate):
-    """An acceptance, and whether it still certifies what the database holds."""
+    """An acceptance, and whether it still certifies the rows of the database."""
 
     holds: bool
 
 
 class News(Shape):
-    """What an open page asks for now and then."""
+    """The state that an open page polls."""
 
     version: int
     newest: int

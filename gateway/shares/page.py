@@ -48,7 +48,7 @@ class SharePage(HTTPEndpoint):
 
 
 class ShareNews(HTTPEndpoint):
-    """What an open page asks for now and then."""
+    """The state that an open page polls."""
 
     async def get(self, request: Request) -> Response:
         """Answer {version, newest, decision}; 404 or 410 when the session has ended."""
@@ -86,7 +86,7 @@ class DecideShare(_Action):
     async def post(self, request: Request) -> Response:
         """Answer 303 back to the page, which then shows the decision.
 
-        Raises `Conflict` when there is one already, or the document is not what the customer read.
+        Raises `Conflict` when there is one already, or the document differs from the one the customer read.
         """
         require_our_form(request)
         key = key_of(request)
@@ -174,7 +174,7 @@ def _page(request: Request, template: str, *, status: int = 200, **values: objec
 
 
 def _refuse(request: Request, share: Record, problem: RequestError) -> Response:
-    """Show the landing page again with what was wrong; a program gets the problem document instead."""
+    """Show the landing page again with the error; a program gets the problem document instead."""
     if not wants_page(request):
         raise problem
     response = _landing(request, share, status=STATUS[type(problem)], problem=problem.detail)

@@ -1,4 +1,4 @@
-"""The contractor's side of shares: make a link, replace it, see what became of it, end it."""
+"""The contractor's side of shares: make a link, replace it, follow it, end it."""
 
 from typing import Annotated, Any
 
@@ -101,7 +101,7 @@ async def timeline(request: Request) -> Response:
 
 
 async def certificate(request: Request) -> Response:
-    """Answer the certificate of an acceptance, and whether it still certifies what the database holds.
+    """Answer the certificate of an acceptance, and whether it still certifies the rows of the database.
 
     `holds`: the text has its fingerprint, and the accepted version's lines, reckoned anew, have the hash it names.
     """

@@ -35,7 +35,7 @@ def _soon_enough(run_at: datetime) -> datetime:
 
 
 class EstimateRequest(BaseModel):
-    """When, and how urgently: what there is to estimate lies with the visit."""
+    """When, and how urgently: the material of the estimate lies with the visit."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of visits and their jobs."""
+"""`/openapi.json` on visits and their jobs."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from gateway.visits.jobs import LONGEST_KEY, EstimateRequest
 
 
 class Visit(Shape):
-    """A visit without what it holds."""
+    """A visit without its contents."""
 
     id: UUID
     title: str
@@ -67,7 +67,7 @@ class WholeVisit(Visit):
 
 
 class KeptSyncEvent(Shape):
-    """What an app reported, as it was kept."""
+    """A report of an app, as it was kept."""
 
     id: UUID | int
     visit_id: UUID

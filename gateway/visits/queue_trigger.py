@@ -1,4 +1,4 @@
-"""The runbook's queue processor, kept as a trigger: it rings for the workers and tells what they made of the batch.
+"""The runbook's queue processor, kept as a trigger: it wakes the workers and reports the outcome of the batch.
 
 The gateway runs no job itself, so a job that no worker starts in time stays queued and spends no attempt.
 """
@@ -57,7 +57,7 @@ async def _process(context: Context) -> dict[str, Any]:
 
 
 async def _watch(context: Context, batch: list[UUID]) -> Mapping[UUID, Record]:
-    """Return what the jobs have come to when all are over, or it is time to answer."""
+    """Return the outcome of the jobs when all are over, or it is time to answer."""
     until = time.monotonic() + MAX_PROCESSING_SECONDS
     pause = FIRST_LOOK_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""Visits: opened, listed, read with all they hold, changed; and what an app reports of its time offline."""
+"""Visits: opened, listed, read with all they hold, changed; and an app's reports of its time offline."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -27,7 +27,7 @@ Short = Annotated[OneLine, Field(max_length=200)]
 
 
 class VisitFields(BaseModel):
-    """What a contractor writes about a visit; what is left out, or null, stays as it is."""
+    """A contractor's words about a visit; a field left out, or null, stays as it is."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -78,7 +78,7 @@ async def read(request: Request) -> Response:
 
 
 async def update(request: Request) -> Response:
-    """Change what is given of a visit."""
+    """Change the given fields of a visit."""
     principal, visit_id = await admit(request), _visit_id(request)
     fields = await read_json(request, VisitFields, limit=128 * 1024)
     async with context_of(request).db.as_user(principal.claims) as conn:
@@ -87,7 +87,7 @@ async def update(request: Request) -> Response:
 
 
 async def report_sync_event(request: Request) -> Response:
-    """Keep what an app reports of its time offline."""
+    """Keep an app's report of its time offline."""
     principal, visit_id = await admit(request), _visit_id(request)
     report = await read_json(request, SyncEvent)
     async with context_of(request).db.as_user(principal.claims) as conn:

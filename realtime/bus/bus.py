@@ -3,11 +3,11 @@
 Invariants, beside those of every source (`realtime.feed.source`):
 
  1 An event is put on the bus at most once, after its commit and, of a visit, in order (`realtime.bus.leader`).
- 2 Reading begins behind the newest entry, and with the first that then comes the table is looked at: what is neither in
-   that entry nor behind it was committed before, and is in the table.
- 3 From there on each entry is the next of its chain, or the table is looked at again: Redis may lose what it likes.
+ 2 Reading begins behind the newest entry, and with the first that then comes the table is read: an event neither
+   in that entry nor behind it was committed before, and is in the table.
+ 3 From there on each entry is the next of its chain, or the table is read again: Redis may lose any of them.
  4 Without an entry for 1.5 s neither server nor leader is believed to be there: reading begins anew, over a new
-   connection, and whoever notices tries to become the leader.
+   connection, and any process that notices tries to become the leader.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ FAREWELL_SECONDS = 1.0
 
 
 class Bus:
-    """Reads what the leader publishes on the bus, and may be the leader itself."""
+    """Reads the leader's entries from the bus, and may be the leader itself."""
 
     def __init__(self, db: Database, listen_url: str, bus_url: str, callbacks: SourceCallbacks) -> None:
         self._url = bus_url
@@ -110,7 +110,7 @@ class Bus:
             self._leader.wake()
 
     def _begin(self) -> None:
-        """Trust what comes from this entry on; the table has what came before."""
+        """Trust entries from this one on; the table has the earlier events."""
         self._begun += 1
         self._backoff.reset()
         if not self.live:

@@ -1,4 +1,4 @@
-"""What stands in an entry of the bus, and how a gap between two of them shows. Pure: values in, values out."""
+"""An entry of the bus, and how a gap between two of them shows. Pure: values in, values out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def batches(messages: Sequence[str], most: int) -> Iterator[list[str]]:
 class SequenceChecker:
     """Whether an entry is the very next one.
 
-    Whatever takes entries away - a trim that overtook the reader, a flush, a failover, a crash, a write whose answer
+    Any loss of entries - a trim that overtook the reader, a flush, a failover, a crash, a write whose answer
     never came - breaks the sequence, and so does a new leader.
     """
 

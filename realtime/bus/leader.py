@@ -1,6 +1,6 @@
 """Elects the bus leader: the one process of the fleet that publishes committed events, whichever comes first.
 
-A lock of the database says who, so there is one leader at most; a process to which nothing comes by the bus asks
+A lock of the database names it, so there is one leader at most; a process to which nothing comes by the bus asks
 whether there is one, and becomes it if not. A leader that is stopped in good order publishes a farewell, and is
 replaced at once.
 """

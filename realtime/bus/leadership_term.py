@@ -3,10 +3,10 @@
 Invariants:
 
  1 Its session is the leader's, and the server ends a session that is silent for 5 s. A leader that was frozen and
-   replaced can at worst publish late what it read before.
- 2 It begins with a snapshot in which all has ended that was running when its way was opened. What that shows is in the
-   table before the term's first entry; what each later snapshot shows beyond the one before, and nothing else, is
-   published: once, and of a visit in order.
+   replaced can at worst publish late the events it read before.
+ 2 It begins with a snapshot in which all has ended that was running when its way was opened. The snapshot's events are
+   in the table before the term's first entry. The events of each later snapshot beyond the one before, and no others,
+   are published: once, and of a visit in order.
  3 An entry that may not have arrived is not repeated. It leaves a hole in the numbers, at which readers look at the
    table; so does a batch too large to be published.
  4 When the bus takes nothing for 3 s the term ends: perhaps another process can reach it.

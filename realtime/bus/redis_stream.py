@@ -26,7 +26,7 @@ BUS_AWAY = (RedisError, OSError, TimeoutError)
 
 
 class BusStream:
-    """One connection. What it raises is one of BUS_AWAY."""
+    """One connection. Its errors are those of BUS_AWAY."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

@@ -1,4 +1,4 @@
-"""What one slow reader still has to be given: bounded, and with superseded progress left out first."""
+"""The events still owed to one slow reader: bounded, and with superseded progress left out first."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""One visit with subscribers: what has been passed on, and to whom. It lives as long as somebody watches."""
+"""One visit with subscribers: the events passed on, and to which streams. It lives as long as somebody watches."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -35,10 +35,10 @@ class Member(Protocol):
 class Channel:
     """The stream of one visit.
 
-    `tenant_id` is whose visit it is, once that was asked and as long as that tenant is known to have streams;
+    `tenant_id` is the visit's owner, once that was read and as long as that tenant is known to have streams;
     `epoch_ends` where the database lost events in crashes, see `realtime.protocol.epoch`.
     `members` are all its subscribers; of these `_live` have been given everything up to the last flush, and `_ahead`
-    read further from the table than notifications have come, so they skip what they have.
+    read further from the table than notifications have come, so they skip the events they have.
     """
 
     __slots__ = (
@@ -90,12 +90,12 @@ class Channel:
 
     @property
     def has_lost_readers(self) -> bool:
-        """Whether somebody here was sent what a crash then took back."""
+        """Whether somebody here was sent events that a crash then took back."""
         return any(map(self.position_lost, (self.head or 0, *self._ahead.values())))
 
     @property
     def fresh(self) -> list[Event]:
-        """What the next flush passes on."""
+        """The events of the next flush."""
         return self._fresh
 
     def initialize(self, position: int, job_event: str | None, epoch_ends: Sequence[int]) -> None:
@@ -122,7 +122,7 @@ class Channel:
         return self._accept(self._order.fill(rows))
 
     def position_lost(self, position: int) -> bool:
-        """Whether a crash took back what a client at `position` has seen."""
+        """Whether a crash took back events that a client at `position` has seen."""
         return lost_in_crash(position, self.epoch_ends)
 
     def after(self, position: int) -> list[Event] | None:
@@ -130,11 +130,11 @@ class Channel:
         return self._window.after(position)
 
     def reach_back(self, position: int, rows: Sequence[Event]) -> None:
-        """Keep rows read from the table after `position` for others who come back."""
+        """Keep rows read from the table after `position` for others that resume."""
         self._window.reach_back(position, rows)
 
     def flush(self) -> tuple[int, int]:
-        """Pass on what is fresh, in one piece to everybody; returns how many streams were given some, and the bytes."""
+        """Pass on fresh events, in one piece to everybody; returns how many streams were given some, and the bytes."""
         fresh, self._fresh = self._fresh, []
         if not fresh:
             return 0, 0
@@ -180,7 +180,7 @@ class Channel:
         return True
 
     def _flush_to_those_ahead(self, fresh: list[Event]) -> list[int]:
-        """Pass on what each of them has not read yet; returns the bytes of every piece given."""
+        """Pass on the events each of them has not read yet; returns the bytes of every piece given."""
         sizes: list[int] = []
         reached = fresh[-1].seq
         for subscriber, position in list(self._ahead.items()):

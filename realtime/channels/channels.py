@@ -1,4 +1,4 @@
-"""The visits somebody watches: a channel each, there from the first who watches to the last."""
+"""The watched visits: a channel each, from its first watcher to its last."""
 
 from realtime.channels.channel import Channel
 from realtime.channels.subscriber import Subscriber
@@ -20,7 +20,7 @@ class Channels(dict[str, Channel]):
             self.close(channel)
 
     def close(self, channel: Channel) -> None:
-        """Let a channel go, whoever watches; one that took its place stays."""
+        """Let a channel go, watched or not; one that took its place stays."""
         if self.get(channel.visit_id) is channel:
             del self[channel.visit_id]
 

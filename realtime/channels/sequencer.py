@@ -29,12 +29,12 @@ class Sequencer:
         return self.head is not None and self._known > self.head
 
     def start(self, position: int) -> list[Event]:
-        """Begin after `position`; returns what was received meanwhile and follows it."""
+        """Begin after `position`; returns the events received meanwhile that follow it."""
         self.head = position
         return self._release()
 
     def receive(self, event: Event) -> list[Event]:
-        """Take an event that was notified; returns what may be passed on now."""
+        """Take an event that was notified; returns the events that may be passed on now."""
         if event.seq - 1 == self.head and not self._held:  # nearly always
             self.head = event.seq
             return [event]
@@ -50,9 +50,9 @@ class Sequencer:
         self._known = max(self._known, seq)
 
     def fill(self, rows: Sequence[Event]) -> list[Event]:
-        """Take all rows the table has after `head`, or the first of them; returns what may be passed on now.
+        """Take all rows the table has after `head`, or the first of them; returns the events that may be passed on now.
 
-        No row at all means that whatever was said to exist does not.
+        No row at all means that the notified event does not exist.
         """
         if not rows:
             self._known = self.head or 0

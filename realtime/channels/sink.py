@@ -1,4 +1,4 @@
-"""What writes a stream's bytes to its client, whatever the transport."""
+"""The interface that writes a stream's bytes to its client, over any transport."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from realtime.protocol.wire import Chunk
 
 
 class Sink(Protocol):
-    """What carries a stream's bytes to its client. None of these calls waits."""
+    """Carries a stream's bytes to its client. None of these calls waits."""
 
     def write(self, chunk: Chunk) -> bool:
         """Take bytes, always; False asks for no more until `Subscriber.writable`."""
@@ -15,4 +15,4 @@ class Sink(Protocol):
         """Take the last bytes and end the response; never called between a False and its `writable`."""
 
     def abort(self) -> None:
-        """Drop the connection with whatever it still holds."""
+        """Drop the connection with all bytes it still holds."""

@@ -1,4 +1,4 @@
-"""One open stream, as the hub sees it: what it may be given, and when it has had enough."""
+"""One open stream, as the hub sees it: the events it may be given, and when it has had enough."""
 
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ class Subscriber:
         return self.ended or self._farewell is not None
 
     def go_live(self, sink: Sink) -> None:
-        """Begin to write; somebody whose end was decided meanwhile gets only that."""
+        """Begin to write; a stream ended meanwhile gets only its end."""
         self._sink = sink
         if self.ended:
             sink.abort()
@@ -113,7 +113,7 @@ class Subscriber:
         self.end(farewell)
 
     def end(self, farewell: bytes) -> None:
-        """End the stream with these bytes, after what it is still owed; the first end counts."""
+        """End the stream with these bytes, after those it is still owed; the first end counts."""
         if self.ending:
             return
         self.channel.leave(self)
@@ -129,7 +129,7 @@ class Subscriber:
             self._sink.abort()
 
     def lost(self, *, vanished: bool = False) -> None:
-        """Forget a stream whose client is gone, in good order or not; harmless when it has ended."""
+        """Forget a stream that lost its client, in good order or not; harmless when it has ended."""
         self.vanished = vanished and not self.ended
         self._close()
 

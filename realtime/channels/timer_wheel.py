@@ -1,4 +1,4 @@
-"""One clock for all streams: who is due a heartbeat, and whose token has run out. No I/O; time is given."""
+"""One clock for all streams: which are due a heartbeat, and which tokens have run out. No I/O; time is given."""
 
 import math
 from random import Random
@@ -35,7 +35,7 @@ class TimerWheel(Generic[Stream]):
         self._seen = self._tick_of(now)
 
     def add(self, stream: Stream) -> None:
-        """Give a stream a slot, and the same to a few who come next."""
+        """Give a stream a slot, and the same to a few that come next."""
         if self._room == 0:
             self._filling, self._room = self._choose(), NEIGHBOURS
         self._room -= 1
@@ -61,12 +61,12 @@ class TimerWheel(Generic[Stream]):
         return [stream for slot in self._slots for stream in slot]
 
     def turn(self) -> list[Stream]:
-        """Move on by one slot and return who stands there."""
+        """Move on by one slot and return the streams in it."""
         self._hand = (self._hand + 1) % len(self._slots)
         return list(self._slots[self._hand])
 
     def expired(self, now: float) -> list[Stream]:
-        """Return the streams whose tokens have run out since the last time."""
+        """Return the streams with tokens that have run out since the last time."""
         first, self._seen = self._seen, max(self._seen, self._tick_of(now))
         ticks: Iterable[int] = range(first, self._seen)
         if self._seen - first > len(self._expiring):  # the clock was set, or the machine slept

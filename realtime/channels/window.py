@@ -34,9 +34,9 @@ class Window:
             self._bytes -= len(oldest.document)
 
     def reach_back(self, position: int, rows: Sequence[Event]) -> None:
-        """Take all that the table has after `position`, as far as `rows` go: the next who resumes there needs no query.
+        """Take all that the table has after `position`, as far as `rows` go: the next to resume there needs no query.
 
-        Only what joins what is here is taken, the newest first, and within the limit.
+        Only rows that join those here are taken, the newest first, and within the limit.
         """
         if position >= self.start or not rows or rows[-1].seq < self.start:
             return

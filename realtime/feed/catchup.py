@@ -21,33 +21,33 @@ ROWS_A_QUERY = 500
 
 
 class Relay(Protocol):
-    """What is caught up: the hub."""
+    """The part that is caught up: the hub."""
 
     @property
     def channels(self) -> Mapping[str, Channel]:
         """The visits somebody watches."""
 
     def flush_soon(self, channel: Channel) -> None:
-        """Pass on what is fresh in this turn of the loop."""
+        """Pass on the fresh events of this turn of the loop."""
 
     def disable(self, channel: Channel) -> None:
         """End a channel's streams: its tenant may not have them any more."""
 
     def rewind(self, channel: Channel) -> None:
-        """End a channel's streams to begin again: they were given what the table does not have."""
+        """End a channel's streams to begin again: they were given events that the table does not have."""
 
     def watchers(self) -> list[Watcher]:
-        """Return whose streams are open, as (tenant, user, the least role that such a stream takes)."""
+        """Return the owners of open streams, as (tenant, user, the least role that such a stream takes)."""
 
     def invalidate(self) -> None:
         """Trust nothing that was known without the table: a notification may have been missed."""
 
     def restrict(self, tenant_id: str, user_id: str, role: str | None) -> None:
-        """End the streams of a user that this role may not have; None for one who is no member any more."""
+        """End the streams of a user that this role may not have; None for a user without membership."""
 
 
 class CatchUp:
-    """Reads from the table what no notification brought."""
+    """Reads from the table the events that no notification brought."""
 
     def __init__(self, relay: Relay, history: History) -> None:
         self._relay = relay
@@ -70,7 +70,7 @@ class CatchUp:
             task.add_done_callback(self._filling.discard)
 
     async def all(self) -> None:
-        """Ask where every watched visit stands, and who still may watch; fill gaps and end streams accordingly.
+        """Read every watched visit's position, and its viewers' memberships; fill gaps and end streams accordingly.
 
         Raises `Unavailable`.
         """
@@ -152,7 +152,7 @@ class CatchUp:
             channel.filling_gap = False
 
     def _wake_waiting(self) -> None:
-        """Wake those who wait before they ask the table again: it answers."""
+        """Wake the waiting before they ask the table again: it answers."""
         self._back.set()
         self._back = asyncio.Event()
 

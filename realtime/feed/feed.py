@@ -1,4 +1,4 @@
-"""Keeps what is watched level with the table: by notifications while they come, by a query every second otherwise."""
+"""Keeps watched visits level with the table: by notifications while they come, by a query every second otherwise."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -62,7 +62,7 @@ class History:
     async def initial_states(
         self, tenant_id: str, user_id: str | None, channels: "Sequence[Channel]", *, snapshot: bool, since: int
     ) -> list[Record]:
-        """Return what `store.events.events.initial_states` returns for these channels' visits.
+        """Return `store.events.events.initial_states` for these channels' visits.
 
         It may be of a reading that began a moment ago, for whichever user, but never before the channels, which have
         collected ever since, nor in another time than the caller's `since`.
@@ -80,7 +80,7 @@ class History:
         return await self._ask_initial_state(tenant_id, user_id, channels, snapshot=snapshot)
 
     async def heads(self, visit_ids: Sequence[str]) -> list[Record]:
-        """Return what `store.events.events.heads` returns for the visits that exist, as it is now.
+        """Return `store.events.events.heads` for the visits that exist, as it is now.
 
         Raises `Unavailable` when the database does not answer in time.
         """
@@ -98,7 +98,7 @@ class History:
         return [(str(row["tenant_id"]), str(row["user_id"]), row["min_role"]) for row in rows]
 
     async def close(self) -> None:
-        """Give up what is being read."""
+        """Give up the readings under way."""
         await self._initial_states.close()
         await self._pages.close()
         await self._page_reads.close()

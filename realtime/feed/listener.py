@@ -32,13 +32,13 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class NotifyNotReady(Exception):
-    """Some transaction goes on that may yet insert what is not notified."""
+    """Some transaction goes on that may yet insert events without a notification."""
 
 
 class Listener:
-    """LISTENs on `channels`, each with what to call for a notification, and calls `on_listening` after each connect.
+    """LISTENs on `channels`, each with its callback for a notification, and calls `on_listening` after each connect.
 
-    What was sent while it was away is lost, so `on_listening` must have the table read again. The first connect fails
+    Notifications sent meanwhile are lost, so `on_listening` must have the table read again. The first connect fails
     fast, unless it was too soon; after that it tries for ever, with a capped, jittered delay, and logs each attempt.
     """
 
@@ -54,7 +54,7 @@ class Listener:
         self.reconnects = 0
 
     async def start(self) -> None:
-        """Connect and listen. Raises what the connect raises: a wrong URL must fail the start."""
+        """Connect and listen. Raises the errors of connecting: a wrong URL must fail the start."""
         try:
             connection = await self._connect()
         except NotifyNotReady as reason:
@@ -67,7 +67,7 @@ class Listener:
         await cancel_all(self._supervisor)
 
     async def _supervise(self, connection: "Connection | None") -> None:
-        """Keep a connection for ever: whatever ends one, the next is made. A listener that died would do so unseen."""
+        """Keep a connection for ever: after each loss the next is made. A listener that died would do so unseen."""
         connection = connection or await self._reconnect()
         while True:
             try:
@@ -135,7 +135,7 @@ class Listener:
 
 
 async def _enable_notify(connection: Connection) -> None:
-    """Where a fleet comes back from the bus, wait for those who insert and did not yet know. Raises `Unsettled`."""
+    """Where a fleet comes back from the bus, wait for writers that did not know yet. Raises `Unsettled`."""
     since = await event_bus.enable_notify(connection)
     try:
         async with asyncio.timeout(SETTLE_MOST_SECONDS):

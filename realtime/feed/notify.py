@@ -22,7 +22,7 @@ UNKNOWN_AGAIN_SECONDS = 1.0
 
 
 class Notify:
-    """Receives what the trigger notifies.
+    """Receives the trigger's notifications.
 
     At each connect a test message is sent by another connection. When it does not come, LISTEN goes nowhere: a
     transaction pooler takes it and forgets it.

@@ -15,7 +15,7 @@ MOST = 64
 class QueryBatcher(Generic[Question, Answer]):
     """Asks for many by `ask`, which answers a list of questions in their order, or fails them all.
 
-    A second asking begins beside the first when somebody has waited for `patience_s`: the more who share a round trip,
+    A second asking begins beside the first when somebody has waited for `patience_s`: the more share a round trip,
     the less it costs each.
     """
 
@@ -40,7 +40,7 @@ class QueryBatcher(Generic[Question, Answer]):
         return future
 
     async def close(self) -> None:
-        """Give up what is being asked, and what waits to be."""
+        """Give up the questions under way, and those that wait."""
         self._unwatch()
         workers = list(self._workers)
         for asker in workers:
@@ -70,7 +70,7 @@ class QueryBatcher(Generic[Question, Answer]):
         return batch
 
     def _watch(self) -> None:
-        """See to it that whoever waits now does not wait for one slow answer."""
+        """See to it that the callers waiting now do not wait for one slow answer."""
         if self._late is None and len(self._workers) < MAX_IN_FLIGHT:
             self._late = asyncio.get_running_loop().call_later(self._patience_s, self._start_another)
 

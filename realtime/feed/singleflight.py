@@ -1,4 +1,4 @@
-"""Readings under way, by what they read: the same question asked twice at once is one reading."""
+"""Readings under way, by their question: the same question asked twice at once is one reading."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -8,9 +8,9 @@ Answer = TypeVar("Answer")
 
 
 class SingleFlight(Generic[Answer]):
-    """Shares a reading until those who waited for it have gone on, two turns of the loop after its end.
+    """Shares a reading until its callers have gone on, two turns of the loop after its end.
 
-    Whoever comes before that shares it: what it read is not yet where they would find it without asking.
+    A caller that comes before that shares it: the result is not yet where it would find it without asking.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class SingleFlight(Generic[Answer]):
         return asyncio.shield(reading)
 
     async def close(self) -> None:
-        """Give up what is being read."""
+        """Give up the readings under way."""
         readings = list(self._under_way.values())
         for reading in readings:
             reading.cancel()

@@ -1,14 +1,14 @@
-"""Where notifications come from: one interface for NOTIFY and for the bus, and what it has to keep to.
+"""Where notifications come from: one interface for NOTIFY and for the bus, and its promises.
 
 Invariants, which tests/realtime holds for every source alike:
 
  1 While `live`, a notification of every event that was committed since the last `on_missed` comes by `on_event`, within
    a moment, unless `on_missed` is called again first. It may come late, twice or not in order: that is the channels'
    matter.
- 2 What is noticed to be lost - the connection, an answer, an entry of the bus - is told by `on_missed`, once
+ 2 A noticed loss - the connection, an answer, an entry of the bus - is reported by `on_missed`, once
    notifications can come again, so that a look at the table then leaves no hole; and `reconnects` has moved on before
    it.
- 3 A source that brings nothing is not `live` within 3 s, whatever has become of it, and keeps trying, with jitter.
+ 3 A source that brings nothing is not `live` within 3 s, for any cause, and keeps trying, with jitter.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ CONTROL = "scopekit_control"
 
 @dataclass(frozen=True)
 class SourceCallbacks:
-    """What a source calls: for an event, for a control message, and when something may have been missed."""
+    """A source's callbacks: for an event, for a control message, and when something may have been missed."""
 
     on_event: Callable[[str], None]
     on_control: Callable[[dict[str, str]], None]
@@ -37,7 +37,7 @@ class SourceCallbacks:
 
 
 class Source(Protocol):
-    """Brings notifications of what is committed. The table is asked while it does not."""
+    """Brings notifications of committed events. The table is polled while it does not."""
 
     @property
     def live(self) -> bool:
@@ -48,13 +48,13 @@ class Source(Protocol):
         """How often notifications have come again after some may have been missed."""
 
     async def start(self) -> None:
-        """Begin; in a few seconds it is known whether notifications arrive. May raise what its connect raises."""
+        """Begin; in a few seconds it is known whether notifications arrive. May raise the errors of connecting."""
 
     async def stop(self) -> None:
-        """End, and let others know who depend on this process."""
+        """End, and let other processes know that depend on this one."""
 
     def stats(self) -> Mapping[str, int]:
-        """Return counts of one's own, besides what every source has."""
+        """Return counts of one's own, besides those of every source."""
 
 
 async def send_test(db: Database, nonce: str) -> None:

@@ -48,7 +48,7 @@ class Event:
 
     @property
     def sse_id(self) -> int | bytes | None:
-        """What its message has for an id."""
+        """The id of its message."""
         return self.seq
 
     @property
@@ -65,7 +65,7 @@ class Event:
         return self.type == _PROGRESS
 
     def progress_of(self) -> tuple[str | None, Any]:
-        """Name the job and step whose progress this is; only worth asking of progress."""
+        """Name the job and step of this progress; only worth asking of progress."""
         try:
             return self.job_id, orjson.loads(self.document)["payload"].get("step")
         except (orjson.JSONDecodeError, AttributeError, TypeError):
@@ -104,7 +104,7 @@ def parse_row(text: str) -> Event:
 
 
 def job_event_after(before: str | None, event: Event) -> str | None:
-    """Tell what last happened to a job of the visit, once `event` has."""
+    """Record the latest change of a job of the visit, given by `event`."""
     return event.type if event.type.startswith(_OF_JOB) else before
 
 

@@ -1,6 +1,6 @@
 """Events as bytes of a `text/event-stream`; made once and shared by every subscriber.
 
-Invariants, because common parsers dispatch whatever a blank line ends: every block that a blank line ends has data; a
+Invariants, because common parsers dispatch any block that a blank line ends: every such block has data; a
 heartbeat is a comment line without one; `retry` rides in a control event.
 """
 
@@ -23,7 +23,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Chunk:
-    """Bytes for the body of a response, and the same as one HTTP/1.1 chunk for those who write to a socket."""
+    """Bytes for the body of a response, and the same as one HTTP/1.1 chunk for writing to a socket."""
 
     __slots__ = ("body", "framed")
 
@@ -56,7 +56,7 @@ def frames(events: Iterable[Event]) -> bytes:
 
 
 def opening(*, last_seq: int | Mapping[str, int], recovered: bool, retry_ms: int) -> bytes:
-    """Encode what every stream begins with: a first heartbeat, and `hello`, which says how soon to come back."""
+    """Encode the beginning of every stream: a first heartbeat, and `hello`, which says how soon to come back."""
     return HEARTBEAT.body + _control("hello", {"last_seq": last_seq, "recovered": recovered}, retry_ms)
 
 

@@ -1,4 +1,4 @@
-"""Who may have a stream: as many as the caps allow, whom the table lets in, and nobody while draining."""
+"""Admission to streams: as many as the caps allow, only members by the table, and nobody while draining."""
 
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -24,7 +24,7 @@ REPLACED_RETRY_MS = 30_000
 
 
 class Admission:
-    """Lets streams in, and out again. Whoever is admitted must be joined by the hub, or `abort`ed."""
+    """Lets streams in, and out again. An admitted stream must be joined by the hub, or `abort`ed."""
 
     def __init__(  # noqa: PLR0913 - the parts of the hub that a stream meets on its way in
         self,
@@ -95,7 +95,7 @@ class Admission:
     async def initial_states(
         self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, fresh: bool = False
     ) -> list[Record] | None:
-        """Return what these channels' streams open with, and let the channels begin there; None to who is no member.
+        """Return the opening state of these channels' streams, and let the channels begin there; None for others.
 
         See `store.events.events`. With `fresh` it is no reading that others began before. Raises `Unavailable`.
         """

@@ -1,4 +1,4 @@
-"""What streams open with, and which of it still holds for the next one: whose visits they are, and who is a member."""
+"""The opening state of streams, and how much of it holds for the next: the visits' owners, and the members."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from store.pool import Record
 
 
 class InitialStateLoader:
-    """Reads what streams open with.
+    """Reads the opening state of streams.
 
-    Whatever changes who may watch must be noted here, or an old reading would count.
+    Any change of the right to watch must be noted here, or an old reading would count.
     """
 
     def __init__(self, history: History) -> None:
@@ -32,7 +32,7 @@ class InitialStateLoader:
     def invalidate(self) -> None:
         """Take note that notifications of changes may have been missed.
 
-        What is being read is good enough for who asked, whose stream is looked at together with all others; it is not
+        A reading under way is good enough for its caller, whose stream is looked at together with all others; it is not
         kept. To read it anew would never end where the table is looked at every second, and answers slower.
         """
         self._invalidations += 1
@@ -41,10 +41,10 @@ class InitialStateLoader:
     async def read(  # noqa: PLR0913 - two facts of the caller's that only it knows
         self, tenant_id: str, user_id: str, channels: Sequence[Channel], *, snapshot: bool, known: bool, fresh: bool
     ) -> tuple[list[Record], bool]:
-        """Return what the channels' streams open with, and whether this user is a member.
+        """Return the opening state of the channels' streams, and whether this user is a member.
 
-        See `store.events.events`. What others began to read a moment ago will do, unless it must be `fresh`, or does
-        not cover this user, who is to be asked for unless `known`. Raises `Unavailable`.
+        See `store.events.events`. A reading begun a moment ago will do, unless it must be `fresh`, or does
+        not cover this user, whom the query must include unless `known`. Raises `Unavailable`.
         """
         asked_for = None if known else user_id
         while True:

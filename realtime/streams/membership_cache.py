@@ -1,4 +1,4 @@
-"""Who belongs to the tenants whose streams were opened lately: a storm of resumes need not ask for each user."""
+"""The members of tenants with recently opened streams: a storm of resumes need not ask for each user."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ MOST_TENANTS = 1_000
 
 
 class MembershipCache:
-    """The members of each tenant, as far as they have been read, less those whose removal was notified since."""
+    """The members of each tenant, as far as they have been read, less those with a removal notified since."""
 
     def __init__(self) -> None:
         self._of: dict[str, set[str]] = {}

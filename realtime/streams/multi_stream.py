@@ -8,7 +8,7 @@ from realtime.transport.asgi import Send
 
 
 class MultiStream(ProgressStream):
-    """A stream whose events come from several channels.
+    """A stream with events of several channels.
 
     Each subscription of `multi` stands where its client has got to.
     """

@@ -24,7 +24,7 @@ class EventWithCursor(Event):
 
     @property
     def sse_id(self) -> bytes | None:
-        """What its message has for an id."""
+        """The id of its message."""
         return self.cursor
 
 

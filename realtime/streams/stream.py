@@ -1,4 +1,4 @@
-"""The answer to one request for progress: headers, what was missed, and then whatever happens."""
+"""The answer to one request for progress: headers, the missed events, and then the live ones."""
 
 from collections.abc import MutableMapping
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ _CLOSE = (b"connection", b"close")
 
 
 class StreamHub(Protocol):
-    """What a stream needs of the hub: `realtime.hub`."""
+    """A stream's interface to the hub: `realtime.hub`."""
 
     heartbeat_s: float
     catch_up: CatchUp
@@ -27,7 +27,7 @@ class StreamHub(Protocol):
         """Make a subscriber live that has everything up to `position`."""
 
     def join_all(self, multi: MultiSubscription, sink: Sink) -> None:
-        """Make a stream of several visits live, none of whose subscriptions is behind."""
+        """Make a stream of several visits live, none of its subscriptions behind."""
 
     def replayed(self, count: int, size: int) -> None:
         """Note that a stream was given `count` events, of `size` bytes, that it had missed."""
@@ -36,7 +36,7 @@ class StreamHub(Protocol):
 class ProgressStream:
     """An ASGI response that the hub takes over once it has replayed.
 
-    `subscriber` was admitted before anything was read; `opening` is what the stream begins with, and what it holds
+    `subscriber` was admitted before anything was read; `opening` is the stream's beginning, and the state it holds
     brings the client to `position`.
     """
 

@@ -26,7 +26,7 @@ class StreamLimiter:
         self.total = 0
 
     def acquire(self, tenant_id: str, user_id: str) -> Refusal | None:
-        """Count one more stream in, or return whose limit is reached."""
+        """Count one more stream in, or return the limit that is reached."""
         refusal = self._reached(tenant_id, user_id)
         if refusal is None:
             self._open[tenant_id] += 1

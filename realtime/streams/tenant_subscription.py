@@ -1,4 +1,4 @@
-"""All visits of one tenant on one stream: for whoever runs the place, not for whoever waits for one visit."""
+"""All visits of one tenant on one stream: for its managers, not for a client that waits for one visit."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MOST_VISITS = 200
 
 
 class EventWithoutId(Event):
-    """An event whose message has no id: there is no place in a whole tenant's events that a client could resume at."""
+    """An event with no id in its message: there is no place in a whole tenant's events to resume at."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ class Watcher(Protocol):
     """Brings a tenant's events to its streams: `realtime.streams.tenant_watcher`."""
 
     def went_live(self, stream: "TenantSubscription") -> None:
-        """Bring a stream what happened while it was opened."""
+        """Bring a stream the events that came while it was opened."""
 
     def discard(self, stream: "TenantSubscription") -> None:
         """Stop watching for a stream."""

@@ -2,8 +2,8 @@
 
 Invariants: from the moment such a stream is admitted, every event of its tenant's visits that is notified is given to
 it, each once and in the order of its visit: the first notification of a visit names the seq before which nothing is
-owed, and from there on the visit's channel does what it does for everybody. What was not notified, because the listener
-was away, ends the stream; its client begins again with snapshots. What is known of visits is bounded, and can be asked
+owed, and from there on the visit's channel does its usual work. An event without notification, because the listener
+was away, ends the stream; its client begins again with snapshots. Knowledge of visits is bounded, and can be asked
 again.
 """
 
@@ -35,7 +35,7 @@ OTHER_TENANT = ""  # stands for every tenant that has no such stream here
 
 
 class Relay(Protocol):
-    """Whose channels are used: the hub."""
+    """The owner of the channels: the hub."""
 
     @property
     def channels(self) -> Channels:
@@ -96,7 +96,7 @@ class TenantWatcher:
         self._request(visit_id, before)
 
     def went_live(self, stream: TenantSubscription) -> None:
-        """Bring a stream what happened while it was opened."""
+        """Bring a stream the events that came while it was opened."""
         for visit_id, before in stream.seen_before_live.items():
             self._request(visit_id, before)
 
@@ -111,7 +111,7 @@ class TenantWatcher:
             self._dismiss([stream for streams in self._streams.values() for stream in streams])
 
     async def close(self) -> None:
-        """Give up what is being read."""
+        """Give up the readings under way."""
         tasks = [*self._joining, *([self._asking] if self._asking else [])]
         for task in tasks:
             task.cancel()
@@ -146,7 +146,7 @@ class TenantWatcher:
             self._asking = None
 
     async def _ask_while_pending(self) -> None:
-        """Ask whose the visits are and where they stand, for all that have come meanwhile at once."""
+        """Read the visits' owners and positions, for all that have come meanwhile at once."""
         backoff = Backoff(0.1, 2.0, SystemRandom())
         while self._pending:
             pending, self._pending = self._pending, {}
@@ -161,7 +161,7 @@ class TenantWatcher:
                 self._relay.channels.release(channel)
 
     async def _bring_all(self, pending: Mapping[str, tuple[Channel, int]]) -> None:
-        """Bring to each tenant's streams what is its own. Raises `Unavailable`."""
+        """Bring to each tenant's streams the events of its visits. Raises `Unavailable`."""
         tenants, foreign = list(self._streams), set(pending)
         for tenant_id in tenants:
             channels = [channel for channel, _ in pending.values()]

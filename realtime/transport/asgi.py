@@ -19,7 +19,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class AsgiSink:
-    """Writes through `send`, whose coroutine ends at its first step unless the server holds it back.
+    """Writes through `send`: its coroutine ends at its first step unless the server holds it back.
 
     One that is held back belongs to a slow reader. Only then is a task made, to see that one message through.
     """
@@ -102,7 +102,7 @@ class AsgiSink:
 async def send_within(seconds: float, send: Send, message: Message) -> None:
     """Send, with a deadline that is set only when the server holds the message back. Raises `TimeoutError`.
 
-    Timers that were never needed were a twentieth of what it costs to open a stream.
+    Timers that were never needed were a twentieth of the cost of opening a stream.
     """
     sending = send(message)
     assert isinstance(sending, Coroutine)  # noqa: S101 - as in AsgiSink

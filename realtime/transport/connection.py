@@ -15,13 +15,13 @@ NO_SOCKET = -1
 
 
 class ConnectionSink(asyncio.Protocol):
-    """Writes chunks of HTTP/1.1 to the socket, and to the transport what the socket does not take.
+    """Writes chunks of HTTP/1.1 to the socket, and to the transport the bytes the socket does not take.
 
     A socket with room costs one call of the kernel: the transport's own queue, and the memory it touches, are a sixth
     of a delivery. Only while the transport holds nothing may it be passed by, or bytes would overtake each other; under
     TLS, where it must encrypt, it never is. The response's head has been sent before.
 
-    `patience_s` is how long the kernel waits for a client to acknowledge what was sent before it gives it up. With one
+    `patience_s` is how long the kernel waits for a client to acknowledge bytes before it gives it up. With one
     heartbeat of it, a client that vanished without a word is gone two heartbeats later: one at most until something is
     sent to it, and one of silence. TCP alone would take a quarter of an hour.
     """
@@ -90,7 +90,7 @@ class ConnectionSink(asyncio.Protocol):
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._patience_s * 1000))
 
     def data_received(self, data: bytes) -> None:
-        """Ignore what a client says, but not for ever. Reading goes on, or its leaving would not be noticed."""
+        """Ignore the client's bytes, but not for ever. Reading goes on, or its leaving would not be noticed."""
         self._unheard -= len(data)
         if self._unheard < 0:
             self._transport.abort()
@@ -103,7 +103,7 @@ class ConnectionSink(asyncio.Protocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Go on with what waits for it."""
+        """Go on with the bytes that wait for it."""
         self._paused = False
         self._subscriber.writable()
 

@@ -1,4 +1,4 @@
-"""What a file is: by its name, by its first bytes, and by opening it. Pure."""
+"""The type of a file: by its name, by its first bytes, and by opening it. Pure."""
 
 from __future__ import annotations
 

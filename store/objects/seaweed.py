@@ -1,6 +1,6 @@
 """SeaweedFS as ScopeKit starts it, here and in deploy/compose.yaml: it opens to the keys of S3 alone.
 
-By default its master, volumes, filer and their gRPC twins answer everybody who reaches them: the filer lists, reads and
+By default its master, volumes, filer and their gRPC twins answer every caller: the filer lists, reads and
 deletes private photos, and gRPC adds keys of its own. Loopback and a private network are no authentication.
 
 - Every port but S3's asks the client for a certificate that no one else has; S3's own asks for a signature.

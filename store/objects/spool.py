@@ -1,4 +1,4 @@
-"""The bytes of one part, on disk until they are sent: what a slow phone has sent so far costs no memory."""
+"""The bytes of one part, on disk until they are sent: a slow phone's bytes cost no memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Spool:
         return self.size == self._most
 
     def fill(self, data: memoryview) -> memoryview:
-        """Take what there is room for; returns the rest. Raises `Unavailable` when the disk is full."""
+        """Take as much as there is room for; returns the rest. Raises `Unavailable` when the disk is full."""
         taken = data[: self._most - self.size]
         try:
             self._file.write(taken)
@@ -44,7 +44,7 @@ class Spool:
         return cast("IO[bytes]", SpoolBody(self._file, self.size))
 
     def copy(self) -> SpoolCopy:
-        """Give another way to what is here now, which stays open when this one is closed."""
+        """Give another handle on the bytes here now, which stays open when this one is closed."""
         self._file.flush()
         return SpoolCopy(os.dup(self._file.fileno()), self.size)
 
@@ -94,7 +94,7 @@ class SpoolBody:
 
 
 class SpoolCopy:
-    """A part for somebody who reads it in a thread of his own, however long that takes."""
+    """A part for a reader in a thread of its own, however long that takes."""
 
     def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor = descriptor

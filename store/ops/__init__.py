@@ -1,1 +1,1 @@
-"""What operators read: health, presence, usage, secret rotations, maintenance."""
+"""Rows for operators: health, presence, usage, secret rotations, maintenance."""

@@ -1,4 +1,4 @@
-"""What the database says of itself and of the queue."""
+"""The database's report on itself and on the queue."""
 
 from store.pool import Connection, Record
 from store.queries import Queries

@@ -1,4 +1,4 @@
-"""What is done by the clock, once per tick whichever process comes first: old rows go, the alerts are asked."""
+"""Periodic work, done once per tick by the first process to come: old rows go, the alerts are evaluated."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ async def prune(conn: Connection, keep: timedelta) -> int:
 
 
 async def sample(conn: Connection) -> None:
-    """Note how many jobs wait, run and are dead; what is older than a day goes."""
+    """Record how many jobs wait, run and are dead; records older than a day go."""
     await conn.execute(SQL.sample)
 
 
@@ -37,5 +37,5 @@ async def slo(conn: Connection) -> Record:
 
 
 async def check_alerts(conn: Connection, remind: timedelta) -> list[Record]:
-    """Ask every alert and keep what they said; returns (name, firing, value, since, tell, over) of each."""
+    """Evaluate every alert and keep the results; returns (name, firing, value, since, tell, over) of each."""
     return await conn.fetch(SQL.check_alerts, remind)

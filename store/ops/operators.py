@@ -19,7 +19,7 @@ async def add(conn: Connection, user_id: UUID, name: str, reason: str) -> bool:
 
 
 async def remove(conn: Connection, user_id: UUID, reason: str) -> bool:
-    """Withdraw it; False for one who is none. As service_role."""
+    """Withdraw it; False for a user without it. As service_role."""
     return bool(await conn.fetchval(SQL.remove, user_id, reason))
 
 

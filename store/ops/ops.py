@@ -1,4 +1,4 @@
-"""What operators see of the whole product at one moment, read in one transaction. For operators."""
+"""The whole product at one moment, read in one transaction. For operators."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

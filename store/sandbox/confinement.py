@@ -1,7 +1,7 @@
-"""Confinement: what a helper process gives up before it reads its first byte from outside.
+"""Confinement: the rights a helper process gives up before it reads its first byte from outside.
 
 A file that takes over a decoder must gain nothing by it. So a helper has no secret in its environment, cannot look at
-another process, opens no socket, starts no program and writes no file; it may read what its own code needs, or nothing.
+another process, opens no socket, starts no program and writes no file; it may read the files of its own code, or none.
 Several walls say so, each for itself: where a machine lacks one, the others stand, and `missing` names it.
 """
 
@@ -29,7 +29,7 @@ _DIES_FIRST = "1000"
 
 
 def bare_environment() -> dict[str, str]:
-    """Return what a helper may know of our environment: hostile bytes meet no secret of ours."""
+    """Return the environment for a helper: hostile bytes meet no secret of ours."""
     return {name: value for name, value in os.environ.items() if name.upper() in _PASSED_ON}
 
 
@@ -45,7 +45,7 @@ def hide_memory() -> None:
 def confine(memory_bytes: int, *, readable: Sequence[Path] = (), cpu_seconds: int | None = None) -> list[str]:
     """Give up all that opening a file does not need; returns the names of the walls that could not be had.
 
-    Whatever is needed must be imported before, unless it lies below `readable`. Call it before any thread starts.
+    Every module it needs must be imported before, unless it lies below `readable`. Call it before any thread starts.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Landlock: the kernel refuses files and connections to this process, whoever it runs as."""
+"""Landlock: the kernel refuses files and connections to this process, even as root."""
 
 import ctypes
 import os

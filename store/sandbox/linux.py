@@ -48,7 +48,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str | No
 
 
 def unmount(target: str, flags: int) -> None:
-    """Take away what is mounted at `target`."""
+    """Unmount `target`."""
     _checked(_libc.umount2, os.fsencode(target), flags)
 
 

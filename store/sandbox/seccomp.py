@@ -1,6 +1,6 @@
 """seccomp: the kernel refuses every system call that decoding needs no more.
 
-What is not named here is answered with EPERM: sockets, new processes, programs, signals to others, ptrace, mounts.
+Any call not named here is answered with EPERM: sockets, new processes, programs, signals to others, ptrace, mounts.
 """
 
 import ctypes

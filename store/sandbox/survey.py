@@ -40,7 +40,7 @@ def _survey() -> list[str]:
 
 
 async def warn_of_missing_walls() -> None:
-    """Log what helpers go without on this machine, if anything."""
+    """Log the walls that helpers go without on this machine, if any."""
     try:
         missing = await missing_walls()
     except (OSError, ValueError) as error:

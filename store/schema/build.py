@@ -2,7 +2,7 @@
 
 The files beside this module are the schema to read and to edit. `python -m store.schema.build` writes the baseline from
 them, as long as no database that must be kept has it: until a later migration is there. From then on a change of the
-schema is made twice, in its file and as a migration, and a test compares what the two build.
+schema is made twice, in its file and as a migration, and a test compares the two.
 """
 
 import sys

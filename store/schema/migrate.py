@@ -26,7 +26,7 @@ LOCKS_SECONDS = 60.0
 
 
 class MigrationError(Exception):
-    """The files and the database disagree; the message says which and what to do."""
+    """The files and the database disagree; the message says which, and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def migrations(directory: Path = DIRECTORY) -> list[Migration]:
 
 
 async def migrate(url: str, directory: Path = DIRECTORY) -> list[Migration]:
-    """Apply what is missing and return it; safe to run twice, and by several at once."""
+    """Apply the missing migrations and return them; safe to run twice, and by several at once."""
     connection = await asyncpg.connect(url, timeout=10)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
@@ -72,7 +72,7 @@ async def migrate(url: str, directory: Path = DIRECTORY) -> list[Migration]:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a database stands to the files: what it lacks, and what it has that they do not know."""
+    """The difference between a database and the files: migrations it lacks, and those the files do not know."""
 
     pending: list[Migration]
     unknown: list[int]
@@ -89,12 +89,12 @@ async def standing(url: str, directory: Path = DIRECTORY) -> Standing:
 
 
 async def pending(url: str, directory: Path = DIRECTORY) -> list[Migration]:
-    """Tell what `migrate` would apply."""
+    """Return the migrations that `migrate` would apply."""
     return (await standing(url, directory)).pending
 
 
 async def _keep_a_list(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Make the list, unless there is one: ALTER would wait for who reads it, as a dump does, and others behind that."""
+    """Make the list, unless there is one: ALTER would wait for readers, such as a dump, and others behind that."""
     if await connection.fetchval(LIST_IS_KEPT):
         return
     await connection.execute(
