@@ -1,4 +1,4 @@
-"""The ASGI application: every route, under what holds for all of them."""
+"""The ASGI application: every route, under the middleware of all of them."""
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware

@@ -39,7 +39,7 @@ class Typesetter(Protocol):
 
 
 class Probe(Protocol):
-    """Looks whether what the gateway needs answers: `gateway.ops.probe`."""
+    """Checks whether the gateway's dependencies answer: `gateway.ops.probe`."""
 
     async def database(self) -> bool:
         """Whether the database answers."""
@@ -53,7 +53,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What the lifespan opened."""
+    """The resources that the lifespan opened."""
 
     settings: "Settings"
     db: "Database"

@@ -1,4 +1,4 @@
-"""Opens what the gateway needs, in order, and closes it in reverse."""
+"""Opens the gateway's resources, in order, and closes them in reverse."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 
 
 class State(TypedDict):
-    """What the lifespan hands to every request."""
+    """The state that the lifespan hands to every request."""
 
     context: Context
 

@@ -124,7 +124,7 @@ class Database:
             await self._pool.release(connection)
 
     def _signature(self) -> str | None:
-        """The caller, and the request or job: seen in pg_stat_activity, and in the server's log where it has %a.
+        """Return the caller, and the request or job: in pg_stat_activity, and in the server's log where it has %a.
 
         As application_name, for the transaction. A comment in each statement would make each a new one to prepare.
         """

@@ -1,1 +1,1 @@
-"""What jobs do: one file or folder for each kind of work."""
+"""The kinds of jobs: one file or folder for each."""

@@ -35,7 +35,7 @@ FINAL = frozenset({400, 413, 422})
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one delivery; `error` is None when it was taken."""
+    """The outcome of one delivery; `error` is None when it was taken."""
 
     error: str | None = None
     final: bool = False
@@ -52,7 +52,7 @@ class OutboxDispatcher:
         self._away = False
 
     async def deliver_forever(self) -> None:
-        """Deliver what is due, at once while there is more, else look every few seconds."""
+        """Deliver the events that are due, at once while there are more, else look every few seconds."""
         async with self.open_client() as client:
             while True:
                 if not await self.deliver(client):
@@ -73,7 +73,7 @@ class OutboxDispatcher:
             return False
 
     async def _deliver_batch(self, batch: Sequence[Delivery], client: httpx.AsyncClient) -> bool:
-        """Deliver in order; a receiver that is away is asked no more, and what was not tried waits without a mark."""
+        """Deliver in order; a receiver that is away is asked no more, and events not tried wait without a mark."""
         for place, owed in enumerate(batch):
             answer = await self._send(owed, client)
             await self._note(owed, answer)
@@ -117,7 +117,7 @@ class OutboxDispatcher:
 
 
 def judged(status: int, retry_after: str | None) -> Answer:
-    """Say what an HTTP status means for the event. Pure."""
+    """Map an HTTP status to the outcome for the event. Pure."""
     if 200 <= status < 300:  # noqa: PLR2004 - the whole class
         return Answer()
     asked = float(retry_after) if retry_after is not None and retry_after.strip().isdecimal() else None

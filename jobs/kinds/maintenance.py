@@ -29,7 +29,7 @@ ALERTS = {
 
 @dataclass(frozen=True)
 class PeriodicTask:
-    """Something to be done once every so often, safe to repeat: a tick whose transaction failed comes again."""
+    """A periodic task, safe to repeat: a tick with a failed transaction comes again."""
 
     name: str
     every: timedelta
@@ -37,7 +37,7 @@ class PeriodicTask:
 
 
 async def prune(conn: Connection) -> None:
-    """Forget what finished a month ago."""
+    """Forget jobs that finished a month ago."""
     await outbox.forget(conn, KEEP_FINISHED)
     gone = await maintenance.prune(conn, KEEP_FINISHED)
     if gone:
@@ -45,7 +45,7 @@ async def prune(conn: Connection) -> None:
 
 
 async def check_alerts(conn: Connection) -> None:
-    """Ask the runbook's alerts; what is logged as an error is reported to Sentry too, and `/metrics` tells the rest."""
+    """Evaluate the runbook's alerts; error lines are reported to Sentry too, and `/metrics` tells the rest."""
     for alert in await maintenance.check_alerts(conn, REMIND):
         known = {"alert": alert["name"], "value": alert["value"]}
         if alert["tell"]:
@@ -82,7 +82,7 @@ class Maintenance:
             await self.run_due()
 
     async def run_due(self) -> None:
-        """Do what is due and not done; a task that fails is left to the next look."""
+        """Do the tasks that are due and not done; a task that fails is left to the next look."""
         for task in self._tasks:
             try:
                 async with self._db.as_system() as conn:

@@ -35,7 +35,7 @@ class ThumbnailWorker:
                 log.warning("Photos wait for their JPEGs", error=type(error).__name__)
 
     async def run(self) -> None:
-        """Make what is wanted until nothing is; store and helper are opened only for that."""
+        """Make the wanted JPEGs until none is left; store and helper are opened only for that."""
         photo = await self._take()
         if photo is None:
             return

@@ -1,4 +1,4 @@
-"""What a running job may ask of the worker that runs it: the one seam between the queue and the work.
+"""A running job's interface to its worker: the one seam between the queue and the work.
 
 The queue implements this with a leased row of `ai_jobs`; every write behind it is fenced by the lease token, so
 a worker that lost its job can no longer change anything. Work (`jobs.kinds.estimate`) sees only this protocol.
@@ -42,7 +42,7 @@ class JobContext(Protocol):
         """1 for the first attempt."""
 
     async def checkpoint_get(self, step: str, key: str) -> dict[str, Any] | None:
-        """Read what an earlier attempt stored under (step, key), or None."""
+        """Read the value that an earlier attempt stored under (step, key), or None."""
 
     async def checkpoint_put(self, step: str, key: str, value: Json) -> None:
         """Store a JSON value under (step, key); a second put replaces the first."""
@@ -56,6 +56,6 @@ class JobContext(Protocol):
     async def complete(self, result: Json, writes: Writes | None = None) -> None:
         """Run `writes`, then store result, final event and analytics, all in one fenced transaction.
 
-        The stored result, which is also the payload of `job.completed`, is `result` with what `writes` returned
+        The stored result, which is also the payload of `job.completed`, is `result` with the fields that `writes` gave
         laid over it. A key `analytics` = {event, properties} is taken out of it and written to `analytics_events`.
         """

@@ -1,4 +1,4 @@
-"""What can go wrong with a job apart from its work.
+"""The errors of a job apart from its work.
 
 JobError
 +-- LeaseLost        the row is no longer ours: stop, write nothing
@@ -8,7 +8,7 @@ JobError
 +-- OutOfTime        an attempt took longer than any may
 +-- NoResult         the work ended without completing the job
 
-`code` and `retryable` mean what they mean on the errors of the work itself; `jobs/queue/retry.py` reads them.
+`code` and `retryable` mean the same as on the errors of the work itself; `jobs/queue/retry.py` reads them.
 """
 
 from typing import ClassVar

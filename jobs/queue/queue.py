@@ -1,4 +1,4 @@
-"""The queue's front door: what the gateway may do with jobs."""
+"""The queue's front door for the gateway."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -23,7 +23,7 @@ ERROR_LENGTH = 1000
 
 
 class Action(StrEnum):
-    """What becomes of a job whose attempt failed."""
+    """The fate of a job after a failed attempt."""
 
     RETRY = "retry"  # a later attempt, while there are any left
     SNOOZE = "snooze"  # a later attempt that costs none
@@ -83,7 +83,7 @@ def backoff(attempt: int, random: Random = random.random, *, cap_s: float = CAP_
 
 
 def judge(error: BaseException, attempt: int, random: Random = random.random) -> Verdict:
-    """Decide by `POLICY` and by what the error says of itself: `code`, `retryable`, `retry_after_s`.
+    """Decide by `POLICY` and by the error's own fields: `code`, `retryable`, `retry_after_s`.
 
     An error that says nothing is ours and worth another attempt; its text stays in the log.
     """

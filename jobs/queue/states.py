@@ -3,7 +3,7 @@
 docs/explanation draws it; the functions of `store/schema/queue_*.sql` make the same moves; tests hold the three equal.
 
 Invariants: COMPLETED and CANCELLED never change; a job leaves RUNNING only by its lease holder, except that the
-sweeper takes an expired lease (lose, bury, cancel); what is not in the table raises and changes nothing.
+sweeper takes an expired lease (lose, bury, cancel); any move not in the table raises and changes nothing.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class State(StrEnum):
 
 
 class Move(StrEnum):
-    """What can happen to it."""
+    """The events that move it."""
 
     CLAIM = "claim"
     COMPLETE = "complete"

@@ -1,4 +1,4 @@
-"""Answers the doorbell: an arq worker whose only jobs are `wake` and two crons. Without Redis it just waits for it.
+"""Answers the doorbell: an arq worker with `wake` and two crons as its only jobs. Without Redis it just waits for it.
 
 arq ends at its first unhandled error; here that only means starting it again.
 """
@@ -120,7 +120,7 @@ class ArqListener:
 
 
 def _cancelled() -> bool:
-    """Whether this task was cancelled, also when whoever it waited for has let that pass."""
+    """Whether this task was cancelled, also when the awaited call has let that pass."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -146,7 +146,7 @@ async def _serve(worker: ArqWorker) -> None:
 
 
 async def _leave(worker: ArqWorker, serving: "asyncio.Task[None]") -> None:
-    """End arq, and what it left running; its own close() would wait without a deadline and re-raise.
+    """End arq, and the tasks it left running; its own close() would wait without a deadline and re-raise.
 
     A wake is let finish first: arq shields that part, and cancelled it would go on behind our back.
     """

@@ -1,6 +1,6 @@
 """Notices at once, by LISTEN, that a job was queued, a running one cancelled, or a tenant's flags changed.
 
-What it misses is found anyway: queued jobs by the doorbell and by looking, cancels by the lease renewal, flags by age.
+Lost notifications are made up for: queued jobs by the doorbell and by looking, cancels by the renewal, flags by age.
 """
 
 import asyncio

@@ -37,7 +37,7 @@ class Doorbell:
         await asyncio.wait({task}, timeout=RING_SECONDS)
 
     async def close(self) -> None:
-        """Give up what is still ringing and close the connections."""
+        """Give up the rings under way and close the connections."""
         for task in self._ringing:
             task.cancel()
         if self._ringing:

@@ -1,4 +1,4 @@
-"""One attempt at one job: what its work may ask for, every write fenced by the lease."""
+"""One attempt at one job: the interface for its work, every write fenced by the lease."""
 
 import asyncio
 from enum import StrEnum
@@ -70,7 +70,7 @@ class JobAttempt:
         return self._state in FINAL
 
     async def checkpoint_get(self, step: str, key: str) -> dict[str, Any] | None:
-        """Read what an earlier attempt stored under (step, key), or None."""
+        """Read the value that an earlier attempt stored under (step, key), or None."""
         async with self._db.connection() as conn:
             return await jobs.checkpoint(conn, self.job_id, step, key)
 
@@ -120,12 +120,12 @@ class JobAttempt:
             self._require(held=await jobs.complete(conn, self.lease, stored, analytics))
 
     def stop(self, reason: StopReason) -> None:
-        """Ask whoever runs this attempt to end it."""
+        """Ask the executor to end this attempt."""
         self.stop_reason = self.stop_reason or reason
         _settle(self.stopped)
 
     def leave_slot(self) -> None:
-        """Let another job start: what is left to do here is to store how this one ended."""
+        """Let another job start: the rest of the work here is to store how this one ended."""
         _settle(self.worked)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Completes jobs that write no rows of their own: what finishes while one commit is under way shares the next one."""
+"""Completes jobs that write no rows of their own: jobs that finish while one commit is under way share the next one."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Completer:
     async def complete(
         self, lease: Lease, result: Mapping[str, Any], analytics: Mapping[str, Any] | None
     ) -> Completion:
-        """Store result, final event and analytics; returns when they are committed. Raises what the database raised."""
+        """Store result, final event and analytics; returns when they are committed. Raises the database's errors."""
         asked = _Asked(Done(lease, result, analytics))
         self._waiting.append(asked)
         if self._writing is None:

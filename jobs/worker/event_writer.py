@@ -1,4 +1,4 @@
-"""Writes a job's events in order: what somebody waits for at once, progress in small batches."""
+"""Writes a job's events in order: awaited ones at once, progress in small batches."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ class EventWriter:
             self._timer = asyncio.create_task(self._flush_soon())
 
     async def flush(self) -> None:
-        """Write what waits. Raises `LeaseLost`; after any other failure the events wait on."""
+        """Write the waiting events. Raises `LeaseLost`; after any other failure the events wait on."""
         async with self._order:
             batch = self._waiting[:]
             if not batch:

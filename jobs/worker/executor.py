@@ -80,7 +80,7 @@ class Executor:
 
     @property
     def free(self) -> int:
-        """How many more jobs may start: who only stores a result needs no slot, as long as there are not many."""
+        """How many more jobs may start: a job that only stores its result needs no slot, as long as there are few."""
         return min(self._size - self._working, 2 * self._size - len(self._attempts))
 
     def wake(self) -> None:
@@ -100,7 +100,7 @@ class Executor:
         return len(self._prefetched) > 0
 
     def wanted(self, *, more_due: bool) -> int:
-        """How many jobs to claim now: one for each free slot and, while more are due than those, what to prefetch.
+        """How many jobs to claim now: one for each free slot and, while more are due than those, some to prefetch.
 
         With every slot at work that waits until half of those are used: two jobs cost a claim little more than one.
         """
@@ -130,7 +130,7 @@ class Executor:
             run.stop(StopReason.HANDED_BACK)
 
     async def shut_down(self, grace_s: float) -> None:
-        """Hand back what has not begun, give what runs its grace, then hand the rest back."""
+        """Hand back jobs that have not begun, give running ones their grace, then hand the rest back."""
         while (kept := self._prefetched.take()) is not None:
             kept.stop(StopReason.HANDED_BACK)
             self._start(kept)
@@ -147,7 +147,7 @@ class Executor:
             self._start(run)
 
     def _start(self, run: JobAttempt) -> None:
-        """Begin an attempt: the work is a task from the first, with who waits for its end right behind it.
+        """Begin an attempt: the work is a task from the first, with the task that waits for its end right behind it.
 
         Fifty slots that fall free in one turn of the loop then begin their next jobs one after the other, and not all
         together once the last of them is ready: that kept them in step, each waiting for all, 6 % of jobs of 100 ms.
@@ -172,7 +172,7 @@ class Executor:
         self._fill()
 
     def _fill(self) -> None:
-        """Give free slots to those who wait for them, and look for more."""
+        """Give free slots to the waiting jobs, and look for more."""
         while self.free > 0 and (run := self._prefetched.take()) is not None:
             self._start(run)
         self.wake()
@@ -193,7 +193,7 @@ class Executor:
                 del self._runs[run.job_id]
 
     async def _end_of(self, work: "asyncio.Task[None]", run: JobAttempt) -> BaseException | None:
-        """Wait until the work has ended, is stopped or is out of time; return what it raised."""
+        """Wait until the work has ended, is stopped or is out of time; return its error."""
         await asyncio.wait({work, run.stopped}, timeout=self._intervals.deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             run.stop(StopReason.OUT_OF_TIME)

@@ -1,4 +1,4 @@
-"""Whether a job may be started: what its tenant's flags say, as this worker knows them."""
+"""Whether a job may be started: by its tenant's flags, as this worker knows them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,7 +12,7 @@ FLAG_OF: Mapping[str, Flag] = MappingProxyType({"estimate": Flag.ESTIMATION})
 
 
 class FlagGuard:
-    """Lets jobs through whose flag is on; what runs already goes on."""
+    """Lets jobs through if their flag is on; running ones go on."""
 
     def __init__(self, flags: FlagCache) -> None:
         self._flags = flags

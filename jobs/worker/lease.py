@@ -1,4 +1,4 @@
-"""Keeps this process's leases: one batched renewal for all, which also brings back who is to stop."""
+"""Keeps this process's leases: one batched renewal for all, which also brings back the jobs to stop."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ log = get_logger(__name__)
 
 
 class LeaseKeeper:
-    """Renews what the executor holds."""
+    """Renews the leases that the executor holds."""
 
     def __init__(self, db: Database, executor: Executor, intervals: Intervals) -> None:
         self._db = db
@@ -29,7 +29,7 @@ class LeaseKeeper:
             await self.renew()
 
     async def renew(self) -> None:
-        """Renew once; stop what is lost, and what somebody cancelled."""
+        """Renew once; stop jobs that are lost or cancelled."""
         runs = self._executor.runs
         if not runs:
             return
@@ -51,7 +51,7 @@ class LeaseKeeper:
                 run.held_until = asked_at + self._intervals.lease_s
 
     def _drop_overdue(self) -> None:
-        """Stop what may be another worker's by now: the fence would hold, but the work would be paid for twice."""
+        """Stop jobs that may be another worker's by now: the fence would hold, but the work would be paid for twice."""
         for run in self._executor.runs:
             if time.monotonic() > run.held_until:
                 _lose(run)

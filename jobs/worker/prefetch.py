@@ -1,7 +1,7 @@
 """Jobs claimed a moment before there is a slot for them, so that a slot that falls free has its next job at once.
 
-Pure but for the clock it is given. Invariants: never more than what the next 20 ms are expected to use, so a worker
-whose jobs are long holds none; nothing stays longer than a second; a job in here has its lease like one that runs.
+Pure but for the clock it is given. Invariants: never more jobs than the next 20 ms are expected to use, so a worker
+with long jobs holds none; nothing stays longer than a second; a job in here has its lease like one that runs.
 """
 
 import math
@@ -45,7 +45,7 @@ class PrefetchBuffer(Generic[Run]):
         self._counted_at = self._clock()
 
     def reset(self) -> None:
-        """Expect nothing for a while: what was expected did not come."""
+        """Expect nothing for a while: the expected jobs did not come."""
         self._per_second = 0.0
 
     def put(self, run: Run) -> None:
@@ -53,7 +53,7 @@ class PrefetchBuffer(Generic[Run]):
         self._waiting.append((self._clock(), run))
 
     def take(self) -> Run | None:
-        """Return who has waited longest, if anybody waits."""
+        """Return the job that has waited longest, if any waits."""
         return self._waiting.popleft()[1] if self._waiting else None
 
     def remove(self, run: Run) -> bool:
@@ -64,7 +64,7 @@ class PrefetchBuffer(Generic[Run]):
         return found
 
     def overdue(self) -> list[Run]:
-        """Return who has waited too long."""
+        """Return the jobs that have waited too long."""
         return [run for since, run in self._waiting if self._clock() - since >= HOLD_SECONDS]
 
     def _rate(self) -> float:

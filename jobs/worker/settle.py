@@ -25,9 +25,9 @@ ESTIMATE = "estimate"
 
 
 async def settle(db: Database, run: JobAttempt, error: BaseException | None, engine: str | None = None) -> Outcome:
-    """Record the end of an attempt, fenced, and say what it was; `engine` is whose breaker opens when it cannot work.
+    """Record the end of an attempt, fenced, and return it; `engine` names the breaker to open when it cannot work.
 
-    `error` is what the work raised, None when it returned or was stopped. Raises what the database raised when it
+    `error` is the work's exception, None when it returned or was stopped. Raises the database's errors when it
     stayed away; then the lease expires and the sweeper does the rest.
     """
     if run.finished:
@@ -85,7 +85,7 @@ def _cause(run: JobAttempt, error: BaseException | None) -> BaseException:
 
 
 def _log_verdict(run: JobAttempt, verdict: Verdict, error: BaseException | None) -> None:
-    """Log once what failed; the trace only of what nobody foresaw."""
+    """Log a failure once; with the trace only if it was not foreseen."""
     unforeseen = verdict.code == "internal_error"
     (log.error if unforeseen else log.warning)(
         "Job attempt failed",

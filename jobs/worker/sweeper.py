@@ -1,4 +1,4 @@
-"""Frees the leases of workers that are gone, and rings for what waits. Any number may sweep at once."""
+"""Frees the leases of workers that are gone, and rings for waiting jobs. Any number may sweep at once."""
 
 import asyncio
 import random

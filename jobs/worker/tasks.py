@@ -11,6 +11,6 @@ from store.pool import Database
 
 @asynccontextmanager
 async def open_tasks(settings: Settings, db: Database) -> AsyncIterator[Mapping[str, Task]]:
-    """Open what the tasks need and lend them, by job type."""
+    """Open the resources of the tasks and lend them, by job type."""
     async with open_estimate(settings, db) as estimate:
         yield {"estimate": estimate}

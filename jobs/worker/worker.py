@@ -109,7 +109,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give running jobs their grace and hand the rest back.
 
-        Raises what one of its loops raised: a worker that can no longer do one part must not limp on.
+        Raises the error of a loop that ended: a worker that can no longer do one part must not limp on.
         """
         loops = [asyncio.create_task(work, name=name) for name, work in self._loops()]
         claiming = asyncio.create_task(self._claimer.claim_forever(), name="claims")
@@ -157,7 +157,7 @@ async def clean_media(settings: Settings, db: Database) -> None:
 
 
 async def work(settings: Settings, tasks_of: OpenTasks) -> None:
-    """Open what a worker needs and run it until SIGTERM or SIGINT."""
+    """Open a worker's resources and run it until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

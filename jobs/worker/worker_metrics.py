@@ -1,4 +1,4 @@
-"""What a worker counts: how attempts ended, how long jobs took and waited, and what it holds at the moment."""
+"""A worker's metrics: how attempts ended, how long jobs took and waited, and the jobs it holds at the moment."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ class WorkerMetrics:
                 self._count_of(job_type, outcome)
 
     def set_slots(self, slots: int, running: Callable[[], float]) -> None:
-        """Say how many slots there are, and who knows how many are taken."""
+        """Set how many slots there are, and the function that counts the taken ones."""
         self._slots.set(slots)
         self._running.set_function(running)
 

@@ -1,6 +1,6 @@
-"""Accounts for every clause of a visit: what neither a quote nor the coverage holds is named, whoever drafted.
+"""Accounts for every clause of a visit: a clause in neither a quote nor the coverage is named, for any engine.
 
-The local engine's rules hold every word by construction; a model may pass over what was said.
+The local engine's rules hold every word by construction; a model may pass over some.
 """
 
 from __future__ import annotations
@@ -45,6 +45,6 @@ def _texts(sources: Sources) -> Iterator[str]:
 
 
 def _is_held(words: Sequence[str], held: str) -> bool:
-    """Whether every run of three words stands in what is held: a quote may begin or end within the clause."""
+    """Whether every run of three words stands in the held text: a quote may begin or end within the clause."""
     runs = [words[i : i + _FEW] for i in range(max(len(words) - _FEW + 1, 1))]
     return all(f" {' '.join(run)} " in held for run in runs)

@@ -34,7 +34,7 @@ Result = TypeVar("Result", bound=Value)
 
 @dataclass(slots=True)
 class Findings:
-    """What came of the media; `problems` are new ones, in plain words."""
+    """The results of the media; `problems` are new ones, in plain words."""
 
     transcripts: dict[UUID, Transcript] = field(default_factory=dict)
     observations: dict[UUID, Observations] = field(default_factory=dict)

@@ -34,7 +34,7 @@ NO_LIMITS = Limits()
 
 @dataclass(slots=True)
 class Budget:
-    """One attempt's view of what was spent; earlier attempts of the job count, too."""
+    """One attempt's view of the spending; earlier attempts of the job count, too."""
 
     limits: Limits
     job: Decimal = Decimal(0)
@@ -42,7 +42,7 @@ class Budget:
 
     @classmethod
     def of(cls, limits: Limits, spent: Spent) -> Self:
-        """Begin with what the database knows."""
+        """Begin with the spending that the database knows."""
         month = limits.per_month if spent.month_limit is None else spent.month_limit
         return cls(Limits(limits.per_job, month), spent.job, spent.month)
 

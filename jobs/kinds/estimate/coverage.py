@@ -1,4 +1,4 @@
-"""Says in plain sentences what was and was not looked at. Pure; a contractor reads it above the lines."""
+"""Says in plain sentences which media were looked at. Pure; a contractor reads it above the lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def describe(material: Material, findings: Findings, draft: Draft) -> tuple[str,
 
 
 def media_notes(material: Material, findings: Findings) -> Iterator[str]:
-    """Say what could not be used, what was silent, and what nobody looked at."""
+    """Name the media that could not be used, were silent, or were not looked at."""
     for medium in material.media:
         problem = medium.problem or findings.problems.get(medium.media_id)
         if problem:

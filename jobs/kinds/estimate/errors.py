@@ -1,4 +1,4 @@
-"""What can go wrong with an estimate, split by whose fault it is.
+"""The errors of an estimate, split by whose fault each is.
 
     EstimateError
     ├── EngineError            the model or its provider
@@ -74,7 +74,7 @@ class QuotaExhausted(EngineError):
 
 
 class OverBudget(EngineError):
-    """The next call would be made beyond what may be spent; somebody has to allow more first."""
+    """The next call would exceed the allowed spending; somebody has to allow more first."""
 
     code = "engine_over_budget"
 
@@ -99,7 +99,7 @@ class Misconfigured(EngineError):
 
 
 class BadInput(EstimateError):
-    """What the visit holds cannot be estimated; trying again gives the same answer."""
+    """The visit's material cannot be estimated; trying again gives the same answer."""
 
     code = "bad_input"
 

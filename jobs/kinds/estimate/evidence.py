@@ -1,4 +1,4 @@
-"""Evidence is checked in code, whoever claimed it: the medium exists, the times lie inside, the words were said."""
+"""Evidence is checked in code, for any engine: the medium exists, the times lie inside, the words were said."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sources:
 
 
 def checked(line: DraftLine, sources: Sources) -> DraftLine:
-    """Return the line with only what holds; times of a quote are those of its words. Flags what was lost."""
+    """Return the line with only the evidence that holds; times of a quote are those of its words. Flags losses."""
     proven = tuple(proof for evidence in line.evidence if (proof := _proven(evidence, sources)))
     dropped = len(proven) < len(line.evidence)
     line = line.model_copy(update={"evidence": proven})
@@ -55,7 +55,7 @@ def checked(line: DraftLine, sources: Sources) -> DraftLine:
 
 
 def _states(quotes: Sequence[str], quantity: Decimal) -> bool:
-    """Whether a quantity stands in its quotes, in digits or words, or is made of what stands there.
+    """Whether a quantity stands in its quotes, in digits or words, or follows from numbers there.
 
     One needs no number; an area is the product of its sides, and "two here and three there" add up.
     """

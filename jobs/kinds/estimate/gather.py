@@ -1,4 +1,4 @@
-"""Gathers what the visit holds: notes, media, earlier transcripts and the tenant's terms."""
+"""Gathers the visit's contents: notes, media, earlier transcripts and the tenant's terms."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The material, what was heard of it before, how the tenant reckons and prices, and what models have cost."""
+    """The material, earlier transcripts of it, how the tenant reckons and prices, and the models' cost so far."""
 
     material: Material
     known: dict[UUID, Transcript]

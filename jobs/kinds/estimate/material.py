@@ -1,4 +1,4 @@
-"""What a visit brought home: its notes and its media, with a way to fetch the bytes."""
+"""The material of a visit: its notes and its media, with a way to fetch the bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Medium(Value):
-    """One photo or recording as stored. `sha256` is hex; `duration_ms` is what was measured or said, if it was.
+    """One photo or recording as stored. `sha256` is hex; `duration_ms` was measured or declared, if known.
 
     `problem` says why it cannot be used; its label still counts.
     """

@@ -126,7 +126,7 @@ class Word(Value):
 
 
 class Transcript(Value):
-    """What was heard in one recording. `heard` is False when there was no speech: that is not success."""
+    """The transcript of one recording. `heard` is False when there was no speech: that is not success."""
 
     media_id: UUID
     text: str
@@ -160,7 +160,7 @@ class Print(Value):
 
 
 class Observations(Value):
-    """What was seen in one photo. `analysed` is False when the engine only reads; `note` is why it could not even."""
+    """The findings in one photo. `analysed` is False when the engine only reads; `note` says why it could not even."""
 
     media_id: UUID
     analysed: bool
@@ -190,7 +190,7 @@ class ModelCall(Value):
 
 
 class Draft(Value):
-    """The lines an engine proposes, and what it says it did not cover."""
+    """The lines an engine proposes, and the parts it reports as not covered."""
 
     lines: tuple[DraftLine, ...]
     summary: str

@@ -52,7 +52,7 @@ async def open_estimate(settings: Settings, db: Database) -> AsyncIterator[Calla
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What all estimates of a process share."""
+    """Shared by all estimates of a process."""
 
     db: Database
     engine: Engine
@@ -60,7 +60,7 @@ class Pipeline:
     limits: Limits = NO_LIMITS
 
     async def run(self, ctx: JobContext) -> None:
-        """Make one estimate. Raises the errors of `jobs.kinds.estimate.errors`, and what `ctx` raises."""
+        """Make one estimate. Raises the errors of `jobs.kinds.estimate.errors`, and those of `ctx`."""
         try:
             await self._make(ctx)
         except EngineError as error:
@@ -153,7 +153,7 @@ class Pipeline:
 
 
 async def _paid_in_vain(ctx: JobContext) -> list[ModelCall]:
-    """Return what was paid so far for answers that could not be used; it is part of what the estimate cost."""
+    """Return the cost so far of answers that could not be used; it is part of the estimate's cost."""
     kept = await ctx.checkpoint_get(_IN_VAIN, "") or {"calls": ()}
     return [ModelCall.model_validate(call) for call in kept["calls"]]
 

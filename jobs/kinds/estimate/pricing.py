@@ -33,7 +33,7 @@ _OFFERED_FROM = 0.45
 
 
 async def book_of(conn: Connection, tenant_id: UUID) -> tuple[Book, dict[UUID, Decimal]]:
-    """Read a tenant's price book: what engines may see of it, and the prices."""
+    """Read a tenant's price book: the part engines may see, and the prices."""
     rows = await price_items.active(conn, tenant_id)
     # In a thread: fifty thousand items take seconds to read, in which leases must be renewed.
     items = await asyncio.to_thread(

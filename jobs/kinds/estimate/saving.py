@@ -37,7 +37,7 @@ class Finished:
     findings: Findings
 
     async def write(self, conn: Connection) -> dict[str, Any]:
-        """Write the rows; returns what the job's result says of them."""
+        """Write the rows; returns their part of the job's result."""
         for transcript in self.findings.transcripts.values():
             await transcripts.save(conn, self._transcript(transcript))
         for media_id, problem in self.findings.problems.items():
@@ -46,7 +46,7 @@ class Finished:
         return {"estimate_id": str(saved["id"]), "version": saved["version"]}
 
     def result(self) -> dict[str, Any]:
-        """Return what the job's result says before the rows exist."""
+        """Return the job's result before the rows exist."""
         return {
             "total": f"{self.totals.total:f}",
             "line_count": len(self.lines),

@@ -1,4 +1,4 @@
-"""What the lines add up to. The arithmetic itself is `store.estimates.money`'s, the same that the database checks."""
+"""The totals of the lines. The arithmetic itself is `store.estimates.money`'s, the same that the database checks."""
 
 from __future__ import annotations
 

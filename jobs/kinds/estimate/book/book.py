@@ -1,6 +1,6 @@
 """A price book held for matching: a clear match of a line is one item, well ahead of the next; anything else is none.
 
-An item fits when what names it stands in the line, its sizes do not contradict the line's, it is the same kind of work
+An item fits when its naming words stand in the line, its sizes do not contradict the line's, it is the same work
 (a removal is never priced as a new roof) and it is sold by the line's unit.
 """
 
@@ -70,7 +70,7 @@ class Fit:
     """How well an item fits, 0..1.
 
     `holds`: the item has every word of weight in the line. `complete`: the line has all that names the item. `alike`
-    and `unsaid` count sizes. `named` is how much of what names the item was said.
+    and `unsaid` count sizes. `named` is the share of the item's naming words that was said.
     """
 
     item: Item
@@ -114,7 +114,7 @@ class Book:
     def rank(self, text: str | Terms, as_sold: AsSold | None = None, trades: frozenset[str] = frozenset()) -> list[Fit]:
         """Return the items that fit, best first.
 
-        `as_sold` says what the line is for an item sold by a unit, None where that unit cannot carry its price.
+        `as_sold` describes the line for an item sold by a unit, None where that unit cannot carry its price.
         `trades` are the categories that the rest of the visit is about.
         """
         terms = terms_of(text) if isinstance(text, str) else text
@@ -176,7 +176,7 @@ class Book:
         return score + _TRADE * (item.category in trades)
 
     def _differ(self, line: Terms, theirs: Terms, shared: set[str]) -> bool:
-        """Whether each says of its thing what the other does not: a shutoff valve is no shower valve."""
+        """Whether each names its thing by a word that the other lacks: a shutoff valve is no shower valve."""
         if theirs.head not in shared:
             return False
         unsaid = (_compare(line.sizes, theirs.sizes) or (0, 0, 0))[1]
@@ -194,7 +194,7 @@ class Book:
         return {key for key, count in counts.items() if count >= max(_COMMON_AT_LEAST, _COMMON * sizes[key[0]])}
 
     def _named(self, line: Terms, item: Item, trades: frozenset[str]) -> float:
-        """Return how much of what names the item the line says; the visit itself says its trade."""
+        """Return the share of the item's naming words that the line says; the visit itself says its trade."""
         main = item.terms.words[: item.terms.main]
         if item.category in trades:
             main = tuple(word for word in main if word in line.words or (item.category, word) not in self._common)
@@ -212,7 +212,7 @@ class Book:
         return self._weights.get(word, _UNKNOWN)
 
     def _names(self, line: Terms, theirs: Terms, shared: set[str], alike: int) -> bool:
-        """Whether what names the item stands in the line; one word that merely occurs in both decides nothing."""
+        """Whether the item's naming words stand in the line; one word that merely occurs in both decides nothing."""
         named = {word for word in shared - line.located if word not in place_stems() or word == theirs.head}
         things = {word for word in named if kind_of_word(word) is None}
         if not named:
@@ -223,7 +223,7 @@ class Book:
 
 
 def _before(words: Sequence[str], head: str) -> str:
-    """Return the word before the head, which says what kind of it is meant."""
+    """Return the word before the head, which names the kind."""
     index = words.index(head) if head in words else 0
     return words[index - 1] if index else ""
 

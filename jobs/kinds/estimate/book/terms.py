@@ -1,4 +1,4 @@
-"""What a description says, in the words that matching compares: stems of its words, its sizes, its kind of work."""
+"""A description in the terms that matching compares: stems of its words, its sizes, its kind of work."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _folded_word(word: str) -> str:
 
 
 def _meaning(tokens: Sequence[Token], i: int) -> tuple[str, int]:
-    """Read the longest known spelling at `i`; a plural means what its singular means."""
+    """Read the longest known spelling at `i`; a plural means the same as its singular."""
     for length in range(_LONGEST_MEANING, 0, -1):
         spelling = [token.text for token in tokens[i : i + length]]
         if len(spelling) < length:

@@ -1,4 +1,4 @@
-"""What all who open recordings agree on."""
+"""Errors shared by every module that opens recordings."""
 
 RATE = 16_000
 # Naming the container keeps FFmpeg from formats that reach for further files.

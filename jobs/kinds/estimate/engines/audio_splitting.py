@@ -1,6 +1,6 @@
 """Cuts a long recording into pieces a provider takes, where the speaker pauses. Runs only in a helper process.
 
-Everything is coded anew, mono at 24 kbit/s: ten minutes are 2 MB, whatever the phone recorded.
+Everything is coded anew, mono at 24 kbit/s: ten minutes are 2 MB, for any recording format.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 
 def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECONDS) -> list[Piece]:
-    """Return the whole recording in pieces. Raises `AudioError` for what cannot be played."""
+    """Return the whole recording in pieces. Raises `AudioError` for an unplayable one."""
     samples, loudness = _decoded(content, content_type)
     cuts = _cuts(loudness, piece_seconds)
     starts, ends = [0, *cuts], [*cuts, len(loudness)]

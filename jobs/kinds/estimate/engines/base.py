@@ -36,7 +36,7 @@ class Photo(NamedTuple):
 
 
 async def every_time(_piece: str, hear: Callable[[], Awaitable[Heard]]) -> Heard:
-    """Hear a piece, whatever was heard before."""
+    """Hear a piece, independent of earlier ones."""
     return await hear()
 
 
@@ -47,7 +47,7 @@ async def show_nobody(_line: DraftLine) -> None:
 class Engine(Protocol):
     """Raises `EngineError` for the engine's own faults and `UnusableMedium` for a file it cannot read.
 
-    Each result carries the `ModelCall`s that made it. `aclose` frees what the engine holds, also twice.
+    Each result carries the `ModelCall`s that made it. `aclose` frees the engine's resources, also twice.
     """
 
     @property
@@ -65,11 +65,11 @@ class Engine(Protocol):
     async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
         """Turn speech into words with times. No speech gives an empty transcript (`heard` is False).
 
-        An engine that hears a recording piece by piece hears each by `once`, which knows what was heard before.
+        An engine that hears a recording piece by piece hears each by `once`, which knows the pieces already heard.
         """
 
     async def look(self, photo: Photo) -> Seen:
-        """Say what is in a photo, or at least what is printed there; `analysed` tells which."""
+        """Describe a photo, or at least read the text printed there; `analysed` tells which."""
 
     async def draft(
         self,
@@ -79,11 +79,11 @@ class Engine(Protocol):
         show: Show = show_nobody,
         book: Book = EMPTY,
     ) -> Drafted:
-        """Propose lines with evidence. No lines is an answer; the pipeline decides what it means.
+        """Propose lines with evidence. An empty list is an answer; the pipeline decides its meaning.
 
-        `book` is the company's price book without its prices: it says what is work and what are things.
+        `book` is the company's price book without its prices: it tells work and things apart.
 
-        An engine whose lines come one by one may `show` them, in their order, before it has the last one.
+        An engine that produces lines one by one may `show` them, in their order, before it has the last one.
         """
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What a model call costs, by the prices the settings give. Pure; a model without a price has no cost, never 0."""
+"""The cost of a model call, by the prices in the settings. Pure; a model without a price has no cost, never 0."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def work(head: dict[str, Any], body: bytes) -> _Answer:
-    """Do one piece of work; what is wrong with the file comes back as {"problem"}, a missing extra as {"missing"}."""
+    """Do one piece of work; a fault of the file comes back as {"problem"}, a missing extra as {"missing"}."""
     try:
         return _WORKS[head["work"]](head, body)
     except (Unreadable, AudioError) as problem:
@@ -72,7 +72,7 @@ _WORKS: dict[str, Callable[[dict[str, Any], bytes], _Answer]] = {
 
 
 def _listen(source: BinaryIO, requests: queue.Queue[_Request]) -> None:
-    """Hand requests on; the end of the input is the end of the parent, whatever is being done."""
+    """Hand requests on; the end of the input is the end of the parent, even in the middle of a request."""
     while line := source.readline():
         head = json.loads(line)
         requests.put((head, source.read(head["bytes"])))

@@ -1,4 +1,4 @@
-"""What a model is told, and how the visit's words are handed to it: as data, never as instructions."""
+"""The prompts of a model, and how the visit's words are handed to it: as data, never as instructions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def names_of(media: Sequence[Medium]) -> dict[str, Medium]:
 
 
 def look_data(medium: Medium) -> str:
-    """Hand over what was typed on a photo."""
+    """Hand over the labels typed on a photo."""
     return _as_data({"label": medium.label})
 
 

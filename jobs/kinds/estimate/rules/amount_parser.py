@@ -96,7 +96,7 @@ def _ends(tokens: Sequence[Token], i: int) -> bool:
 
 
 def _lead(tokens: Sequence[Token], i: int) -> tuple[int, str, str]:
-    """Read what introduces a number: "qty", "x", "(", "@", "about"; gives the number's place, the mark, the hedge."""
+    """Read the words before a number: "qty", "x", "(", "@", "about"; gives the number's place, the mark, the hedge."""
     marked = approximate = ""
     j = i
     while j < len(tokens) and j < i + 4:
@@ -181,7 +181,7 @@ def _number(tokens: Sequence[Token], i: int) -> tuple[Decimal, int] | None:
 
 
 def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: frozenset[Size]) -> Amount:
-    """Read what a number counts, measures or describes from what stands behind it, also behind a hyphen."""
+    """Read the thing a number counts, measures or describes from the words behind it, also behind a hyphen."""
     hyphen = text_at(tokens, end) == "-" and end + 1 < len(tokens) and tokens[end + 1].start == tokens[end].end
     at = end + 1 if hyphen else end
     if text_at(tokens, at) in DOLLARS:
@@ -213,7 +213,7 @@ def _are_inches(tokens: Sequence[Token], number: Number) -> bool:
 
 
 def _as_size(tokens: Sequence[Token], i: int, value: Decimal, at: int, *, hyphen: bool) -> Amount | None:
-    """Read "20 amp", "3-way", "36in", "400,000 B T U"; None for what is no size."""
+    """Read "20 amp", "3-way", "36in", "400,000 B T U"; None for anything but a size."""
     word = text_at(tokens, at)
     if [token.text for token in tokens[at : at + 3]] == ["b", "t", "u"]:
         return Amount("size", value, None, i, at + 3, sizes=frozenset({(value, "btu")}))

@@ -1,7 +1,7 @@
 """The amounts of a clause. Which one is the quantity, the thing decides.
 
 "50 gallon heater, 2" is two heaters of a size, "5 gallons of paint" is an amount of paint; so each number is kept with
-what it may be, and `chosen` picks for the unit a thing is sold by.
+possible readings, and `chosen` picks for the unit a thing is sold by.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def chosen(amounts: Iterable[Amount], unit: str | None, words: Iterable[str] = (
 
 
 def contradicts(amounts: Iterable[Amount], unit: str) -> bool:
-    """Whether what was counted or measured surely is not sold by `unit`: 40 lf of something priced each."""
+    """Whether the counted or measured thing surely is not sold by `unit`: 40 lf of something priced each."""
     name = canonical(unit)
     stated = [amount for amount in amounts if amount.stated and 0 < amount.value < _LARGEST]
     if name in MEASURES:

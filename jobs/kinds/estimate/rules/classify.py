@@ -75,7 +75,7 @@ def remark_in(clause: Clause, book: Book) -> str | None:
 
 
 def asks_for_work(clause: Clause, book: Book) -> bool:
-    """Whether a clause has a verb of work, or names what the book sells."""
+    """Whether a clause has a verb of work, or names an item of the book."""
     return any(is_verb(word) or is_participle(word) for word in clause.words) or bool(book.rank(words_only(clause))[:1])
 
 
@@ -125,7 +125,7 @@ def _supplied_by_others(clause: Clause, at: int) -> str | None:
 
 
 def _by_cue(clause: Clause, book: Book) -> str | None:
-    """Return what its words say, unless others of its words ask for work after all."""
+    """Return the kind its words say, unless others of its words ask for work after all."""
     kind = remarks.remark_of(clause.text)
     best = next(iter(book.rank(words_only(clause))), None) if kind == remarks.ADMIN else None
     asks = {
@@ -140,7 +140,7 @@ def _by_cue(clause: Clause, book: Book) -> str | None:
 
 
 def _by_what_is_missing(clause: Clause) -> str | None:
-    """Return what a clause is that names nothing to work on: "zero doors", "three bedrooms", "so, anyway"."""
+    """Return the kind of a clause that names nothing to work on: "zero doors", "three bedrooms", "so, anyway"."""
     stated, named = stated_in(clause.tokens), content_of(clause.tokens)
     if clause.tokens[-1].text == ":" and named and len(named) <= _LONG_HEADING and not stated:
         return None if any(is_verb(word) for word in named) else remarks.PLACE
@@ -158,7 +158,7 @@ def _by_what_is_missing(clause: Clause) -> str | None:
 
 
 def _by_its_place(clause: Clause, book: Book) -> str | None:
-    """Return what a clause is as the first line of notes, or as a sentence that only tells a state."""
+    """Return the kind of a clause as the first line of notes, or as a sentence that only tells a state."""
     if clause.first and "\n" in clause.source.strip() and _is_title(clause, book):
         return remarks.PLACE
     if _is_spoken_heading(clause, book):

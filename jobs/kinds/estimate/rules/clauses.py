@@ -82,7 +82,7 @@ class _Block:
 
 
 def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
-    """Cut a passage into its clauses; `spoken` makes up for what an ear mistakes."""
+    """Cut a passage into its clauses; `spoken` makes up for mistakes of hearing."""
     made: list[Clause] = []
     heading = ""
     for block in _blocks(text):
@@ -105,7 +105,7 @@ def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
 
 
 def _by_others_together(parts: list[tuple[list[Token], bool]]) -> list[tuple[list[Token], bool]]:
-    """Keep "drywall patch, paint and power by others" in one: what ends a bare list is said of all of it."""
+    """Keep "drywall patch, paint and power by others" in one: the end of a bare list is said of all of it."""
     if len(parts) <= 1:
         return parts
     said = remark_of(" ".join(token.text for token in parts[-1][0]))
@@ -121,7 +121,7 @@ def _has_heading(parts: list[tuple[list[Token], bool]]) -> bool:
 
 
 def _is_a_colon_heading(part: Sequence[Token]) -> bool:
-    """Whether a few words before a colon head what follows: "Z4:", "Water heater:"."""
+    """Whether a few words before a colon head the rest: "Z4:", "Water heater:"."""
     if part[-1].text != ":" or len(content_of(part)) > _LONG_HEADING or stated_in(part) or verb_of(part):
         return False
     return remark_of(" ".join(token.text for token in part)) is None

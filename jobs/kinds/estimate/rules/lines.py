@@ -81,7 +81,7 @@ class _Found:
 
 
 def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
-    """Read all passages. What is said in two of them, alike in every respect, is counted once."""
+    """Read all passages. Work named in two of them, alike in every respect, is counted once."""
     found: list[_Found] = []
     noted: list[tuple[Remark, Passage]] = []
     for passage in passages:
@@ -152,7 +152,7 @@ def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
 
 
 def _counted_as_one(line: DraftLine, item: Item, fit: Fit | None) -> DraftLine:
-    """Take a single thing without a number as one; flag a plural, or what is sold by measure."""
+    """Take a single thing without a number as one; flag a plural, or a thing sold by measure."""
     head = next((w for w in reversed(_thing_words(item)) if is_content(w)), "")
     plural = singular(head) != head and not head.endswith("ss")
     measured = fit is not None and canonical(fit.item.unit) != EACH and canonical(fit.item.unit) not in PACKAGES
@@ -168,7 +168,7 @@ def _thing_words(item: Item) -> list[str]:
 def _price_said(
     item: Item, amount: Amount | None, unit: str
 ) -> tuple[tuple[Decimal, bool] | None, tuple[str, ...], tuple[str, ...]]:
-    """Return the price for one unit and whether it is for the whole job, what to tell of it, and what to doubt."""
+    """Return the price for one unit and whether it is for the whole job, the words on it, and the doubts."""
     if remarks.NO_CHARGE.search(item.clause.text):
         return (Decimal(0), False), ("said to be without charge",), ()
     money = [a for a in item.amounts if a.kind == "money"]
@@ -195,7 +195,7 @@ def _price_said(
 
 
 def _words(item: Item) -> str:
-    """Return the words of an item for matching: its clause without numbers, with what "it" stands for."""
+    """Return the words of an item for matching: its clause without numbers, with the thing that "it" stands for."""
     taken = {
         i
         for a in read_amounts(item.clause.tokens)
@@ -314,7 +314,7 @@ def _confidence(item: Item, passage: Passage, *, doubtful: bool) -> float:
 
 
 def _told(noted: Iterable[tuple[Remark, Passage]]) -> Iterator[str]:
-    """Say of every remark what it was taken for, in its own words; those of one kind in one sentence."""
+    """Say of every remark how it was understood, in its own words; those of one kind in one sentence."""
     said: dict[str, list[str]] = defaultdict(list)
     for remark, passage in noted:
         start, end = remark.span

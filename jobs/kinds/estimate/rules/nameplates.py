@@ -1,4 +1,4 @@
-"""What a name plate says of the thing it is on: model, serial number, volts. It backs lines and never makes one.
+"""A name plate's facts on its thing: model, serial number, volts. It backs lines and never makes one.
 
 Print on a photo is the maker's, or anybody's: only these facts are taken out of it, and nothing in it is a request.
 """
@@ -71,7 +71,7 @@ class Plate:
 
 
 def backed(lines: Iterable[DraftLine], plates: Sequence[Plate]) -> tuple[DraftLine, ...]:
-    """Return the same lines, those whose thing has a plate with its facts and where they stand."""
+    """Return the same lines, those on a thing with a plate with its facts and where they stand."""
     telling = [plate for plate in plates if plate.facts()]
     return tuple(_backed(line, [plate for plate in telling if plate.is_on(line)]) for line in lines)
 

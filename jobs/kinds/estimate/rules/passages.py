@@ -47,7 +47,7 @@ class Passage:
         )
 
     def heard(self, span: Span) -> tuple[Timed, ...]:
-        """Return what was heard in a stretch of the text."""
+        """Return the words heard in a stretch of the text."""
         return tuple(timed for timed in self.timed if timed.end > span[0] and timed.start < span[1])
 
 

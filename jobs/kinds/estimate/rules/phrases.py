@@ -1,4 +1,4 @@
-"""Small looks at a stretch of tokens: does it ask for work, what does it name, does it only say where."""
+"""Small looks at a stretch of tokens: does it ask for work, name a thing, or only say where."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def words_in(tokens: Sequence[Token]) -> list[str]:
 
 
 def content_of(tokens: Sequence[Token]) -> list[str]:
-    """Return the words that may name a thing, without what belongs to an amount."""
+    """Return the words that may name a thing, without those of an amount."""
     taken = {i for amount in read_amounts(tokens) for i in _inside(amount)}
     return [t.text for i, t in enumerate(tokens) if t.kind == "word" and i not in taken and is_content(t.text)]
 
@@ -108,7 +108,7 @@ def verb_of(tokens: Sequence[Token]) -> str:
 
 
 def has_verb_of_its_own(tokens: Sequence[Token]) -> bool:
-    """Whether a piece of a list says itself what is done, or that its thing is new."""
+    """Whether a piece of a list itself says the work, or that its thing is new."""
     return any(w == "new" or is_participle(w) or (is_verb(w) and w not in NOUN_TOO) for w in words_in(tokens))
 
 

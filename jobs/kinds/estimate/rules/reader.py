@@ -64,7 +64,7 @@ UNNAMED = "nobody named the work; please check what is meant"
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Words that make no line, and what they say instead."""
+    """Words that make no line, and their meaning instead."""
 
     kind: str
     span: Span
@@ -74,7 +74,7 @@ class Remark:
 class Item:
     """One thing to do as it stands at the end of the passage.
 
-    `thing` is what "it" would mean after it; `refers_to` is what "it" means in it.
+    `thing` is the meaning of "it" after the clause; `refers_to` is the meaning of "it" in it.
     """
 
     clause: Clause
@@ -186,7 +186,7 @@ class _Reader:
         self.reading.remarks += [Remark(remarks.WITHDRAWN, span) for span in item.spans]
 
     def _decline(self, clause: Clause) -> None:
-        """Withdraw what an earlier sentence asked for and this one does not want."""
+        """Withdraw work that an earlier sentence asked for and this one does not want."""
         said = _NEGATION.sub(" ", remarks.CORRECTING.sub(" ", clause.text.split(",")[0] + " "))
         declined = set(terms_of(said).words)
         if not any(kind_of_word(word) is None and word not in place_stems() for word in declined):
@@ -264,7 +264,7 @@ class _Reader:
     # Making a line.
 
     def _accept(self, clause: Clause) -> None:
-        """Make a line of a clause, with what "it" stands for."""
+        """Make a line of a clause, with the thing that "it" stands for."""
         item = Item(clause, tuple(read_amounts(clause.tokens)), (clause.span,), doubts=self._doubts(clause))
         if self._refers(clause):
             if self._named is None:
@@ -287,7 +287,7 @@ class _Reader:
         self._named = _Named(item.thing, item.amounts, clause.span) if item.thing else self._named
 
     def _is_the_new_one(self, item: Item) -> bool:
-        """Whether a line puts in what the one before it, in the same sentence, takes out: one piece of work."""
+        """Whether a line puts in the thing that the one before, in the same sentence, takes out: one piece of work."""
         last = self._items[-1] if self._items else None
         if last is None or not item.clause.text or any(a.stated for a in last.amounts):
             return False

@@ -1,4 +1,4 @@
-"""What a clause says when it asks for no priced work: who else does it, that it is done, how things are, when.
+"""The kinds of clauses that ask for no priced work: by others, already done, a state of things, a time.
 
 The cues stand in `cues.txt`; each kind has the words the contractor reads before the quote.
 """
@@ -90,7 +90,7 @@ CORRECTING = re.compile(
 
 
 def remark_of(text: str) -> str | None:
-    """Return what kind of remark a clause is, None when its words name none."""
+    """Return the kind of remark a clause is, None when its words name none."""
     return next((kind for kind, cue in _cues() if cue.search(text)), None)
 
 

@@ -120,7 +120,7 @@ class Seam:
 
     @cached_property
     def text_before(self) -> str:
-        """What stands before it as text."""
+        """The text before it."""
         return text_of(self.before)
 
     @cached_property
@@ -140,7 +140,7 @@ class Seam:
 
     @property
     def counted_before(self) -> bool:
-        """Whether what stands before it has its quantity."""
+        """Whether the piece before it has its quantity."""
         return bool(stated_in(self.before))
 
     @property
@@ -241,7 +241,7 @@ class Seam:
         return self.joint != "-" or self.counted_before or self.names_its_own_thing()
 
     def names_another(self) -> bool:
-        """Begin anew with an article, or with what the book knows as another item."""
+        """Begin anew with an article, or with another item of the book."""
         if self._has_article() and self.joint in JOINTS | {","}:
             return True
         return self.names_its_own_thing() and (self.joint != "&" or not begins_with_work(self.before))
@@ -249,7 +249,7 @@ class Seam:
     # What the answers rest on.
 
     def names_its_own_thing(self) -> bool:
-        """Whether the book knows the piece as another item than what stands before it."""
+        """Whether the book knows the piece as another item than the piece before it."""
         mine, theirs = self.best(self.text), self.best(self.text_before)
         joined = self.best(f"{self.text_before}, {self.text}")
         if mine is None or not mine.clear:

@@ -1,4 +1,4 @@
-"""Text into tokens that remember where they stood, so that every quote is a slice of what was said."""
+"""Text into tokens that remember where they stood, so that every quote is a slice of the source."""
 
 from __future__ import annotations
 

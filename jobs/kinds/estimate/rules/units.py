@@ -82,7 +82,7 @@ def read_unit(tokens: Sequence[Token], i: int) -> tuple[str | None, int]:
 
 
 def size_name(unit: str) -> str:
-    """Return what a measure is called where it is a size."""
+    """Return the name of a measure where it is a size."""
     return _AS_SIZES.get(unit, "")
 
 

@@ -84,7 +84,7 @@ def is_verb(word: str) -> bool:
 
 
 def is_participle(word: str) -> bool:
-    """Whether a word says what is done to a thing: "replaced", "stained", "torn"."""
+    """Whether a word names work done to a thing: "replaced", "stained", "torn"."""
     return (word.endswith("ed") and stem(word) in _STEMS) or word in {
         "torn",
         "hung",

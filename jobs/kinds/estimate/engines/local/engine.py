@@ -1,6 +1,6 @@
 """The engine that needs no key and no network: faster-whisper hears and rapidocr reads on this CPU, rules draft.
 
-It says what it is: photos are not analysed, only the labels typed on them and what is printed in them are read.
+It names its limits: photos are not analysed, only the labels typed on them and the text printed in them are read.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class LocalEngine:
         return answer
 
     async def look(self, photo: Photo) -> Seen:
-        """Read what is printed in a photo, in the helper process; nobody looks at anything else in it.
+        """Read the text printed in a photo, in the helper process; nothing else in it is looked at.
 
         Print that cannot be read is a note and fails nobody: the photo itself is as good as it was.
         """
@@ -125,7 +125,7 @@ class LocalEngine:
         show: Show = show_nobody,  # noqa: ARG002 - the rules have all lines at once
         book: Book = EMPTY,
     ) -> Drafted:
-        """Read notes, labels and transcripts by rules; name plates only back what those ask for."""
+        """Read notes, labels and transcripts by rules; name plates only back the lines those ask for."""
         # In a thread: an hour of talk takes a second, in which leases must be renewed.
         reading = await asyncio.to_thread(read_lines, list(_passages(material, transcripts)), book)
         plates = list(_plates(material, observations))

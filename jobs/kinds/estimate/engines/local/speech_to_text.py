@@ -64,7 +64,7 @@ def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
 
 
 def decode(content: bytes, content_type: str) -> Sound:
-    """Decode to mono at 16 kHz; a recording that breaks off is worth what can be heard of it."""
+    """Decode to mono at 16 kHz; a recording that breaks off is worth the part that can be heard."""
     import av  # noqa: PLC0415 - FFmpeg takes 60 MB; only a helper that hears needs it
     import numpy as np  # noqa: PLC0415
 

@@ -78,7 +78,7 @@ def joined(parts: Sequence[tuple[int, Transcript]]) -> Transcript:
 
 
 def observations_of(answer: LookAnswer, medium: Medium) -> Observations:
-    """Read what was seen; a region that is none is left out, the sight stays."""
+    """Read a description of a photo; an invalid region is left out, the rest stays."""
     sights = tuple(
         Sight(what=sight.what, region=_region(sight.region), confidence=_share(sight.confidence))
         for sight in answer.sights

@@ -57,7 +57,7 @@ _WITHOUT_TIMES = ("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-transcribe
 
 
 class Endpoints(NamedTuple):
-    """Where a model is asked; `hearing` is another endpoint for transcription, `api` what the first one speaks."""
+    """The address of a model; `hearing` is another endpoint for transcription, `api` the protocol of the first one."""
 
     client: openai.AsyncOpenAI
     hearing: openai.AsyncOpenAI | None = None
@@ -238,7 +238,7 @@ class OpenAIEngine:
     async def _opened(
         self, noun: str, head: dict[str, Any], content: bytes, seconds: float
     ) -> tuple[dict[str, Any], bytes]:
-        """Have the helper open a file; what it cannot open is that file's problem."""
+        """Have the helper open a file; one that it cannot open is that file's problem."""
         try:
             answer, body = await self._helper.ask(head, content, seconds=seconds)
         except (HelperBroke, HelperTooSlow) as error:

@@ -1,4 +1,4 @@
-"""Turns what the SDK raises and what a response says into our errors. Provider texts may hold keys: dropped."""
+"""Turns the SDK's exceptions and a response's errors into ours. Provider texts may hold keys: dropped."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ _TRY_AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 
 @contextmanager
 def as_ours(capability: str) -> Iterator[None]:
-    """Raise `EngineError`s for what the SDK raises, and for the deadline of a whole call.
+    """Raise `EngineError`s for the SDK's exceptions, and for the deadline of a whole call.
 
-    `capability` says what was asked of the endpoint, for when it is not there.
+    `capability` names the feature asked of the endpoint, for when it is not there.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Asks an endpoint once what it offers, so that a missing model is named before anything is paid for."""
+"""Asks an endpoint once for its models, so that a missing one is named before anything is paid for."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed
 
 
 class Question(NamedTuple):
-    """What is asked, and how long the answer may be."""
+    """The request, and how long the answer may be."""
 
     purpose: Literal["look", "draft"]
     instructions: str
@@ -41,7 +41,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """The API for one model; each answer comes with what it cost."""
+    """The API for one model; each answer comes with its cost."""
 
     client: openai.AsyncOpenAI
     engine: str
@@ -96,7 +96,7 @@ class Responses:
 
 @dataclass(slots=True)
 class Patience:
-    """How long the model may still take, all waits for it together. What is done with its words does not count."""
+    """How long the model may still take, all waits for it together. Handling of its words does not count."""
 
     left_s: float
 
@@ -118,7 +118,7 @@ class ReadyLines:
         self._given = 0
 
     def add(self, written: str) -> list[AskedLine]:
-        """Take what was written since and return the lines that are whole by it, each once.
+        """Take the text written since and return the lines that are whole by it, each once.
 
         Raises `MalformedAnswer`. A line counts as whole when something else has begun behind it.
         """
@@ -167,7 +167,7 @@ async def _followed(
 
 
 async def _events(stream: openai.AsyncStream[Any], patience: Patience) -> AsyncGenerator[dict[str, Any], None]:
-    """Yield the events as plain values; the SDK does not check what an endpoint puts into them."""
+    """Yield the events as plain values; the SDK does not check an endpoint's fields."""
     events = aiter(stream)
     while True:
         try:

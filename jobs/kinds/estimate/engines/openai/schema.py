@@ -1,4 +1,4 @@
-"""What is asked of a model, as a strict JSON schema, and the envelope its answer comes in.
+"""The request to a model, as a strict JSON schema, and the envelope its answer comes in.
 
 No price and no total has a place in it. Media have short names ("photo-1"), which a model can copy without error.
 """
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class _Asked(BaseModel):
-    """Every field required and no other allowed: what strict mode wants."""
+    """Every field required and no other allowed: the demands of strict mode."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class AskedSight(_Asked):
 
 
 class LookAnswer(_Asked):
-    """What is in one photo."""
+    """The content of one photo."""
 
     sights: list[AskedSight]
     text_read: list[str]
@@ -66,7 +66,7 @@ class AskedLine(_Asked):
 
 
 class DraftAnswer(_Asked):
-    """The lines, a sentence about them, and what could not be covered."""
+    """The lines, a sentence about them, and the parts that could not be covered."""
 
     lines: list[AskedLine]
     summary: str
@@ -74,7 +74,7 @@ class DraftAnswer(_Asked):
 
 
 def text_format(kind: type[BaseModel]) -> dict[str, Any]:
-    """Return the `text.format` of a request whose answer must be a `kind`."""
+    """Return the `text.format` of a request for an answer of a `kind`."""
     return {
         "type": "json_schema",
         "name": kind.__name__,
@@ -84,7 +84,7 @@ def text_format(kind: type[BaseModel]) -> dict[str, Any]:
 
 
 class _Received(BaseModel):
-    """Only what is used is read; a provider may add whatever it likes."""
+    """Only the used fields are read; a provider may add any others."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -135,7 +135,7 @@ class Envelope(_Received):
 
 
 class Message(_Received):
-    """What a chat model said."""
+    """A chat model's answer."""
 
     content: str | None = None
     refusal: str | None = None
