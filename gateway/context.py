@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from store.accounts.flag_cache import FlagCache
     from store.accounts.membership_cache import MembershipCache
     from store.fair_share import FairShare
+    from store.limits.shared_limits import SharedLimits
     from store.media.media_client import Decoder
     from store.objects.objects import ObjectStore
     from store.pool import Database, Record
@@ -66,6 +67,7 @@ class Context:
     memberships: "MembershipCache"
     metrics: "MetricsRegistry"
     auth: Verifier
+    limits: "SharedLimits"
     upload_starts: "RateLimiter"
     tenant_locks: "KeyedLocks"
     probe: Probe

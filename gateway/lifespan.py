@@ -26,6 +26,7 @@ from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
 from store.accounts.flag_cache import FlagCache
 from store.accounts.membership_cache import MembershipCache
+from store.limits.shared_limits import SharedLimits
 from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore
 from store.ops.presence import Presence
@@ -90,6 +91,7 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
         memberships=memberships,
         metrics=metrics,
         auth=Authenticator(settings),
+        limits=SharedLimits(db),
         upload_starts=upload_starts(),
         tenant_locks=KeyedLocks(),
         probe=probe,

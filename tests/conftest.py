@@ -155,10 +155,11 @@ async def objects(settings: Settings) -> AsyncIterator[ObjectStore]:
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[Starlette]:
-    """Open the gateway inside the test's own loop."""
+async def app(settings: Settings, admin: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[Starlette]:
+    """Open the gateway inside the test's own loop; limits that outlast a gateway begin anew."""
     from gateway.app import create_app
 
+    await admin.execute("DELETE FROM scopekit.limit_buckets")
     application = create_app(settings)
     async with application.router.lifespan_context(application) as state:
         assert state is not None

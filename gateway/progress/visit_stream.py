@@ -17,6 +17,7 @@ from gateway.auth.auth import NO_MEMBER, identify
 from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.http.body import int_param, json_bytes, json_response, read_json, uuid_param
+from gateway.http.client_info import address_of, limit_key
 from gateway.progress.responses import (
     LAST_SEQ,
     Answer,
@@ -35,9 +36,12 @@ from realtime.protocol.events import ending
 from realtime.streams.stream import ProgressStream
 from store.errors import Forbidden, NotFound, Unauthenticated
 from store.events import events, tickets
+from store.limits.shared_limits import Bucket, Limit
 from store.pool import Record
 
 TICKET_SECONDS = 30
+# Unknown tickets from one address: many people watch behind one, and a restart brings all of their old tickets back.
+UNKNOWN_TICKETS = Limit("unknown_tickets", burst=300, per_second=5)
 PAGE = 500
 _NO_VISIT = "There is no such visit."
 _DECIDED = "scopekit.decided"
@@ -220,10 +224,16 @@ async def _caller(request: Request, visit_id: UUID) -> Principal:
 
 
 async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
-    """Use a ticket up, and return whose it was. Raises `Unauthenticated`."""
+    """Use a ticket up, and return whose it was.
+
+    Raises `Unauthenticated`, and `TooMany` for an address that tried too many tickets that were none.
+    """
+    limits, unknown = context_of(request).limits, Bucket(UNKNOWN_TICKETS, limit_key(address_of(request)))
+    limits.check(unknown)
     async with context_of(request).db.as_system() as conn:
         taken = await tickets.take(conn, _hash(secret))
     if taken is None or taken.visit_id != visit_id:
+        await limits.spend(unknown)
         raise Unauthenticated("The ticket was used, has expired or is for another visit; get a new one.")
     principal = Principal.from_claims(taken.claims)
     tenant_id, user_id = principal.who

@@ -12,27 +12,31 @@ from gateway.http.rate_limiter import RateLimiter
 from gateway.shares.link_secrets import digest
 from gateway.shares.middleware import NO_LINK
 from store.errors import Forbidden, Gone, NotFound, TooMany
+from store.limits.shared_limits import Bucket, Limit, per_hour
 from store.pool import Connection, Record
 from store.shares import shares
 
 Answer = TypeVar("Answer")
 
 SESSION_COOKIE = "scopekit_share"
-# Unknown links an address may ask for: thirty at once, then one in two seconds. Enough for a mangled link in a family's
-# chat, little for a search. Nobody can search 256 bits; this keeps a try from costing us.
-UNKNOWN_BURST, UNKNOWN_PER_SECOND = 30, 0.5
+# Unknown links an address may ask for, of all gateways together: enough for a mangled link in a family's chat, little
+# for a search. Nobody can search 256 bits; this keeps a try from costing us.
+UNKNOWN_LINKS = Limit("unknown_links", burst=30, per_second=0.5)
+# Wrong passcodes an address may send, whatever the links: the lock of each link is its own, and lasts.
+WRONG_PASSCODES = Limit("wrong_passcodes", burst=30, per_second=per_hour(30))
 # Forms one link, and one address, may send: far more than people do, little for a machine that fills the timeline.
 TOKEN_BURST, TOKEN_PER_SECOND = 60, 0.5
 ADDRESS_BURST, ADDRESS_PER_SECOND = 150, 2.0
 # Documents set in type for one link: each costs a process a third of a second.
 PAPER_BURST, PAPER_PER_SECOND = 8, 0.1
 
+_UNKNOWN = "Too many unknown links were tried. Wait a moment and try again."
+
 
 class Limits:
     """How often an address or a link may try, in this process."""
 
     def __init__(self) -> None:
-        self.unknown_links = RateLimiter(burst=UNKNOWN_BURST, per_second=UNKNOWN_PER_SECOND)
         self.addresses = RateLimiter(burst=ADDRESS_BURST, per_second=ADDRESS_PER_SECOND)
         self.tokens = RateLimiter(burst=TOKEN_BURST, per_second=TOKEN_PER_SECOND)
         self.documents = RateLimiter(burst=PAPER_BURST, per_second=PAPER_PER_SECOND)
@@ -47,6 +51,11 @@ def limits_of(request: Request) -> Limits:
     return limits
 
 
+def bucket_of(request: Request, limit: Limit) -> Bucket:
+    """Return the bucket of the address that asks."""
+    return Bucket(limit, limit_key(address_of(request)))
+
+
 def key_of(request: Request, or_session: str = "") -> shares.Key:
     """Return the hashes of the link's token and of the browser's session, or of the one a form brought."""
     session = request.cookies.get(SESSION_COOKIE) or or_session
@@ -59,13 +68,12 @@ async def find(request: Request, key: shares.Key) -> Record:
     Raises `NotFound` for an unknown link, `Gone` for one that ended and has no live session, both in the same words;
     `TooMany` for an address that asked for too many unknown ones.
     """
-    address, unknown_links = limit_key(address_of(request)), limits_of(request).unknown_links
-    if wait := unknown_links.wait(address):
-        raise TooMany("Too many unknown links were tried. Wait a moment and try again.", retry_after=wait)
+    limits, unknown = context_of(request).limits, bucket_of(request, UNKNOWN_LINKS)
+    limits.check(unknown, detail=_UNKNOWN)
     async with context_of(request).db.as_system(on_behalf_of=key.token) as conn:
         share = await shares.by_token(conn, key)
     if share is None:
-        unknown_links.take(address)
+        await limits.spend(unknown, detail=_UNKNOWN)
         raise NotFound(NO_LINK)
     if share["state"] != "ready" and not share["live"]:
         raise Gone(NO_LINK)

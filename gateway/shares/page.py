@@ -16,7 +16,7 @@ from gateway.http.body import json_response
 from gateway.http.client_info import client_info_of, public_origin
 from gateway.http.errors import STATUS
 from gateway.shares import downloads, files
-from gateway.shares.access import SESSION_COOKIE, find, key_of, of_session, require_our_form
+from gateway.shares.access import SESSION_COOKIE, WRONG_PASSCODES, bucket_of, find, key_of, of_session, require_our_form
 from gateway.shares.form import DecisionForm, OpenForm, read_form
 from gateway.shares.link_secrets import digest, new_secret, passcode_fits
 from gateway.shares.middleware import NO_LINK, address_here, share_route, wants_page
@@ -28,6 +28,7 @@ SESSION_SECONDS = 1800
 
 _ENDED = "This page timed out, so nothing was sent. Reopen the link to respond."
 _DECIDED = "An answer to this estimate has already been recorded, so this one was not."
+_WRONG = "Too many wrong passcodes came from where you are. Wait a few minutes and try again."
 _CHANGED = "The estimate or its terms have changed since you opened it, so your answer was not recorded."
 
 
@@ -140,6 +141,8 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
         return None
     if not passcode.strip():
         raise Forbidden("Enter the passcode you were given.")
+    limits, wrong = context_of(request).limits, bucket_of(request, WRONG_PASSCODES)
+    limits.check(wrong, detail=_WRONG)
     async with context_of(request).db.as_system(on_behalf_of=key_of(request).token) as conn:
         attempt = await shares.try_passcode(conn, key_of(request))
     if attempt is None:
@@ -148,6 +151,7 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
         detail = f"Too many wrong passcodes. Try again in {_wait(attempt['retry_after'])}."
         raise TooMany(detail, retry_after=attempt["retry_after"])
     if not await passcode_fits(attempt["passcode_hash"], passcode):
+        await limits.spend(wrong, detail=_WRONG)
         raise Forbidden("That is not the passcode. Please check it and try again.")
     found: str = attempt["passcode_hash"]
     return found

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from config.logging import get_logger
 from store.events import event_bus
+from store.limits import shared_limits
 from store.ops import maintenance
 from store.pool import AWAY, Connection, Database
 from store.queue import outbox
@@ -37,8 +38,9 @@ class PeriodicTask:
 
 
 async def prune(conn: Connection) -> None:
-    """Forget jobs that finished a month ago."""
+    """Forget jobs that finished a month ago, and limits' buckets that are full again."""
     await outbox.forget(conn, KEEP_FINISHED)
+    await shared_limits.forget_full_buckets(conn)
     gone = await maintenance.prune(conn, KEEP_FINISHED)
     if gone:
         log.info("Forgot old jobs", rows=gone)

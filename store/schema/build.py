@@ -15,7 +15,18 @@ BASELINE = DIRECTORY / "0001_baseline.sql"
 # In this order: what an area needs stands before it.
 AREAS = (
     *("roles", "tenancy", "flags", "visits", "media", "prices", "estimates", "events", "event_bus"),
-    *("queue", "queue_claims", "queue_moves", "dead_letters", "shares", "analytics", "ops", "alerts", "grants"),
+    *(
+        "queue",
+        "queue_claims",
+        "queue_moves",
+        "dead_letters",
+        "shares",
+        "analytics",
+        "ops",
+        "alerts",
+        "limits",
+        "grants",
+    ),
 )
 _HEAD = "-- The whole schema. Made of store/schema/*.sql by `python -m store.schema.build`: edit those.\n"
 

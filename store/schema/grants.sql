@@ -162,6 +162,8 @@ BEGIN
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
                 'share_news', 'share_photo', 'share_session', 'tenant_of_share', 'try_passcode']),
+            -- Limits for whoever asks, before it is known who that is.
+            ('scopekit', 'scopekit_gateway', ARRAY['spend_tries']),
             -- Numbers across tenants, and no row.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'alert_states', 'due_jobs', 'job_outcomes', 'outbox_state', 'queue_depths', 'queue_health',

@@ -34,6 +34,7 @@ from realtime.hub import Hub
 from store.accounts.flag_cache import FlagCache
 from store.accounts.membership_cache import MembershipCache
 from store.events import events
+from store.limits.shared_limits import SharedLimits
 from store.pool import Database
 from store.visits import visits
 from tests.realtime.feed.watcher import eventually
@@ -132,6 +133,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         memberships=MembershipCache(db, lambda: hub.listener_generation),
         metrics=MetricsRegistry(settings),
         auth=Authenticator(settings),
+        limits=SharedLimits(db),
         upload_starts=nothing,
         tenant_locks=nothing,
         probe=nothing,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import structlog
 
-from gateway.shares.access import UNKNOWN_BURST
+from gateway.shares.access import UNKNOWN_LINKS
 from tests.contract import Witness
 from tests.gateway.shares.documents import Visit, customer_of, make_share, until_refused
 from tests.tenants import Tenant
@@ -52,7 +52,7 @@ async def test_every_answer_carries_the_headers(client: httpx.AsyncClient, tenan
         await reader.decide(visit, "maybe"),
         await reader.look(f"/media/{visit.uncited}"),
         await reader.look("/media/not-a-uuid"),
-        *await until_refused(lambda number: client.get(f"/e/{number:043}"), UNKNOWN_BURST),
+        *await until_refused(lambda number: client.get(f"/e/{number:043}"), int(UNKNOWN_LINKS.burst)),
     ]
     for answer in answers:
         assert_framed(answer)

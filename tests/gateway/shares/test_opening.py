@@ -7,9 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
-from gateway.shares.access import UNKNOWN_BURST
-from tests.gateway.shares.documents import Visit, customer_of, make_share, share_now, until_refused
+from config.settings import Settings
+from gateway.app import create_app
+from gateway.shares.access import UNKNOWN_LINKS
+from tests.gateway.shares.documents import Visit, client_of, customer_of, make_share, share_now, until_refused
 from tests.tenants import Tenant
 
 PREVIEWS = {
@@ -270,9 +273,22 @@ async def test_json_is_a_form_too(client: httpx.AsyncClient, tenant: Tenant, vis
 
 async def test_an_address_that_searches_is_slowed_down(client: httpx.AsyncClient) -> None:
     """After thirty unknown links an address has to wait, and is told how long."""
-    answers = await until_refused(lambda number: client.get(f"/e/{number:043}"), UNKNOWN_BURST)
+    answers = await until_refused(lambda number: client.get(f"/e/{number:043}"), int(UNKNOWN_LINKS.burst))
     assert {answer.status_code for answer in answers[:-1]} == {404}
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
+
+
+async def test_unknown_links_count_across_gateways_and_restarts(
+    client: httpx.AsyncClient, app: Starlette, settings: Settings
+) -> None:
+    """A second gateway, or the same one after a restart, refuses the first unknown link and everything after it."""
+    await until_refused(lambda number: client.get(f"/e/{number:043}"), int(UNKNOWN_LINKS.burst))
+    other = create_app(settings)
+    async with other.router.lifespan_context(other) as state:
+        assert state is not None
+        other.state.context = state["context"]
+        async with client_of(other) as neighbour:
+            assert [(await neighbour.get("/e/" + "y" * 43)).status_code for _ in range(2)] == [429, 429]
 
 
 @pytest.mark.parametrize("path", ["/open", "/decision"])

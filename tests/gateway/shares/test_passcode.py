@@ -94,8 +94,21 @@ async def test_locks_grow_and_are_told(client: httpx.AsyncClient, tenant: Tenant
         assert wait >= 4 * waited // 2 or waited == 0
         waited += wait
         await admin.execute("UPDATE shares SET locked_until = now() WHERE id = $1", share["id"])
+        await admin.execute("DELETE FROM scopekit.limit_buckets")  # as long as the lock lasts
     assert guesses <= 50
     assert await told(client, tenant, share) == ["locked"] * (guesses // 5)
+
+
+async def test_an_address_guesses_only_so_often_whatever_the_link(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """Thirty wrong passcodes, spread over links so that none is locked; then the right one is refused too."""
+    shares = [await make_share(client, tenant, visit, passcode="blue door") for _ in range(8)]
+    wrong = [await customer_of(client, shares[number // 4]).open(passcode="no") for number in range(31)]
+    assert {answer.status_code for answer in wrong[:30]} == {403}
+    assert wrong[30].status_code == 429
+    late = await customer_of(client, shares[7]).open(passcode="blue door")
+    assert (late.status_code, "Too many wrong passcodes" in late.text) == (429, True)
 
 
 async def told(client: httpx.AsyncClient, tenant: Tenant, share: dict[str, Any]) -> list[str]:
