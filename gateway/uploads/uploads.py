@@ -116,8 +116,8 @@ async def complete(request: Request) -> Response:
     except BaseException:
         await context.objects.discard(draft.storage_path)
         raise
-    forget = partial(media.forget, promise=promise)
-    row, created = await finalize_upload(context, principal, draft, stored, along=forget)
+    close = partial(media.close_promise, promise=promise)
+    row, created = await finalize_upload(context, principal, draft, stored, along=close)
     await context.objects.discard(promise["storage_path"])
     return _answer(row, created)
 

@@ -5,10 +5,14 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from config.logging import get_logger
+from config.settings import Settings
 from store.events import event_bus
 from store.limits import shared_limits
+from store.media import expired_forms
+from store.objects.objects import ObjectStore
 from store.ops import maintenance
 from store.pool import AWAY, Connection, Database
 from store.queue import outbox
@@ -62,12 +66,25 @@ async def retire_bus(conn: Connection) -> None:
         log.info("Nobody leads the event bus: events go by NOTIFY alone")
 
 
+async def sweep_forms(settings: Settings, conn: Connection) -> None:
+    """Delete what presigned forms that are over may have left in the store; without one the store is not opened."""
+    if not await expired_forms.any_expired(conn):
+        return
+    async with ObjectStore.open(settings) as objects:
+        log.info("Expired forms are swept", forms=await expired_forms.sweep(conn, objects))
+
+
 PERIODIC_TASKS = (
     PeriodicTask("event_bus", timedelta(minutes=1), retire_bus),
     PeriodicTask("prune", timedelta(minutes=5), prune),
     PeriodicTask("alerts", timedelta(minutes=5), check_alerts),
     PeriodicTask("sample", timedelta(seconds=30), maintenance.sample),
 )
+
+
+def periodic_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
+    """Return what a worker with these settings does by the clock."""
+    return (*PERIODIC_TASKS, PeriodicTask("expired_forms", timedelta(minutes=5), partial(sweep_forms, settings)))
 
 
 class Maintenance:

@@ -20,7 +20,7 @@ from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing
 from jobs.kinds.deliveries import open_dispatcher
-from jobs.kinds.maintenance import Maintenance
+from jobs.kinds.maintenance import Maintenance, periodic_tasks
 from jobs.kinds.thumbnails import ThumbnailWorker
 from jobs.queue.intervals import Intervals
 from jobs.wakeup.arq_listener import ArqListener
@@ -91,7 +91,7 @@ class Worker:
         self._doorbell = Doorbell(open_redis(redis_url))
         self._keeper = LeaseKeeper(db, self._executor, self._intervals)
         self._sweeper = Sweeper(db, self._executor, self._doorbell, self._intervals, metrics)
-        self._maintenance = Maintenance(db)
+        self._maintenance = Maintenance(db, periodic_tasks(settings))
         self._thumbnails = ThumbnailWorker(db, settings) if settings.derivatives_ahead else None
         self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
         self._dispatcher = open_dispatcher(settings, db)

@@ -22,17 +22,14 @@ WHERE id = $1 AND storage_path = $2 AND status = 'stored' RETURNING id;
 -- name: expired_uploads
 -- Uploads of a tenant that expired $2 ago, and recordings in chunks that got none for $3.
 SELECT count(*) FROM (
-    SELECT 1 FROM media_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval
-    UNION ALL SELECT 1 FROM resumable_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval
+    SELECT 1 FROM resumable_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval
     UNION ALL SELECT 1 FROM recording_chunks WHERE tenant_id = $1
     GROUP BY recording_id HAVING max(created_at) < now() - $3::interval
 ) AS expired;
 
 -- name: forget_expired
 -- Forget them; their objects are orphans from then on.
-WITH promised AS (
-    DELETE FROM media_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval RETURNING 1
-), resumable AS (
+WITH resumable AS (
     DELETE FROM resumable_uploads WHERE tenant_id = $1 AND expires_at < now() - $2::interval RETURNING 1
 ), recorded AS (
     DELETE FROM recording_chunks WHERE tenant_id = $1 AND recording_id IN (
@@ -40,5 +37,4 @@ WITH promised AS (
         GROUP BY recording_id HAVING max(created_at) < now() - $3::interval)
     RETURNING recording_id
 )
-SELECT (SELECT count(*) FROM promised) + (SELECT count(*) FROM resumable)
-     + (SELECT count(DISTINCT recording_id) FROM recorded);
+SELECT (SELECT count(*) FROM resumable) + (SELECT count(DISTINCT recording_id) FROM recorded);

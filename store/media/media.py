@@ -137,7 +137,7 @@ async def remove(conn: Connection, media_id: UUID) -> Record:
 async def promise(conn: Connection, draft: Draft, *, file_size: int, sha256: str | None, ttl: timedelta) -> str:
     """Remember an upload that goes straight to the store, and return the key that its form is for.
 
-    Raises `Conflict` while a form for another visit has this id.
+    Raises `Conflict` while a form for another visit has this id, and until what that form wrote is deleted.
     """
     key: str | None = await conn.fetchval(
         SQL.promise_upload,
@@ -157,9 +157,9 @@ async def promised(conn: Connection, media_id: UUID, visit_id: UUID) -> Record:
     return row
 
 
-async def forget(conn: Connection, promise: Record) -> None:
-    """Drop a promise, unless it was replaced by a newer one."""
-    await conn.execute(SQL.forget_upload, promise["id"], promise["storage_path"])
+async def close_promise(conn: Connection, promise: Record) -> None:
+    """Note that a promise was kept; its row stays until `expired_forms` has deleted what its form wrote since."""
+    await conn.execute(SQL.complete_upload, promise["id"], promise["storage_path"])
 
 
 def _row(draft: Draft, stored: StoredObject, findings: Findings) -> tuple[Any, ...]:

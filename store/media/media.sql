@@ -28,27 +28,24 @@ WITH upload AS (DELETE FROM resumable_uploads WHERE media_id = $1 AND stored_at 
 DELETE FROM site_visit_media WHERE id = $1 RETURNING *;
 
 -- name: promise_upload
--- Remember a presigned upload, and return the key that its form is for. Forms of one id share a key while one of them
--- lives, so that they make one object, and keep the room that the largest of them may take. No row: of another visit.
+-- Remember a presigned upload, and return the key that its form is for. Forms of one id share a key as long as one of
+-- them may write to it, so that they make one object, and keep the room of the largest. No row: of another visit.
 INSERT INTO media_uploads (id, tenant_id, visit_id, storage_path, content_type, file_size, room, sha256, original_name,
                            label, sequence, duration_ms, created_by, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $11, $12, now() + $13)
 ON CONFLICT (tenant_id, id) DO UPDATE SET
-    visit_id = EXCLUDED.visit_id, content_type = EXCLUDED.content_type, file_size = EXCLUDED.file_size,
-    storage_path = CASE WHEN media_uploads.expires_at > now() THEN media_uploads.storage_path
-                        ELSE EXCLUDED.storage_path END,
-    room = CASE WHEN media_uploads.expires_at > now() THEN greatest(media_uploads.room, EXCLUDED.room)
-                ELSE EXCLUDED.room END,
+    content_type = EXCLUDED.content_type, file_size = EXCLUDED.file_size,
+    room = greatest(media_uploads.room, EXCLUDED.room),
     sha256 = EXCLUDED.sha256, original_name = EXCLUDED.original_name, label = EXCLUDED.label,
     sequence = EXCLUDED.sequence, duration_ms = EXCLUDED.duration_ms, created_by = EXCLUDED.created_by,
-    created_at = now(), expires_at = EXCLUDED.expires_at
-WHERE media_uploads.visit_id = EXCLUDED.visit_id OR media_uploads.expires_at <= now()
+    created_at = now(), expires_at = EXCLUDED.expires_at, completed_at = NULL
+WHERE media_uploads.visit_id = EXCLUDED.visit_id
 RETURNING storage_path;
 
 -- name: promised_upload
 -- A presigned upload that is not complete yet.
-SELECT * FROM media_uploads WHERE id = $1 AND visit_id = $2;
+SELECT * FROM media_uploads WHERE id = $1 AND visit_id = $2 AND completed_at IS NULL;
 
--- name: forget_upload
--- It is a medium now, or never will be.
-DELETE FROM media_uploads WHERE id = $1 AND storage_path = $2;
+-- name: complete_upload
+-- It is a medium now; its form may be used still.
+UPDATE media_uploads SET completed_at = now() WHERE id = $1 AND storage_path = $2;

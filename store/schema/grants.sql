@@ -28,7 +28,7 @@ BEGIN
             ('visit_sync_events',    'ra'),
             ('site_visit_media',     'rawd'),
             ('transcripts',          'r'),
-            ('media_uploads',        'rawd'),
+            ('media_uploads',        'raw'),
             ('resumable_uploads',    'rawd'),
             ('recording_chunks',     'rad'),
             ('discarded_recordings', 'rad'),

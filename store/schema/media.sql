@@ -59,6 +59,8 @@ CREATE TRIGGER fill_tenant BEFORE INSERT ON public.transcripts
     FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
 
 -- Uploads that go straight to the store: promised by a presigned form, media only once they are complete and checked.
+-- A form can be used until it expires, also after its upload is complete. So its row stays, and keeps its room, until
+-- the form is over and what it may have written since is deleted.
 CREATE TABLE public.media_uploads (
     id            uuid NOT NULL,  -- the medium's, once it is one
     tenant_id     uuid NOT NULL,
@@ -75,6 +77,7 @@ CREATE TABLE public.media_uploads (
     created_by    uuid,
     created_at    timestamptz NOT NULL DEFAULT now(),
     expires_at    timestamptz NOT NULL,
+    completed_at  timestamptz,
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT storage_path_is_its_own CHECK (

@@ -6,7 +6,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from config.settings import Settings
+from jobs.kinds.maintenance import sweep_forms
 from store.objects.objects import ObjectStore
+from store.pool import Database
 from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import allow
 from tests.tenants import Tenant
@@ -30,6 +33,20 @@ def complete(client: httpx.AsyncClient, tenant: Tenant, visit: str) -> Any:
         return await client.post(f"/v1/visits/{visit}/media/{media_id}/complete", headers=tenant.headers)
 
     return post
+
+
+@pytest.fixture
+def sweep(service: Database, settings: Settings, tenant: Tenant, admin: Any) -> Any:
+    """Give a hand that lets this tenant's forms have expired a while ago, and does the worker's task."""
+
+    async def run(expired: str = "61 minutes") -> None:
+        await admin.execute(
+            "UPDATE media_uploads SET expires_at = now() - $2::text::interval WHERE tenant_id = $1", tenant.id, expired
+        )
+        async with service.as_system() as conn:
+            await sweep_forms(settings, conn)
+
+    return run
 
 
 async def _send(form: dict[str, Any], body: bytes) -> int:
@@ -155,13 +172,44 @@ async def test_two_tenants_may_ask_for_the_same_id(ask: Any, client: httpx.Async
     assert [answer.status_code for answer in answers] == [201, 201, 201]
 
 
-async def test_promised_bytes_count(ask: Any, tenant: Tenant, admin: Any) -> None:
-    """Of ten forms asked for at once, as many are given as there is room for; a form that is over counts no more."""
+async def test_promised_bytes_count(ask: Any, tenant: Tenant, admin: Any, sweep: Any) -> None:
+    """Of ten forms asked for at once, as many are given as there is room for; a swept form counts no more."""
     await allow(admin, tenant, 3500)
     answers = await asyncio.gather(*(ask(content_type="image/png", file_size=1000) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [201] * 3 + [413] * 7
-    await admin.execute("UPDATE media_uploads SET expires_at = now() WHERE tenant_id = $1", tenant.id)
+    await sweep()
     assert (await ask(content_type="image/png", file_size=1000)).status_code == 201
+
+
+async def test_a_form_used_after_its_completion_counts_and_goes(
+    ask: Any, complete: Any, objects: ObjectStore, tenant: Tenant, admin: Any, sweep: Any
+) -> None:
+    """The store takes it again; its room stays taken, it makes no second medium, and the sweep deletes it."""
+    body = files.png()
+    await allow(admin, tenant, 2 * len(body))
+    form = (await ask(content_type="image/png", file_size=len(body))).json()
+    await _send(form, body)
+    assert (await complete(form["media_id"])).status_code == 201
+    assert await _send(form, body) == 204
+    assert (await ask(content_type="image/png", file_size=1)).status_code == 413
+    await sweep(expired="30 minutes")  # over, and its bytes may still be arriving
+    assert len(await objects.keys(f"{tenant.id}/")) == 2
+    await sweep()
+    assert len(await objects.keys(f"{tenant.id}/")) == 1
+    assert (await ask(content_type="image/png", file_size=1)).status_code == 201
+
+
+async def test_a_removed_medium_does_not_come_back_by_its_form(
+    ask: Any, complete: Any, client: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    """One form makes one medium: completing it once more, after new bytes came, is 404."""
+    body = files.png()
+    form = (await ask(content_type="image/png", file_size=len(body))).json()
+    await _send(form, body)
+    assert (await complete(form["media_id"])).status_code == 201
+    assert (await client.delete(f"/v1/media/{form['media_id']}", headers=tenant.headers)).status_code == 204
+    assert await _send(form, body) == 204
+    assert (await complete(form["media_id"])).status_code == 404
 
 
 async def test_forms_of_one_id_make_one_object(
