@@ -1,7 +1,9 @@
 """`/openapi.json` on progress: streams of server-sent events, tickets to them, and pages of events."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from gateway.openapi.operation import (
     JSON,
@@ -35,6 +37,8 @@ class Event(Shape):
     seq: int
     job_id: UUID | None
     type: str
+    background: Literal[True] = Field(default=True, description="Absent unless it is of a job beside the estimate.")
+    ends_stream: Literal[True] = Field(default=True, description="Absent unless the visit's stream ends with it.")
     payload: dict[str, Any]
     created_at: str
 

@@ -32,7 +32,6 @@ from gateway.progress.responses import (
 from realtime.channels.subscriber import Subscriber
 from realtime.protocol import wire
 from realtime.protocol.epoch import lost_in_crash
-from realtime.protocol.events import ending
 from realtime.streams.stream import ProgressStream
 from store.errors import Forbidden, NotFound, Unauthenticated
 from store.events import events, tickets
@@ -171,7 +170,7 @@ async def _opened(context: Context, principal: Principal, subscriber: Subscriber
         return await _from_snapshot(context, principal, subscriber, found)
     if last_id is not None and (last_id > head or channel.position_lost(last_id)):
         return await _ahead(context, principal, subscriber, last_id)
-    if last_id == head and ending(channel.job_event):
+    if last_id == head and channel.ended_by is not None:
         return Response(status_code=204, headers=_NO_STORE)  # which stops an EventSource for good
     return _resumed(context, subscriber, last_id=last_id or 0, head=head)
 

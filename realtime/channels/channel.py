@@ -8,7 +8,7 @@ from realtime.channels.sink import Sink
 from realtime.channels.window import Window
 from realtime.protocol import wire
 from realtime.protocol.epoch import lost_in_crash
-from realtime.protocol.events import Event, EventRef, ending, job_event_after
+from realtime.protocol.events import Event, EventRef, end_reason, ended_after
 
 
 class Member(Protocol):
@@ -23,7 +23,7 @@ class Member(Protocol):
         """Pass on events, of which `chunk` is the encoding that everybody shares."""
 
     def over(self, farewell: bytes) -> None:
-        """Take note that the visit's job has ended."""
+        """Take note that an event has ended the visit's stream."""
 
     def end(self, farewell: bytes) -> None:
         """End the stream with these bytes."""
@@ -47,9 +47,9 @@ class Channel:
         "_live",
         "_order",
         "_window",
+        "ended_by",
         "epoch_ends",
         "filling_gap",
-        "job_event",
         "members",
         "tenant_id",
         "visit_id",
@@ -57,7 +57,7 @@ class Channel:
 
     def __init__(self, visit_id: str) -> None:
         self.visit_id = visit_id
-        self.job_event: str | None = None
+        self.ended_by: str | None = None
         self.filling_gap = False
         self.tenant_id: str | None = None
         self.epoch_ends: Sequence[int] = ()
@@ -98,11 +98,11 @@ class Channel:
         """The events of the next flush."""
         return self._fresh
 
-    def initialize(self, position: int, job_event: str | None, epoch_ends: Sequence[int]) -> None:
+    def initialize(self, position: int, ended_by: str | None, epoch_ends: Sequence[int]) -> None:
         """Begin at a position read from the table; a second reading changes nothing."""
         if self._order.head is None:
             self.epoch_ends = epoch_ends
-            self.job_event = job_event
+            self.ended_by = ended_by
             self._window = Window(position)
             self._accept(self._order.start(position))
 
@@ -174,7 +174,7 @@ class Channel:
         if not events:
             return False
         for event in events:
-            self.job_event = job_event_after(self.job_event, event)
+            self.ended_by = ended_after(self.ended_by, event)
         self._window.extend(events)
         self._fresh += events
         return True
@@ -195,7 +195,7 @@ class Channel:
         return sizes
 
     def _end_if_over(self) -> None:
-        reason = ending(self.job_event)
+        reason = end_reason(self.ended_by)
         if reason is not None:
             farewell = wire.end(reason)
             for subscriber in list(self._live):

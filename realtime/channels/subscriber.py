@@ -109,7 +109,7 @@ class Subscriber:
             self._finish(self._farewell)
 
     def over(self, farewell: bytes) -> None:
-        """Take note that the visit's job has ended."""
+        """Take note that an event has ended the visit's stream."""
         self.end(farewell)
 
     def end(self, farewell: bytes) -> None:

@@ -58,7 +58,7 @@ class CatchUp:
 
     def begin(self, channel: Channel, row: Record) -> None:
         """Let a channel begin where the table stands."""
-        channel.initialize(row["last_seq"], row["job_event"], row["epoch_ends"])
+        channel.initialize(row["last_seq"], row["ended_by"], row["epoch_ends"])
         self.fill_gap(channel)
 
     def fill_gap(self, channel: Channel) -> None:

@@ -24,7 +24,8 @@ _PROGRESS = "step.progress"
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _HEADER = re.compile(
     rf'\{{"visit_id":"(?P<visit>{_UUID})","seq":(?P<seq>[0-9]{{1,19}})'
-    rf'(?:(?P<too_large>\}}\Z)|,"job_id":(?:null|"(?P<job>{_UUID})"),"type":"(?P<type>[a-z_.]{{1,64}})","payload":)'
+    rf'(?:(?P<too_large>\}}\Z)|,"job_id":(?:null|"(?P<job>{_UUID})"),"type":"(?P<type>[a-z_.]{{1,64}})"'
+    rf'(?P<background>,"background":true)?(?P<ends>,"ends_stream":true)?,"payload":)'
 )
 # `{"visit_id":"` stands before the id in every notification.
 _VISIT = slice(13, 49)
@@ -38,13 +39,18 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One row of processing_events; `document` is its JSON as UTF-8, without a line break."""
+    """One row of processing_events; `document` is its JSON as UTF-8, without a line break.
+
+    `background`: it is of a job beside the one that the stream is about, so the stream goes on as it was.
+    """
 
     visit_id: str
     seq: int
     type: str
     job_id: str | None
     document: bytes
+    background: bool = False
+    ends_stream: bool = False
 
     @property
     def sse_id(self) -> int | bytes | None:
@@ -92,7 +98,15 @@ def parse(text: str) -> Event | EventRef:
         raise Malformed(text[:80])
     if header["too_large"]:
         return EventRef(header["visit"], int(header["seq"]))
-    return Event(header["visit"], int(header["seq"]), header["type"], header["job"], text.encode())
+    return Event(
+        header["visit"],
+        int(header["seq"]),
+        header["type"],
+        header["job"],
+        text.encode(),
+        background=header["background"] is not None,
+        ends_stream=header["ends"] is not None,
+    )
 
 
 def parse_row(text: str) -> Event:
@@ -103,11 +117,16 @@ def parse_row(text: str) -> Event:
     return event
 
 
-def job_event_after(before: str | None, event: Event) -> str | None:
-    """Record the latest change of a job of the visit, given by `event`."""
-    return event.type if event.type.startswith(_OF_JOB) else before
+def ended_after(before: str | None, event: Event) -> str | None:
+    """Return the type of the event that has ended the stream, once `event` has happened; None while it goes on.
+
+    The next event of a job opens an ended stream again, unless the job is a background one.
+    """
+    if event.ends_stream:
+        return event.type
+    return None if event.type.startswith(_OF_JOB) and not event.background else before
 
 
-def ending(job_event: str | None) -> EndReason | None:
-    """Return why a stream ends once its latest job has reached this event; None while there is more to come."""
-    return ENDINGS.get(job_event or "")
+def end_reason(ended_by: str | None) -> EndReason | None:
+    """Return why a stream ends that an event of this type has ended; None while it goes on."""
+    return None if ended_by is None else ENDINGS.get(ended_by, "completed")

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from realtime.channels.channel import Channel, Member
 from realtime.channels.channels import Channels
@@ -20,7 +20,7 @@ _CURSOR = re.compile(r"([0-9a-f]{8}):([0-9]{1,19}(?:\.[0-9]{1,19})*)")
 class EventWithCursor(Event):
     """An event with the cursor that stands for it and for all before it, of every visit."""
 
-    cursor: bytes | None
+    cursor: bytes | None = field(kw_only=True)
 
     @property
     def sse_id(self) -> bytes | None:

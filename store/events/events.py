@@ -42,7 +42,7 @@ async def after_each(conn: Connection, asked: Sequence[tuple[Id, int]], limit: i
 
 
 async def heads(conn: Connection, visit_ids: Sequence[UUID]) -> list[Record]:
-    """Return (visit_id, last_seq, job_event, enabled, epoch_ends) of the visits that exist."""
+    """Return (visit_id, last_seq, ended_by, enabled, epoch_ends) of the visits that exist."""
     return await conn.fetch(SQL.heads, visit_ids)
 
 
@@ -61,7 +61,7 @@ async def initial_states(
 ) -> list[Record]:
     """Return the opening state of these visits' streams for this tenant, in the order asked for.
 
-    Each is (visit_id, enabled, visible, last_seq, epoch_ends, job_id, job_event, steps): whether the tenant has
+    Each is (visit_id, enabled, visible, last_seq, epoch_ends, job_id, ended_by, steps): whether the tenant has
     streams, whether the visit is its own, where its stream stands and, with `snapshot`, the steps its latest job has
     taken up to there. With a user, the first has the tenant's `members` too: 500 at most, this one if it is one.
     """

@@ -74,7 +74,7 @@ async def enqueue(conn: Connection, job: NewJob) -> tuple[dict[str, Any], bool]:
     """Queue a job and return its status, and whether it is new.
 
     A key that is known gives its first job, finished or not. Raises `Conflict` with `job_id` when the visit has an
-    active job of this type, and when the key belongs to another visit or type.
+    active job of this type, and when the key belongs to another visit.
     """
     for _ in range(_LOOKS):
         known = await _job_of_key(conn, job)
@@ -96,10 +96,10 @@ async def enqueue(conn: Connection, job: NewJob) -> tuple[dict[str, Any], bool]:
 async def _job_of_key(conn: Connection, job: NewJob) -> dict[str, Any] | None:
     if job.idempotency_key is None:
         return None
-    row = await conn.fetchrow(SQL.job_by_key, job.tenant_id, job.idempotency_key)
+    row = await conn.fetchrow(SQL.job_by_key, job.tenant_id, job.job_type, job.idempotency_key)
     if row is None:
         return None
-    if (row["visit_id"], row["job_type"]) != (job.visit_id, job.job_type):
+    if row["visit_id"] != job.visit_id:
         raise Conflict("This Idempotency-Key was used for something else; send a new one.", job_id=str(row["id"]))
     return job_status(row)
 
@@ -112,9 +112,9 @@ async def status(conn: Connection, job_id: UUID) -> dict[str, Any]:
     return job_status(row)
 
 
-async def latest_status(conn: Connection, visit_id: UUID) -> dict[str, Any] | None:
-    """Return the status of the visit's newest job, or None when it never had one."""
-    row = await conn.fetchrow(SQL.latest_job_status, visit_id)
+async def latest_status(conn: Connection, visit_id: UUID, job_type: str = "estimate") -> dict[str, Any] | None:
+    """Return the status of the visit's newest job of this type, or None when it never had one."""
+    row = await conn.fetchrow(SQL.latest_job_status, visit_id, job_type)
     return None if row is None else job_status(row)
 
 

@@ -7,9 +7,9 @@ ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: job_by_key
--- The first job of an idempotency key, also when it is dead.
+-- The first job of a type and idempotency key, also when it is dead.
 SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses
-WHERE tenant_id = $1 AND idempotency_key = $2 LIMIT 1;
+WHERE tenant_id = $1 AND job_type = $2 AND idempotency_key = $3 LIMIT 1;
 
 -- name: active_job
 -- The visit's job that is queued or running.
@@ -20,9 +20,9 @@ SELECT id FROM public.ai_jobs WHERE visit_id = $1 AND job_type = $2 AND status I
 SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses WHERE id = $1 LIMIT 1;
 
 -- name: latest_job_status
--- The newest job of a visit.
+-- The newest job of a visit, of one type.
 SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses
-WHERE visit_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1;
+WHERE visit_id = $1 AND job_type = $2 ORDER BY created_at DESC, id DESC LIMIT 1;
 
 -- name: cancel
 -- Cancel, or ask the worker to; null when it is not the caller's.

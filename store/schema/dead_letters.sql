@@ -16,9 +16,10 @@ BEGIN
             payload = excluded.payload, job = excluded.job, moved_at = excluded.moved_at;
     DELETE FROM public.ai_jobs WHERE id = ANY (ARRAY(SELECT id FROM unnest(p_jobs)));
     PERFORM scopekit.move_visits(array_agg(visit_id), 'failed') FROM unnest(p_jobs) WHERE job_type = 'estimate';
-    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
     SELECT j.visit_id, j.tenant_id, j.id, 'job.failed',
-           jsonb_build_object('error', j.last_error, 'code', j.error_code) || scopekit.correlation(j)
+           jsonb_build_object('error', j.last_error, 'code', j.error_code) || scopekit.correlation(j),
+           j.job_type <> 'estimate'
     FROM unnest(p_jobs) AS j ORDER BY j.visit_id;
 END $$;
 

@@ -16,15 +16,15 @@
 CREATE UNLOGGED SEQUENCE scopekit.stream_epoch;
 SELECT setval('scopekit.stream_epoch', 1);
 
--- One row per visit, all that opening a stream reads: its last number, and what last happened to which job. Its lock, held
--- to commit, makes the order of seq the order of commits. It is rewritten with every event and has no index on what
--- changes: room on the page keeps that in place.
+-- One row per visit, all that opening a stream reads: its last number, the job it is about, and the type of the event that
+-- has ended it (null while it goes on). Its lock, held to commit, makes the order of seq the order of commits. It is
+-- rewritten with every event and has no index on what changes: room on the page keeps that in place.
 CREATE TABLE public.visit_streams (
     visit_id  uuid PRIMARY KEY,
     tenant_id uuid NOT NULL,
     last_seq  bigint NOT NULL DEFAULT 0,
     job_id    uuid,
-    job_event text,
+    ended_by  text,
     epoch     bigint NOT NULL DEFAULT 1,
     -- All leaps, one more with each crash that a visit lives to see: a client that was away over two crashes may have seen
     -- what the first of them took back. Numbers that may have been lost go from a tear + 1 up to the tear + 2^20.
@@ -43,8 +43,12 @@ CREATE TABLE public.processing_events (
     type       text NOT NULL CHECK (type ~ '^[a-z_]+(\.[a-z_]+)*$' AND length(type) <= 64),
     payload    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(payload) = 'object'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    -- Whether its visit's stream ends with it; an INSERT that leaves it out gets what scopekit.ends_stream() says.
+    -- Whether its visit's stream ends with it. An INSERT that leaves it out gets true for a job's final event, unless the
+    -- job is a background one. The next event of a job, background ones apart, opens the stream again.
     ends_stream boolean NOT NULL,
+    -- Whether it is of a job beside the one that the stream is about, whatever that job's kind is. An INSERT that leaves it
+    -- out gets what the queue knows of the job.
+    background  boolean NOT NULL,
     PRIMARY KEY (visit_id, seq)
 );
 
@@ -66,7 +70,10 @@ CREATE INDEX progress_tickets_expired ON public.progress_tickets (expires_at);
 CREATE FUNCTION scopekit.event_document(p_event public.processing_events) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT '{"visit_id":"' || p_event.visit_id || '","seq":' || p_event.seq
         || ',"job_id":' || coalesce('"' || p_event.job_id || '"', 'null')
-        || ',"type":"' || p_event.type || '","payload":' || p_event.payload
+        || ',"type":"' || p_event.type || '"'
+        || CASE WHEN p_event.background THEN ',"background":true' ELSE '' END
+        || CASE WHEN p_event.ends_stream THEN ',"ends_stream":true' ELSE '' END
+        || ',"payload":' || p_event.payload
         || ',"created_at":' || coalesce('"' || to_char(p_event.created_at AT TIME ZONE 'UTC',
                                                        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"', 'null')
         || '}'
@@ -82,31 +89,38 @@ $$;
 
 -- Numbering -----------------------------------------------------------------------------------------------------------
 
+-- Whether a job's life ends with such an event.
+CREATE FUNCTION scopekit.is_final(p_type text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+    $$ SELECT p_type IN ('job.completed', 'job.failed', 'job.cancelled') $$;
+
 -- Give the row the next number of its visit, whatever number it came with, and notify the relays when it commits. The
 -- visit's row in visit_streams stays locked to the end of the transaction. A writer in REPEATABLE READ or SERIALIZABLE may
 -- therefore have to repeat its transaction.
 CREATE FUNCTION scopekit.number_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_of_job   CONSTANT boolean := NEW.type LIKE 'job.%';
+    v_of_job   boolean := NEW.type LIKE 'job.%';
     v_epoch    bigint := pg_sequence_last_value('scopekit.stream_epoch');
     v_written  bigint;
     v_document text;
 BEGIN
+    IF NEW.background IS NULL THEN
+        NEW.background := v_of_job AND scopekit.is_background(NEW.job_id);
+    END IF;
+    v_of_job := v_of_job AND NOT NEW.background;
     IF NEW.ends_stream IS NULL THEN
-        NEW.ends_stream := NEW.type IN ('job.completed', 'job.failed', 'job.cancelled')
-                           AND scopekit.ends_stream(NEW.type, NEW.job_id);
+        NEW.ends_stream := v_of_job AND scopekit.is_final(NEW.type);
     END IF;
     IF v_epoch IS NULL THEN  -- two who come here at once make two epochs, and a few streams leap twice
         v_epoch := setval('scopekit.stream_epoch', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     END IF;
-    INSERT INTO public.visit_streams AS stream (visit_id, tenant_id, last_seq, job_id, job_event, epoch)
+    INSERT INTO public.visit_streams AS stream (visit_id, tenant_id, last_seq, job_id, ended_by, epoch)
     VALUES (NEW.visit_id, NEW.tenant_id, 1,
-            CASE WHEN v_of_job THEN NEW.job_id END, CASE WHEN v_of_job THEN NEW.type END, v_epoch)
+            CASE WHEN v_of_job THEN NEW.job_id END, CASE WHEN NEW.ends_stream THEN NEW.type END, v_epoch)
     ON CONFLICT (visit_id) DO UPDATE SET
-        last_seq  = stream.last_seq + 1,
-        job_id    = CASE WHEN v_of_job THEN NEW.job_id ELSE stream.job_id END,
-        job_event = CASE WHEN v_of_job THEN NEW.type ELSE stream.job_event END
+        last_seq = stream.last_seq + 1,
+        job_id   = CASE WHEN v_of_job THEN NEW.job_id ELSE stream.job_id END,
+        ended_by = CASE WHEN NEW.ends_stream THEN NEW.type WHEN NOT v_of_job THEN stream.ended_by END
     WHERE stream.tenant_id = EXCLUDED.tenant_id
     RETURNING stream.last_seq, stream.epoch INTO NEW.seq, v_written;
     IF NEW.seq IS NULL THEN
@@ -144,16 +158,18 @@ $$;
 --
 -- Of more than p_whole events only the numbers are sent, many to a notification, a line each; relays read the events of
 -- visits that somebody watches. One by one, a statement that queued 30,000 jobs held the loop of every gateway up for
--- 30,000 calls, and was itself a tenth slower.
+-- 30,000 calls, and was itself a tenth slower. p_background says which of the events are of background jobs; null: none.
 CREATE FUNCTION scopekit.tell_all(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
-                                  p_payloads jsonb[], p_whole integer DEFAULT 1000)
+                                  p_payloads jsonb[], p_whole integer DEFAULT 1000,
+                                  p_background boolean[] DEFAULT NULL)
     RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     c_lines  CONSTANT integer := 100;  -- of 78 bytes: NOTIFY takes less than 8,000
     v_epoch  bigint := pg_sequence_last_value('scopekit.stream_epoch');
     v_of_job CONSTANT boolean := p_type LIKE 'job.%';
-    v_final  CONSTANT boolean := p_type IN ('job.completed', 'job.failed', 'job.cancelled');
+    v_final  CONSTANT boolean := scopekit.is_final(p_type);
+    v_beside CONSTANT boolean[] := coalesce(p_background, array_fill(false, ARRAY[cardinality(p_visits)]));
     v_whole  CONSTANT boolean := cardinality(p_visits) <= p_whole;
     v_locked uuid[];
     v_seqs   bigint[];
@@ -163,22 +179,24 @@ DECLARE
     v_words  text[];
 BEGIN
     IF cardinality(p_visits) < 2 OR cardinality(p_visits) > (SELECT count(DISTINCT id) FROM unnest(p_visits) AS v(id)) THEN
-        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
-        SELECT visit_id, tenant_id, job_id, p_type, payload
-        FROM unnest(p_visits, p_tenants, p_jobs, p_payloads) AS e(visit_id, tenant_id, job_id, payload);
+        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
+        SELECT visit_id, tenant_id, job_id, p_type, payload, beside
+        FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_beside) AS e(visit_id, tenant_id, job_id, payload, beside);
         RETURN;
     END IF;
     IF v_epoch IS NULL THEN
         v_epoch := setval('scopekit.stream_epoch', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
     END IF;
     WITH stream AS (
-        INSERT INTO public.visit_streams AS s (visit_id, tenant_id, last_seq, job_id, job_event, epoch)
-        SELECT visit_id, tenant_id, 1, CASE WHEN v_of_job THEN job_id END, CASE WHEN v_of_job THEN p_type END, v_epoch
-        FROM unnest(p_visits, p_tenants, p_jobs) AS e(visit_id, tenant_id, job_id)
+        INSERT INTO public.visit_streams AS s (visit_id, tenant_id, last_seq, job_id, ended_by, epoch)
+        SELECT visit_id, tenant_id, 1, CASE WHEN v_of_job AND NOT beside THEN job_id END,
+               CASE WHEN v_final AND NOT beside THEN p_type END, v_epoch
+        FROM unnest(p_visits, p_tenants, p_jobs, v_beside) AS e(visit_id, tenant_id, job_id, beside)
         ON CONFLICT (visit_id) DO UPDATE SET
-            last_seq  = s.last_seq + 1,
-            job_id    = CASE WHEN v_of_job THEN EXCLUDED.job_id ELSE s.job_id END,
-            job_event = CASE WHEN v_of_job THEN p_type ELSE s.job_event END
+            last_seq = s.last_seq + 1,
+            job_id   = coalesce(EXCLUDED.job_id, s.job_id),
+            ended_by = CASE WHEN v_final THEN coalesce(EXCLUDED.ended_by, s.ended_by)
+                            WHEN EXCLUDED.job_id IS NULL THEN s.ended_by END
         WHERE s.tenant_id = EXCLUDED.tenant_id
         RETURNING visit_id, last_seq, epoch
     )
@@ -199,16 +217,19 @@ BEGIN
     v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
     IF v_told AND v_whole THEN
         WITH new AS (
-            INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
-            SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
-            FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq)
+            INSERT INTO public.processing_events
+                (visit_id, tenant_id, job_id, type, payload, seq, ends_stream, background)
+            SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND NOT beside, beside
+            FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs, v_beside)
+                AS e(visit_id, tenant_id, job_id, payload, seq, beside)
             RETURNING visit_id, seq, processing_events AS event
         )
         SELECT array_agg(scopekit.event_word(visit_id, seq, scopekit.event_document(event))) INTO v_words FROM new;
     ELSE
-        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
-        SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
-        FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq);
+        INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream, background)
+        SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND NOT beside, beside
+        FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs, v_beside)
+            AS e(visit_id, tenant_id, job_id, payload, seq, beside);
     END IF;
     IF v_told AND NOT v_whole THEN
         v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
@@ -294,9 +315,9 @@ $$;
 
 -- Where streams stand and leapt, and whether their tenants may have them; a deleted visit has no row.
 CREATE FUNCTION scopekit.stream_heads(p_visit_ids uuid[])
-    RETURNS TABLE (visit_id uuid, last_seq bigint, job_event text, enabled boolean, tears bigint[])
+    RETURNS TABLE (visit_id uuid, last_seq bigint, ended_by text, enabled boolean, tears bigint[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT v.id, coalesce(s.last_seq, 0), s.job_event,
+    SELECT v.id, coalesce(s.last_seq, 0), s.ended_by,
            coalesce(t.feature_flags #> '{visits,ws_progress_enabled}' = 'true', false),
            coalesce(s.tears, '{}')
     FROM unnest(p_visit_ids) AS wanted (id)
@@ -308,10 +329,10 @@ $$;
 -- What a first connection starts from: the position, then what the latest job has done up to there. One statement is
 -- one snapshot, so nothing can fall between the two. Each step of this attempt is {status, done, total, ms}.
 CREATE FUNCTION scopekit.stream_snapshot(p_visit_id uuid)
-    RETURNS TABLE (last_seq bigint, job_id uuid, job_event text, steps jsonb)
+    RETURNS TABLE (last_seq bigint, job_id uuid, ended_by text, steps jsonb)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH stream AS (
-        SELECT s.last_seq, s.job_id, s.job_event FROM public.visit_streams s WHERE s.visit_id = p_visit_id
+        SELECT s.last_seq, s.job_id, s.ended_by FROM public.visit_streams s WHERE s.visit_id = p_visit_id
     ), of_job AS (
         SELECT e.seq, e.type, e.payload FROM public.processing_events e JOIN stream ON stream.job_id = e.job_id
         WHERE e.visit_id = p_visit_id
@@ -329,7 +350,7 @@ CREATE FUNCTION scopekit.stream_snapshot(p_visit_id uuid)
     )
     SELECT coalesce((SELECT stream.last_seq FROM stream), 0),
            (SELECT stream.job_id FROM stream),
-           (SELECT stream.job_event FROM stream),
+           (SELECT stream.ended_by FROM stream),
            coalesce((SELECT jsonb_object_agg(name, state) FROM step), '{}')
 $$;
 
@@ -339,13 +360,13 @@ $$;
 -- user, the first row has the tenant's members as well, 500 at most, this user before all others.
 CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_ids uuid[], p_snapshot boolean)
     RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, tears bigint[],
-                   job_id uuid, job_event text, steps jsonb, members uuid[])
+                   job_id uuid, ended_by text, steps jsonb, members uuid[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT wanted.id,
            coalesce((SELECT t.feature_flags #> '{visits,ws_progress_enabled}' = 'true'
                      FROM public.tenant_settings t WHERE t.tenant_id = p_tenant_id), false),
            v.id IS NOT NULL, coalesce(snapshot.last_seq, s.last_seq, 0),
-           coalesce(s.tears, '{}'), s.job_id, s.job_event,
+           coalesce(s.tears, '{}'), s.job_id, s.ended_by,
            coalesce(snapshot.steps, '{}'),
            CASE WHEN p_user_id IS NOT NULL AND wanted.number = 1 THEN ARRAY(
                SELECT m.user_id FROM public.memberships m WHERE m.tenant_id = p_tenant_id

@@ -56,7 +56,7 @@ CREATE TABLE public.ai_jobs (
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
         autovacuum_analyze_scale_factor = 0.02);
 CREATE UNIQUE INDEX ai_jobs_one_active ON public.ai_jobs (visit_id, job_type) WHERE status IN ('queued', 'running');
-CREATE UNIQUE INDEX ai_jobs_idempotency ON public.ai_jobs (tenant_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX ai_jobs_idempotency ON public.ai_jobs (tenant_id, job_type, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX ai_jobs_of_visit ON public.ai_jobs (visit_id, created_at DESC);
 CREATE INDEX ai_jobs_finished ON public.ai_jobs (finished_at DESC) WHERE status = 'completed';
 -- By an expression, so that no planner takes this index for the question of ai_jobs_turns and steps over all tenants.
@@ -90,7 +90,7 @@ CREATE TABLE public.ai_jobs_dlq (
 CREATE UNIQUE INDEX ai_jobs_dlq_waiting ON public.ai_jobs_dlq (original_job_id) WHERE retried_at IS NULL;
 CREATE INDEX ai_jobs_dlq_of_visit ON public.ai_jobs_dlq (visit_id);
 CREATE INDEX ai_jobs_dlq_newest ON public.ai_jobs_dlq (moved_at DESC);
-CREATE INDEX ai_jobs_dlq_idempotency ON public.ai_jobs_dlq (tenant_id, (job ->> 'idempotency_key'));
+CREATE INDEX ai_jobs_dlq_idempotency ON public.ai_jobs_dlq (tenant_id, job_type, (job ->> 'idempotency_key'));
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.ai_jobs_dlq
     FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
 
@@ -162,7 +162,8 @@ BEGIN
         'job.queued', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(CASE WHEN turn IS NULL
                   THEN jsonb_build_object('correlation_id', coalesce(correlation_id, id::text), 'run_at', run_at)
-                  ELSE jsonb_build_object('correlation_id', coalesce(correlation_id, id::text)) END))
+                  ELSE jsonb_build_object('correlation_id', coalesce(correlation_id, id::text)) END),
+        p_background => array_agg(job_type <> 'estimate'))
     FROM (SELECT * FROM enqueued WHERE status = 'queued' ORDER BY visit_id) AS job HAVING count(*) > 0;
     PERFORM pg_notify('scopekit_queue', '') WHERE EXISTS (SELECT FROM enqueued WHERE turn IS NOT NULL);
     RETURN NULL;
@@ -199,17 +200,19 @@ $$;
 CREATE FUNCTION scopekit.tell(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
-    VALUES (p_job.visit_id, p_job.tenant_id, p_job.id, p_type, p_payload || scopekit.correlation(p_job));
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
+    VALUES (p_job.visit_id, p_job.tenant_id, p_job.id, p_type, p_payload || scopekit.correlation(p_job),
+            p_job.job_type <> 'estimate');
 END $$;
 
--- Whether an event ends its visit's stream, where its writer does not say so: the final event of an estimate, or of a job
--- that the queue does not know.
-CREATE FUNCTION scopekit.ends_stream(p_type text, p_job_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT p_type IN ('job.completed', 'job.failed', 'job.cancelled') AND coalesce(
-        (SELECT job_type = 'estimate' FROM public.ai_jobs WHERE id = p_job_id),
-        (SELECT job_type = 'estimate' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id AND retried_at IS NULL),
-        true)
+-- Whether a job runs beside the one that its visit's stream is about. Neither an estimate does, nor a job that the queue
+-- does not know.
+CREATE FUNCTION scopekit.is_background(p_job_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        (SELECT job_type <> 'estimate' FROM public.ai_jobs WHERE id = p_job_id),
+        (SELECT job_type <> 'estimate' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id
+         ORDER BY retried_at DESC NULLS FIRST LIMIT 1),
+        false)
 $$;
 
 -- min(2^(attempt - 1), 16) s, times 0.7 to 1.3: as `jobs/retry.py` has it; a test holds the two together.

@@ -226,7 +226,8 @@ BEGIN
     PERFORM scopekit.tell_all(
         'job.started', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(jsonb_build_object('attempt', attempts, 'worker', worker,
-                                     'correlation_id', coalesce(correlation_id, id::text))))
+                                     'correlation_id', coalesce(correlation_id, id::text))),
+        p_background => array_agg(job_type <> 'estimate'))
     FROM (
         WITH started AS MATERIALIZED (SELECT * FROM public.ai_jobs WHERE id = ANY (v_ids))
         SELECT * FROM started ORDER BY visit_id

@@ -38,8 +38,9 @@ BEGIN
     IF p_relaxed THEN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
-    SELECT v_job.visit_id, v_job.tenant_id, v_job.id, event.value ->> 'type', event.value -> 'payload'
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
+    SELECT v_job.visit_id, v_job.tenant_id, v_job.id, event.value ->> 'type', event.value -> 'payload',
+           v_job.job_type <> 'estimate'
     FROM jsonb_array_elements(p_events) WITH ORDINALITY AS event(value, position) ORDER BY event.position;
     RETURN true;
 END $$;
@@ -83,6 +84,7 @@ DECLARE
     v_tenants   uuid[];
     v_jobs      uuid[];
     v_payloads  jsonb[];
+    v_beside    boolean[];
 BEGIN
     SELECT array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NULL),
            array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NOT NULL),
@@ -107,10 +109,11 @@ BEGIN
         FROM finished AS f WHERE f.analytics ->> 'event' IS NOT NULL
     )
     SELECT array_agg(f.visit_id), array_agg(f.tenant_id), array_agg(f.id),
-           array_agg(f.result || jsonb_build_object('correlation_id', coalesce(f.correlation_id, f.id::text)))
-    INTO v_visits, v_tenants, v_jobs, v_payloads FROM (SELECT * FROM finished ORDER BY visit_id) AS f;
+           array_agg(f.result || jsonb_build_object('correlation_id', coalesce(f.correlation_id, f.id::text))),
+           array_agg(f.job_type <> 'estimate')
+    INTO v_visits, v_tenants, v_jobs, v_payloads, v_beside FROM (SELECT * FROM finished ORDER BY visit_id) AS f;
     IF v_visits IS NOT NULL THEN
-        PERFORM scopekit.tell_all('job.completed', v_visits, v_tenants, v_jobs, v_payloads);
+        PERFORM scopekit.tell_all('job.completed', v_visits, v_tenants, v_jobs, v_payloads, p_background => v_beside);
     END IF;
     RETURN QUERY
         SELECT d.id, d.token,
@@ -237,9 +240,9 @@ BEGIN
     GROUP BY d.job_id, d.step, d.item, d.tenant_id, d.created_at
     ON CONFLICT DO NOTHING;
     PERFORM scopekit.move_visits(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs) WHERE job_type = 'estimate';
-    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
-    SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j) FROM unnest(p_jobs) AS j
-    ORDER BY j.visit_id;
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
+    SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j), j.job_type <> 'estimate'
+    FROM unnest(p_jobs) AS j ORDER BY j.visit_id;
 END $$;
 
 -- One job is a set of one.
@@ -255,9 +258,9 @@ BEGIN
     SET status = 'queued', turn = NULL, run_at = now() + scopekit.backoff(lost.lost_leases, random()),
         lost_leases = lost.lost_leases, lease_token = NULL, lease_expires_at = NULL
     FROM unnest(p_jobs) AS lost WHERE j.id = lost.id;
-    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
-    SELECT j.visit_id, j.tenant_id, j.id, 'job.released', scopekit.correlation(j) FROM unnest(p_jobs) AS j
-    ORDER BY j.visit_id;
+    INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
+    SELECT j.visit_id, j.tenant_id, j.id, 'job.released', scopekit.correlation(j), j.job_type <> 'estimate'
+    FROM unnest(p_jobs) AS j ORDER BY j.visit_id;
 END $$;
 
 -- Sweeping ------------------------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ export class Live {
     try {
       const { events } = await this.#page(this.#position);
       if (this.#closed || this.#watch !== null) return undefined;
-      if (events.some((event) => event.type === "job.queued")) return this.open();
+      if (events.some((event) => event.type === "job.queued" && !event.background)) return this.open();
       for (const event of events) this.#hand(event);
     } catch (error) {
       if (error.status === 401) return this.onProblem(error);

@@ -124,7 +124,7 @@ export class Desk {
     if (Date.parse(event.created_at) < this.#openedAt && event.job_id !== this.run?.jobId) return undefined;
     if (event.type.startsWith("media.")) return this.#mediaElsewhere(event);
     if (event.type.startsWith("share.")) return this.shares.notice(event).catch(showProblem);
-    if (event.type === "job.queued" && this.run?.jobId !== event.job_id) this.#adopt(event);
+    if (event.type === "job.queued" && !event.background && this.run?.jobId !== event.job_id) this.#adopt(event);
     if (this.run === null) return undefined;
     const before = this.run;
     this.#setRun(advance(this.run, event));

@@ -56,9 +56,12 @@ class Model:
         self.events: Counter[UUID] = Counter()
         self.paused: set[str] = set()
 
-    def by_key(self, key: str | None) -> UUID | None:
-        """Return the first job of a key."""
-        return next((job_id for job_id, job in self.jobs.items() if key is not None and job.key == key), None)
+    def by_key(self, job_type: str, key: str | None) -> UUID | None:
+        """Return the first job of a type and key."""
+        if key is None:
+            return None
+        wanted = (job_type, key)
+        return next((job_id for job_id, job in self.jobs.items() if (job.job_type, job.key) == wanted), None)
 
     def active(self, visit_id: UUID, job_type: str) -> UUID | None:
         """Return the visit's queued or running job of a type."""

@@ -72,6 +72,13 @@ async def test_a_key_of_another_visit_is_a_conflict(bench: Bench) -> None:
         await bench.enqueue(idempotency_key="taken")
 
 
+async def test_a_key_is_its_job_types_own(bench: Bench) -> None:
+    """A client that sends one key with everything it asks for gets a job of each type."""
+    visit = await bench.visit()
+    estimate = await bench.enqueue(visit=visit, idempotency_key="k")
+    assert await bench.enqueue("noop", visit=visit, idempotency_key="k") != estimate
+
+
 async def test_a_key_is_its_tenants_own(bench: Bench, other: Bench) -> None:
     """Two tenants may choose the same key."""
     assert await bench.enqueue(idempotency_key="k") != await other.enqueue(idempotency_key="k")

@@ -129,11 +129,10 @@ class QueueMachine(RuleBasedStateMachine):
     ) -> UUID | MultipleResults[UUID]:
         """Queue a job, or be told which one is in the way."""
         job = NewJob(self.tenant.id, self.visits[visit], job_type, {}, idempotency_key=key)
-        known = self.model.by_key(key)
+        known = self.model.by_key(job_type, key)
         in_the_way = self.model.active(job.visit_id, job_type)
         if known is not None:
-            there = self.model.jobs[known]
-            if (there.visit_id, there.job_type) == (job.visit_id, job_type):
+            if self.model.jobs[known].visit_id == job.visit_id:
                 status, new = self.user(jobs.enqueue, job)
                 assert (status["id"], new) == (known, False)
                 return multiple()

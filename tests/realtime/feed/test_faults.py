@@ -201,8 +201,8 @@ async def test_a_lost_notification_is_made_good_by_the_next(
         async with admin.transaction():
             await admin.execute("SET LOCAL session_replication_role = replica")
             await admin.execute(
-                "INSERT INTO processing_events (visit_id, tenant_id, seq, type, ends_stream) "
-                "VALUES ($1, $2, 1, 'a.b', false)",
+                "INSERT INTO processing_events (visit_id, tenant_id, seq, type, ends_stream, background) "
+                "VALUES ($1, $2, 1, 'a.b', false, false)",
                 visit,
                 tenant.id,
             )

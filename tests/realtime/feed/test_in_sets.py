@@ -44,7 +44,7 @@ VISITS = "INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, 
 STREAMS = "INSERT INTO visit_streams (visit_id, tenant_id, last_seq) SELECT v, $2, $3 FROM unnest($1::uuid[]) AS v"
 LAST = 2**63 - 1
 NOTIFY_BYTES = 8000
-STREAM = "SELECT last_seq, job_id, job_event, tenant_id FROM visit_streams WHERE visit_id = $1"
+STREAM = "SELECT last_seq, job_id, ended_by, tenant_id FROM visit_streams WHERE visit_id = $1"
 
 
 @pytest.fixture
@@ -67,11 +67,11 @@ async def told(admin: Connection, statement: str, tenant: Tenant, visits: Sequen
     heads = [await admin.fetchrow(STREAM, visit) for visit in visits]
     return (
         [(visits.index(row["visit_id"]), row["seq"], row["type"], row["payload"], row["tenant_id"]) for row in rows],
-        [head and (head["last_seq"], head["job_id"] is None, head["job_event"], head["tenant_id"]) for head in heads],
+        [head and (head["last_seq"], head["job_id"] is None, head["ended_by"], head["tenant_id"]) for head in heads],
     )
 
 
-@pytest.mark.parametrize("kind", ["job.queued", "media.stored"])
+@pytest.mark.parametrize("kind", ["job.queued", "job.completed", "media.stored"])
 async def test_events_in_one_statement_are_numbered_as_one_by_one(
     admin: Connection, db: Database, tenant: Tenant, kind: str
 ) -> None:

@@ -276,7 +276,7 @@ async def test_the_snapshot_tells_the_latest_jobs_steps(
     await tell(db, tenant, visit, "media.stored")
     async with db.as_system() as conn:
         [found, unknown] = await events.initial_states(conn, tenant.id, None, [visit, uuid4()], snapshot=True)
-    assert (found["last_seq"], found["job_id"], found["job_event"]) == (10, job, "job.started")
+    assert (found["last_seq"], found["job_id"], found["ended_by"]) == (10, job, None)
     assert found["steps"] == {
         "gather": {"status": "completed", "done": None, "total": None, "ms": 12},
         "look": {"status": "running", "done": 2, "total": 3, "ms": None},
@@ -294,7 +294,7 @@ async def test_an_opening_tells_a_foreign_tenant_nothing(
         [own] = await events.initial_states(conn, tenant.id, tenant.user_id, [visit], snapshot=False)
         [foreign] = await events.initial_states(conn, other_tenant.id, tenant.user_id, [visit], snapshot=True)
         [nobody] = await events.initial_states(conn, uuid4(), tenant.user_id, [visit], snapshot=True)
-    assert (own["enabled"], own["visible"], own["last_seq"], own["job_event"]) == (False, True, 1, "job.queued")
+    assert (own["enabled"], own["visible"], own["last_seq"], own["ended_by"]) == (False, True, 1, None)
     assert own["members"] == [tenant.user_id]
     assert tuple(foreign) == (visit, True, False, 0, [], None, None, {}, [other_tenant.user_id])
     assert tuple(nobody) == (visit, False, False, 0, [], None, None, {}, [])

@@ -15,6 +15,9 @@ from tests.realtime.feed.watcher import Watcher, eventually, is_open, path, watc
 from tests.realtime.house import House, make_visit, open_house, tell
 from tests.tenants import Tenant
 
+SAYS = "INSERT INTO processing_events (visit_id, type, ends_stream) VALUES ($1, $2, $3)"
+BESIDE = "INSERT INTO ai_jobs (visit_id, tenant_id, job_type) VALUES ($1, $2, $3)"
+
 
 @pytest.fixture(params=["connection", "asgi"])
 def writer(request: pytest.FixtureRequest) -> str:
@@ -223,6 +226,38 @@ async def test_a_new_job_after_a_finished_one_keeps_the_stream(
         await watcher.until_closed()
     assert watcher.seqs == [1, 2, 3, 4]
     assert len(watcher.named("end")) == 1
+
+
+async def test_an_event_says_itself_whether_it_ends_the_stream(
+    house: House, admin: asyncpg.Connection, db: Database, tenant: Tenant, visit: UUID
+) -> None:
+    """Whatever its type is: a final event that says no goes by, any other that says yes is the end."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        await admin.execute(SAYS, visit, "job.completed", False)
+        await tell(db, tenant, visit, "a.b")
+        await watcher.until_seq(2)
+        await admin.execute(SAYS, visit, "a.b", True)
+        await watcher.until_closed()
+    assert (watcher.seqs, watcher.named("end")[0].json) == ([1, 2, 3], {"reason": "completed"})
+
+
+async def test_a_background_job_neither_ends_a_stream_nor_opens_it(
+    house: House, db: Database, admin: asyncpg.Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """Its events come by; the stream is the estimate's, before its end and after."""
+    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+        await watcher.until(is_open)
+        await admin.execute(BESIDE, visit, tenant.id, "noop")
+        await admin.execute("SELECT scopekit.cancel_jobs(ARRAY(SELECT j FROM ai_jobs j WHERE visit_id = $1))", visit)
+        await tell(db, tenant, visit, "job.started", "job.completed", job_id=uuid4())
+        await watcher.until_closed()
+    assert watcher.seqs == [1, 2, 3, 4]
+    assert [message.json.get("background") for message in watcher.events] == [True, True, None, None]
+    await admin.execute(BESIDE, visit, tenant.id, "noop")
+    async with watch(house.url, path(visit), headers=tenant.headers, last_id=4) as watcher:
+        await watcher.until_closed()
+    assert (watcher.seqs, watcher.named("end")[0].json) == ([5], {"reason": "completed"})
 
 
 async def test_a_client_that_leaves_frees_everything(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
