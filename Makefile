@@ -7,12 +7,12 @@ STAMP := .venv/.installed-from
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev stop clean install develop test check format licenses sbom lock baseline
+.PHONY: help run dev stop clean install develop test check format image image-check licenses sbom lock baseline
 
 help: ## Show this
 	@echo "ScopeKit: site visits into priced, evidence-backed estimates"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  PORT=8001 make run    another port       SCOPEKIT_DIR=/some/where make run    other data"
 
@@ -66,6 +66,14 @@ check: develop ## Everything CI checks: format, lint, types, floors, tests
 format: develop ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+IMAGE := localhost/scopekit:$(or $(TAG),latest)
+
+image: ## Build the image with buildah; TAG=, and LOCK=requirements.lock for the engine that needs no key
+	@deploy/image/build.sh $(IMAGE)
+
+image-check: develop image ## Bring compose.yaml up with it, in network namespaces; needs root, buildah, bubblewrap, caddy
+	@SCOPEKIT_IMAGE=$(IMAGE) $(BIN)/python -m pytest $(ARGS) tests/image
 
 baseline: install ## Write the baseline migration from store/schema/*.sql
 	@$(BIN)/python -m store.schema.build
