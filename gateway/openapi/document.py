@@ -46,7 +46,12 @@ _SCHEMES = {
         "name": "scopekit_session",
         "description": "The same token in the browser's HttpOnly cookie; a change needs an Origin of our own.",
     },
-    "ticket": {"type": "apiKey", "in": "query", "name": "ticket", "description": "Good once and for 30 s."},
+    "ticket": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": "Opens a stream within 30 s, and resumes it.",
+    },
     "internalKey": {"type": "apiKey", "in": "header", "name": "x-internal-key"},
     "reading": {
         "type": "apiKey",

@@ -23,7 +23,7 @@ from gateway.progress.visit_stream import PAGE, StreamRequest
 
 
 class Ticket(Shape):
-    """Good for one stream, once; `url` is the stream with it."""
+    """Opens one visit's stream until `expires_at`, and resumes it from then on; `url` is the stream with it."""
 
     ticket: str
     expires_at: Moment

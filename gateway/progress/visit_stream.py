@@ -32,14 +32,14 @@ from gateway.progress.responses import (
 from realtime.channels.subscriber import Subscriber
 from realtime.protocol import wire
 from realtime.protocol.epoch import lost_in_crash
-from realtime.streams.stream import ProgressStream
+from realtime.streams.stream import ProgressStream, StaticStream
 from store.errors import Forbidden, NotFound, Unauthenticated
 from store.events import events, tickets
 from store.limits.shared_limits import Bucket, Limit
 from store.pool import Record
 
 TICKET_SECONDS = 30
-# Unknown tickets from one address: many people watch behind one, and a restart brings all of their old tickets back.
+# Unknown tickets from one address: many people watch behind one, and all of them may come back with old tickets.
 UNKNOWN_TICKETS = Limit("unknown_tickets", burst=300, per_second=5)
 PAGE = 500
 _NO_VISIT = "There is no such visit."
@@ -90,7 +90,11 @@ async def invoke_progress(request: Request) -> Answer:
 
 
 async def ticket(request: Request) -> Response:
-    """Give out a ticket to one visit's stream: single use, 30 s, only its hash is kept."""
+    """Give out a ticket to one visit's stream, to be opened within 30 s.
+
+    It also resumes that stream, until the token that asked for it ends: an EventSource comes back to the same address.
+    HEAD and `busy` do not use it up. The address opens the stream for whoever has it; only its hash is kept.
+    """
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     principal = await identify(request)
     await _require_visit(request, principal, visit_id)
@@ -138,22 +142,24 @@ def _page_response(rows: list[Record], *, last_seq: int, after: int) -> Response
 async def _stream(request: Request, text: str) -> Answer:
     visit_id = uuid_param(text, "visit_id")
     principal = await _caller(request, visit_id)
+    if request.method == "HEAD":
+        return await _not_streamed(request, principal, visit_id, StaticStream())
     context, name = context_of(request), str(visit_id)
     # Admitted before anything is read for it, or what happens meanwhile would be missed.
     subscriber = context.hub.admission.subscribe(name, *principal.who, expires_at=principal.expires_at)
     if subscriber is None:
-        return await _refused(request, principal, visit_id)
+        return await _not_streamed(request, principal, visit_id, busy(context))
     return await stream_or_drop(subscriber, _opened(context, principal, subscriber, last_event_id(request)))
 
 
-async def _refused(request: Request, principal: Principal, visit_id: UUID) -> Answer:
-    """Refuse softly whoever may have the stream; who may not is told that."""
+async def _not_streamed(request: Request, principal: Principal, visit_id: UUID, answer: Answer) -> Answer:
+    """Give this answer to callers that may have the stream; the others are refused."""
     gate = await _gate(request, principal, visit_id)
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
         return not_enabled()
     if not gate["visible"]:
         raise NotFound(_NO_VISIT)
-    return busy(context_of(request))
+    return answer
 
 
 async def _opened(context: Context, principal: Principal, subscriber: Subscriber, seen: str | None) -> Answer:
@@ -223,18 +229,18 @@ async def _caller(request: Request, visit_id: UUID) -> Principal:
 
 
 async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
-    """Use a ticket up, and return whose it was.
+    """Return whose a ticket is.
 
     Raises `Unauthenticated`, and `TooMany` for an address that tried too many tickets that were none.
     """
     limits, unknown = context_of(request).limits, Bucket(UNKNOWN_TICKETS, limit_key(address_of(request)))
     limits.check(unknown)
     async with context_of(request).db.as_system() as conn:
-        taken = await tickets.take(conn, _hash(secret))
-    if taken is None or taken.visit_id != visit_id:
+        claims = await tickets.use(conn, _hash(secret), visit_id, opens=request.method != "HEAD")
+    if claims is None:
         await limits.spend(unknown)
-        raise Unauthenticated("The ticket was used, has expired or is for another visit; get a new one.")
-    principal = Principal.from_claims(taken.claims)
+        raise Unauthenticated("The ticket has expired or is for another visit; get a new one.")
+    principal = Principal.from_claims(claims)
     tenant_id, user_id = principal.who
     structlog.contextvars.bind_contextvars(tenant_id=tenant_id, user_id=user_id)
     return principal

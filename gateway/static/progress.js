@@ -32,7 +32,8 @@ const jittered = (ms) => ms * (0.5 + Math.random());
  * expired (sign in again), revoked, disabled.
  *
  * The session's cookie opens the stream. From another origin give `base`, `headers()` with the Authorization, and
- * `fetchTicket()`, which resolves to a new ticket or throws an error with `status: 401` to end as expired.
+ * `fetchTicket()`, which resolves to a new ticket or throws an error with `status: 401` to end as expired. A ticket lasts
+ * as long as its token.
  */
 export function watchVisit(visitId, options) {
   const watch = new Watch(visitId, options);
@@ -56,6 +57,7 @@ class Watch {
   #heard = 0;
   #failures = 0;
   #retry = 1_000;
+  #ticket = null;
   #timer = 0;
   #next = null; // what a pause waits to do
   #run = new AbortController();
@@ -168,10 +170,11 @@ class Watch {
     try {
       const query = new URLSearchParams();
       if (this.#seq !== null) query.set("last_event_id", this.#seq);
-      if (this.#on.fetchTicket) query.set("ticket", await this.#on.fetchTicket());
+      if (this.#on.fetchTicket) query.set("ticket", (this.#ticket ??= await this.#on.fetchTicket()));
       // An EventSource hides heartbeats, and so a dead connection.
       const answer = await this.#ask(`/progress?${query}`, {}, signal);
       if (answer.status === 204) return this.#finish(this.#ending ?? "completed");
+      if (answer.status === 401) this.#ticket = null;
       if (this.#refused(answer.status, this.#on.fetchTicket)) return;
       if (answer.ok) await this.#read(answer.body.pipeThrough(new TextDecoderStream()).getReader(), signal);
     } catch (error) {
@@ -198,6 +201,7 @@ class Watch {
     if (retry) this.#retry = Number(retry);
     if (!data) return;
     const value = JSON.parse(data);
+    if (value.reason === "expired") this.#ticket = null;
     if (!event) return this.#pass(value);
     if (event === "hello") {
       this.#failures = 0;

@@ -1,7 +1,10 @@
-"""Single-use tickets to a visit's stream, for an EventSource, which cannot send a header. Only hashes are kept."""
+"""Tickets to a visit's stream, for an EventSource, which cannot send a header and repeats its address.
+
+A ticket has to open a stream soon. From then on it resumes that stream until the token it stands for ends. Only hashes
+are kept.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,23 +14,17 @@ from store.queries import Queries
 SQL = Queries("events/tickets")
 
 
-@dataclass(frozen=True)
-class Ticket:
-    """A ticket's content: the visit it opens and the verified claims it stands for."""
-
-    tenant_id: UUID
-    visit_id: UUID
-    claims: Mapping[str, Any]
-
-
 async def issue(  # noqa: PLR0913 - the columns of a ticket, by name
     conn: Connection, *, ticket_hash: bytes, tenant_id: UUID, visit_id: UUID, claims: Mapping[str, Any], seconds: float
 ) -> None:
-    """Keep a ticket for `seconds`; `ticket_hash` is the sha256 of its secret."""
+    """Keep a ticket that has to open a stream within `seconds`; `ticket_hash` is the sha256 of its secret."""
     await conn.execute(SQL.issue, ticket_hash, tenant_id, visit_id, claims, seconds)
 
 
-async def take(conn: Connection, ticket_hash: bytes) -> Ticket | None:
-    """Use a ticket up; None when it is unknown, used or expired."""
-    row = await conn.fetchrow(SQL.take, ticket_hash)
-    return None if row is None else Ticket(row["tenant_id"], row["visit_id"], row["claims"])
+async def use(conn: Connection, ticket_hash: bytes, visit_id: UUID, *, opens: bool) -> Mapping[str, Any] | None:
+    """Return the verified claims that a ticket stands for; None when it is unknown, expired or for another visit.
+
+    With `opens` it opens a stream, and is good for as long as its claims.
+    """
+    claims: Mapping[str, Any] | None = await conn.fetchval(SQL.use, ticket_hash, visit_id, opens)
+    return claims

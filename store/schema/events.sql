@@ -52,8 +52,9 @@ CREATE TABLE public.processing_events (
     PRIMARY KEY (visit_id, seq)
 );
 
--- Single-use keys to one visit's stream, for an EventSource, which cannot send a header. Unlogged: they live 30 s.
-CREATE UNLOGGED TABLE public.progress_tickets (
+-- Keys to one visit's stream, for an EventSource, which cannot send a header and repeats its address. One that opened a
+-- stream lives as long as the token it stands for; until then it expires within a minute.
+CREATE TABLE public.progress_tickets (
     ticket_hash bytea PRIMARY KEY CHECK (length(ticket_hash) = 32),
     tenant_id   uuid NOT NULL,
     visit_id    uuid NOT NULL,
@@ -380,14 +381,19 @@ CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_
     ORDER BY wanted.number
 $$;
 
--- Take a ticket, once: the row is gone with the answer, and so are all that nobody came for.
-CREATE FUNCTION scopekit.take_ticket(p_hash bytea)
-    RETURNS TABLE (tenant_id uuid, visit_id uuid, claims jsonb) LANGUAGE sql SECURITY DEFINER
-    SET search_path = pg_catalog, public, pg_temp AS $$
-    WITH swept AS (
-        DELETE FROM public.progress_tickets t WHERE t.expires_at < now() - interval '1 minute' AND t.ticket_hash <> p_hash
-    ), taken AS (
-        DELETE FROM public.progress_tickets t WHERE t.ticket_hash = p_hash RETURNING t.*
+-- Whose a ticket to a visit's stream is: the claims it stands for, or no row. With p_opens it is a stream's from now on,
+-- and good for as long as its claims; those that nobody came for go.
+CREATE FUNCTION scopekit.use_ticket(p_hash bytea, p_visit_id uuid, p_opens boolean)
+    RETURNS SETOF jsonb LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    WITH opened AS (
+        UPDATE public.progress_tickets t SET expires_at = to_timestamp((t.claims ->> 'exp')::double precision)
+        WHERE p_opens AND t.ticket_hash = p_hash AND t.visit_id = p_visit_id AND t.expires_at > clock_timestamp()
+          AND t.expires_at <> to_timestamp((t.claims ->> 'exp')::double precision)
+        RETURNING t.ticket_hash
+    ), swept AS (
+        DELETE FROM public.progress_tickets t
+        WHERE EXISTS (SELECT 1 FROM opened) AND t.expires_at < now() - interval '1 minute'
     )
-    SELECT taken.tenant_id, taken.visit_id, taken.claims FROM taken WHERE taken.expires_at > clock_timestamp()
+    SELECT t.claims FROM public.progress_tickets t
+    WHERE t.ticket_hash = p_hash AND t.visit_id = p_visit_id AND t.expires_at > clock_timestamp()
 $$;

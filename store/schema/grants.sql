@@ -157,7 +157,7 @@ BEGIN
             -- The relay: streams of every tenant, opened for a verified token.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'bus_is_carried', 'carry_bus', 'committed_since', 'events_after', 'hear_by_notify', 'open_streams',
-                'stream_heads', 'stream_snapshot', 'non_members', 'take_ticket', 'tend_bus', 'member_role']),
+                'stream_heads', 'stream_snapshot', 'non_members', 'use_ticket', 'tend_bus', 'member_role']),
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',

@@ -21,7 +21,6 @@ pid {directory}/pid;
 error_log {directory}/error.log info;
 events {{ }}
 http {{
-    access_log off;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
     fastcgi_temp_path {directory}/fastcgi;
@@ -41,6 +40,7 @@ def configure(directory: Path, gateway_port: int) -> tuple[Path, int, Path]:
         ("listen 80;", f"listen 127.0.0.1:{free_port()};"),
         ("listen 443 ssl http2;", f"listen 127.0.0.1:{port} ssl http2;"),
         ("server 127.0.0.1:8000 ", f"server 127.0.0.1:{gateway_port} "),
+        ("/var/log/nginx/scopekit.log", f"{directory}/access.log"),
         ("/etc/ssl/scopekit/fullchain.pem", str(cert)),
         ("/etc/ssl/scopekit/privkey.pem", str(key)),
     ):

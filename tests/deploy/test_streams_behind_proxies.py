@@ -17,12 +17,12 @@ from tests.ci import skip_or_fail
 from tests.deploy import caddy, nginx
 from tests.product import free_port, process, wait_until_ready
 from tests.realtime.client.eventsource import EventStream
+from tests.realtime.client.strict_source import ORIGIN, SECONDS, StrictEventSource
 from tests.realtime.feed.watcher import path
 from tests.realtime.house import make_visit, tell
 from tests.stack import Services
 from tests.tenants import Tenant
 
-SECONDS = 60.0
 STREAMS = (
     *("/v1/visits/0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90/progress", "/v1/progress?visit_id=x", "/v1/tenant/progress"),
     "/functions/v1/sse-progress?visit_id=x",
@@ -76,9 +76,9 @@ def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
 async def test_without_a_gateway_a_stream_is_told_to_come_back(front: Front, stream: str) -> None:
     """200, one event with data and a retry, for a page of another origin too."""
     async with httpx.AsyncClient(base_url=front.url, verify=front.trust, timeout=SECONDS) as client:
-        answer = await client.get(stream, headers={"origin": "https://app.example.test"})
+        answer = await client.get(stream, headers={"origin": ORIGIN})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
-    assert answer.headers["access-control-allow-origin"] == "https://app.example.test"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
     told = EventStream()
     told.feed(answer.content)
     assert [(message.event, message.json) for message in told.messages] == [("drain", {})]
@@ -91,52 +91,6 @@ async def test_without_a_gateway_everything_else_is_told_so(front: Front) -> Non
         assert (await client.post("/v1/visits", json={})).status_code in (502, 503)
 
 
-class StrictEventSource:
-    """Comes back as a browser does: after each end by its `retry`, and never again after anything but 200."""
-
-    def __init__(self, front: Front, address: str, tenant: Tenant) -> None:
-        self._client = httpx.AsyncClient(base_url=front.url, verify=front.trust, timeout=SECONDS)
-        self._address = address
-        self._headers = dict(tenant.headers)
-        self.seqs: list[int] = []
-        self.drains = 0
-        self.heard: asyncio.Queue[str] = asyncio.Queue()
-
-    async def run(self) -> None:
-        """Follow the stream until it says `end`; raises for a status that stops an EventSource."""
-        while True:
-            stream = EventStream()
-            try:
-                async with self._client.stream("GET", self._address, headers=self._headers) as answer:
-                    assert answer.status_code == 200, answer.status_code
-                    if await self._read(answer, stream):
-                        return
-            except httpx.TransportError:
-                pass  # cut off: a browser comes back after that too
-            await asyncio.sleep((stream.retries or [1_000])[-1] / 1_000)
-
-    async def _read(self, answer: httpx.Response, stream: EventStream) -> bool:
-        async for chunk in answer.aiter_raw():
-            before = len(stream.messages)
-            stream.feed(chunk)
-            for message in stream.messages[before:]:
-                if message.event == "message" and message.json["type"] != "snapshot":
-                    self.seqs.append(message.json["seq"])
-                self.drains += message.event == "drain"
-                if stream.last_event_id:
-                    self._headers["last-event-id"] = stream.last_event_id
-                self.heard.put_nowait(message.event)
-                if message.event == "end":
-                    return True
-        return False
-
-    async def until(self, event: str) -> None:
-        """Wait for the next event of this name."""
-        async with asyncio.timeout(SECONDS):
-            while await self.heard.get() != event:
-                pass
-
-
 @pytest.fixture
 async def gateways(
     services: Services, front: Front, tmp_path: Path
@@ -145,7 +99,9 @@ async def gateways(
     with ExitStack() as running:
 
         def start() -> subprocess.Popen[bytes]:
-            environment = services.environment(PORT=str(front.gateway_port), DRAIN_SECONDS="0.5")
+            environment = services.environment(
+                PORT=str(front.gateway_port), DRAIN_SECONDS="0.5", ALLOWED_ORIGINS=ORIGIN
+            )
             started = running.enter_context(process("gateway", ["gateway", "serve"], environment, tmp_path))
             wait_until_ready(f"http://127.0.0.1:{front.gateway_port}", started, tmp_path / "gateway.log")
             return started
@@ -161,10 +117,12 @@ async def test_a_stream_outlives_the_gateway(
     tenant: Tenant,
     number: signal.Signals,
 ) -> None:
-    """A gateway goes, by accident or on purpose; a strict client comes back to its heir and misses nothing."""
+    """A gateway goes, by accident or on purpose; a strict client with a ticket comes back and misses nothing."""
     visit = await make_visit(db, tenant)
     first = await asyncio.to_thread(gateways)
-    source = StrictEventSource(front, path(visit), tenant)
+    async with httpx.AsyncClient(base_url=front.url, verify=front.trust) as client:
+        ticket = (await client.post(f"{path(visit)}/ticket", headers=tenant.headers)).json()
+    source = StrictEventSource(front.url, ticket["url"], trust=front.trust)
     running = asyncio.create_task(source.run())
     await source.until("hello")
     await tell(db, tenant, visit, "a.b")

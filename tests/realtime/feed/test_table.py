@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from realtime.protocol import wire
 from realtime.protocol.events import Event, EventRef, parse, parse_row
-from store.events import events, tickets
+from store.events import events
 from store.pool import Database
 from tests.realtime.client.eventsource import EventStream
 from tests.realtime.house import make_visit, tell
@@ -326,42 +326,10 @@ async def test_tenants_who_ask_together_are_answered_each_for_itself(
     assert [found[0]["members"] for found in together] == [[other_tenant.user_id], [tenant.user_id], None]
 
 
-async def test_a_ticket_works_once_and_not_late(db: Database, admin: Connection, tenant: Tenant, visit: UUID) -> None:
-    """The second use of a ticket, and the first after its time, find nothing; old ones are swept away."""
-    for letter, seconds in ((b"a", 30.0), (b"b", -1.0), (b"c", -90.0)):
-        async with db.as_user(tenant.claims) as conn:
-            await tickets.issue(
-                conn,
-                ticket_hash=letter * 32,
-                tenant_id=tenant.id,
-                visit_id=visit,
-                claims=tenant.claims,
-                seconds=seconds,
-            )
-    async with db.as_system() as conn:
-        taken = [await tickets.take(conn, letter * 32) for letter in (b"a", b"a", b"b", b"z")]
-    assert taken == [tickets.Ticket(tenant.id, visit, tenant.claims), None, None, None]
-    assert await admin.fetchval("SELECT count(*) FROM progress_tickets WHERE visit_id = $1", visit) == 0
-
-
-async def test_two_takers_of_one_ticket_get_it_once(db: Database, tenant: Tenant, visit: UUID) -> None:
-    """A ticket raced for is given to one."""
-    async with db.as_user(tenant.claims) as conn:
-        await tickets.issue(
-            conn, ticket_hash=b"r" * 32, tenant_id=tenant.id, visit_id=visit, claims=tenant.claims, seconds=30
-        )
-
-    async def take() -> bool:
-        async with db.as_system() as conn:
-            return await tickets.take(conn, b"r" * 32) is not None
-
-    assert sorted(await asyncio.gather(*(take() for _ in range(4)))) == [False, False, False, True]
-
-
 async def test_only_the_gateway_may_call_the_streams_functions(service: Database, db: Database, tenant: Tenant) -> None:
-    """A tenant's role cannot read heads or take tickets by itself."""
+    """A tenant's role cannot read heads or use tickets by itself."""
     for statement in (
-        "SELECT * FROM scopekit.take_ticket('\\x00')",
+        "SELECT * FROM scopekit.use_ticket('\\x00', gen_random_uuid(), true)",
         "SELECT * FROM scopekit.stream_heads('{}')",
         "SELECT * FROM scopekit.events_after(gen_random_uuid(), 0, 1)",
         "SELECT * FROM scopekit.stream_snapshot(gen_random_uuid())",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -91,16 +92,17 @@ async def test_the_session_cookie_opens_a_stream(house: House, tenant: Tenant, v
         await watcher.until(is_open)
 
 
-async def ask_for_ticket(house: House, tenant: Tenant, visit: UUID) -> httpx.Response:
-    """Ask for a ticket."""
+async def ask_for_ticket(house: House, tenant: Tenant, visit: UUID, *, seconds: int = 3600) -> httpx.Response:
+    """Ask for a ticket, by a token that ends in `seconds`."""
+    headers = {"authorization": f"Bearer {tenant.token(seconds=seconds)}"}
     async with httpx.AsyncClient(base_url=house.url) as client:
-        return await client.post(f"{path(visit)}/ticket", headers=tenant.headers)
+        return await client.post(f"{path(visit)}/ticket", headers=headers)
 
 
-async def test_a_ticket_opens_one_stream_once(
-    house: House, tenant: Tenant, visit: UUID, admin: asyncpg.Connection
+async def test_a_ticket_opens_a_stream_and_resumes_it(
+    house: House, db: Database, tenant: Tenant, visit: UUID, admin: asyncpg.Connection
 ) -> None:
-    """A ticket stands for its owner's token, works once, and only its hash is kept."""
+    """A ticket stands for its owner's token, also for the connections that follow; only its hash is kept."""
     answer = await ask_for_ticket(house, tenant, visit)
     assert (answer.status_code, answer.headers["cache-control"]) == (201, "no-store")
     given = answer.json()
@@ -109,16 +111,48 @@ async def test_a_ticket_opens_one_stream_once(
     assert given["ticket"].encode() not in kept
     async with watch(house.url, given["url"]) as watcher:
         await watcher.until(is_open)
-    again = await get(house, given["url"])
-    assert (again.status_code, "ticket" in again.json()["detail"]) == (401, True)
+    await tell(db, tenant, visit, "a.b", "a.b")
+    async with watch(house.url, given["url"], last_id=1) as watcher:
+        await watcher.until_seq(2)
+        assert watcher.seqs == [2]
+
+
+async def test_head_and_busy_use_up_no_ticket(
+    settings: Settings, db: Database, admin: asyncpg.Connection, tenant: Tenant
+) -> None:
+    """HEAD leaves a ticket as it was; after `busy` it opens the stream, however long the client had to wait."""
+    visit = await make_visit(db, tenant)
+    async with open_house(settings, limits=Limits(per_user=0)) as house:
+        given = (await ask_for_ticket(house, tenant, visit)).json()
+        expiry = "SELECT expires_at FROM progress_tickets WHERE visit_id = $1"
+        issued = await admin.fetchval(expiry, visit)
+        async with httpx.AsyncClient(base_url=house.url) as client:
+            assert (await client.head(given["url"])).status_code == 200
+        assert await admin.fetchval(expiry, visit) == issued
+        assert '"busy"' in (await get(house, given["url"])).text
+        assert await admin.fetchval(expiry, visit) > issued + timedelta(minutes=1)
+        house.hub.admission._limiter._limits = Limits()
+        async with watch(house.url, given["url"]) as watcher:
+            await watcher.until(is_open)
 
 
 async def test_a_ticket_is_for_its_visit_alone(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
-    """Tried at another visit, even of the same tenant, a ticket is spent for nothing."""
+    """Tried at another visit, even of the same tenant, a ticket is unknown; it stays good for its own."""
     other = await make_visit(db, tenant)
     secret = (await ask_for_ticket(house, tenant, visit)).json()["ticket"]
-    assert (await get(house, f"{path(other)}?ticket={secret}")).status_code == 401
-    assert (await get(house, f"{path(visit)}?ticket={secret}")).status_code == 401
+    refused = await get(house, f"{path(other)}?ticket={secret}")
+    assert (refused.status_code, "ticket" in refused.json()["detail"]) == (401, True)
+    async with watch(house.url, f"{path(visit)}?ticket={secret}") as watcher:
+        await watcher.until(is_open)
+
+
+async def test_a_ticket_ends_with_its_token(house: House, tenant: Tenant, visit: UUID) -> None:
+    """Its stream is told `expired`, and from then on the ticket is 401."""
+    given = (await ask_for_ticket(house, tenant, visit, seconds=2)).json()
+    async with watch(house.url, given["url"]) as watcher:
+        await watcher.until_closed()
+        assert [message.json for message in watcher.named("end")] == [{"reason": "expired"}]
+    assert (await get(house, given["url"])).status_code == 401
 
 
 async def test_a_ticket_to_a_foreign_visit_is_not_given(house: House, other_tenant: Tenant, visit: UUID) -> None:
