@@ -1,4 +1,4 @@
-"""Many large uploads at once: `python -m benchmarks.uploads [--clients 50] [--megabytes 12] [--rounds 1] [--way tus]`.
+"""Many large uploads at once: `python -m benchmarks.uploads [--clients 50] [--megabytes 12] [--rounds 1]`.
 
 In each round the same bytes go to the same store twice: through the gateway, as so many clients' direct posts and as
 so many tus uploads, and straight, by aiobotocore. Prints MB/s of each, the ratios, and by how much the gateway's
@@ -170,7 +170,7 @@ async def compare(site: Site, server: Server, given: Any) -> None:
     body = body[: given.megabytes * MEGABYTE]
     phone, total = Phone(server, site), clients * len(body) / MEGABYTE
     known: dict[str, Callable[[bytes], Awaitable[None]]] = {"posted": phone.post, "tus": phone.resumable}
-    ways = {name: known[name] for name in ([given.way] if given.way else WAYS)}
+    ways = {name: known[name] for name in ([given.method] if given.method else WAYS)}
     await timed(phone.post(start), phone.resumable(start))
     idle = resident_bytes(server.pid)
     for number in range(1, given.rounds + 1):
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--megabytes", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--way", choices=WAYS, help="only this one: both of 5 GB take ten minutes")
+    parser.add_argument("--method", choices=WAYS, help="only this one: both of 5 GB take ten minutes")
     given: Any = parser.parse_args()
     with open_site(visits=1, streams=1) as site, gateway(site, pinned=False) as server:
         print(f"{given.clients} clients at once, {given.megabytes} MB each; spools in {tempfile.gettempdir()}")

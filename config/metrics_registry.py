@@ -183,7 +183,7 @@ async def _ask(path: Path) -> bytes:
     except (ConnectionRefusedError, FileNotFoundError):
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - microseconds, for what a killed process left
     except (OSError, TimeoutError) as error:
-        _log.warning("A sibling's numbers are missing", sibling=path.stem, error=type(error).__name__)
+        _log.warning("Metrics of a sibling process are missing", sibling=path.stem, error=type(error).__name__)
     return b""
 
 

@@ -243,7 +243,9 @@ class Hub:
 
     def rewind(self, channel: Channel) -> None:
         """Close a channel's streams to begin again: the table has gone back, as after a crash or a restored backup."""
-        _log.error("The table has gone back behind what was sent", visit_id=channel.visit_id, head=channel.head)
+        _log.error(
+            "The table is behind what was sent: a crash lost events", visit_id=channel.visit_id, head=channel.head
+        )
         self.channels.close(channel)
         for subscriber in list(channel.members):
             subscriber.end(wire.drain(retry_ms=self.retry_ms(REWIND_MS)))
@@ -258,7 +260,7 @@ class Hub:
             message = parse(notification)
         except Malformed:
             self._counts["malformed"] += 1
-            _log.warning("Not an event of ours", visit_id=channel.visit_id)
+            _log.warning("Malformed event notification dropped", visit_id=channel.visit_id)
             return
         if channel.receive(message):
             self._counts["events"] += 1
@@ -279,7 +281,7 @@ class Hub:
                 self.on_membership(tenant_id, user_id)
                 self.restrict(tenant_id, user_id, role)
             case _:
-                _log.warning("Not understood on the control channel", kind=message.get("kind"))
+                _log.warning("Unknown message on the control channel", kind=message.get("kind"))
 
     # Private.
 

@@ -33,7 +33,7 @@ INSERT INTO ai_jobs (tenant_id, visit_id, job_type)
 SELECT tenant_id, id, $1 FROM site_visits WHERE tenant_id = ANY ($3) LIMIT $2
 """
 PHOTOGRAPH = """
-SELECT scopekit.tell_all(
+SELECT scopekit.bulk_append_events(
     'media.stored', array_agg(id), array_agg(tenant_id), array_agg(NULL::uuid), array_agg('{}'::jsonb))
 FROM site_visits
 """

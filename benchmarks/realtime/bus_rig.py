@@ -37,7 +37,7 @@ class BusRig(Rig):
         "pause_redis": 2,
     }
     BY_LISTENER: ClassVar[tuple[str, ...]] = ("terminate_listener", "crash_postgres", "restart_postgres")
-    SILENT: ClassVar[bytes] = b"Nothing comes by the event bus"
+    SILENT: ClassVar[bytes] = b"The event bus delivers nothing"
     SESSION: ClassVar[str] = NAME
     LISTENERS: ClassVar[str] = "SELECT pid FROM pg_stat_activity WHERE application_name = $1"
 

@@ -32,7 +32,7 @@ KEPT = 0.90
 # synchronous_commit, and events in a transaction.
 WAYS = (("on", 1), ("off", 1), ("off", 20))
 TELLING = ("NOTIFY", "bus", "nothing")
-NOTIFY_IS_CLOSED = "SELECT pg_sequence_last_value('scopekit.notify_way') = 2"
+NOTIFY_IS_CLOSED = "SELECT pg_sequence_last_value('scopekit.notify_transport') = 2"
 
 Way = tuple[str, int]
 
@@ -102,7 +102,7 @@ def _telling(site: Site, how: str, definition: str) -> Iterator[int]:
             yield server.pid
     finally:
         asyncio.run(_ask(url, definition))
-        asyncio.run(_ask(url, "SELECT scopekit.retire_bus()"))
+        asyncio.run(_ask(url, "SELECT scopekit.disable_bus()"))
 
 
 async def _prepare(url: str) -> str:

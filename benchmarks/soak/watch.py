@@ -41,7 +41,7 @@ FROM pg_stat_activity WHERE usename LIKE 'scopekit%' GROUP BY usename
 """
 UNDER_WAY = """
 SELECT (SELECT count(*) FROM ai_jobs WHERE status IN ('queued', 'running')) AS jobs,
-       (SELECT count(*) FROM derivatives_wanted) AS derivatives
+       (SELECT count(*) FROM derivative_queue) AS derivatives
 """
 
 
@@ -123,11 +123,11 @@ class Watch:
                     held[name, f"tasks {told.labels['name']}"] += int(told.value)
                 case "scopekit_python_blocks":
                     blocks[name] = told.value
-                case "scopekit_events_kept_bytes":
+                case "scopekit_events_buffered_bytes":
                     # Up to 128 KiB a visit by design: windows take half an hour to fill, and go with their streams.
                     held[name, EVENTS_KEPT] = int(told.value)
                     mib[name] -= told.value / 2**20
-                case "scopekit_streams_open" | "scopekit_visits_watched" | "scopekit_jobs_running_here":
+                case "scopekit_streams_open" | "scopekit_visits_watched" | "scopekit_worker_jobs_running":
                     held[name, told.name.removeprefix("scopekit_").replace("_", " ")] += int(told.value)
                 case "scopekit_streams_slow_closed_total" | "scopekit_streams_vanished_total":
                     drops += told.value

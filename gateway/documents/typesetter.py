@@ -42,7 +42,7 @@ class Typesetter:
                 async with asyncio.timeout(SECONDS):
                     return await _make(values, pictures)
             except TimeoutError:
-                _log.warning("A document was not set in type in time")
+                _log.warning("Typesetting a document timed out")
                 raise Unavailable("The PDF couldn't be made in time. Try again.", retry_after=5) from None
 
 
@@ -73,6 +73,6 @@ async def _typeset(request: bytes) -> bytes:
             process.kill()
             await process.communicate()  # its output to the end: else the pipe stays open behind it
     if process.returncode != 0:
-        _log.error("A document could not be set in type", status=process.returncode)
+        _log.error("Typesetting a document failed", status=process.returncode)
         raise Unavailable("The PDF couldn't be made right now. Try again.", retry_after=5)
     return pdf

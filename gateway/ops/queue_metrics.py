@@ -53,7 +53,7 @@ class QueueMetrics(Collector):
             self._known = await within(LOOK_SECONDS, _ask(db))
         except AWAY as error:
             self._known = None
-            _log.warning("The database's numbers are missing", error=type(error).__name__)
+            _log.warning("The database's metrics are missing", error=type(error).__name__)
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Give every family; of the database's only if it answered."""
@@ -87,7 +87,7 @@ def _of_queue(known: _Known) -> Iterable[GaugeMetricFamily]:
     yield _by("status", "jobs_average_seconds", "Average age of jobs by state.", known.depths, "average_seconds")
     yield _gauge("jobs_overdue_seconds", "How long the longest waits of the jobs that may start.", known.overdue)
     text = "1 for each name that is paused or whose breaker is open."
-    switches = GaugeMetricFamily("scopekit_queue_switch", text, labels=["name", "state"])
+    switches = GaugeMetricFamily("scopekit_queue_paused", text, labels=["name", "state"])
     for switch in known.switches:
         switches.add_metric([switch["name"], switch["state"]], 1)
     yield switches

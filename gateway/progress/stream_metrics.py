@@ -31,7 +31,7 @@ _COUNTERS = {
 _GAUGES = {
     "streams": ("streams_open", "Open streams."),
     "channels": ("visits_watched", "Visits with an open stream."),
-    "kept": ("events_kept_bytes", "Newest events of watched visits, kept in memory for who comes back."),
+    "kept": ("events_buffered_bytes", "Newest events of watched visits, kept in memory for clients that reconnect."),
     "live": ("listener_live", "1 while NOTIFY, or the event bus, is known to arrive, 0 while the table is polled."),
     "leads": ("bus_leader", "1 while this process writes the event bus for all gateways."),
     "draining": ("draining", "1 while this process lets its streams go."),

@@ -54,13 +54,13 @@ async def check_alerts(conn: Connection) -> None:
     """Evaluate the runbook's alerts; error lines are reported to Sentry too, and `/metrics` tells the rest."""
     for alert in await maintenance.check_alerts(conn, REMIND):
         known = {"alert": alert["name"], "value": alert["value"]}
-        if alert["tell"]:
+        if alert["notify"]:
             log.error(ALERTS.get(alert["name"], "Alert: a check of the database fires"), **known, since=alert["since"])
-        elif alert["over"]:
+        elif alert["resolved"]:
             log.info("An alert is over", **known)
 
 
-async def retire_bus(conn: Connection) -> None:
+async def disable_bus(conn: Connection) -> None:
     """Let events no longer be noted for a bus that no gateway is on any more."""
     if await event_bus.retire(conn):
         log.info("Nobody leads the event bus: events go by NOTIFY alone")
@@ -75,7 +75,7 @@ async def sweep_forms(settings: Settings, conn: Connection) -> None:
 
 
 PERIODIC_TASKS = (
-    PeriodicTask("event_bus", timedelta(minutes=1), retire_bus),
+    PeriodicTask("event_bus", timedelta(minutes=1), disable_bus),
     PeriodicTask("prune", timedelta(minutes=5), prune),
     PeriodicTask("alerts", timedelta(minutes=5), check_alerts),
     PeriodicTask("sample", timedelta(seconds=30), maintenance.sample),

@@ -74,7 +74,9 @@ async def _record(conn: Connection, run: JobAttempt, error: BaseException | None
     state = await jobs.fail(conn, run.lease, failure)
     if verdict.action is Action.REST and state is not None and engine is not None:
         until = await queue_control.open_breaker(conn, engine, verdict.error, timedelta(seconds=QUOTA_SECONDS))
-        log.error("The engine rests: no estimate is started until one may try again", engine=engine, until=until)
+        log.error(
+            "The engine's circuit breaker is open: no estimate starts until a probe is due", engine=engine, until=until
+        )
     return state
 
 

@@ -55,7 +55,7 @@ class WorkerMetrics:
             registry=registry,
         )
         self._expired = Counter("scopekit_leases_expired", "Leases of workers that are gone.", registry=registry)
-        self._running = Gauge("scopekit_jobs_running_here", "Attempts under way in this worker.", registry=registry)
+        self._running = Gauge("scopekit_worker_jobs_running", "Attempts under way in this worker.", registry=registry)
         self._slots = Gauge("scopekit_worker_slots", "Jobs this worker runs at once.", registry=registry)
         # Finding a labelled child costs ten times what counting does.
         self._count_of = cache(self._attempts.labels)

@@ -67,7 +67,7 @@ class Bus:
             async with asyncio.timeout(FIRST_SECONDS):
                 await self._arrives.wait()
         if not self.live:
-            _log.error("Nothing comes by the event bus: progress is polled every second. Check BUS_URL or REDIS_URL.")
+            _log.error("The event bus delivers nothing: progress is polled every second. Check BUS_URL or REDIS_URL.")
 
     async def stop(self) -> None:
         """Stop reading; another process may lead at once."""
@@ -85,7 +85,7 @@ class Bus:
             except BUS_AWAY as error:
                 self._lose(repr(error))
             except Exception:  # noqa: BLE001 - a reader that ended would do so unseen
-                _log.exception("The event bus failed in a way not foreseen")
+                _log.exception("The event bus failed unexpectedly")
                 self._lose("see above")
             await asyncio.sleep(self._backoff.next())
 
@@ -114,15 +114,15 @@ class Bus:
         self._begun += 1
         self._backoff.reset()
         if not self.live:
-            _log.info("Events come by the bus")
+            _log.info("Events arrive by the bus")
         self._arrives.set()
         self._callbacks.on_missed()
 
     def _lose(self, reason: str) -> None:
         if self.live:
-            _log.error("Nothing comes by the event bus: progress is polled every second", reason=reason)
+            _log.error("The event bus delivers nothing: progress is polled every second", reason=reason)
         else:
-            _log.warning("The event bus brings nothing", attempt=self._backoff.attempts, reason=reason)
+            _log.warning("The event bus delivers nothing", attempt=self._backoff.attempts, reason=reason)
         self._has_leader = False
         self._arrives.clear()
         self._sequence.reset()

@@ -70,7 +70,7 @@ class BusStream:
             try:
                 entries.append(unpack(fields))
             except UnknownEntry:
-                _log.warning("Not an entry of ours on the event bus")
+                _log.warning("Malformed entry on the event bus dropped")
         return found[0][1][-1][0], entries
 
     async def append(self, entry: Entry) -> None:

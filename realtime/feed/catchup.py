@@ -167,7 +167,7 @@ class CatchUp:
                     self._relay.rewind(channel)
                     return
         except Unavailable as error:
-            _log.warning("A hole cannot be filled yet", visit_id=channel.visit_id, reason=str(error.__cause__))
+            _log.warning("A gap cannot be filled yet", visit_id=channel.visit_id, reason=str(error.__cause__))
             return
         backoff.reset()
         self.gaps_filled += 1

@@ -78,9 +78,9 @@ class Feed:
         try:
             await self._catch_up.all()
         except Unavailable as error:
-            _log.warning("Watched visits cannot be looked at", reason=str(error.__cause__))
+            _log.warning("Positions of watched visits cannot be read", reason=str(error.__cause__))
         except Exception:  # noqa: BLE001 - logged whole
-            _log.exception("Watched visits cannot be looked at")
+            _log.exception("Positions of watched visits cannot be read")
         else:
             return True
         return False

@@ -73,7 +73,7 @@ class Listener:
             try:
                 await self._watch(connection)
             except Exception:  # noqa: BLE001 - see above
-                _log.exception("The listener's connection failed in a way not foreseen")
+                _log.exception("The listener's connection failed unexpectedly")
             finally:
                 self.listening = False
                 await _close(connection)

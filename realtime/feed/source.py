@@ -69,7 +69,7 @@ def parse_control(text: str) -> dict[str, Any] | None:
         message = orjson.loads(text)
         message["kind"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        _log.warning("Not understood on the control channel", size=len(text))
+        _log.warning("Unknown message on the control channel", size=len(text))
         return None
     found: dict[str, Any] = message
     return found

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from realtime.protocol.events import Event
 
-# As in scopekit.tear_stream; tests/realtime/feed/test_crash.py holds the two together.
+# As in scopekit.advance_epoch; tests/realtime/feed/test_crash.py holds the two together.
 EPOCH_GAP = 2**20
 
 

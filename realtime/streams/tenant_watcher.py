@@ -140,7 +140,7 @@ class TenantWatcher:
         try:
             await self._ask_while_pending()
         except Exception:  # noqa: BLE001 - logged whole; what was owed is made good by snapshots
-            _log.exception("Active visits could not be brought")
+            _log.exception("Active visits could not be loaded")
             self._dismiss(self._live())
         finally:
             self._asking = None
@@ -153,7 +153,7 @@ class TenantWatcher:
             try:
                 await self._bring_all(pending)
             except Unavailable as error:
-                _log.warning("Active visits cannot be looked at yet", reason=str(error.__cause__))
+                _log.warning("Active visits cannot be read yet", reason=str(error.__cause__))
                 self._pending = pending | self._pending
                 await asyncio.sleep(backoff.next())
                 continue

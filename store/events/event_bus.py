@@ -55,7 +55,7 @@ async def committed_since(conn: Connection, snapshot: str, limit: int) -> tuple[
     """
     row = await conn.fetchrow(SQL.committed_since, snapshot, limit)
     assert row is not None  # noqa: S101 - an aggregate always gives one row
-    return row["snapshot"], row["words"]
+    return row["snapshot"], row["notifications"]
 
 
 async def tend(conn: Connection, snapshot: str) -> None:

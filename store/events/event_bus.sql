@@ -1,6 +1,6 @@
 -- name: enable_notify
 -- Keep NOTIFY open while this session lives, and take many messages at once; by which transaction it was opened.
-SELECT scopekit.hear_by_notify();
+SELECT scopekit.register_listener();
 
 -- name: all_ended
 -- Whether all transactions up to this one have ended.
@@ -8,11 +8,11 @@ SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8;
 
 -- name: has_leader
 -- Whether there is a leader.
-SELECT scopekit.bus_is_carried();
+SELECT scopekit.bus_has_leader();
 
 -- name: become_leader
 -- Be the leader while this session lives; by which transaction the bus was enabled.
-SELECT scopekit.carry_bus();
+SELECT scopekit.lead_bus();
 
 -- name: position
 -- How things stand, once all transactions up to this one have ended.
@@ -20,12 +20,12 @@ SELECT pg_current_snapshot()::text WHERE pg_snapshot_xmin(pg_current_snapshot())
 
 -- name: committed_since
 -- What was committed since then, and how things stand now.
-SELECT snapshot::text, words FROM scopekit.committed_since($1::text::pg_snapshot, $2);
+SELECT snapshot::text, notifications FROM scopekit.committed_since($1::text::pg_snapshot, $2);
 
 -- name: tend
 -- Clear what was taken, and close NOTIFY where nobody listens.
-SELECT scopekit.tend_bus($1::text::pg_snapshot);
+SELECT scopekit.maintain_bus($1::text::pg_snapshot);
 
 -- name: retire
 -- Disable the bus where there is no leader.
-SELECT scopekit.retire_bus();
+SELECT scopekit.disable_bus();

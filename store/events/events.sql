@@ -15,12 +15,12 @@ ORDER BY number, seq;
 
 -- name: heads
 -- Where streams stand: last_seq, the type of what ended them, whether the tenant may have the stream, the ends of all its epochs.
-SELECT visit_id, last_seq, ended_by, enabled, tears AS epoch_ends FROM scopekit.stream_heads($1);
+SELECT visit_id, last_seq, ended_by, enabled, epoch_gaps AS epoch_ends FROM scopekit.stream_heads($1);
 
 -- name: initial_states
 -- What streams are opened with, for pairs of tenant $1 and visit $3: may this tenant have it, where does it stand, if $4
 -- what the latest job has done, and if there is a user $2, who the tenant's members are.
-SELECT opened.visit_id, enabled, visible, last_seq, tears AS epoch_ends, job_id, ended_by, steps, members
+SELECT opened.visit_id, enabled, visible, last_seq, epoch_gaps AS epoch_ends, job_id, ended_by, steps, members
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::boolean[]) WITH ORDINALITY
     AS asked (tenant_id, user_id, visit_id, snapshot, number)
 CROSS JOIN LATERAL scopekit.open_streams(tenant_id, user_id, ARRAY[asked.visit_id], snapshot) AS opened

@@ -1,6 +1,6 @@
 -- name: claim_periodic_task
 -- Whether this tick's periodic task is ours.
-SELECT scopekit.take_chore($1, $2);
+SELECT scopekit.claim_periodic_task($1, $2);
 
 -- name: prune
 -- Forget finished jobs that are older than this.
@@ -20,4 +20,4 @@ SELECT public.check_processing_slo() AS slow, public.check_upload_retries() AS f
 
 -- name: check_alerts
 -- Ask every alert; which are to be told again, and which are over.
-SELECT name, firing, value, since, tell, over FROM scopekit.check_alerts($1) ORDER BY name;
+SELECT name, firing, value, since, notify, resolved FROM scopekit.check_alerts($1) ORDER BY name;

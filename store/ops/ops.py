@@ -13,7 +13,7 @@ from store.queue import dead_letters, queue_control
 SQL = Queries("ops/ops")
 
 BACK = timedelta(hours=2)
-MOST_LETTERS, MOST_TENANTS, MOST_CHANGES, MOST_DEEDS = 200, 200, 20, 20
+MOST_LETTERS, MOST_TENANTS, MOST_CHANGES, MOST_ACTIONS = 200, 200, 20, 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class OpsSnapshot:
     killed: list[Record]
     changes: list[Record]
     usage: list[Record]
-    deeds: list[Record]
+    actions: list[Record]
 
 
 async def read_snapshot(conn: Connection) -> OpsSnapshot:
@@ -50,5 +50,5 @@ async def read_snapshot(conn: Connection) -> OpsSnapshot:
         killed=await flags.killed(conn),
         changes=await flags.history(conn, None, MOST_CHANGES),
         usage=await health.tenant_usage(conn),
-        deeds=await conn.fetch(SQL.deeds, MOST_DEEDS),
+        actions=await conn.fetch(SQL.actions, MOST_ACTIONS),
     )

@@ -64,7 +64,7 @@ class Presence:
             self._has_arrived = True
         except AWAY as error:
             if not self._is_away:
-                _log.warning("The database was not told that this process lives", error=type(error).__name__)
+                _log.warning("This process's heartbeat was not written", error=type(error).__name__)
             self._is_away = True
         else:
             self._is_away = False

@@ -4,7 +4,7 @@ SELECT scopekit.report_process($1, $2, $3, $4);
 
 -- name: forget
 -- This process leaves.
-SELECT scopekit.forget_process($1, $2);
+SELECT scopekit.unregister_process($1, $2);
 
 -- name: live
 -- Who was seen within this time.

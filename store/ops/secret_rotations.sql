@@ -1,6 +1,6 @@
 -- name: begin
 -- A rotation has begun: secret, old and new fingerprint, why.
-WITH told AS (SELECT scopekit.operate('secret.begin', $1, $4))
+WITH told AS (SELECT scopekit.begin_action('secret.begin', $1, $4))
 INSERT INTO public.secret_rotations (name, old_print, new_print, actor, reason)
 SELECT $1, $2, $3, scopekit.actor(), $4 FROM told;
 
@@ -11,7 +11,7 @@ FROM public.secret_rotations WHERE name = $1 AND finished_at IS NULL FOR UPDATE;
 
 -- name: finish
 -- It is over.
-WITH told AS (SELECT scopekit.operate('secret.finish', $2, $3))
+WITH told AS (SELECT scopekit.begin_action('secret.finish', $2, $3))
 UPDATE public.secret_rotations SET finished_at = now() FROM told WHERE id = $1;
 
 -- name: newest

@@ -1,6 +1,6 @@
 -- name: take
 -- Events whose delivery is due, ours for the length of a lease.
-SELECT id, attempts, event, properties, tenant_id, user_id, "timestamp" FROM scopekit.take_analytics($1, $2);
+SELECT id, attempts, event, properties, tenant_id, user_id, "timestamp" FROM scopekit.claim_outbox($1, $2);
 
 -- name: delivered
 -- The receiver has it: nothing is owed any more.

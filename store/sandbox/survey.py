@@ -44,10 +44,10 @@ async def warn_of_missing_walls() -> None:
     try:
         missing = await missing_walls()
     except (OSError, ValueError) as error:
-        _log.error("The helpers' sandbox cannot be tried", error=type(error).__name__)
+        _log.error("The sandbox cannot be tested", error=type(error).__name__)
     else:
         if missing:
-            _log.warning("The helpers' sandbox lacks walls on this machine", missing=missing)
+            _log.warning("The sandbox lacks isolation layers on this machine", missing=missing)
 
 
 if __name__ == "__main__":

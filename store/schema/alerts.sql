@@ -6,7 +6,7 @@ CREATE TABLE public.alerts (
     firing     boolean NOT NULL DEFAULT false,
     value      double precision NOT NULL DEFAULT 0,
     since      timestamptz,  -- the beginning of the present trouble
-    told_at    timestamptz,
+    notified_at timestamptz,
     checked_at timestamptz,
     CHECK (firing = (since IS NOT NULL))
 );
@@ -39,10 +39,11 @@ CREATE FUNCTION scopekit.processing_p95() RETURNS double precision LANGUAGE sql 
     FROM public.ai_jobs WHERE status = 'completed' AND finished_at > now() - interval '1 hour'
 $$;
 
--- Ask every alert and keep the answers. `tell`: it fires since now, or fires still and the last reminder is over p_remind
--- ago. `over`: it has just stopped.
+-- Ask every alert and keep the answers. `notify`: it fires since now, or fires still and the last reminder is over
+-- p_remind ago. `resolved`: it has just stopped.
 CREATE FUNCTION scopekit.check_alerts(p_remind interval)
-    RETURNS TABLE (name text, firing boolean, value double precision, since timestamptz, tell boolean, over boolean)
+    RETURNS TABLE (name text, firing boolean, value double precision, since timestamptz, notify boolean,
+                   resolved boolean)
     LANGUAGE sql AS $$
     WITH asked (name, firing, value) AS (
         VALUES ('processing_slo', public.check_processing_slo(), scopekit.processing_p95()),
@@ -55,10 +56,10 @@ CREATE FUNCTION scopekit.check_alerts(p_remind interval)
     UPDATE public.alerts AS a
     SET firing = asked.firing, value = asked.value, checked_at = now(),
         since = CASE WHEN asked.firing THEN coalesce(before.since, now()) END,
-        told_at = CASE WHEN asked.firing AND (before.since IS NULL OR before.told_at <= now() - p_remind) THEN now()
-                       ELSE before.told_at END
+        notified_at = CASE WHEN asked.firing AND (before.since IS NULL OR before.notified_at <= now() - p_remind)
+                           THEN now() ELSE before.notified_at END
     FROM asked JOIN before USING (name) WHERE a.name = asked.name
-    RETURNING a.name, a.firing, a.value, a.since, a.firing AND a.told_at = now(), before.firing AND NOT a.firing
+    RETURNING a.name, a.firing, a.value, a.since, a.firing AND a.notified_at = now(), before.firing AND NOT a.firing
 $$;
 
 -- For the gateway, which may not ask: the last answers, and their age (null: never asked).

@@ -29,18 +29,18 @@ CREATE TABLE public.analytics_outbox (
 CREATE INDEX analytics_outbox_due ON public.analytics_outbox (due_at) WHERE refused_at IS NULL;
 
 -- Invariant 1.
-CREATE FUNCTION scopekit.owe_delivery() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.enqueue_outbox() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO public.analytics_outbox (event_id) SELECT id FROM happened;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER owe_delivery AFTER INSERT ON public.analytics_events REFERENCING NEW TABLE AS happened
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.owe_delivery();
+CREATE TRIGGER enqueue_outbox AFTER INSERT ON public.analytics_events REFERENCING NEW TABLE AS happened
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.enqueue_outbox();
 
 -- Take up to p_limit events that are due, the longest due first, for p_lease.
-CREATE FUNCTION scopekit.take_analytics(p_limit integer, p_lease interval)
+CREATE FUNCTION scopekit.claim_outbox(p_limit integer, p_lease interval)
     RETURNS TABLE (id uuid, attempts integer, event text, properties jsonb, tenant_id uuid, user_id uuid,
                    "timestamp" timestamptz)
     LANGUAGE sql AS $$

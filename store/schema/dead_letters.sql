@@ -3,7 +3,7 @@
 -- Into the DLQ --------------------------------------------------------------------------------------------------------
 
 -- Each dies of its last_error and error_code.
-CREATE FUNCTION scopekit.bury_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.dead_letter_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.ai_jobs_dlq AS d
         (original_job_id, tenant_id, visit_id, job_type, last_error, error_code, attempts, payload, job)
@@ -15,7 +15,7 @@ BEGIN
         SET last_error = excluded.last_error, error_code = excluded.error_code, attempts = excluded.attempts,
             payload = excluded.payload, job = excluded.job, moved_at = excluded.moved_at;
     DELETE FROM public.ai_jobs WHERE id = ANY (ARRAY(SELECT id FROM unnest(p_jobs)));
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'failed') FROM unnest(p_jobs) WHERE job_type = 'estimate';
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'failed') FROM unnest(p_jobs) WHERE job_type = 'estimate';
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
     SELECT j.visit_id, j.tenant_id, j.id, 'job.failed',
            jsonb_build_object('error', j.last_error, 'code', j.error_code) || scopekit.correlation(j),
@@ -24,12 +24,12 @@ BEGIN
 END $$;
 
 -- One job is a set of one.
-CREATE FUNCTION scopekit.to_dead_letters(p_job public.ai_jobs, p_error text, p_code text) RETURNS void
+CREATE FUNCTION scopekit.dead_letter_job(p_job public.ai_jobs, p_error text, p_code text) RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     p_job.last_error := coalesce(p_error, p_job.last_error, 'unknown error');
     p_job.error_code := coalesce(p_code, p_job.error_code, 'attempts_exhausted');
-    PERFORM scopekit.bury_jobs(ARRAY[p_job]);
+    PERFORM scopekit.dead_letter_jobs(ARRAY[p_job]);
 END $$;
 
 -- The runbook's function: an unknown id, or one with attempts left, is left alone.
@@ -40,7 +40,7 @@ BEGIN
     SELECT * INTO v_job FROM public.ai_jobs
     WHERE id = p_job_id AND status NOT IN ('completed', 'cancelled') FOR UPDATE;
     IF FOUND AND v_job.attempts >= coalesce(v_job.max_attempts, 3) THEN
-        PERFORM scopekit.to_dead_letters(v_job, p_error, NULL);
+        PERFORM scopekit.dead_letter_job(v_job, p_error, NULL);
     END IF;
 END $$;
 
@@ -70,10 +70,10 @@ END $$;
 
 -- An operator's retry. Returns the job's id; null for a letter that is not there or was discarded. unique_violation as
 -- scopekit.redrive.
-CREATE FUNCTION scopekit.retry_letter(p_id uuid, p_reason text) RETURNS uuid
+CREATE FUNCTION scopekit.retry_dead_letter(p_id uuid, p_reason text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('dlq.retry', p_id::text, p_reason);
+    PERFORM scopekit.begin_action('dlq.retry', p_id::text, p_reason);
     IF EXISTS (SELECT FROM public.ai_jobs_dlq WHERE id = p_id AND discarded_at IS NOT NULL) THEN
         RETURN NULL;
     END IF;
@@ -81,12 +81,12 @@ BEGIN
 END $$;
 
 -- Returns the job's id; null for a letter that is not there or was retried. A second call finds it done.
-CREATE FUNCTION scopekit.discard_letter(p_id uuid, p_reason text) RETURNS uuid
+CREATE FUNCTION scopekit.discard_dead_letter(p_id uuid, p_reason text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_job uuid;
 BEGIN
-    PERFORM scopekit.operate('dlq.discard', p_id::text, p_reason);
+    PERFORM scopekit.begin_action('dlq.discard', p_id::text, p_reason);
     UPDATE public.ai_jobs_dlq SET discarded_at = coalesce(discarded_at, now()), retried_at = coalesce(retried_at, now())
     WHERE id = p_id AND (retried_at IS NULL OR discarded_at IS NOT NULL)
     RETURNING original_job_id INTO v_job;
@@ -96,18 +96,18 @@ END $$;
 -- What operators see --------------------------------------------------------------------------------------------------
 
 -- The error without what tells one from others of its kind: ids and numbers say which one, not what.
-CREATE FUNCTION scopekit.dead_cause(p_error text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION scopekit.dead_letter_cause(p_error text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT left(regexp_replace(coalesce(p_error, ''), '[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9]+', '#', 'g'), 200)
 $$;
 
 -- Waiting letters by cause.
-CREATE FUNCTION scopekit.dead_causes()
+CREATE FUNCTION scopekit.dead_letter_causes()
     RETURNS TABLE (job_type text, error_code text, cause text, letters bigint, tenants bigint,
                    oldest timestamptz, newest timestamptz)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM scopekit.require_operator();
-    RETURN QUERY SELECT d.job_type, coalesce(d.error_code, ''), scopekit.dead_cause(d.last_error), count(*),
+    RETURN QUERY SELECT d.job_type, coalesce(d.error_code, ''), scopekit.dead_letter_cause(d.last_error), count(*),
                         count(DISTINCT d.tenant_id), min(d.moved_at), max(d.moved_at)
                  FROM public.ai_jobs_dlq d WHERE d.retried_at IS NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC;
 END $$;
@@ -120,13 +120,14 @@ CREATE FUNCTION scopekit.dead_letters(p_limit integer)
 BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT d.id, d.original_job_id, d.tenant_id, t.name, d.visit_id, d.job_type,
-                        coalesce(d.error_code, ''), scopekit.dead_cause(d.last_error), d.last_error, d.attempts, d.moved_at
+                        coalesce(d.error_code, ''), scopekit.dead_letter_cause(d.last_error), d.last_error, d.attempts,
+                        d.moved_at
                  FROM public.ai_jobs_dlq d JOIN public.tenants t ON t.id = d.tenant_id
                  WHERE d.retried_at IS NULL ORDER BY d.moved_at DESC LIMIT p_limit;
 END $$;
 
 -- Whether a letter still waits.
-CREATE FUNCTION scopekit.letter_waits(p_id uuid) RETURNS boolean
+CREATE FUNCTION scopekit.dead_letter_waits(p_id uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM scopekit.require_operator();
@@ -135,7 +136,7 @@ END $$;
 
 -- Waiting letters of a kind, the oldest first, from the one after p_after on; null matches anything. A batch begins after
 -- the last letter of the one before, so that letters that cannot be retried hold none back.
-CREATE FUNCTION scopekit.waiting_letters(
+CREATE FUNCTION scopekit.waiting_dead_letters(
     p_job_type text, p_error_code text, p_cause text, p_after uuid, p_limit integer)
     RETURNS TABLE (id uuid) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -147,7 +148,7 @@ BEGIN
                    AND (v_after IS NULL OR (d.moved_at, d.id) > (v_after, p_after))
                    AND (p_job_type IS NULL OR d.job_type = p_job_type)
                    AND (p_error_code IS NULL OR coalesce(d.error_code, '') = p_error_code)
-                   AND (p_cause IS NULL OR scopekit.dead_cause(d.last_error) = p_cause)
+                   AND (p_cause IS NULL OR scopekit.dead_letter_cause(d.last_error) = p_cause)
                  ORDER BY d.moved_at, d.id LIMIT p_limit;
 END $$;
 

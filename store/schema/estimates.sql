@@ -111,7 +111,7 @@ CREATE CONSTRAINT TRIGGER totals_agree AFTER INSERT OR UPDATE OR DELETE ON publi
 
 -- A decided version stays as it was decided on, whatever code path asks. An edit makes the next version, which has a
 -- share and a decision of its own. A deleted visit takes all of it along.
-CREATE FUNCTION scopekit.keep_decided() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.freeze_decided_estimate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT 1 FROM public.site_visits v
@@ -122,7 +122,7 @@ BEGIN
 END $$;
 
 -- So do its lines.
-CREATE FUNCTION scopekit.keep_decided_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.freeze_decided_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     -- The line's estimate before and after; in a cascade it is gone already.
@@ -133,7 +133,7 @@ BEGIN
     RETURN coalesce(NEW, OLD);
 END $$;
 
-CREATE TRIGGER keep_decided BEFORE UPDATE OR DELETE ON public.estimates
-    FOR EACH ROW WHEN (OLD.status <> 'draft') EXECUTE FUNCTION scopekit.keep_decided();
-CREATE TRIGGER keep_decided_lines BEFORE INSERT OR UPDATE OR DELETE ON public.estimate_lines
-    FOR EACH ROW EXECUTE FUNCTION scopekit.keep_decided_lines();
+CREATE TRIGGER freeze_decided_estimate BEFORE UPDATE OR DELETE ON public.estimates
+    FOR EACH ROW WHEN (OLD.status <> 'draft') EXECUTE FUNCTION scopekit.freeze_decided_estimate();
+CREATE TRIGGER freeze_decided_lines BEFORE INSERT OR UPDATE OR DELETE ON public.estimate_lines
+    FOR EACH ROW EXECUTE FUNCTION scopekit.freeze_decided_lines();

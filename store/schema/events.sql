@@ -26,9 +26,10 @@ CREATE TABLE public.visit_streams (
     job_id    uuid,
     ended_by  text,
     epoch     bigint NOT NULL DEFAULT 1,
-    -- All leaps, one more with each crash that a visit lives to see: a client that was away over two crashes may have seen
-    -- what the first of them took back. Numbers that may have been lost go from a tear + 1 up to the tear + 2^20.
-    tears     bigint[] NOT NULL DEFAULT '{}',
+    -- The last number before each leap. There is one more with each crash that a visit lives to see: a client that was
+    -- away over two crashes may have seen what the first of them took back. Numbers that may have been lost go from a
+    -- gap + 1 up to the gap + 2^20.
+    epoch_gaps bigint[] NOT NULL DEFAULT '{}',
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 
@@ -82,7 +83,7 @@ $$;
 
 -- What NOTIFY carries of an event: all of it, or only its number where the document does not fit into 8,000 bytes. With
 -- casts: an IMMUTABLE function is not inlined while it calls something STABLE, as text || uuid is.
-CREATE FUNCTION scopekit.event_word(p_visit_id uuid, p_seq bigint, p_document text) RETURNS text
+CREATE FUNCTION scopekit.event_notification(p_visit_id uuid, p_seq bigint, p_document text) RETURNS text
     LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN octet_length(p_document) < 7900 THEN p_document
                 ELSE '{"visit_id":"' || p_visit_id::text || '","seq":' || p_seq::text || '}' END
@@ -130,14 +131,14 @@ BEGIN
     IF v_written <> v_epoch OR (NEW.seq = 1 AND v_epoch > 1 AND EXISTS (  -- the crash may have taken the whole stream
         SELECT 1 FROM public.site_visits v
         WHERE v.id = NEW.visit_id AND v.created_at < to_timestamp(v_epoch / 1000000.0))) THEN
-        NEW.seq := scopekit.tear_stream(NEW.visit_id, v_epoch);
+        NEW.seq := scopekit.advance_epoch(NEW.visit_id, v_epoch);
     END IF;
-    IF pg_sequence_last_value('scopekit.bus_way') > 2 THEN
+    IF pg_sequence_last_value('scopekit.bus_transport') > 2 THEN
         INSERT INTO scopekit.event_outbox (visit_id, seq) VALUES (NEW.visit_id, NEW.seq);
     END IF;
-    IF pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2 THEN
+    IF pg_sequence_last_value('scopekit.notify_transport') IS DISTINCT FROM 2 THEN
         v_document := scopekit.event_document(NEW);
-        PERFORM pg_notify('processing_events', scopekit.event_word(NEW.visit_id, NEW.seq, v_document));
+        PERFORM pg_notify('processing_events', scopekit.event_notification(NEW.visit_id, NEW.seq, v_document));
     END IF;
     RETURN NEW;
 END $$;
@@ -145,10 +146,11 @@ END $$;
 -- Move a stream to this epoch and return the next number. More than 2^20 events of one visit cannot be lost:
 -- wal_writer_delay is at most 10 s, three of which may be missing, and the database takes 19,000 events a second.
 -- The commit waits for its flush: were this undone by another crash, the numbers after the leap would be given twice.
-CREATE FUNCTION scopekit.tear_stream(p_visit_id uuid, p_epoch bigint) RETURNS bigint LANGUAGE sql
+CREATE FUNCTION scopekit.advance_epoch(p_visit_id uuid, p_epoch bigint) RETURNS bigint LANGUAGE sql
     SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
-    UPDATE public.visit_streams SET tears = tears || (last_seq - 1), last_seq = last_seq + 1048576, epoch = p_epoch
+    UPDATE public.visit_streams
+    SET epoch_gaps = epoch_gaps || (last_seq - 1), last_seq = last_seq + 1048576, epoch = p_epoch
     WHERE visit_id = p_visit_id
     RETURNING last_seq
 $$;
@@ -160,8 +162,8 @@ $$;
 -- Of more than p_whole events only the numbers are sent, many to a notification, a line each; relays read the events of
 -- visits that somebody watches. One by one, a statement that queued 30,000 jobs held the loop of every gateway up for
 -- 30,000 calls, and was itself a tenth slower. p_background says which of the events are of background jobs; null: none.
-CREATE FUNCTION scopekit.tell_all(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
-                                  p_payloads jsonb[], p_whole integer DEFAULT 1000,
+CREATE FUNCTION scopekit.bulk_append_events(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
+                                            p_payloads jsonb[], p_whole integer DEFAULT 1000,
                                   p_background boolean[] DEFAULT NULL)
     RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -175,9 +177,9 @@ DECLARE
     v_locked uuid[];
     v_seqs   bigint[];
     v_epochs bigint[];
-    v_told   boolean;
-    v_noted  boolean;
-    v_words  text[];
+    v_notify boolean;
+    v_bus    boolean;
+    v_messages text[];
 BEGIN
     IF cardinality(p_visits) < 2 OR cardinality(p_visits) > (SELECT count(DISTINCT id) FROM unnest(p_visits) AS v(id)) THEN
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
@@ -208,15 +210,15 @@ BEGIN
     IF v_epoch > 1 OR v_epoch <> ANY (v_epochs) THEN
         v_seqs := ARRAY(
             SELECT CASE WHEN t.epoch <> v_epoch OR v.created_at < to_timestamp(v_epoch / 1000000.0)
-                        THEN scopekit.tear_stream(t.visit_id, v_epoch) ELSE t.seq END
+                        THEN scopekit.advance_epoch(t.visit_id, v_epoch) ELSE t.seq END
             FROM unnest(p_visits, v_seqs, v_epochs) WITH ORDINALITY AS t(visit_id, seq, epoch, place)
             LEFT JOIN LATERAL (SELECT created_at FROM public.site_visits WHERE id = t.visit_id) AS v ON t.seq = 1
             ORDER BY place);
     END IF;
     PERFORM set_config('scopekit.numbering', 'on', true);  -- in a SET clause it would take a superuser
-    v_told := pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2;
-    v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
-    IF v_told AND v_whole THEN
+    v_notify := pg_sequence_last_value('scopekit.notify_transport') IS DISTINCT FROM 2;
+    v_bus := pg_sequence_last_value('scopekit.bus_transport') > 2;
+    IF v_notify AND v_whole THEN
         WITH new AS (
             INSERT INTO public.processing_events
                 (visit_id, tenant_id, job_id, type, payload, seq, ends_stream, background)
@@ -225,29 +227,31 @@ BEGIN
                 AS e(visit_id, tenant_id, job_id, payload, seq, beside)
             RETURNING visit_id, seq, processing_events AS event
         )
-        SELECT array_agg(scopekit.event_word(visit_id, seq, scopekit.event_document(event))) INTO v_words FROM new;
+        SELECT array_agg(scopekit.event_notification(visit_id, seq, scopekit.event_document(event))) INTO v_messages
+        FROM new;
     ELSE
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream, background)
         SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND NOT beside, beside
         FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs, v_beside)
             AS e(visit_id, tenant_id, job_id, payload, seq, beside);
     END IF;
-    IF v_told AND NOT v_whole THEN
-        v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
+    IF v_notify AND NOT v_whole THEN
+        v_messages := ARRAY(SELECT string_agg(scopekit.event_notification(visit_id, seq, NULL), E'\n')
                          FROM unnest(p_visits, v_seqs) WITH ORDINALITY AS e(visit_id, seq, place)
                          GROUP BY place / c_lines);
     END IF;
-    IF v_noted THEN
+    IF v_bus THEN
         INSERT INTO scopekit.event_outbox (visit_id, seq) SELECT * FROM unnest(p_visits, v_seqs);
     END IF;
-    IF v_told THEN  -- as a part of an expression: a function in FROM keeps each answer in a file of its own
-        v_told := bool_and(pg_notify('processing_events', word) IS NOT NULL) FROM unnest(v_words) AS w(word);
+    IF v_notify THEN  -- as a part of an expression: a function in FROM keeps each answer in a file of its own
+        v_notify := bool_and(pg_notify('processing_events', message) IS NOT NULL) FROM unnest(v_messages) AS w(message);
     END IF;
     PERFORM set_config('scopekit.numbering', '', true);
 END $$;
 
 -- An event keeps its visit, its number and its tenant.
-CREATE FUNCTION scopekit.keep_event() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION scopekit.forbid_event_rekey() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'event % of visit % keeps its visit, its number and its tenant', OLD.seq, OLD.visit_id
         USING ERRCODE = 'integrity_constraint_violation', HINT = 'Insert another event.';
@@ -257,7 +261,7 @@ END $$;
 -- writing an event: then it is seen here. A writer that begins after that finds the stream gone, and no visit for another.
 -- A session keeps the plan of its first deletion, so that must suit one visit as well as thousands: by key, whatever the
 -- statistics say.
-CREATE FUNCTION scopekit.forget_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.delete_visit_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off AS $$
 BEGIN
     DELETE FROM public.processing_events WHERE visit_id = ANY (ARRAY(SELECT id FROM gone));
@@ -265,7 +269,7 @@ BEGIN
 END $$;
 
 -- A TRUNCATE that names both tables has the events already, and would not let go of them.
-CREATE FUNCTION scopekit.forget_all_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.truncate_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM public.processing_events) THEN
@@ -278,18 +282,19 @@ END $$;
 -- each insert, so it is called only where the tenant is missing.
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.processing_events FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
     EXECUTE FUNCTION scopekit.fill_tenant_id();
--- Only a writer that may write visit_streams, and says so, as tell_all does, numbers events without the trigger.
+-- Only a writer that may write visit_streams, and says so, as bulk_append_events does, numbers events without the
+-- trigger.
 CREATE TRIGGER number_event BEFORE INSERT ON public.processing_events
     FOR EACH ROW WHEN (NEW.seq IS NULL OR current_setting('scopekit.numbering', true) IS DISTINCT FROM 'on'
                        OR NOT has_table_privilege('public.visit_streams'::regclass, 'UPDATE'))
     EXECUTE FUNCTION scopekit.number_event();
-CREATE TRIGGER keep_event BEFORE UPDATE ON public.processing_events FOR EACH ROW
+CREATE TRIGGER forbid_event_rekey BEFORE UPDATE ON public.processing_events FOR EACH ROW
     WHEN ((OLD.visit_id, OLD.seq, OLD.tenant_id) IS DISTINCT FROM (NEW.visit_id, NEW.seq, NEW.tenant_id))
-    EXECUTE FUNCTION scopekit.keep_event();
-CREATE TRIGGER forget_events AFTER DELETE ON public.site_visits REFERENCING OLD TABLE AS gone
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.forget_events();
-CREATE TRIGGER forget_all_events AFTER TRUNCATE ON public.site_visits
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.forget_all_events();
+    EXECUTE FUNCTION scopekit.forbid_event_rekey();
+CREATE TRIGGER delete_visit_events AFTER DELETE ON public.site_visits REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.delete_visit_events();
+CREATE TRIGGER truncate_events AFTER TRUNCATE ON public.site_visits
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.truncate_events();
 
 -- What relays read ----------------------------------------------------------------------------------------------------
 
@@ -316,11 +321,11 @@ $$;
 
 -- Where streams stand and leapt, and whether their tenants may have them; a deleted visit has no row.
 CREATE FUNCTION scopekit.stream_heads(p_visit_ids uuid[])
-    RETURNS TABLE (visit_id uuid, last_seq bigint, ended_by text, enabled boolean, tears bigint[])
+    RETURNS TABLE (visit_id uuid, last_seq bigint, ended_by text, enabled boolean, epoch_gaps bigint[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT v.id, coalesce(s.last_seq, 0), s.ended_by,
            coalesce(t.feature_flags #> '{visits,ws_progress_enabled}' = 'true', false),
-           coalesce(s.tears, '{}')
+           coalesce(s.epoch_gaps, '{}')
     FROM unnest(p_visit_ids) AS wanted (id)
     JOIN public.site_visits v ON v.id = wanted.id
     LEFT JOIN public.visit_streams s ON s.visit_id = v.id
@@ -360,14 +365,14 @@ $$;
 -- asked for. The tenant is the verified token's; the comparison is the one that the policies make. With a
 -- user, the first row has the tenant's members as well, 500 at most, this user before all others.
 CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_ids uuid[], p_snapshot boolean)
-    RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, tears bigint[],
+    RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, epoch_gaps bigint[],
                    job_id uuid, ended_by text, steps jsonb, members uuid[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT wanted.id,
            coalesce((SELECT t.feature_flags #> '{visits,ws_progress_enabled}' = 'true'
                      FROM public.tenant_settings t WHERE t.tenant_id = p_tenant_id), false),
            v.id IS NOT NULL, coalesce(snapshot.last_seq, s.last_seq, 0),
-           coalesce(s.tears, '{}'), s.job_id, s.ended_by,
+           coalesce(s.epoch_gaps, '{}'), s.job_id, s.ended_by,
            coalesce(snapshot.steps, '{}'),
            CASE WHEN p_user_id IS NOT NULL AND wanted.number = 1 THEN ARRAY(
                SELECT m.user_id FROM public.memberships m WHERE m.tenant_id = p_tenant_id

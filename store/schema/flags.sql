@@ -4,7 +4,7 @@
 --  1 A flag written flat ("visits.enabled") is stored nested; no flat key is left in any row.
 --  2 Each value that changes leaves one row of flag_changes, in the transaction that changed it.
 --  3 While a flag is killed no tenant has it on. Tenants that had it on at the kill, or ask for it meanwhile, are in
---    flag_kept, and no others; the end of the kill turns it on for exactly those.
+--    killed_flag_tenants, and no others; the end of the kill turns it on for exactly those.
 -- For 3, a writer of flags takes the advisory lock below shared, before any row; a kill or its end takes it alone.
 
 -- What changed, from what to what, by whom and why.
@@ -30,12 +30,12 @@ CREATE TABLE public.flag_kills (
 );
 
 -- Tenants for which the end of a kill turns the flag on again.
-CREATE TABLE public.flag_kept (
+CREATE TABLE public.killed_flag_tenants (
     name      text NOT NULL REFERENCES public.flag_kills ON DELETE CASCADE,
     tenant_id uuid NOT NULL REFERENCES public.tenants ON DELETE CASCADE,
     PRIMARY KEY (name, tenant_id)
 );
-CREATE INDEX flag_kept_of_tenant ON public.flag_kept (tenant_id);
+CREATE INDEX killed_flag_tenants_of_tenant ON public.killed_flag_tenants (tenant_id);
 
 -- Values --------------------------------------------------------------------------------------------------------------
 
@@ -85,14 +85,14 @@ $$;
 -- Triggers ------------------------------------------------------------------------------------------------------------
 
 -- Take the lock of invariant 3 before the statement touches any row.
-CREATE FUNCTION scopekit.hold_flags() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.lock_flags() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('scopekit flags', 0));
     RETURN NULL;
 END $$;
 
 -- Store flags nested, and none that is killed.
-CREATE FUNCTION scopekit.keep_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.normalize_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_name text;
@@ -104,14 +104,15 @@ BEGIN
     FOR v_name IN SELECT name FROM public.flag_kills LOOP
         IF NEW.feature_flags #> string_to_array(v_name, '.') = 'true' THEN
             NEW.feature_flags := scopekit.put_flag(NEW.feature_flags, string_to_array(v_name, '.'), 'false');
-            INSERT INTO public.flag_kept (name, tenant_id) VALUES (v_name, NEW.tenant_id) ON CONFLICT DO NOTHING;
+            INSERT INTO public.killed_flag_tenants (name, tenant_id) VALUES (v_name, NEW.tenant_id)
+            ON CONFLICT DO NOTHING;
         END IF;
     END LOOP;
     RETURN NEW;
 END $$;
 
 -- Write down what changed.
-CREATE FUNCTION scopekit.note_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.audit_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_before jsonb := CASE TG_OP WHEN 'UPDATE' THEN OLD.feature_flags ELSE '{}' END;
@@ -125,7 +126,7 @@ BEGIN
 END $$;
 
 -- Tell the relays when it commits: a flag turned off ends streams.
-CREATE FUNCTION scopekit.tell_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.notify_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM pg_notify('scopekit_control', jsonb_build_object('kind', 'flags', 'tenant_id', NEW.tenant_id)::text);
@@ -133,7 +134,7 @@ BEGIN
 END $$;
 
 -- Estimates that were put off because estimation is off need not wait out their time once it is on.
-CREATE FUNCTION scopekit.wake_estimates() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.requeue_held_estimates() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     UPDATE public.ai_jobs SET run_at = now()
@@ -147,7 +148,7 @@ END $$;
 -- A flag may be turned on between a worker's reading of it and the commit by which the job is put off. The trigger above
 -- does not see that job yet, which would wait ten minutes for nothing. So the flag's row is locked here for reading:
 -- either the flag was turned on before, and the job is due at once, or it is turned on after, and finds the job queued.
-CREATE FUNCTION scopekit.mind_the_flag() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.recheck_flag() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM public.tenant_settings
     WHERE tenant_id = NEW.tenant_id AND feature_flags #> '{visits,ai_estimation_enabled}' = 'true'
@@ -158,18 +159,18 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER hold_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.hold_flags();
-CREATE TRIGGER keep_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH ROW EXECUTE FUNCTION scopekit.keep_flags();
-CREATE TRIGGER note_flags AFTER INSERT OR UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH ROW EXECUTE FUNCTION scopekit.note_flags();
-CREATE TRIGGER tell_flags AFTER UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH ROW WHEN (OLD.feature_flags IS DISTINCT FROM NEW.feature_flags) EXECUTE FUNCTION scopekit.tell_flags();
-CREATE TRIGGER wake_estimates AFTER UPDATE OF feature_flags ON public.tenant_settings FOR EACH ROW
+CREATE TRIGGER lock_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.lock_flags();
+CREATE TRIGGER normalize_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH ROW EXECUTE FUNCTION scopekit.normalize_flags();
+CREATE TRIGGER audit_flags AFTER INSERT OR UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH ROW EXECUTE FUNCTION scopekit.audit_flags();
+CREATE TRIGGER notify_flags AFTER UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH ROW WHEN (OLD.feature_flags IS DISTINCT FROM NEW.feature_flags) EXECUTE FUNCTION scopekit.notify_flags();
+CREATE TRIGGER requeue_held_estimates AFTER UPDATE OF feature_flags ON public.tenant_settings FOR EACH ROW
     WHEN (NEW.feature_flags #> '{visits,ai_estimation_enabled}' = 'true'
           AND OLD.feature_flags #> '{visits,ai_estimation_enabled}' IS DISTINCT FROM 'true')
-    EXECUTE FUNCTION scopekit.wake_estimates();
+    EXECUTE FUNCTION scopekit.requeue_held_estimates();
 
 -- Operators' actions --------------------------------------------------------------------------------------------------
 
@@ -180,11 +181,12 @@ CREATE FUNCTION scopekit.set_flag(p_tenant_id uuid, p_name text, p_value jsonb, 
 DECLARE
     v_now jsonb;
 BEGIN
-    PERFORM scopekit.operate('flag.set', p_name, p_reason, jsonb_build_object('tenant_id', p_tenant_id, 'to', p_value));
+    PERFORM scopekit.begin_action('flag.set', p_name, p_reason,
+                                  jsonb_build_object('tenant_id', p_tenant_id, 'to', p_value));
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('scopekit flags', 0));
     INSERT INTO public.tenant_settings (tenant_id) SELECT id FROM public.tenants WHERE id = p_tenant_id
     ON CONFLICT (tenant_id) DO NOTHING;
-    DELETE FROM public.flag_kept WHERE name = p_name AND tenant_id = p_tenant_id;
+    DELETE FROM public.killed_flag_tenants WHERE name = p_name AND tenant_id = p_tenant_id;
     UPDATE public.tenant_settings
     SET feature_flags = scopekit.put_flag(feature_flags, string_to_array(p_name, '.'), p_value)
     WHERE tenant_id = p_tenant_id RETURNING feature_flags #> string_to_array(p_name, '.') INTO v_now;
@@ -198,10 +200,10 @@ DECLARE
     v_path    text[] := string_to_array(p_name, '.');
     v_changed integer;
 BEGIN
-    PERFORM scopekit.operate('flag.set', p_name, p_reason, jsonb_build_object('all_tenants', true, 'to', p_value));
+    PERFORM scopekit.begin_action('flag.set', p_name, p_reason, jsonb_build_object('all_tenants', true, 'to', p_value));
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('scopekit flags', 0));
     INSERT INTO public.tenant_settings (tenant_id) SELECT id FROM public.tenants ON CONFLICT (tenant_id) DO NOTHING;
-    DELETE FROM public.flag_kept WHERE name = p_name;
+    DELETE FROM public.killed_flag_tenants WHERE name = p_name;
     UPDATE public.tenant_settings SET feature_flags = scopekit.put_flag(feature_flags, v_path, p_value)
     WHERE feature_flags #> v_path IS DISTINCT FROM p_value;
     GET DIAGNOSTICS v_changed = ROW_COUNT;
@@ -214,18 +216,18 @@ CREATE FUNCTION scopekit.kill_flag(p_name text, p_reason text) RETURNS bigint
 DECLARE
     v_path text[] := string_to_array(p_name, '.');
 BEGIN
-    PERFORM scopekit.operate('flag.kill', p_name, p_reason);
+    PERFORM scopekit.begin_action('flag.kill', p_name, p_reason);
     PERFORM pg_advisory_xact_lock(hashtextextended('scopekit flags', 0));
     INSERT INTO public.flag_kills (name, actor, reason) VALUES (p_name, scopekit.actor(), p_reason)
     ON CONFLICT (name) DO NOTHING;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    INSERT INTO public.flag_kept (name, tenant_id)
+    INSERT INTO public.killed_flag_tenants (name, tenant_id)
     SELECT p_name, tenant_id FROM public.tenant_settings WHERE feature_flags #> v_path = 'true';
     UPDATE public.tenant_settings SET feature_flags = scopekit.put_flag(feature_flags, v_path, 'false')
     WHERE feature_flags #> v_path = 'true';
-    RETURN (SELECT count(*) FROM public.flag_kept WHERE name = p_name);
+    RETURN (SELECT count(*) FROM public.killed_flag_tenants WHERE name = p_name);
 END $$;
 
 -- End a kill: the flag is on again for the remembered tenants. Returns their number; null when it was not killed.
@@ -234,9 +236,9 @@ CREATE FUNCTION scopekit.restore_flag(p_name text, p_reason text) RETURNS bigint
 DECLARE
     v_kept uuid[];
 BEGIN
-    PERFORM scopekit.operate('flag.restore', p_name, p_reason);
+    PERFORM scopekit.begin_action('flag.restore', p_name, p_reason);
     PERFORM pg_advisory_xact_lock(hashtextextended('scopekit flags', 0));
-    v_kept := ARRAY(SELECT tenant_id FROM public.flag_kept WHERE name = p_name);
+    v_kept := ARRAY(SELECT tenant_id FROM public.killed_flag_tenants WHERE name = p_name);
     DELETE FROM public.flag_kills WHERE name = p_name;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -256,7 +258,7 @@ CREATE FUNCTION scopekit.flags_of_tenants(p_limit integer)
 BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT t.id, t.name, coalesce(s.feature_flags, '{}'),
-                        ARRAY(SELECT k.name FROM public.flag_kept k WHERE k.tenant_id = t.id ORDER BY 1)
+                        ARRAY(SELECT k.name FROM public.killed_flag_tenants k WHERE k.tenant_id = t.id ORDER BY 1)
                  FROM public.tenants t LEFT JOIN public.tenant_settings s ON s.tenant_id = t.id
                  ORDER BY t.name, t.id LIMIT p_limit;
 END $$;
@@ -268,7 +270,7 @@ CREATE FUNCTION scopekit.killed_flags()
 BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT k.name, k.actor, k.reason, k.killed_at,
-                        (SELECT count(*) FROM public.flag_kept kept WHERE kept.name = k.name)
+                        (SELECT count(*) FROM public.killed_flag_tenants kept WHERE kept.name = k.name)
                  FROM public.flag_kills k ORDER BY k.name;
 END $$;
 

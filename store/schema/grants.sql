@@ -23,7 +23,7 @@ BEGIN
             ('memberships',          'r'),
             ('flag_changes',         'r'),
             ('flag_kills',           NULL),
-            ('flag_kept',            NULL),
+            ('killed_flag_tenants',            NULL),
             ('site_visits',          'raw'),
             ('visit_sync_events',    'ra'),
             ('site_visit_media',     'rawd'),
@@ -32,7 +32,7 @@ BEGIN
             ('resumable_uploads',    'rawd'),
             ('recording_chunks',     'rad'),
             ('discarded_recordings', 'rad'),
-            ('derivatives_wanted',   NULL),
+            ('derivative_queue',   NULL),
             ('price_items',          'rawd'),
             ('estimates',            'ra'),
             ('estimate_lines',       'ra'),
@@ -44,7 +44,7 @@ BEGIN
             ('job_steps',            ''),
             ('cancelled_spending',   NULL),
             ('queue_control',        NULL),
-            ('queue_chores',         NULL),
+            ('periodic_tasks',         NULL),
             ('queue_samples',        NULL),
             ('shares',               'a'),
             ('share_views',          ''),
@@ -101,7 +101,7 @@ CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPD
 GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
               priority, run_at) ON public.ai_jobs TO authenticated;
 -- A tenant may queue a job for later, and behind others; never before them, as priority goes before fairness.
-CREATE POLICY no_jumping_the_line ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO authenticated
+CREATE POLICY bounded_priority_and_time ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO authenticated
     WITH CHECK (priority BETWEEN -10 AND 0
                 AND run_at BETWEEN now() - interval '1 hour' AND now() + interval '90 days 1 hour');
 
@@ -149,32 +149,32 @@ BEGIN
             ('public', 'authenticated, service_role', ARRAY[
                 'current_tenant_id', 'search_text', 'share_state']),
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
-            ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'move_visits', 'queue_position']),
+            ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'set_visits_status', 'queue_position']),
             -- The runbook's, and the worker's.
             ('public', 'service_role', ARRAY[
                 'check_analytics_outbox', 'check_processing_slo', 'check_upload_retries', 'claim_ai_jobs', 'move_to_dlq']),
             ('public', '', ARRAY['check_estimate_totals']),
             -- The relay: streams of every tenant, opened for a verified token.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'bus_is_carried', 'carry_bus', 'committed_since', 'events_after', 'hear_by_notify', 'open_streams',
-                'stream_heads', 'stream_snapshot', 'non_members', 'use_ticket', 'tend_bus', 'member_role']),
+                'bus_has_leader', 'lead_bus', 'committed_since', 'events_after', 'register_listener', 'open_streams',
+                'stream_heads', 'stream_snapshot', 'non_members', 'use_ticket', 'maintain_bus', 'member_role']),
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
-                'share_news', 'share_photo', 'share_session', 'tenant_of_share', 'try_passcode']),
+                'decide_share', 'log_share_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
+                'share_updates', 'share_photo', 'share_session', 'tenant_of_share', 'try_passcode']),
             -- Limits for whoever asks, before it is known who that is.
             ('scopekit', 'scopekit_gateway', ARRAY['spend_tries']),
             -- Numbers across tenants, and no row.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'alert_states', 'due_jobs', 'job_outcomes', 'outbox_state', 'queue_depths', 'queue_health',
                 'queue_history', 'queue_minutes', 'queue_overdue', 'queue_switches', 'tenant_flags', 'tenant_usage',
-                'dead_letter_growth', 'report_process', 'forget_process']),
+                'dead_letter_growth', 'report_process', 'unregister_process']),
             -- The operators' functions, each of which asks who calls.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'actor', 'audit_log', 'dead_causes', 'dead_letters', 'discard_letter', 'flag_history',
-                'flags_of_tenants', 'is_operator', 'kill_flag', 'killed_flags', 'letter_waits', 'live_processes', 'operate',
-                'operator_hold', 'operator_pause', 'operator_release', 'operator_resume', 'require_operator',
-                'restore_flag', 'retry_letter', 'set_flag', 'set_flag_everywhere', 'waiting_letters'])
+                'actor', 'audit_log', 'dead_letter_causes', 'dead_letters', 'discard_dead_letter', 'flag_history',
+                'flags_of_tenants', 'is_operator', 'kill_flag', 'killed_flags', 'dead_letter_waits', 'live_processes',
+                'begin_action', 'operator_hold', 'operator_pause', 'operator_release', 'operator_resume', 'require_operator',
+                'restore_flag', 'retry_dead_letter', 'set_flag', 'set_flag_everywhere', 'waiting_dead_letters'])
         ) AS wanted(schema, roles, names), unnest(names) AS name
     LOOP
         v_signature := format('%I.%I', v_right.schema, v_right.name)::regproc::regprocedure;

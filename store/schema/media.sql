@@ -168,25 +168,25 @@ CREATE INDEX discarded_recordings_of_visit ON public.discarded_recordings (visit
 -- Photos whose JPEGs a worker is still to make. A list of its own and not jobs of the queue: each of those speaks on its
 -- visit's stream and ends it, counts in the visit's state, the depth and the alerts, and needs a lease because its result
 -- may be written once. Here the work may be done twice, and by whichever process asks for it sooner.
-CREATE TABLE public.derivatives_wanted (
+CREATE TABLE public.derivative_queue (
     media_id  uuid PRIMARY KEY REFERENCES public.site_visit_media (id) ON DELETE CASCADE,
     tenant_id uuid NOT NULL REFERENCES public.tenants (id) ON DELETE CASCADE,
     tries     smallint NOT NULL DEFAULT 0 CHECK (tries BETWEEN 0 AND 3),
     due_at    timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX derivatives_wanted_due ON public.derivatives_wanted (due_at) WHERE tries < 3;
-CREATE INDEX derivatives_wanted_of_tenant ON public.derivatives_wanted (tenant_id);
+CREATE INDEX derivative_queue_due ON public.derivative_queue (due_at) WHERE tries < 3;
+CREATE INDEX derivative_queue_of_tenant ON public.derivative_queue (tenant_id);
 
 -- In the transaction that gives a photo its row, whoever inserts it.
-CREATE FUNCTION scopekit.want_derivatives() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.enqueue_derivatives() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    INSERT INTO public.derivatives_wanted (media_id, tenant_id) VALUES (NEW.id, NEW.tenant_id);
+    INSERT INTO public.derivative_queue (media_id, tenant_id) VALUES (NEW.id, NEW.tenant_id);
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER want_derivatives AFTER INSERT ON public.site_visit_media FOR EACH ROW
-    WHEN (NEW.media_type = 'photo' AND NEW.status = 'stored') EXECUTE FUNCTION scopekit.want_derivatives();
+CREATE TRIGGER enqueue_derivatives AFTER INSERT ON public.site_visit_media FOR EACH ROW
+    WHEN (NEW.media_type = 'photo' AND NEW.status = 'stored') EXECUTE FUNCTION scopekit.enqueue_derivatives();
 
 -- On Supabase: the private bucket with its limits. Elsewhere the gateway holds the same rules over a plain S3 bucket,
 -- and this does not run.

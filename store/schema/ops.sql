@@ -90,7 +90,7 @@ BEGIN
 END $$;
 
 -- Begin an operator's action: a caller who is none is refused, and it is written down in the transaction that does it.
-CREATE FUNCTION scopekit.operate(p_action text, p_target text, p_reason text, p_detail jsonb DEFAULT '{}')
+CREATE FUNCTION scopekit.begin_action(p_action text, p_target text, p_reason text, p_detail jsonb DEFAULT '{}')
     RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM scopekit.require_operator();
@@ -113,7 +113,7 @@ END $$;
 CREATE FUNCTION scopekit.add_operator(p_user_id uuid, p_name text, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('operator.add', p_user_id::text, p_reason, jsonb_build_object('name', p_name));
+    PERFORM scopekit.begin_action('operator.add', p_user_id::text, p_reason, jsonb_build_object('name', p_name));
     INSERT INTO public.operators (user_id, name, granted_by) VALUES (p_user_id, p_name, scopekit.actor())
     ON CONFLICT (user_id) DO NOTHING;
     RETURN FOUND;
@@ -123,7 +123,7 @@ END $$;
 CREATE FUNCTION scopekit.remove_operator(p_user_id uuid, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('operator.remove', p_user_id::text, p_reason);
+    PERFORM scopekit.begin_action('operator.remove', p_user_id::text, p_reason);
     DELETE FROM public.operators WHERE user_id = p_user_id;
     RETURN FOUND;
 END $$;
@@ -132,7 +132,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_pause(p_name text, p_reason text, p_until timestamptz) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.pause', p_name, p_reason, jsonb_build_object('until', p_until));
+    PERFORM scopekit.begin_action('queue.pause', p_name, p_reason, jsonb_build_object('until', p_until));
     PERFORM scopekit.pause_queue(p_name, p_reason, p_until);
 END $$;
 
@@ -140,7 +140,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_resume(p_name text, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.resume', p_name, p_reason);
+    PERFORM scopekit.begin_action('queue.resume', p_name, p_reason);
     RETURN scopekit.resume_queue(p_name);
 END $$;
 
@@ -148,7 +148,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_hold(p_name text, p_reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.pause', p_name, p_reason, jsonb_build_object('until', NULL));
+    PERFORM scopekit.begin_action('queue.pause', p_name, p_reason, jsonb_build_object('until', NULL));
     INSERT INTO public.queue_control AS c (name, paused, reason) VALUES (p_name, true, p_reason)
     ON CONFLICT (name) DO UPDATE
         SET paused = true, reason = excluded.reason, until = NULL, updated_at = now(),
@@ -161,7 +161,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_release(p_name text, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.resume', p_name, p_reason);
+    PERFORM scopekit.begin_action('queue.resume', p_name, p_reason);
     UPDATE public.queue_control
     SET reason = held_reason, until = held_until, held_reason = NULL, held_until = NULL, updated_at = now()
     WHERE name = p_name AND held_until > now();
@@ -176,7 +176,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_revoke_share(p_id uuid, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('share.revoke', p_id::text, p_reason);
+    PERFORM scopekit.begin_action('share.revoke', p_id::text, p_reason);
     UPDATE public.shares SET revoked_at = coalesce(revoked_at, now()) WHERE id = p_id;
     RETURN FOUND;
 END $$;
@@ -193,7 +193,7 @@ BEGIN
 END $$;
 
 -- Take a process off the list as it leaves.
-CREATE FUNCTION scopekit.forget_process(p_name text, p_kind text) RETURNS void LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION scopekit.unregister_process(p_name text, p_kind text) RETURNS void LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
     DELETE FROM public.processes WHERE name = p_name AND kind = p_kind
 $$;

@@ -144,7 +144,7 @@ CREATE TABLE public.queue_control (
 );
 
 -- Periodic tasks, each once per tick whichever worker comes first, with Redis or without.
-CREATE TABLE public.queue_chores (
+CREATE TABLE public.periodic_tasks (
     name    text PRIMARY KEY,
     done_at timestamptz NOT NULL
 );
@@ -153,12 +153,12 @@ CREATE TABLE public.queue_chores (
 
 -- Whoever enqueues, with whatever INSERT, one job or ten thousand: the visits' subscribers and the workers are notified.
 -- It writes what its caller, who may only queue jobs, must not.
-CREATE FUNCTION scopekit.tell_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.notify_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'finalizing') FROM enqueued
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'finalizing') FROM enqueued
     WHERE status = 'queued' AND job_type = 'estimate';
-    PERFORM scopekit.tell_all(
+    PERFORM scopekit.bulk_append_events(
         'job.queued', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(CASE WHEN turn IS NULL
                   THEN jsonb_build_object('correlation_id', coalesce(correlation_id, id::text), 'run_at', run_at)
@@ -172,11 +172,11 @@ END $$;
 -- After fill_tenant: triggers fire in the order of their names. Called only where the tenant is missing: 3 us.
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
     EXECUTE FUNCTION scopekit.fill_tenant_id();
-CREATE TRIGGER tell_enqueued AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS enqueued
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.tell_enqueued();
-CREATE TRIGGER mind_the_flag BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW
+CREATE TRIGGER notify_enqueued AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS enqueued
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.notify_enqueued();
+CREATE TRIGGER recheck_flag BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW
     WHEN (OLD.status = 'running' AND NEW.status = 'queued' AND NEW.error_code = 'turned_off')
-    EXECUTE FUNCTION scopekit.mind_the_flag();
+    EXECUTE FUNCTION scopekit.recheck_flag();
 
 -- Small helpers -------------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ CREATE FUNCTION scopekit.job_correlation(p_job_id uuid) RETURNS text LANGUAGE sq
 $$;
 
 -- Append one event of a job, with its correlation id.
-CREATE FUNCTION scopekit.tell(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
+CREATE FUNCTION scopekit.append_event(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
@@ -348,11 +348,11 @@ END $$;
 -- Take a periodic task for this tick; false when another worker has it already. The row stays locked to the end of the
 -- transaction that does the task: when that fails, the tick is not used up. A tick is a whole multiple of p_every, by the
 -- database's clock.
-CREATE FUNCTION scopekit.take_chore(p_name text, p_every interval) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.claim_periodic_task(p_name text, p_every interval) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_tick timestamptz := date_bin(p_every, now(), 'epoch');
 BEGIN
-    INSERT INTO public.queue_chores AS c (name, done_at) VALUES (p_name, now())
+    INSERT INTO public.periodic_tasks AS c (name, done_at) VALUES (p_name, now())
     ON CONFLICT (name) DO UPDATE SET done_at = now() WHERE c.done_at < v_tick;
     RETURN FOUND;
 END $$;

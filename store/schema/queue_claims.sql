@@ -18,7 +18,7 @@ CREATE SEQUENCE scopekit.turn_served AS bigint MINVALUE 0 START 0;
 -- Turns ---------------------------------------------------------------------------------------------------------------
 
 -- The turn now served at a priority.
-CREATE FUNCTION scopekit.front(p_priority smallint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION scopekit.current_turn(p_priority smallint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF p_priority = 0 THEN
         RETURN (SELECT last_value FROM scopekit.turn_served);
@@ -29,7 +29,7 @@ BEGIN
 END $$;
 
 -- Let the front go on to a turn; never back.
-CREATE FUNCTION scopekit.serve(p_turn bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.advance_turn(p_turn bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF p_turn > (SELECT last_value FROM scopekit.turn_served) THEN
         PERFORM setval('scopekit.turn_served', p_turn);
@@ -42,11 +42,11 @@ END $$;
 CREATE FUNCTION scopekit.next_turn(p_tenant_id uuid, p_priority smallint) RETURNS bigint LANGUAGE plpgsql
     SET enable_sort = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
-    v_front bigint := scopekit.front(p_priority);
+    v_current bigint := scopekit.current_turn(p_priority);
 BEGIN
-    RETURN greatest(v_front, (
+    RETURN greatest(v_current, (
         SELECT turn + 1 FROM public.ai_jobs
-        WHERE status = 'queued' AND tenant_id = p_tenant_id AND priority = p_priority AND turn >= v_front
+        WHERE status = 'queued' AND tenant_id = p_tenant_id AND priority = p_priority AND turn >= v_current
         ORDER BY turn DESC LIMIT 1));
 END $$;
 
@@ -54,7 +54,7 @@ END $$;
 -- INSERT it was 15 of the 57 us that the row takes. A transaction that goes on for long gives turns that have been served
 -- by then, and those are found by the look everywhere. The assignment is no statement of its own, as with PERFORM: that
 -- took a third of its time.
-CREATE FUNCTION scopekit.take_turn() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.set_turn() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_lane CONSTANT text := NEW.tenant_id || '/' || NEW.priority || '/';
@@ -70,11 +70,11 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER take_turn BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.status = 'queued')
-    EXECUTE FUNCTION scopekit.take_turn();
+CREATE TRIGGER set_turn BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.status = 'queued')
+    EXECUTE FUNCTION scopekit.set_turn();
 
 -- Let up to p_limit jobs whose time has come join the line; returns how many did. Nearly always none is due: it ends there.
-CREATE FUNCTION scopekit.line_up(p_limit integer) RETURNS integer LANGUAGE plpgsql
+CREATE FUNCTION scopekit.promote_due_jobs(p_limit integer) RETURNS integer LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_due CONSTANT uuid[] := ARRAY(
@@ -102,19 +102,19 @@ END $$;
 -- The cap: at every commit a tenant has at most as many jobs running as its cap allows. Only a claim raises that number,
 -- so capped claims are made one after the other (an advisory lock held to commit; each then sees what the last one took),
 -- and none takes more than what is left. Everything else only lowers it.
-CREATE FUNCTION scopekit.is_capped(p_cap integer) RETURNS boolean LANGUAGE sql STABLE AS $$
+CREATE FUNCTION scopekit.has_tenant_caps(p_cap integer) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT p_cap IS NOT NULL OR EXISTS (SELECT FROM public.tenant_settings WHERE max_running_jobs IS NOT NULL)
 $$;
 
 -- How many more jobs of a tenant may start.
-CREATE FUNCTION scopekit.room(p_tenant_id uuid, p_cap integer) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION scopekit.free_slots(p_tenant_id uuid, p_cap integer) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN coalesce((SELECT max_running_jobs FROM public.tenant_settings WHERE tenant_id = p_tenant_id), p_cap)
            - (SELECT count(*) FROM public.ai_jobs WHERE status = 'running' AND tenant_id = p_tenant_id);
 END $$;
 
 -- How many jobs may be claimed at a time as far as this engine goes: null any number, 0 no estimate, 1 the probe.
-CREATE FUNCTION scopekit.engine_room(p_engine text) RETURNS integer LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION scopekit.engine_slots(p_engine text) RETURNS integer LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_until timestamptz;
 BEGIN
@@ -129,7 +129,7 @@ END $$;
 -- Lock the next up to p_limit jobs in line, from a turn on where the priority is the ordinary one.
 -- Planned for this one index whatever the statistics say: taken while the queue was empty, they would have the planner
 -- sort a hundred thousand jobs at every claim.
-CREATE FUNCTION scopekit.next_in_line(p_limit integer, p_from bigint, p_paused text[], p_full uuid[])
+CREATE FUNCTION scopekit.lock_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[])
     RETURNS TABLE (id uuid, tenant_id uuid, priority smallint, turn bigint) LANGUAGE plpgsql
     SET enable_sort = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
@@ -153,18 +153,18 @@ END $$;
 
 -- Start up to p_limit of the next in line, of each tenant as many as it has room for. `full_tenants` are those that had
 -- none left for a job seen here; `first` and `last` are the turns seen at ordinary priority.
-CREATE FUNCTION scopekit.start_next(p_limit integer, p_from bigint, p_resting text[], p_full uuid[],
-                                    p_capped boolean, p_cap integer, p_worker text, p_lease interval,
-                                    OUT ids uuid[], OUT full_tenants uuid[], OUT first bigint, OUT last bigint)
+CREATE FUNCTION scopekit.start_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[],
+                                         p_capped boolean, p_cap integer, p_worker text, p_lease interval,
+                                         OUT ids uuid[], OUT full_tenants uuid[], OUT first bigint, OUT last bigint)
     LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT coalesce(array_agg(f.id) FILTER (WHERE f.nth <= f.room), '{}'),
-           coalesce(array_agg(DISTINCT f.tenant_id) FILTER (WHERE f.nth > f.room), '{}'),
+    SELECT coalesce(array_agg(f.id) FILTER (WHERE f.nth <= f.free), '{}'),
+           coalesce(array_agg(DISTINCT f.tenant_id) FILTER (WHERE f.nth > f.free), '{}'),
            min(f.turn) FILTER (WHERE f.priority = 0), max(f.turn) FILTER (WHERE f.priority = 0)
     INTO ids, full_tenants, first, last FROM (
         SELECT n.*, row_number() OVER (PARTITION BY n.tenant_id ORDER BY n.priority DESC, n.turn, n.id) AS nth,
-               CASE WHEN p_capped THEN coalesce(scopekit.room(n.tenant_id, p_cap), p_limit) ELSE p_limit END AS room
-        FROM scopekit.next_in_line(p_limit, p_from, p_resting, p_full) AS n
+               CASE WHEN p_capped THEN coalesce(scopekit.free_slots(n.tenant_id, p_cap), p_limit) ELSE p_limit END AS free
+        FROM scopekit.lock_next_jobs(p_limit, p_from, p_paused, p_full) AS n
     ) AS f;
     UPDATE public.ai_jobs
     SET status = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
@@ -187,33 +187,33 @@ CREATE FUNCTION public.claim_ai_jobs(p_limit integer, p_worker text DEFAULT 'unk
     RETURNS SETOF public.ai_jobs LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     c_slack  CONSTANT integer := 64;  -- turns served while an INSERT may still be on its way to its commit
-    v_capped CONSTANT boolean := scopekit.is_capped(p_cap);
-    v_room   integer := scopekit.engine_room(p_engine);
+    v_capped CONSTANT boolean := scopekit.has_tenant_caps(p_cap);
+    v_slots  integer := scopekit.engine_slots(p_engine);
     v_limit  integer := p_limit;
-    v_rest   text[] := scopekit.paused_types();
-    v_served CONSTANT bigint := scopekit.front(0::smallint);
+    v_paused text[] := scopekit.paused_types();
+    v_current CONSTANT bigint := scopekit.current_turn(0::smallint);
     v_full   uuid[] := '{}';
     v_ids    uuid[] := '{}';
     v_first  bigint;
     v_some   record;
 BEGIN
-    IF 'all' = ANY (v_rest) THEN
+    IF 'all' = ANY (v_paused) THEN
         RETURN;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
-    IF v_capped OR v_room IS NOT NULL THEN
+    IF v_capped OR v_slots IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(7263118205);
         -- A worker that freezes before its COMMIT must not hold up everybody's claims: it loses this one.
         PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
-        v_room := scopekit.engine_room(p_engine);
-        v_limit := CASE v_room WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
-        v_rest := CASE v_room WHEN 0 THEN v_rest || 'estimate'::text ELSE v_rest END;
+        v_slots := scopekit.engine_slots(p_engine);
+        v_limit := CASE v_slots WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
+        v_paused := CASE v_slots WHEN 0 THEN v_paused || 'estimate'::text ELSE v_paused END;
     END IF;
-    PERFORM scopekit.line_up(100);
+    PERFORM scopekit.promote_due_jobs(100);
     LOOP  -- Once; and once more for every tenant that is found full.
-        SELECT * INTO v_some FROM scopekit.start_next(
-            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_served - c_slack END,
-            v_rest, v_full, v_capped, p_cap, p_worker, p_lease);
+        SELECT * INTO v_some FROM scopekit.start_next_jobs(
+            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_current - c_slack END,
+            v_paused, v_full, v_capped, p_cap, p_worker, p_lease);
         v_ids := v_ids || v_some.ids;
         v_full := v_full || v_some.full_tenants;
         v_first := least(v_first, v_some.first);
@@ -221,9 +221,9 @@ BEGIN
     END LOOP;
     -- Past a tenant that waits for its cap the front does not move; where nobody is left in line it goes on by one.
     IF cardinality(v_full) = 0 THEN
-        PERFORM scopekit.serve(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
+        PERFORM scopekit.advance_turn(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
     END IF;
-    PERFORM scopekit.tell_all(
+    PERFORM scopekit.bulk_append_events(
         'job.started', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(jsonb_build_object('attempt', attempts, 'worker', worker,
                                      'correlation_id', coalesce(correlation_id, id::text))),

@@ -3,7 +3,7 @@
 -- A worker's moves ----------------------------------------------------------------------------------------------------
 
 -- Lock a job for its worker; null when the lease is lost.
-CREATE FUNCTION scopekit.held_job(p_job_id uuid, p_token uuid) RETURNS public.ai_jobs LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.lock_leased_job(p_job_id uuid, p_token uuid) RETURNS public.ai_jobs LANGUAGE plpgsql AS $$
 DECLARE
     v_job public.ai_jobs;
 BEGIN
@@ -30,7 +30,7 @@ END $$;
 CREATE FUNCTION scopekit.append_events(p_job_id uuid, p_token uuid, p_events jsonb, p_relaxed boolean DEFAULT false)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN false;
@@ -49,7 +49,7 @@ END $$;
 CREATE FUNCTION scopekit.put_checkpoint(p_job_id uuid, p_token uuid, p_step text, p_item text, p_value jsonb)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN false;
@@ -63,7 +63,7 @@ END $$;
 -- First statement of the finishing transaction: 'held', 'cancelled' (a cancel was accepted first) or 'lost'.
 CREATE FUNCTION scopekit.begin_completion(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     RETURN CASE WHEN v_job.id IS NULL THEN 'lost' WHEN v_job.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 ELSE 'held' END;
@@ -93,7 +93,7 @@ BEGIN
         SELECT lease_token, cancel_requested_at, visit_id, job_type FROM public.ai_jobs
         WHERE id = ANY (v_ids) AND lease_token = ANY (v_tokens)
         ORDER BY id FOR UPDATE) AS l;
-    PERFORM scopekit.move_visits(v_estimates, 'completed');
+    PERFORM scopekit.set_visits_status(v_estimates, 'completed');
     WITH finished AS (
         UPDATE public.ai_jobs AS j
         SET status = 'completed', result = d.result, finished_at = clock_timestamp(), last_error = NULL,
@@ -113,7 +113,7 @@ BEGIN
            array_agg(f.job_type <> 'estimate')
     INTO v_visits, v_tenants, v_jobs, v_payloads, v_beside FROM (SELECT * FROM finished ORDER BY visit_id) AS f;
     IF v_visits IS NOT NULL THEN
-        PERFORM scopekit.tell_all('job.completed', v_visits, v_tenants, v_jobs, v_payloads, p_background => v_beside);
+        PERFORM scopekit.bulk_append_events('job.completed', v_visits, v_tenants, v_jobs, v_payloads, p_background => v_beside);
     END IF;
     RETURN QUERY
         SELECT d.id, d.token,
@@ -136,22 +136,22 @@ CREATE FUNCTION scopekit.fail_job(p_job_id uuid, p_token uuid, p_error text, p_c
                                   p_refund boolean DEFAULT false)
     RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job    public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job    public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
     v_run_at timestamptz;
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
     ELSIF v_job.cancel_requested_at IS NOT NULL THEN
-        PERFORM scopekit.to_cancelled(v_job);
+        PERFORM scopekit.cancel_locked_job(v_job);
         RETURN 'cancelled';
     ELSIF p_delay IS NULL OR (v_job.attempts >= coalesce(v_job.max_attempts, 3) AND NOT p_refund) THEN
-        PERFORM scopekit.to_dead_letters(v_job, p_error, p_code);
+        PERFORM scopekit.dead_letter_job(v_job, p_error, p_code);
         RETURN 'failed';
     END IF;
     v_job.last_error := p_error;
     v_job.error_code := p_code;
-    v_run_at := scopekit.to_queue(v_job, v_job.attempts - p_refund::integer, p_delay);
-    PERFORM scopekit.tell(v_job, 'job.retrying', jsonb_build_object(
+    v_run_at := scopekit.requeue_job(v_job, v_job.attempts - p_refund::integer, p_delay);
+    PERFORM scopekit.append_event(v_job, 'job.retrying', jsonb_build_object(
         'error', p_error, 'attempt', v_job.attempts, 'run_at', scopekit.iso(v_run_at)));
     RETURN 'queued';
 END $$;
@@ -159,28 +159,28 @@ END $$;
 -- Hand a job back unharmed, as at shutdown. Returns as fail_job does.
 CREATE FUNCTION scopekit.release_job(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
     ELSIF v_job.cancel_requested_at IS NOT NULL THEN
-        PERFORM scopekit.to_cancelled(v_job);
+        PERFORM scopekit.cancel_locked_job(v_job);
         RETURN 'cancelled';
     END IF;
-    PERFORM scopekit.to_queue(v_job, v_job.attempts - 1, interval '0');
-    PERFORM scopekit.tell(v_job, 'job.released');
+    PERFORM scopekit.requeue_job(v_job, v_job.attempts - 1, interval '0');
+    PERFORM scopekit.append_event(v_job, 'job.released');
     RETURN 'queued';
 END $$;
 
 -- The worker has stopped because of a cancel. Returns as fail_job does.
 CREATE FUNCTION scopekit.finish_cancelled(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM scopekit.to_cancelled(v_job);
+    PERFORM scopekit.cancel_locked_job(v_job);
     RETURN 'cancelled';
 END $$;
 
@@ -196,7 +196,7 @@ BEGIN
     SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id('member')
     FOR UPDATE;
     IF v_job.status = 'queued' THEN
-        PERFORM scopekit.to_cancelled(v_job);
+        PERFORM scopekit.cancel_locked_job(v_job);
         RETURN 'cancelled';
     ELSIF v_job.status = 'running' THEN
         UPDATE public.ai_jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = p_job_id;
@@ -209,7 +209,7 @@ END $$;
 -- What leaves the queue leaves it in sets: a sweep frees the hundred leases of a dead host in a few statements.
 
 -- Back into the queue, due after p_delay. Returns when.
-CREATE FUNCTION scopekit.to_queue(p_job public.ai_jobs, p_attempts integer, p_delay interval)
+CREATE FUNCTION scopekit.requeue_job(p_job public.ai_jobs, p_attempts integer, p_delay interval)
     RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
     v_run_at timestamptz := now() + p_delay;
@@ -217,13 +217,13 @@ BEGIN
     UPDATE public.ai_jobs
     SET status = 'queued', attempts = greatest(p_attempts, 0), run_at = v_run_at, last_error = p_job.last_error,
         error_code = p_job.error_code, lost_leases = p_job.lost_leases, lease_token = NULL, lease_expires_at = NULL,
-        turn = CASE WHEN p_delay <= interval '0' THEN scopekit.front(p_job.priority) END
+        turn = CASE WHEN p_delay <= interval '0' THEN scopekit.current_turn(p_job.priority) END
     WHERE id = p_job.id;
     RETURN v_run_at;
 END $$;
 
 -- Cancelled: its checkpoints go, and what they cost is kept.
-CREATE FUNCTION scopekit.cancel_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.cancel_locked_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_ids CONSTANT uuid[] := ARRAY(SELECT id FROM unnest(p_jobs));
 BEGIN
@@ -239,16 +239,17 @@ BEGIN
     WHERE c ->> 'cost' IS NOT NULL
     GROUP BY d.job_id, d.step, d.item, d.tenant_id, d.created_at
     ON CONFLICT DO NOTHING;
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs) WHERE job_type = 'estimate';
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs)
+    WHERE job_type = 'estimate';
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
     SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j), j.job_type <> 'estimate'
     FROM unnest(p_jobs) AS j ORDER BY j.visit_id;
 END $$;
 
 -- One job is a set of one.
-CREATE FUNCTION scopekit.to_cancelled(p_job public.ai_jobs) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.cancel_locked_job(p_job public.ai_jobs) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM scopekit.cancel_jobs(ARRAY[p_job]);
+    PERFORM scopekit.cancel_locked_jobs(ARRAY[p_job]);
 END $$;
 
 -- The workers are gone: each job waits its backoff, with the attempt spent and the loss counted.
@@ -294,8 +295,8 @@ BEGIN
     END LOOP;
     PERFORM FROM public.site_visits WHERE id = ANY (v_visits) ORDER BY id FOR NO KEY UPDATE;
     PERFORM FROM public.visit_streams WHERE visit_id = ANY (v_visits) ORDER BY visit_id FOR NO KEY UPDATE;
-    PERFORM scopekit.cancel_jobs(v_cancelled), scopekit.bury_jobs(v_dead), scopekit.requeue_lost(v_again);
-    PERFORM scopekit.line_up(p_limit);
+    PERFORM scopekit.cancel_locked_jobs(v_cancelled), scopekit.dead_letter_jobs(v_dead), scopekit.requeue_lost(v_again);
+    PERFORM scopekit.promote_due_jobs(p_limit);
     requeued := cardinality(v_again); dead := cardinality(v_dead); cancelled := cardinality(v_cancelled);
     SELECT count(*) INTO due FROM (
         SELECT 1 FROM public.ai_jobs WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()

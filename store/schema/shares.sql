@@ -352,7 +352,7 @@ CREATE FUNCTION scopekit.share_logo(p_token_hash bytea, p_session_hash bytea)
 $$;
 
 -- What an open page asks now and then: {version, newest, decision}, or NULL without a live session.
-CREATE FUNCTION scopekit.share_news(p_token_hash bytea, p_session_hash bytea)
+CREATE FUNCTION scopekit.share_updates(p_token_hash bytea, p_session_hash bytea)
     RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT jsonb_build_object(
         'version', e.version,
@@ -362,7 +362,7 @@ CREATE FUNCTION scopekit.share_news(p_token_hash bytea, p_session_hash bytea)
 $$;
 
 -- Write down what a live session looked at; without one nothing happens.
-CREATE FUNCTION scopekit.note_activity(p_token_hash bytea, p_session_hash bytea, p_kind text, p_media_id uuid,
+CREATE FUNCTION scopekit.log_share_activity(p_token_hash bytea, p_session_hash bytea, p_kind text, p_media_id uuid,
                                        p_user_agent_class text, p_address_prefix text)
     RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     INSERT INTO public.share_activity (tenant_id, share_id, view_id, kind, media_id, user_agent_class, address_prefix)
@@ -453,7 +453,7 @@ BEGIN
 END $$;
 
 -- A decision does not change; it goes only with its share.
-CREATE FUNCTION scopekit.keep_decisions() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.freeze_decisions() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT 1 FROM public.shares WHERE id = OLD.share_id) THEN
@@ -462,8 +462,8 @@ BEGIN
     RAISE EXCEPTION 'a decision does not change' USING ERRCODE = 'restrict_violation';
 END $$;
 
-CREATE TRIGGER keep_decisions BEFORE UPDATE OR DELETE ON public.share_decisions
-    FOR EACH ROW EXECUTE FUNCTION scopekit.keep_decisions();
+CREATE TRIGGER freeze_decisions BEFORE UPDATE OR DELETE ON public.share_decisions
+    FOR EACH ROW EXECUTE FUNCTION scopekit.freeze_decisions();
 
 -- The contractor's action ---------------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ END $$;
 
 -- Gateways hear of it when it commits: what they remember of the user goes, and the streams of a user who may not have
 -- them any more end. `role` is null for a removed member.
-CREATE FUNCTION scopekit.tell_membership() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.notify_membership() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR (OLD.tenant_id, OLD.user_id) <> (NEW.tenant_id, NEW.user_id)) THEN
@@ -87,8 +87,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER tell_membership AFTER INSERT OR UPDATE OR DELETE ON public.memberships
-    FOR EACH ROW EXECUTE FUNCTION scopekit.tell_membership();
+CREATE TRIGGER notify_membership AFTER INSERT OR UPDATE OR DELETE ON public.memberships
+    FOR EACH ROW EXECUTE FUNCTION scopekit.notify_membership();
 
 -- Which of these users have less than the role named beside them, in the tenant named beside them. A relay asks for the
 -- users of its open streams after a time without notifications.

@@ -35,7 +35,7 @@ CREATE TRIGGER fill_tenant BEFORE INSERT ON public.visit_sync_events
 
 -- Set the status of the visits of estimates. Locks them in the order of their ids, as every function does that locks
 -- several.
-CREATE FUNCTION scopekit.move_visits(p_visits uuid[], p_status text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.set_visits_status(p_visits uuid[], p_status text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF p_visits IS NULL THEN
         RETURN;

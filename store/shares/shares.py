@@ -194,14 +194,14 @@ async def logo(conn: Connection, key: Key) -> str:
 
 async def news(conn: Connection, key: Key) -> Mapping[str, Any] | None:
     """Return {version, newest, decision} for an open page, or None without a live session."""
-    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_news, key.token, key.session)
+    found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_updates, key.token, key.session)
     return found
 
 
 async def note(conn: Connection, key: Key, kind: Looked, client: ClientInfo, media_id: UUID | None = None) -> None:
     """Record a live session's view of a thing, once per session and thing."""
     await conn.execute(
-        SQL.note_activity, key.token, key.session, kind, media_id, client.agent_class, client.address_prefix
+        SQL.log_share_activity, key.token, key.session, kind, media_id, client.agent_class, client.address_prefix
     )
 
 

@@ -89,10 +89,10 @@ SELECT scopekit.decide_share($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 -- Where the contractor's logo lies, for a link that can be opened or a live session.
 SELECT scopekit.share_logo($1, $2);
 
--- name: share_news
+-- name: share_updates
 -- What an open page asks now and then.
-SELECT scopekit.share_news($1, $2);
+SELECT scopekit.share_updates($1, $2);
 
--- name: note_activity
+-- name: log_share_activity
 -- What a live session looked at.
-SELECT scopekit.note_activity($1, $2, $3, $4, $5, $6);
+SELECT scopekit.log_share_activity($1, $2, $3, $4, $5, $6);

@@ -40,7 +40,7 @@ _WAITS = """
 () => new Promise((done) => {
   const asked = indexedDB.open("scopekit");
   asked.onsuccess = () => {
-    const keys = asked.result.transaction("pieces").objectStore("pieces").getAllKeys();
+    const keys = asked.result.transaction("chunks").objectStore("chunks").getAllKeys();
     keys.onsuccess = () => { asked.result.close(); done(keys.result.some(([, number]) => number > 1)); };
   };
 })
@@ -62,7 +62,7 @@ _TAKES_THE_SHELF = """
   asked.onblocked = () => failed(new Error("blocked"));
 })
 """
-# As a version without "pieces" did, which does not hear that another one waits.
+# As a version without "chunks" did, which does not hear that another one waits.
 _OPENS_AN_OLDER_SHELF = """
 () => new Promise((done) => {
   indexedDB.deleteDatabase("scopekit").onsuccess = () => {
@@ -121,7 +121,7 @@ async def test_what_was_added_without_signal_survives_a_reload(
     await console.add_files(captured["jpeg"], captured["voice"])
     for name in (NAME, "Walkthrough.webm"):
         await expect(console.card(name)).to_contain_text("Saved on this device")
-    await expect(page.locator("#leave-note")).to_contain_text("You can close this page: 2 files are saved")
+    await expect(page.locator("#unsaved-note")).to_contain_text("You can close this page: 2 files are saved")
     await contractor.shoot("offline-saved")
     ids = {await console.card(name).get_attribute("data-media-id") for name in (NAME, "Walkthrough.webm")}
     await page.route("**/v1/uploads", _refuse)
@@ -131,7 +131,7 @@ async def test_what_was_added_without_signal_survives_a_reload(
     await expect(console.card(NAME)).to_be_visible()
     await page.unroute("**/v1/uploads")
     await console.see_stored(NAME, "Walkthrough.webm")
-    await expect(page.locator("#leave-note")).to_have_text("Everything is uploaded. You can close this page.")
+    await expect(page.locator("#unsaved-note")).to_have_text("Everything is uploaded. You can close this page.")
     assert {medium["id"] for medium in await _held(api, console)} == ids
 
 
@@ -208,7 +208,7 @@ async def test_the_next_person_at_this_device_does_not_send_it(
     await page.goto("about:blank")
     await sign_in(contractor, server, other_tenant)
     await Console(contractor).new_visit("Theirs")
-    await expect(page.locator("#leave-note")).to_be_hidden()
+    await expect(page.locator("#unsaved-note")).to_be_hidden()
     assert not [url for url in requests if "/v1/uploads" in url]
 
 
@@ -306,7 +306,7 @@ async def test_a_page_that_is_loaded_without_signal_is_there_with_its_files(
     await expect(page.get_by_text("No signal.")).to_be_visible()
     await expect(page.get_by_role("textbox", name="Notes")).to_be_hidden()
     await console.add_files(captured["voice"])
-    await expect(page.locator("#leave-note")).to_contain_text("You can close this page: 2 files are saved")
+    await expect(page.locator("#unsaved-note")).to_contain_text("You can close this page: 2 files are saved")
     await person.shoot("phone-loaded-offline", full=True)
     await page.context.set_offline(False)
     await console.see_stored(NAME, "Walkthrough.webm")
@@ -383,7 +383,7 @@ async def test_a_newer_version_does_not_wait_for_this_one(contractor: Person, ca
     await newer.evaluate(_TAKES_THE_SHELF)
     await page.context.set_offline(True)
     await console.add_files(captured["jpeg"])
-    await expect(page.locator("#leave-note")).to_contain_text("1 file is saved on this device")
+    await expect(page.locator("#unsaved-note")).to_contain_text("1 file is saved on this device")
 
 
 async def test_only_the_console_itself_is_kept(
@@ -481,7 +481,7 @@ async def test_a_recording_that_the_device_cannot_keep_is_not_called_safe(contra
     await page.route("**/chunks", _refuse)
     await page.evaluate(_KEEPS_NOTHING)
     await page.get_by_role("button", name="Voice note").click()
-    await expect(page.locator("#leave-note")).to_have_text("Keep this page open. Your recording is not saved yet.")
+    await expect(page.locator("#unsaved-note")).to_have_text("Keep this page open. Your recording is not saved yet.")
 
 
 async def test_a_recording_is_not_joined_without_what_cannot_be_read(contractor: Person) -> None:

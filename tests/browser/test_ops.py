@@ -38,7 +38,7 @@ async def test_a_dead_job_is_retried_on_the_page_and_completes(
     await page.get_by_role("button", name="Confirm", exact=True).click()
     await expect(page.locator("#news")).to_have_text("Queued again.")
     await expect(cause).to_have_count(0)
-    await expect(page.locator("#deeds")).to_contain_text("it is back")
+    await expect(page.locator("#actions")).to_contain_text("it is back")
     await _until_completed(admin, job_id)
     await expect(page.locator("#figures")).to_contain_text("Done in the last hour")
 

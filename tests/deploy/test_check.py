@@ -32,7 +32,7 @@ async def test_a_worker_of_other_code_is_named(server: Product, services: Servic
     try:
         done = scopekit(services, "deploy", "check", "--url", server.url)
     finally:
-        await admin.execute("SELECT scopekit.forget_process('old-host-7', 'worker')")
+        await admin.execute("SELECT scopekit.unregister_process('old-host-7', 'worker')")
     assert (done.returncode, "old-host-7" in done.stdout) == (1, True)
     assert "Traceback" not in done.stderr
 

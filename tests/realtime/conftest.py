@@ -18,7 +18,7 @@ from tests.tenants import Tenant
 
 __all__ = ["browser"]  # one Chromium fixture for all
 
-BUS_IS_CLOSED = "SELECT coalesce(pg_sequence_last_value('scopekit.bus_way'), 1) = 1"
+BUS_IS_CLOSED = "SELECT coalesce(pg_sequence_last_value('scopekit.bus_transport'), 1) = 1"
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

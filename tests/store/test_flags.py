@@ -179,7 +179,7 @@ async def test_a_kill_waits_for_who_is_turning_it_on(
             await turning_on.commit()
         await killing
     assert not is_on(await _stored(admin, tenant), Flag.VISITS)
-    assert await admin.fetchval("SELECT count(*) FROM flag_kept WHERE tenant_id = $1", tenant.id) == 1
+    assert await admin.fetchval("SELECT count(*) FROM killed_flag_tenants WHERE tenant_id = $1", tenant.id) == 1
     async with service.as_system() as conn:
         await flags.restore(conn, Flag.VISITS, "")
 

@@ -46,7 +46,7 @@ async def test_schema_files_and_migrations_build_the_same(empty: str, admin: Adm
         ("GRANT SELECT ON service_keys TO anon", "rights on relations"),
         ("GRANT SELECT (token_hash) ON shares TO authenticated", "rights on columns"),
         ("GRANT EXECUTE ON FUNCTION scopekit.sweep TO anon", "rights on functions"),
-        ("DROP TRIGGER want_derivatives ON site_visit_media", "triggers"),
+        ("DROP TRIGGER enqueue_derivatives ON site_visit_media", "triggers"),
         ("DROP VIEW scopekit.job_statuses", "views"),
     ],
 )

@@ -14,8 +14,16 @@ from tests.tenants import Tenant, make_member
 
 # Tables that hold no tenant's data; nobody but service_role may touch them at all.
 _OPERATORS = {
-    *("alerts", "analytics_outbox", "queue_chores", "queue_control", "queue_samples", "service_keys"),
-    *("schema_migrations", "flag_kills", "flag_kept", "ops_audit", "operators", "processes", "secret_rotations"),
+    *("alerts", "analytics_outbox", "periodic_tasks", "queue_control", "queue_samples", "service_keys"),
+    *(
+        "schema_migrations",
+        "flag_kills",
+        "killed_flag_tenants",
+        "ops_audit",
+        "operators",
+        "processes",
+        "secret_rotations",
+    ),
 }
 ROLES = ("authenticated", "anon", "gateway login")
 Denied = asyncpg.InsufficientPrivilegeError
@@ -187,7 +195,7 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
         "'EXECUTE') AND has_schema_privilege('authenticated', p.pronamespace, 'USAGE')))"
     )
     pure = {"current_tenant_id", "search_text", "uuidv7", "share_state"}
-    as_the_caller = {"move_visits", "job_correlation"}  # run with the caller's own rights, under RLS
+    as_the_caller = {"set_visits_status", "job_correlation"}  # run with the caller's own rights, under RLS
     checking_the_tenant = {"cancel_job", "queue_position", "rotate_share", "find_price_items", "resembling_price_items"}
     assert {row["proname"] for row in rows} <= pure | as_the_caller | checking_the_tenant
 

@@ -94,9 +94,9 @@ async def test_what_rules_and_dashboard_name_is_told(
         told: set[str] = set()
         wanted = _names(RULES.read_text()).union(*map(_names, _panels())) - _recorded()
         # A switch that is not set has no sample; its family is there all the same.
-        while not wanted - {"scopekit_queue_switch"} <= told:
+        while not wanted - {"scopekit_queue_paused"} <= told:
             told = set(_samples(await asyncio.to_thread(watched.scrape)))
-    assert "# TYPE scopekit_queue_switch gauge" in watched.scrape()
+    assert "# TYPE scopekit_queue_paused gauge" in watched.scrape()
     assert len(wanted) > 30
 
 

@@ -4,7 +4,7 @@ import { Autosave } from "../shared/autosave.js";
 import { el, icon } from "../shared/dom.js";
 import { clock, fileSize } from "../shared/format.js";
 import { showProblem } from "../shared/problems.js";
-import { pressTwice } from "../shared/confirm-button.js";
+import { confirmPress } from "../shared/confirm-button.js";
 
 export const contentUrl = (mediaId, size = "") => `/v1/media/${mediaId}/content${size && `?size=${size}`}`;
 
@@ -79,7 +79,7 @@ export class Card {
 
   #removeButton() {
     const button = el("button", { type: "button", class: "quiet remove", "aria-label": "Remove" }, icon("trash"), el("span"));
-    pressTwice(button, "Remove?", this.actions.remove);
+    confirmPress(button, "Remove?", this.actions.remove);
     return button;
   }
 

@@ -2,31 +2,31 @@
 
 import { Problem, call } from "../shared/api.js";
 import { Branding } from "../share/branding.js";
-import { DeadSpot, signalAgain } from "./offline-view.js";
-import { Desk } from "./visit-page.js";
+import { OfflineView, signalAgain } from "./offline-view.js";
+import { VisitPage } from "./visit-page.js";
 import { byId } from "../shared/dom.js";
 import { setUpEvidence } from "../estimate/evidence.js";
 import { PriceBook } from "../estimate/price-book.js";
-import { LeaveNote } from "../shared/unsaved-guard.js";
+import { UnsavedGuard } from "../shared/unsaved-guard.js";
 import { clearProblems, showProblem } from "../shared/problems.js";
 import { Recorder } from "../uploads/recorder.js";
 import { remember, remembered } from "./last-session.js";
-import { pressTwice } from "../shared/confirm-button.js";
+import { confirmPress } from "../shared/confirm-button.js";
 import { Uploads } from "../uploads/uploads.js";
 import { VisitForm, VisitList } from "./visits.js";
 import { Visit } from "./visit.js";
 
 const uploads = new Uploads();
-new LeaveNote(uploads);
+new UnsavedGuard(uploads);
 const list = new VisitList();
 const form = new VisitForm();
 const recorder = new Recorder((contentType, name) => {
-  const note = uploads.record(desk.visit.id, contentType, name);
+  const note = uploads.record(view.visit.id, contentType, name);
   rememberVisit();
   return note;
 });
 
-let desk = null; // the open visit: a Desk, or a DeadSpot as long as it cannot be read
+let view = null; // the open visit: a VisitPage, or an OfflineView as long as it cannot be read
 let flags = {};
 let opening = new AbortController();
 
@@ -38,8 +38,8 @@ async function openNamed() {
   const { signal } = opening;
   const id = named();
   if (recorder.recording) recorder.stop(); // kept, with the visit it was made for
-  desk?.close();
-  desk = null;
+  view?.close();
+  view = null;
   clearProblems();
   list.mark(id);
   byId("app").dataset.view = id ? "visit" : "visits";
@@ -50,11 +50,11 @@ async function openNamed() {
   if (id === null) return;
   byId("main").setAttribute("aria-busy", "true");
   try {
-    await openDesk(id, signal);
+    await openVisitPage(id, signal);
   } catch (error) {
     if (signal.aborted) return;
     if (error.passing) {
-      openDeadSpot(id, signal);
+      openOfflineView(id, signal);
     } else {
       byId("welcome").hidden = false;
       showProblem(error, "Couldn't open the visit");
@@ -64,26 +64,26 @@ async function openNamed() {
   }
 }
 
-async function openDesk(id, signal) {
+async function openVisitPage(id, signal) {
   const visit = await Visit.open(id, signal);
   if (signal.aborted) return;
-  desk?.close();
+  view?.close();
   byId("visit").hidden = false;
   byId("connection").hidden = false;
-  desk = new Desk(visit, { uploads, flags, onStatus: refreshList });
+  view = new VisitPage(visit, { uploads, flags, onStatus: refreshList });
   rememberVisit();
   scrollTo(0, 0);
 }
 
 /** What is here of a visit is shown at once, and the rest as soon as there is signal; a recording is not cut off. */
-async function openDeadSpot(id, signal) {
-  desk = new DeadSpot(id, uploads);
+async function openOfflineView(id, signal) {
+  view = new OfflineView(id, uploads);
   byId("visit").hidden = false;
   while (!signal.aborted) {
     await signalAgain(signal);
     if (signal.aborted || recorder.recording) continue;
     try {
-      await openDesk(id, signal);
+      await openVisitPage(id, signal);
       clearProblems();
       uploads.wake();
       return refreshList();
@@ -95,7 +95,7 @@ async function openDeadSpot(id, signal) {
 
 /** For a page that opens without signal. */
 function rememberVisit() {
-  const { id, name } = desk.visit;
+  const { id, name } = view.visit;
   remember({ visit: { id, name, lastSequence: uploads.lastSequence(id) } });
 }
 
@@ -111,7 +111,7 @@ function newVisit() {
 }
 
 function editVisit() {
-  const { visit } = desk;
+  const { visit } = view;
   form.open("Visit details", visit.details, async (fields) => {
     await visit.save(fields);
     refreshList();
@@ -119,8 +119,8 @@ function editVisit() {
 }
 
 function addFiles(files) {
-  if (desk) {
-    for (const file of files) uploads.add(desk.visit.id, file);
+  if (view) {
+    for (const file of files) uploads.add(view.visit.id, file);
     return rememberVisit();
   }
   return showProblem(new Problem({ title: "No visit is open", detail: "Start or open a visit, then add the files again." }));
@@ -156,14 +156,14 @@ function setUpButtons() {
   for (const button of document.querySelectorAll("[data-new-visit]")) button.addEventListener("click", newVisit);
   byId("edit-visit").addEventListener("click", editVisit);
   byId("to-visits").addEventListener("click", () => (location.hash = ""));
-  byId("ask-estimate").addEventListener("click", () => desk?.askForEstimate());
-  byId("run-again").addEventListener("click", () => desk?.askForEstimate());
-  pressTwice(byId("run-cancel"), "Stop the estimate?", () => desk?.cancel());
+  byId("ask-estimate").addEventListener("click", () => view?.askForEstimate());
+  byId("run-again").addEventListener("click", () => view?.askForEstimate());
+  confirmPress(byId("run-cancel"), "Stop the estimate?", () => view?.cancel());
   uploads.addEventListener("cut", ({ detail: { item, problem } }) => {
     if (item.state === "recording") recorder.stop();
     showProblem(problem, "Recording stopped");
   });
-  addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || desk?.unsaved) && event.preventDefault());
+  addEventListener("beforeunload", (event) => (uploads.busy || recorder.recording || view?.unsaved) && event.preventDefault());
 }
 
 const ownerOf = (me) => me && `${me.tenant.id}/${me.user_id}`;

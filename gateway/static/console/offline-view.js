@@ -7,7 +7,7 @@ import { Visit } from "./visit.js";
 
 const SOON_MS = 5000;
 
-export class DeadSpot {
+export class OfflineView {
   /** `id` as the address names it; what else is known of the visit is what this device remembers. */
   constructor(id, uploads) {
     const known = remembered().visit;

@@ -23,7 +23,7 @@ const FINAL = ["disabled", "revoked"]; // nobody will tell us any more
  * A stream is over when its run is. Customers answer later, so from then on new events are asked for now and then
  * while the page is looked at, and a new run opens the stream again.
  */
-export class Live {
+export class VisitFeed {
   #watch = null;
   #held = null; // live events that wait until the earlier ones of the run are read
   #seen = []; // ranges of seq handed on; one range means that nothing was missed

@@ -8,7 +8,7 @@ import { drawEstimate } from "../estimate/estimate.js";
 import { count } from "../shared/format.js";
 import { Gallery } from "./gallery.js";
 import { JobPoll } from "./job-poll.js";
-import { Live } from "./visit-feed.js";
+import { VisitFeed } from "./visit-feed.js";
 import { Notes } from "./notes.js";
 import { showProblem } from "../shared/problems.js";
 import { RunView } from "./run-view.js";
@@ -16,7 +16,7 @@ import { advance, isActive, runOf, withSteps } from "./run-state.js";
 import { Shares } from "../share/shares.js";
 import { newId } from "../uploads/uploads.js";
 
-export class Desk {
+export class VisitPage {
   #listeners = new AbortController();
   #idempotencyKey = null;
   #live = null;
@@ -92,7 +92,7 @@ export class Desk {
 
   #follow() {
     if (this.flags.progress) {
-      return new Live(this.visit.id, {
+      return new VisitFeed(this.visit.id, {
         onSnapshot: (snapshot) => this.#start(snapshot),
         onEvent: (event) => this.#apply(event),
         onProblem: showProblem,

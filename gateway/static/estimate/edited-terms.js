@@ -21,7 +21,7 @@ export class EditedTerms {
   #kind;
   #chosen;
 
-  /** As the server takes it, and `reckon` too; a number that cannot be read is undefined. */
+  /** As the server takes it, and `totalsOf` too; a number that cannot be read is undefined. */
   get asSent() {
     return {
       tax_rate: share(this.#numbers.tax_rate.value),

@@ -3,7 +3,7 @@
 import { call } from "../shared/api.js";
 import { announce, byId, el, icon } from "../shared/dom.js";
 import { changeList } from "../console/changes.js";
-import { pressTwice } from "../shared/confirm-button.js";
+import { confirmPress } from "../shared/confirm-button.js";
 import { draftOf, forgetDraft, keepDraft } from "./drafts.js";
 import { COLUMNS, EditedLine } from "./edited-line.js";
 import { EditedTerms } from "./edited-terms.js";
@@ -11,7 +11,7 @@ import { setUpKeys } from "./editing-keys.js";
 import { money, missing } from "../shared/format.js";
 import { symbolOf } from "../shared/number-input.js";
 import { showProblem } from "../shared/problems.js";
-import { reckon } from "./totals.js";
+import { totalsOf } from "./totals.js";
 
 const UNITS = ["each", "ft", "lf", "sq ft", "square", "hour", "day", "sheet", "gal", "bag", "load", "job"];
 const MOST_LINES = 500;
@@ -120,7 +120,7 @@ export class Editor {
   #form(resumed) {
     const discard = el("button", { type: "button", class: "quiet" }, icon("close"), "Discard changes");
     discard.addEventListener("click", () => !this.dirty && this.#end());
-    pressTwice(discard, "Discard all changes?", () => this.#end());
+    confirmPress(discard, "Discard all changes?", () => this.#end());
     const heads = ["Description", "Qty", "Unit", "Unit price", "Amount"].map((name) => el("span", {}, name));
     return el("form", { id: "edit-form", autocomplete: "off", noValidate: true, onsubmit: (event) => this.#submit(event) },
       resumed && el("p", { class: "resumed", role: "status" }, "Your unsaved changes are back."),
@@ -148,7 +148,7 @@ export class Editor {
     for (const line of this.#lines) line.drawCounted(line.values.option === "" || line.values.option === option);
     this.#save.disabled = this.#lines.length === 0;
     const unread = [...this.#lines, this.#terms].flatMap((part) => part.faults.map(({ field }) => part.nameOf(field))).filter((name) => !/description|unit$/.test(name));
-    const sums = unread.length > 0 ? null : reckon(this.#lines.map((line) => line.counted), this.#terms.asSent, option);
+    const sums = unread.length > 0 ? null : totalsOf(this.#lines.map((line) => line.counted), this.#terms.asSent, option);
     this.#sums.replaceChildren(...this.#sumRows(sums, option));
     this.#missing.textContent = sums ? missing(sums.unpriced) : `The total appears once ${unread[0]} can be read.`;
     this.#missing.hidden = this.#missing.textContent === "";

@@ -12,7 +12,7 @@ export function amountOf({ quantity, unit_price: price }) {
 }
 
 /** The sums of the lines that `option` holds, as strings; rates are shares, `discount` is {rate} or {amount}. */
-export function reckon(lines, { tax_rate: taxRate, markup_rate: markupRate, discount }, option) {
+export function totalsOf(lines, { tax_rate: taxRate, markup_rate: markupRate, discount }, option) {
   const counted = lines.filter((line) => line.option === "" || line.option === option);
   const amounts = counted.map(amountOf);
   const subtotal = amounts.reduce((sum, amount) => sum + (amount ?? 0n), 0n);

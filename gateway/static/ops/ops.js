@@ -8,7 +8,7 @@ const NEWS_MS = 8000;
 const LOAD_MS = 10_000;
 
 /** What each button does: the words of its question, and the request. */
-const DEEDS = {
+const ACTIONS = {
   "retry-cause": (button) => ({
     title: "Retry these jobs?",
     text: causeOf(button).cause,
@@ -87,11 +87,11 @@ function causeOf(button) {
 byId("board").addEventListener("click", async ({ target }) => {
   const button = target.closest("[data-act]");
   if (!button) return;
-  const deed = DEEDS[button.dataset.act](button);
-  const reason = await ask(deed);
+  const action = ACTIONS[button.dataset.act](button);
+  const reason = await ask(action);
   if (reason === null) return;
   try {
-    say(deed.done(await perform(deed, reason)));
+    say(action.done(await perform(action, reason)));
   } catch (problem) {
     say(problem.message, "failed");
   }

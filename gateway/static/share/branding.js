@@ -2,7 +2,7 @@
 
 import { call, sendBytes } from "../shared/api.js";
 import { announce, byId, el } from "../shared/dom.js";
-import { pressTwice } from "../shared/confirm-button.js";
+import { confirmPress } from "../shared/confirm-button.js";
 
 const LOGO = "/v1/branding/logo";
 
@@ -21,7 +21,7 @@ export class Branding {
     byId("branding-standard").addEventListener("click", () => this.#setAccent(null));
     this.#colour.addEventListener("input", () => this.#setAccent(this.#colour.value));
     byId("branding-logo-file").addEventListener("change", ({ target }) => this.#sendLogo(target));
-    pressTwice(byId("branding-logo-remove"), "Remove the logo?", () => this.#removeLogo());
+    confirmPress(byId("branding-logo-remove"), "Remove the logo?", () => this.#removeLogo());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#save();

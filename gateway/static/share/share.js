@@ -1,7 +1,7 @@
 // Comforts of the customer's page; everything works without them.
 
 import { setUpPad } from "./signature-pad.js";
-import { watchNews } from "./updates.js";
+import { watchUpdates } from "./updates.js";
 
 for (const form of document.querySelectorAll("form[data-once]")) {
   form.addEventListener("submit", (event) => {
@@ -23,7 +23,7 @@ if (print) {
 
 const pad = document.querySelector("[data-pad]");
 if (pad) setUpPad(pad);
-if (document.body.dataset.news) watchNews(document.body.dataset, document.getElementById("news"));
+if (document.body.dataset.news) watchUpdates(document.body.dataset, document.getElementById("news"));
 
 const dialog = document.querySelector("dialog.large");
 if (dialog) {

@@ -4,8 +4,8 @@ import { call, serverNow } from "../shared/api.js";
 import { announce, byId, el, icon } from "../shared/dom.js";
 import { count, moment, relative } from "../shared/format.js";
 import { copyText, showProblem } from "../shared/problems.js";
-import { storyOf } from "./timeline.js";
-import { pressTwice } from "../shared/confirm-button.js";
+import { timelineOf } from "./timeline.js";
+import { confirmPress } from "../shared/confirm-button.js";
 
 const DID = {
   opened: "opened the estimate",
@@ -151,13 +151,13 @@ export class Shares {
       el("p", { class: "row share-acts" },
         ["ready", "expired"].includes(state) && this.#rotateButton(share, state === "expired" ? { expires_in: WEEK } : {}),
         state === "ready" && this.#revokeButton(share)),
-      storyOf(share, this.#open));
+      timelineOf(share, this.#open));
   }
 
   /** For a link that was lost, went to the wrong person, or has expired. */
   #rotateButton(share, wishes) {
     const button = el("button", { type: "button", class: "quiet small" }, icon("retry"), "New link");
-    pressTwice(button, "Replace the old link?", async () => {
+    confirmPress(button, "Replace the old link?", async () => {
       try {
         this.#showLink(await call("POST", `/v1/shares/${share.id}/rotate`, wishes), "The old link no longer works. ");
         await this.refresh();
@@ -170,7 +170,7 @@ export class Shares {
 
   #revokeButton(share) {
     const button = el("button", { type: "button", class: "quiet small" }, icon("close"), "Revoke");
-    pressTwice(button, "Revoke this link?", async () => {
+    confirmPress(button, "Revoke this link?", async () => {
       try {
         await call("POST", `/v1/shares/${share.id}/revoke`, {});
         await this.refresh();

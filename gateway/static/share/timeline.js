@@ -20,9 +20,9 @@ const DID = {
 const WITH = { phone: "on a phone", tablet: "on a tablet", desktop: "on a computer", bot: "by a program" };
 
 /** A fold that reads the story when it is opened; `open` is a set of share ids that stay open through a refresh. */
-export function storyOf(share, open) {
-  const list = el("ol", { class: "story" });
-  const fold = el("details", { class: "story-fold" }, el("summary", {}, "Activity"), list);
+export function timelineOf(share, open) {
+  const list = el("ol", { class: "timeline" });
+  const fold = el("details", { class: "timeline-fold" }, el("summary", {}, "Activity"), list);
   const read = async () => {
     try {
       const { events } = await call("GET", `/v1/shares/${share.id}/timeline`);

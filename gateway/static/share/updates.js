@@ -11,7 +11,7 @@ const jittered = (ms) => ms * (0.8 + 0.4 * Math.random());
  * Ask `news` for {version, newest, decision}, ever more rarely, while the page is looked at; say once what is new in
  * `place`. It ends with the session, half an hour at most.
  */
-export function watchNews({ news, version, decision }, place) {
+export function watchUpdates({ news, version, decision }, place) {
   let wait = FIRST_MS;
   const say = (title, words) => {
     const [strong, text, link] = ["strong", "span", "a"].map((tag) => document.createElement(tag));

@@ -4,7 +4,7 @@ import { announce } from "./dom.js";
 
 const ARMED_MS = 4000;
 
-export function pressTwice(button, question, act) {
+export function confirmPress(button, question, act) {
   const label = button.lastChild;
   const calm = label.textContent;
   let timer = 0;

@@ -12,10 +12,10 @@ export function showProblem(error, doing = "") {
   }
   if (error.status === 401) return showSignIn(error);
   const box = problemBox(error, doing);
-  const shelf = byId("problems");
-  for (const old of shelf.children) if (old.dataset.key === box.dataset.key) old.remove();
-  shelf.append(box);
-  while (shelf.children.length > 3) shelf.firstElementChild.remove();
+  const list = byId("problems");
+  for (const old of list.children) if (old.dataset.key === box.dataset.key) old.remove();
+  list.append(box);
+  while (list.children.length > 3) list.firstElementChild.remove();
 }
 
 export function clearProblems() {

@@ -4,7 +4,7 @@ import { byId } from "./dom.js";
 import { count } from "./format.js";
 
 /** Says it under the capture buttons, for all visits together: a phone in a pocket sends no file by itself. */
-export class LeaveNote {
+export class UnsavedGuard {
   #sent = false;
 
   constructor(uploads) {
@@ -17,7 +17,7 @@ export class LeaveNote {
   }
 
   #show() {
-    const note = byId("leave-note");
+    const note = byId("unsaved-note");
     const [state, words] = this.#words(this.uploads.underWay);
     note.hidden = words === "";
     note.dataset.state = state;
@@ -26,7 +26,7 @@ export class LeaveNote {
 
   #words(items) {
     const { recordings } = this.uploads;
-    if (recordings.some(({ kept, pieces }) => !kept || !pieces.kept)) return ["stay", "Keep this page open. Your recording is not saved yet."];
+    if (recordings.some(({ kept, chunks }) => !kept || !chunks.kept)) return ["stay", "Keep this page open. Your recording is not saved yet."];
     if (recordings.length > 0) return ["saved", "Keep this page open. Your recording so far is saved."];
     const loose = items.filter((item) => !item.kept).length;
     if (loose > 0) return ["stay", `Keep this page open: ${count(loose, "file is", "files are")} not saved yet.`];

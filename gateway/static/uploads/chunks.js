@@ -1,15 +1,15 @@
-// The pieces of one recording that the server does not have yet: on this device's shelf, and in memory where that fails.
+// The chunks of one recording that the server does not have yet: on this device's store, and in memory where that fails.
 
-export class Pieces {
+export class Chunks {
   #loose = new Map();
-  #gone = new Set(); // a shelf that fails to let one go would have it sent again and again
+  #gone = new Set(); // a store that fails to let one go would have it sent again and again
   #made = 0;
-  #shelved;
+  #stored;
 
-  /** `shelved`: whether the shelf has some already. */
-  constructor(shelf, mediaId, shelved) {
-    Object.assign(this, { shelf, mediaId });
-    this.#shelved = shelved;
+  /** `stored`: whether the store has some already. */
+  constructor(store, mediaId, stored) {
+    Object.assign(this, { store, mediaId });
+    this.#stored = stored;
   }
 
   /** Whether all of them outlive this page. */
@@ -20,25 +20,25 @@ export class Pieces {
   async add(blob) {
     const number = (this.#made += 1);
     this.#loose.set(number, blob);
-    await this.shelf.putPiece(this.mediaId, number, blob).then(() => this.#isShelved(number), () => {});
+    await this.store.putChunk(this.mediaId, number, blob).then(() => this.#isStored(number), () => {});
   }
 
-  /** Throws when the shelf cannot be read, and something is there: a recording is not joined without it. */
+  /** Throws when the store cannot be read, and something is there: a recording is not joined without it. */
   async all() {
-    const shelved = this.#shelved ? await this.shelf.pieces(this.mediaId) : [];
+    const stored = this.#stored ? await this.store.chunks(this.mediaId) : [];
     const loose = [...this.#loose].map(([number, blob]) => ({ number, blob }));
-    const here = [...shelved, ...loose].filter(({ number }) => !this.#gone.has(number));
+    const here = [...stored, ...loose].filter(({ number }) => !this.#gone.has(number));
     return here.sort((one, other) => one.number - other.number);
   }
 
   async remove(number) {
     this.#gone.add(number);
     this.#loose.delete(number);
-    await this.shelf.removePiece(this.mediaId, number).catch(() => {});
+    await this.store.removeChunk(this.mediaId, number).catch(() => {});
   }
 
-  #isShelved(number) {
-    this.#shelved = true;
+  #isStored(number) {
+    this.#stored = true;
     this.#loose.delete(number);
   }
 }

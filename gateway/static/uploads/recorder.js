@@ -1,4 +1,4 @@
-// A voice note: start, watch the level move, stop and keep it, or discard it. It is handed on piece by piece.
+// A voice note: start, watch the level move, stop and keep it, or discard it. It is handed on chunk by chunk.
 
 import { Problem } from "../shared/api.js";
 import { announce, byId } from "../shared/dom.js";
@@ -7,9 +7,9 @@ import { showProblem } from "../shared/problems.js";
 
 const FORMATS = ["audio/webm;codecs=opus", "audio/mp4"]; // the second is what an iPhone records
 const TICK_MS = 200;
-const PIECE_MS = 3000; // what a dead battery costs
+const CHUNK_MS = 3000; // what a dead battery costs
 
-/** Wires the recording panel; `begin(contentType, name)` gives who takes the pieces: {add, end, discard}. */
+/** Wires the recording panel; `begin(contentType, name)` gives who takes the chunks: {add, end, discard}. */
 export class Recorder {
   #starting = null; // while the browser asks whether it may
   #recorder = null;
@@ -64,7 +64,7 @@ export class Recorder {
     this.#discarded = false;
     this.#recorder = new MediaRecorder(this.#stream, mimeType ? { mimeType } : {});
     this.#watchLevel();
-    this.#recorder.start(PIECE_MS);
+    this.#recorder.start(CHUNK_MS);
     this.#startedAt = performance.now();
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     const type = this.#recorder.mimeType || FORMATS[0];

@@ -1,10 +1,10 @@
-// Sends a file by tus 1.0: announced once, then piece by piece from wherever the server says it stands.
+// Sends a file by tus 1.0: announced once, then part by part from wherever the server says it stands.
 
 import { Problem, sendBytes } from "../shared/api.js";
 
-// A piece is one of the server's own parts. A proxy that holds requests back until they are complete passes on each
-// piece as it is done, so that a cut costs one of them and never the file.
-const PIECE = 5 * 1024 * 1024;
+// A part is one of the server's own parts. A proxy that holds requests back until they are complete passes on each
+// part as it is done, so that a cut costs one of them and never the file.
+const PART = 5 * 1024 * 1024;
 const TUS = { "tus-resumable": "1.0.0" };
 const CHUNK = { ...TUS, "content-type": "application/offset+octet-stream" };
 const STARTS_OVER = [404, 410]; // expired, or ended
@@ -26,7 +26,7 @@ export async function sendResumably(file, metadata, url, { onUrl, onProgress, si
   }
   for (let questions = 0; offset < file.size; ) {
     try {
-      offset = await sendPiece(file, url, offset, { onProgress, signal });
+      offset = await sendPart(file, url, offset, { onProgress, signal });
     } catch (error) {
       if (!ASKS_AGAIN.includes(error.status) || ++questions > QUESTIONS) throw error;
       offset = (await askOffset(url, signal)) ?? fail();
@@ -34,9 +34,9 @@ export async function sendResumably(file, metadata, url, { onUrl, onProgress, si
   }
 }
 
-async function sendPiece(file, url, offset, { onProgress, signal }) {
-  const piece = file.slice(offset, offset + PIECE);
-  const header = await sendBytes("PATCH", url, piece, { ...CHUNK, "upload-offset": String(offset) },
+async function sendPart(file, url, offset, { onProgress, signal }) {
+  const part = file.slice(offset, offset + PART);
+  const header = await sendBytes("PATCH", url, part, { ...CHUNK, "upload-offset": String(offset) },
     { signal, onProgress: (bytes) => onProgress((offset + bytes) / file.size) });
   return Number(header("upload-offset"));
 }

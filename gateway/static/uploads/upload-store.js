@@ -1,4 +1,4 @@
-// The files that are on their way, and recordings piece by piece, kept on this device (IndexedDB) until the server has
+// The files that are on their way, and recordings chunk by chunk, kept on this device (IndexedDB) until the server has
 // them.
 
 import { Problem } from "../shared/api.js";
@@ -6,11 +6,11 @@ import { Problem } from "../shared/api.js";
 const NAME = "scopekit";
 const VERSION = 2;
 const STORE = "uploads";
-const PIECES = "pieces";
+const CHUNKS = "chunks";
 const ALONE = "scopekit-upload-";
 
-/** One person's shelf. A browser that cannot keep anything has one all the same: `put` then throws. */
-export class Shelf {
+/** One person's store. A browser that cannot keep anything has one all the same: `put` then throws. */
+export class UploadStore {
   #opened = null;
 
   constructor(owner) {
@@ -33,20 +33,20 @@ export class Shelf {
 
   async remove(mediaId) {
     await this.#ask("readwrite", (store) => store.delete(mediaId));
-    await this.#ask("readwrite", (pieces) => pieces.delete(piecesOf(mediaId)), PIECES);
+    await this.#ask("readwrite", (chunks) => chunks.delete(chunksOf(mediaId)), CHUNKS);
   }
 
-  /** The pieces of a recording that are here, in their order: {number, blob}. */
-  pieces(mediaId) {
-    return this.#ask("readonly", (pieces) => pieces.getAll(piecesOf(mediaId)), PIECES);
+  /** The chunks of a recording that are here, in their order: {number, blob}. */
+  chunks(mediaId) {
+    return this.#ask("readonly", (chunks) => chunks.getAll(chunksOf(mediaId)), CHUNKS);
   }
 
-  putPiece(mediaId, number, blob) {
-    return this.#ask("readwrite", (pieces) => pieces.put({ mediaId, number, blob }), PIECES);
+  putChunk(mediaId, number, blob) {
+    return this.#ask("readwrite", (chunks) => chunks.put({ mediaId, number, blob }), CHUNKS);
   }
 
-  removePiece(mediaId, number) {
-    return this.#ask("readwrite", (pieces) => pieces.delete([mediaId, number]), PIECES);
+  removeChunk(mediaId, number) {
+    return this.#ask("readwrite", (chunks) => chunks.delete([mediaId, number]), CHUNKS);
   }
 
   async #ask(mode, request, name = STORE) {
@@ -61,7 +61,7 @@ export class Shelf {
   }
 }
 
-const piecesOf = (mediaId) => IDBKeyRange.bound([mediaId], [mediaId, []]); // an array is more than any number
+const chunksOf = (mediaId) => IDBKeyRange.bound([mediaId], [mediaId, []]); // an array is more than any number
 
 /** Do `work` while no other tab does anything with this file. */
 export function alone(mediaId, work) {
@@ -81,7 +81,7 @@ function open(onGone) {
       const { result: database } = asked;
       const missing = (name) => !database.objectStoreNames.contains(name);
       if (missing(STORE)) database.createObjectStore(STORE, { keyPath: "mediaId" });
-      if (missing(PIECES)) database.createObjectStore(PIECES, { keyPath: ["mediaId", "number"] });
+      if (missing(CHUNKS)) database.createObjectStore(CHUNKS, { keyPath: ["mediaId", "number"] });
     };
     asked.onsuccess = () => {
       const { result: database } = asked;

@@ -3,17 +3,17 @@
 
 import { Problem, call } from "../shared/api.js";
 import { contentTypeOf, kindOf, notWhatItSays, refusal } from "./file-kinds.js";
-import { Pieces } from "./chunks.js";
+import { Chunks } from "./chunks.js";
 import { readMedium, sendFile } from "./send-file.js";
-import { dropRecording, sendPieces, sendRecording } from "./send-recording.js";
-import { Shelf, alone } from "./upload-store.js";
+import { dropRecording, sendChunks, sendRecording } from "./send-recording.js";
+import { UploadStore, alone } from "./upload-store.js";
 
 const AT_ONCE = 3;
 const NAME_LENGTH = 255;
 const REPORTED_EVERY = 5; // what the alert on upload failures counts
 const LONGEST_PAUSE_MS = 60_000;
 const ON_THE_WAY = ["saving", "saved", "waiting", "uploading", "paused"];
-// What is kept of an item on the shelf.
+// What is kept of an item on the store.
 const KEPT = ["mediaId", "visitId", "file", "contentType", "name", "kind", "sequence", "durationMs", "addedAt", "url",
   "attempts", "problem", "refused", "taken"];
 
@@ -22,7 +22,7 @@ const KEPT = ["mediaId", "visitId", "file", "contentType", "name", "kind", "sequ
  * {mediaId, visitId, file, name, kind, contentType, sequence, durationMs, kept, state, progress, problem, medium},
  * state: recording (nobody's business yet), saving, saved (no signal), waiting, uploading, paused (goes on by itself),
  * stored, failed (try again) or refused (the server takes no such bytes, `refused`, or we would not even send them). `kept` says whether it outlives this page. A recording
- * has no file but pieces, which go up while it is made; `taken` says that the server has had one. Emits "cut" with
+ * has no file but chunks, which go up while it is made; `taken` says that the server has had one. Emits "cut" with
  * `detail.item` and `detail.problem` when no more of a recording can go up.
  */
 export class Uploads extends EventTarget {
@@ -30,7 +30,7 @@ export class Uploads extends EventTarget {
   #sequences = new Map();
   #active = 0;
   #started = false;
-  #shelf = new Shelf("");
+  #store = new UploadStore("");
 
   constructor() {
     super();
@@ -40,10 +40,10 @@ export class Uploads extends EventTarget {
 
   /** Take up what this person left on the device. Throws Problem when another tab keeps it. */
   async restore(owner) {
-    this.#shelf = new Shelf(owner);
+    this.#store = new UploadStore(owner);
     let records = [];
     try {
-      records = await this.#shelf.all();
+      records = await this.#store.all();
     } catch (error) {
       if (error instanceof Problem) throw error;
       return; // a browser that keeps nothing has nothing to take up
@@ -103,7 +103,7 @@ export class Uploads extends EventTarget {
     return item;
   }
 
-  /** Take a recording as it is made: `add(blob)` each piece, then `end(durationMs)`, or `discard()`. */
+  /** Take a recording as it is made: `add(blob)` each chunk, then `end(durationMs)`, or `discard()`. */
   record(visitId, contentType, name) {
     const item = this.#take({ ...this.#newRecord(visitId, contentType, name), file: null, state: "recording" });
     // Until it ends no other tab takes it up; after a crash the next one does.
@@ -111,7 +111,7 @@ export class Uploads extends EventTarget {
     alone(item.mediaId, () => ended.promise);
     let added = this.#keep(item).then(() => this.#changed(item));
     return {
-      add: (blob) => (added = added.then(() => this.#addPiece(item, blob))),
+      add: (blob) => (added = added.then(() => this.#addChunk(item, blob))),
       end: (durationMs) => added.then(() => this.#keep(Object.assign(item, { durationMs }))).then(() => {
         ended.resolve();
         this.#ready(item);
@@ -147,7 +147,7 @@ export class Uploads extends EventTarget {
   #take(record) {
     const state = record.refused ? "refused" : navigator.onLine ? "waiting" : "saved";
     const item = { progress: 0, medium: null, kept: true, state, abort: new AbortController(), ...record };
-    if (!item.file) item.pieces = new Pieces(this.#shelf, item.mediaId, item.kept);
+    if (!item.file) item.chunks = new Chunks(this.#store, item.mediaId, item.kept);
     this.#items.set(item.mediaId, item);
     this.continueAfter(item.visitId, item.sequence);
     this.#changed(item);
@@ -163,22 +163,22 @@ export class Uploads extends EventTarget {
   async #keep(item) {
     const record = Object.fromEntries(KEPT.map((name) => [name, item[name]]));
     try {
-      await this.#shelf.put({ ...record, problem: item.problem && { ...item.problem } });
-      item.kept = item.pieces?.kept ?? true;
+      await this.#store.put({ ...record, problem: item.problem && { ...item.problem } });
+      item.kept = item.chunks?.kept ?? true;
     } catch {
       item.kept = false; // no room, or a private window: it is sent all the same, while the page is open
     }
   }
 
-  /** Keep a piece, and send what is here; without signal that is done later. */
-  async #addPiece(item, blob) {
-    const { kept } = item.pieces;
-    await item.pieces.add(blob);
-    if (kept !== item.pieces.kept) this.#changed(item);
+  /** Keep a chunk, and send what is here; without signal that is done later. */
+  async #addChunk(item, blob) {
+    const { kept } = item.chunks;
+    await item.chunks.add(blob);
+    if (kept !== item.chunks.kept) this.#changed(item);
     if (!this.#items.has(item.mediaId)) return;
     if (!navigator.onLine || !this.#started || item.trickle) return;
     const { signal } = item.abort;
-    item.trickle = sendPieces(item, item.pieces, { signal, onTaken: () => this.#taken(item) })
+    item.trickle = sendChunks(item, item.chunks, { signal, onTaken: () => this.#taken(item) })
       .catch((error) => error.status === 413 && this.#cut(item, error))
       .finally(() => (item.trickle = null));
   }
@@ -193,7 +193,7 @@ export class Uploads extends EventTarget {
 
   #let(item) {
     this.#items.delete(item.mediaId);
-    return this.#shelf.remove(item.mediaId).catch(() => {});
+    return this.#store.remove(item.mediaId).catch(() => {});
   }
 
   #ready(item) {
@@ -232,12 +232,12 @@ export class Uploads extends EventTarget {
 
   /** Returns the medium that it has become; null for a recording of nothing. */
   async #send(item) {
-    if (item.kept && !(await this.#shelf.has(item.mediaId))) return readMedium(item); // another tab has sent it
+    if (item.kept && !(await this.#store.has(item.mediaId))) return readMedium(item); // another tab has sent it
     const { signal } = item.abort;
     const onProgress = (share) => this.#move(Object.assign(item, { progress: share }), "uploading");
     if (item.file) return sendFile(item, { onUrl: (url) => this.#keep(Object.assign(item, { url })), onProgress, signal });
     await item.trickle;
-    return sendRecording(item, item.pieces, { onProgress, signal, onTaken: () => this.#taken(item),
+    return sendRecording(item, item.chunks, { onProgress, signal, onTaken: () => this.#taken(item),
       onCut: (problem) => this.#cut(item, problem) });
   }
 

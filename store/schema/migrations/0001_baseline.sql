@@ -174,7 +174,7 @@ END $$;
 
 -- Gateways hear of it when it commits: what they remember of the user goes, and the streams of a user who may not have
 -- them any more end. `role` is null for a removed member.
-CREATE FUNCTION scopekit.tell_membership() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.notify_membership() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP <> 'INSERT' AND (TG_OP = 'DELETE' OR (OLD.tenant_id, OLD.user_id) <> (NEW.tenant_id, NEW.user_id)) THEN
@@ -188,8 +188,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER tell_membership AFTER INSERT OR UPDATE OR DELETE ON public.memberships
-    FOR EACH ROW EXECUTE FUNCTION scopekit.tell_membership();
+CREATE TRIGGER notify_membership AFTER INSERT OR UPDATE OR DELETE ON public.memberships
+    FOR EACH ROW EXECUTE FUNCTION scopekit.notify_membership();
 
 -- Which of these users have less than the role named beside them, in the tenant named beside them. A relay asks for the
 -- users of its open streams after a time without notifications.
@@ -209,7 +209,7 @@ $$;
 --  1 A flag written flat ("visits.enabled") is stored nested; no flat key is left in any row.
 --  2 Each value that changes leaves one row of flag_changes, in the transaction that changed it.
 --  3 While a flag is killed no tenant has it on. Tenants that had it on at the kill, or ask for it meanwhile, are in
---    flag_kept, and no others; the end of the kill turns it on for exactly those.
+--    killed_flag_tenants, and no others; the end of the kill turns it on for exactly those.
 -- For 3, a writer of flags takes the advisory lock below shared, before any row; a kill or its end takes it alone.
 
 -- What changed, from what to what, by whom and why.
@@ -235,12 +235,12 @@ CREATE TABLE public.flag_kills (
 );
 
 -- Tenants for which the end of a kill turns the flag on again.
-CREATE TABLE public.flag_kept (
+CREATE TABLE public.killed_flag_tenants (
     name      text NOT NULL REFERENCES public.flag_kills ON DELETE CASCADE,
     tenant_id uuid NOT NULL REFERENCES public.tenants ON DELETE CASCADE,
     PRIMARY KEY (name, tenant_id)
 );
-CREATE INDEX flag_kept_of_tenant ON public.flag_kept (tenant_id);
+CREATE INDEX killed_flag_tenants_of_tenant ON public.killed_flag_tenants (tenant_id);
 
 -- Values --------------------------------------------------------------------------------------------------------------
 
@@ -290,14 +290,14 @@ $$;
 -- Triggers ------------------------------------------------------------------------------------------------------------
 
 -- Take the lock of invariant 3 before the statement touches any row.
-CREATE FUNCTION scopekit.hold_flags() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.lock_flags() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('scopekit flags', 0));
     RETURN NULL;
 END $$;
 
 -- Store flags nested, and none that is killed.
-CREATE FUNCTION scopekit.keep_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.normalize_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_name text;
@@ -309,14 +309,15 @@ BEGIN
     FOR v_name IN SELECT name FROM public.flag_kills LOOP
         IF NEW.feature_flags #> string_to_array(v_name, '.') = 'true' THEN
             NEW.feature_flags := scopekit.put_flag(NEW.feature_flags, string_to_array(v_name, '.'), 'false');
-            INSERT INTO public.flag_kept (name, tenant_id) VALUES (v_name, NEW.tenant_id) ON CONFLICT DO NOTHING;
+            INSERT INTO public.killed_flag_tenants (name, tenant_id) VALUES (v_name, NEW.tenant_id)
+            ON CONFLICT DO NOTHING;
         END IF;
     END LOOP;
     RETURN NEW;
 END $$;
 
 -- Write down what changed.
-CREATE FUNCTION scopekit.note_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.audit_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_before jsonb := CASE TG_OP WHEN 'UPDATE' THEN OLD.feature_flags ELSE '{}' END;
@@ -330,7 +331,7 @@ BEGIN
 END $$;
 
 -- Tell the relays when it commits: a flag turned off ends streams.
-CREATE FUNCTION scopekit.tell_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.notify_flags() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM pg_notify('scopekit_control', jsonb_build_object('kind', 'flags', 'tenant_id', NEW.tenant_id)::text);
@@ -338,7 +339,7 @@ BEGIN
 END $$;
 
 -- Estimates that were put off because estimation is off need not wait out their time once it is on.
-CREATE FUNCTION scopekit.wake_estimates() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.requeue_held_estimates() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     UPDATE public.ai_jobs SET run_at = now()
@@ -352,7 +353,7 @@ END $$;
 -- A flag may be turned on between a worker's reading of it and the commit by which the job is put off. The trigger above
 -- does not see that job yet, which would wait ten minutes for nothing. So the flag's row is locked here for reading:
 -- either the flag was turned on before, and the job is due at once, or it is turned on after, and finds the job queued.
-CREATE FUNCTION scopekit.mind_the_flag() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.recheck_flag() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM public.tenant_settings
     WHERE tenant_id = NEW.tenant_id AND feature_flags #> '{visits,ai_estimation_enabled}' = 'true'
@@ -363,18 +364,18 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER hold_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.hold_flags();
-CREATE TRIGGER keep_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH ROW EXECUTE FUNCTION scopekit.keep_flags();
-CREATE TRIGGER note_flags AFTER INSERT OR UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH ROW EXECUTE FUNCTION scopekit.note_flags();
-CREATE TRIGGER tell_flags AFTER UPDATE OF feature_flags ON public.tenant_settings
-    FOR EACH ROW WHEN (OLD.feature_flags IS DISTINCT FROM NEW.feature_flags) EXECUTE FUNCTION scopekit.tell_flags();
-CREATE TRIGGER wake_estimates AFTER UPDATE OF feature_flags ON public.tenant_settings FOR EACH ROW
+CREATE TRIGGER lock_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.lock_flags();
+CREATE TRIGGER normalize_flags BEFORE INSERT OR UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH ROW EXECUTE FUNCTION scopekit.normalize_flags();
+CREATE TRIGGER audit_flags AFTER INSERT OR UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH ROW EXECUTE FUNCTION scopekit.audit_flags();
+CREATE TRIGGER notify_flags AFTER UPDATE OF feature_flags ON public.tenant_settings
+    FOR EACH ROW WHEN (OLD.feature_flags IS DISTINCT FROM NEW.feature_flags) EXECUTE FUNCTION scopekit.notify_flags();
+CREATE TRIGGER requeue_held_estimates AFTER UPDATE OF feature_flags ON public.tenant_settings FOR EACH ROW
     WHEN (NEW.feature_flags #> '{visits,ai_estimation_enabled}' = 'true'
           AND OLD.feature_flags #> '{visits,ai_estimation_enabled}' IS DISTINCT FROM 'true')
-    EXECUTE FUNCTION scopekit.wake_estimates();
+    EXECUTE FUNCTION scopekit.requeue_held_estimates();
 
 -- Operators' actions --------------------------------------------------------------------------------------------------
 
@@ -385,11 +386,12 @@ CREATE FUNCTION scopekit.set_flag(p_tenant_id uuid, p_name text, p_value jsonb, 
 DECLARE
     v_now jsonb;
 BEGIN
-    PERFORM scopekit.operate('flag.set', p_name, p_reason, jsonb_build_object('tenant_id', p_tenant_id, 'to', p_value));
+    PERFORM scopekit.begin_action('flag.set', p_name, p_reason,
+                                  jsonb_build_object('tenant_id', p_tenant_id, 'to', p_value));
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('scopekit flags', 0));
     INSERT INTO public.tenant_settings (tenant_id) SELECT id FROM public.tenants WHERE id = p_tenant_id
     ON CONFLICT (tenant_id) DO NOTHING;
-    DELETE FROM public.flag_kept WHERE name = p_name AND tenant_id = p_tenant_id;
+    DELETE FROM public.killed_flag_tenants WHERE name = p_name AND tenant_id = p_tenant_id;
     UPDATE public.tenant_settings
     SET feature_flags = scopekit.put_flag(feature_flags, string_to_array(p_name, '.'), p_value)
     WHERE tenant_id = p_tenant_id RETURNING feature_flags #> string_to_array(p_name, '.') INTO v_now;
@@ -403,10 +405,10 @@ DECLARE
     v_path    text[] := string_to_array(p_name, '.');
     v_changed integer;
 BEGIN
-    PERFORM scopekit.operate('flag.set', p_name, p_reason, jsonb_build_object('all_tenants', true, 'to', p_value));
+    PERFORM scopekit.begin_action('flag.set', p_name, p_reason, jsonb_build_object('all_tenants', true, 'to', p_value));
     PERFORM pg_advisory_xact_lock_shared(hashtextextended('scopekit flags', 0));
     INSERT INTO public.tenant_settings (tenant_id) SELECT id FROM public.tenants ON CONFLICT (tenant_id) DO NOTHING;
-    DELETE FROM public.flag_kept WHERE name = p_name;
+    DELETE FROM public.killed_flag_tenants WHERE name = p_name;
     UPDATE public.tenant_settings SET feature_flags = scopekit.put_flag(feature_flags, v_path, p_value)
     WHERE feature_flags #> v_path IS DISTINCT FROM p_value;
     GET DIAGNOSTICS v_changed = ROW_COUNT;
@@ -419,18 +421,18 @@ CREATE FUNCTION scopekit.kill_flag(p_name text, p_reason text) RETURNS bigint
 DECLARE
     v_path text[] := string_to_array(p_name, '.');
 BEGIN
-    PERFORM scopekit.operate('flag.kill', p_name, p_reason);
+    PERFORM scopekit.begin_action('flag.kill', p_name, p_reason);
     PERFORM pg_advisory_xact_lock(hashtextextended('scopekit flags', 0));
     INSERT INTO public.flag_kills (name, actor, reason) VALUES (p_name, scopekit.actor(), p_reason)
     ON CONFLICT (name) DO NOTHING;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    INSERT INTO public.flag_kept (name, tenant_id)
+    INSERT INTO public.killed_flag_tenants (name, tenant_id)
     SELECT p_name, tenant_id FROM public.tenant_settings WHERE feature_flags #> v_path = 'true';
     UPDATE public.tenant_settings SET feature_flags = scopekit.put_flag(feature_flags, v_path, 'false')
     WHERE feature_flags #> v_path = 'true';
-    RETURN (SELECT count(*) FROM public.flag_kept WHERE name = p_name);
+    RETURN (SELECT count(*) FROM public.killed_flag_tenants WHERE name = p_name);
 END $$;
 
 -- End a kill: the flag is on again for the remembered tenants. Returns their number; null when it was not killed.
@@ -439,9 +441,9 @@ CREATE FUNCTION scopekit.restore_flag(p_name text, p_reason text) RETURNS bigint
 DECLARE
     v_kept uuid[];
 BEGIN
-    PERFORM scopekit.operate('flag.restore', p_name, p_reason);
+    PERFORM scopekit.begin_action('flag.restore', p_name, p_reason);
     PERFORM pg_advisory_xact_lock(hashtextextended('scopekit flags', 0));
-    v_kept := ARRAY(SELECT tenant_id FROM public.flag_kept WHERE name = p_name);
+    v_kept := ARRAY(SELECT tenant_id FROM public.killed_flag_tenants WHERE name = p_name);
     DELETE FROM public.flag_kills WHERE name = p_name;
     IF NOT FOUND THEN
         RETURN NULL;
@@ -461,7 +463,7 @@ CREATE FUNCTION scopekit.flags_of_tenants(p_limit integer)
 BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT t.id, t.name, coalesce(s.feature_flags, '{}'),
-                        ARRAY(SELECT k.name FROM public.flag_kept k WHERE k.tenant_id = t.id ORDER BY 1)
+                        ARRAY(SELECT k.name FROM public.killed_flag_tenants k WHERE k.tenant_id = t.id ORDER BY 1)
                  FROM public.tenants t LEFT JOIN public.tenant_settings s ON s.tenant_id = t.id
                  ORDER BY t.name, t.id LIMIT p_limit;
 END $$;
@@ -473,7 +475,7 @@ CREATE FUNCTION scopekit.killed_flags()
 BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT k.name, k.actor, k.reason, k.killed_at,
-                        (SELECT count(*) FROM public.flag_kept kept WHERE kept.name = k.name)
+                        (SELECT count(*) FROM public.killed_flag_tenants kept WHERE kept.name = k.name)
                  FROM public.flag_kills k ORDER BY k.name;
 END $$;
 
@@ -527,7 +529,7 @@ CREATE TRIGGER fill_tenant BEFORE INSERT ON public.visit_sync_events
 
 -- Set the status of the visits of estimates. Locks them in the order of their ids, as every function does that locks
 -- several.
-CREATE FUNCTION scopekit.move_visits(p_visits uuid[], p_status text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.set_visits_status(p_visits uuid[], p_status text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF p_visits IS NULL THEN
         RETURN;
@@ -703,25 +705,25 @@ CREATE INDEX discarded_recordings_of_visit ON public.discarded_recordings (visit
 -- Photos whose JPEGs a worker is still to make. A list of its own and not jobs of the queue: each of those speaks on its
 -- visit's stream and ends it, counts in the visit's state, the depth and the alerts, and needs a lease because its result
 -- may be written once. Here the work may be done twice, and by whichever process asks for it sooner.
-CREATE TABLE public.derivatives_wanted (
+CREATE TABLE public.derivative_queue (
     media_id  uuid PRIMARY KEY REFERENCES public.site_visit_media (id) ON DELETE CASCADE,
     tenant_id uuid NOT NULL REFERENCES public.tenants (id) ON DELETE CASCADE,
     tries     smallint NOT NULL DEFAULT 0 CHECK (tries BETWEEN 0 AND 3),
     due_at    timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX derivatives_wanted_due ON public.derivatives_wanted (due_at) WHERE tries < 3;
-CREATE INDEX derivatives_wanted_of_tenant ON public.derivatives_wanted (tenant_id);
+CREATE INDEX derivative_queue_due ON public.derivative_queue (due_at) WHERE tries < 3;
+CREATE INDEX derivative_queue_of_tenant ON public.derivative_queue (tenant_id);
 
 -- In the transaction that gives a photo its row, whoever inserts it.
-CREATE FUNCTION scopekit.want_derivatives() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.enqueue_derivatives() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    INSERT INTO public.derivatives_wanted (media_id, tenant_id) VALUES (NEW.id, NEW.tenant_id);
+    INSERT INTO public.derivative_queue (media_id, tenant_id) VALUES (NEW.id, NEW.tenant_id);
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER want_derivatives AFTER INSERT ON public.site_visit_media FOR EACH ROW
-    WHEN (NEW.media_type = 'photo' AND NEW.status = 'stored') EXECUTE FUNCTION scopekit.want_derivatives();
+CREATE TRIGGER enqueue_derivatives AFTER INSERT ON public.site_visit_media FOR EACH ROW
+    WHEN (NEW.media_type = 'photo' AND NEW.status = 'stored') EXECUTE FUNCTION scopekit.enqueue_derivatives();
 
 -- On Supabase: the private bucket with its limits. Elsewhere the gateway holds the same rules over a plain S3 bucket,
 -- and this does not run.
@@ -1010,7 +1012,7 @@ CREATE CONSTRAINT TRIGGER totals_agree AFTER INSERT OR UPDATE OR DELETE ON publi
 
 -- A decided version stays as it was decided on, whatever code path asks. An edit makes the next version, which has a
 -- share and a decision of its own. A deleted visit takes all of it along.
-CREATE FUNCTION scopekit.keep_decided() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.freeze_decided_estimate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT 1 FROM public.site_visits v
@@ -1021,7 +1023,7 @@ BEGIN
 END $$;
 
 -- So do its lines.
-CREATE FUNCTION scopekit.keep_decided_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.freeze_decided_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     -- The line's estimate before and after; in a cascade it is gone already.
@@ -1032,10 +1034,10 @@ BEGIN
     RETURN coalesce(NEW, OLD);
 END $$;
 
-CREATE TRIGGER keep_decided BEFORE UPDATE OR DELETE ON public.estimates
-    FOR EACH ROW WHEN (OLD.status <> 'draft') EXECUTE FUNCTION scopekit.keep_decided();
-CREATE TRIGGER keep_decided_lines BEFORE INSERT OR UPDATE OR DELETE ON public.estimate_lines
-    FOR EACH ROW EXECUTE FUNCTION scopekit.keep_decided_lines();
+CREATE TRIGGER freeze_decided_estimate BEFORE UPDATE OR DELETE ON public.estimates
+    FOR EACH ROW WHEN (OLD.status <> 'draft') EXECUTE FUNCTION scopekit.freeze_decided_estimate();
+CREATE TRIGGER freeze_decided_lines BEFORE INSERT OR UPDATE OR DELETE ON public.estimate_lines
+    FOR EACH ROW EXECUTE FUNCTION scopekit.freeze_decided_lines();
 
 -- Events of a visit, and the streams that carry them to browsers.
 --
@@ -1065,9 +1067,10 @@ CREATE TABLE public.visit_streams (
     job_id    uuid,
     job_event text,
     epoch     bigint NOT NULL DEFAULT 1,
-    -- All leaps, one more with each crash that a visit lives to see: a client that was away over two crashes may have seen
-    -- what the first of them took back. Numbers that may have been lost go from a tear + 1 up to the tear + 2^20.
-    tears     bigint[] NOT NULL DEFAULT '{}',
+    -- The last number before each leap. There is one more with each crash that a visit lives to see: a client that was
+    -- away over two crashes may have seen what the first of them took back. Numbers that may have been lost go from a
+    -- gap + 1 up to the gap + 2^20.
+    epoch_gaps bigint[] NOT NULL DEFAULT '{}',
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000);
 
@@ -1113,7 +1116,7 @@ $$;
 
 -- What NOTIFY carries of an event: all of it, or only its number where the document does not fit into 8,000 bytes. With
 -- casts: an IMMUTABLE function is not inlined while it calls something STABLE, as text || uuid is.
-CREATE FUNCTION scopekit.event_word(p_visit_id uuid, p_seq bigint, p_document text) RETURNS text
+CREATE FUNCTION scopekit.event_notification(p_visit_id uuid, p_seq bigint, p_document text) RETURNS text
     LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN octet_length(p_document) < 7900 THEN p_document
                 ELSE '{"visit_id":"' || p_visit_id::text || '","seq":' || p_seq::text || '}' END
@@ -1154,14 +1157,14 @@ BEGIN
     IF v_written <> v_epoch OR (NEW.seq = 1 AND v_epoch > 1 AND EXISTS (  -- the crash may have taken the whole stream
         SELECT 1 FROM public.site_visits v
         WHERE v.id = NEW.visit_id AND v.created_at < to_timestamp(v_epoch / 1000000.0))) THEN
-        NEW.seq := scopekit.tear_stream(NEW.visit_id, v_epoch);
+        NEW.seq := scopekit.advance_epoch(NEW.visit_id, v_epoch);
     END IF;
-    IF pg_sequence_last_value('scopekit.bus_way') > 2 THEN
+    IF pg_sequence_last_value('scopekit.bus_transport') > 2 THEN
         INSERT INTO scopekit.event_outbox (visit_id, seq) VALUES (NEW.visit_id, NEW.seq);
     END IF;
-    IF pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2 THEN
+    IF pg_sequence_last_value('scopekit.notify_transport') IS DISTINCT FROM 2 THEN
         v_document := scopekit.event_document(NEW);
-        PERFORM pg_notify('processing_events', scopekit.event_word(NEW.visit_id, NEW.seq, v_document));
+        PERFORM pg_notify('processing_events', scopekit.event_notification(NEW.visit_id, NEW.seq, v_document));
     END IF;
     RETURN NEW;
 END $$;
@@ -1169,10 +1172,11 @@ END $$;
 -- Move a stream to this epoch and return the next number. More than 2^20 events of one visit cannot be lost:
 -- wal_writer_delay is at most 10 s, three of which may be missing, and the database takes 19,000 events a second.
 -- The commit waits for its flush: were this undone by another crash, the numbers after the leap would be given twice.
-CREATE FUNCTION scopekit.tear_stream(p_visit_id uuid, p_epoch bigint) RETURNS bigint LANGUAGE sql
+CREATE FUNCTION scopekit.advance_epoch(p_visit_id uuid, p_epoch bigint) RETURNS bigint LANGUAGE sql
     SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off';
-    UPDATE public.visit_streams SET tears = tears || (last_seq - 1), last_seq = last_seq + 1048576, epoch = p_epoch
+    UPDATE public.visit_streams
+    SET epoch_gaps = epoch_gaps || (last_seq - 1), last_seq = last_seq + 1048576, epoch = p_epoch
     WHERE visit_id = p_visit_id
     RETURNING last_seq
 $$;
@@ -1184,8 +1188,8 @@ $$;
 -- Of more than p_whole events only the numbers are sent, many to a notification, a line each; relays read the events of
 -- visits that somebody watches. One by one, a statement that queued 30,000 jobs held the loop of every gateway up for
 -- 30,000 calls, and was itself a tenth slower.
-CREATE FUNCTION scopekit.tell_all(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
-                                  p_payloads jsonb[], p_whole integer DEFAULT 1000)
+CREATE FUNCTION scopekit.bulk_append_events(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
+                                            p_payloads jsonb[], p_whole integer DEFAULT 1000)
     RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -1197,9 +1201,9 @@ DECLARE
     v_locked uuid[];
     v_seqs   bigint[];
     v_epochs bigint[];
-    v_told   boolean;
-    v_noted  boolean;
-    v_words  text[];
+    v_notify boolean;
+    v_bus    boolean;
+    v_messages text[];
 BEGIN
     IF cardinality(p_visits) < 2 OR cardinality(p_visits) > (SELECT count(DISTINCT id) FROM unnest(p_visits) AS v(id)) THEN
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
@@ -1228,43 +1232,45 @@ BEGIN
     IF v_epoch > 1 OR v_epoch <> ANY (v_epochs) THEN
         v_seqs := ARRAY(
             SELECT CASE WHEN t.epoch <> v_epoch OR v.created_at < to_timestamp(v_epoch / 1000000.0)
-                        THEN scopekit.tear_stream(t.visit_id, v_epoch) ELSE t.seq END
+                        THEN scopekit.advance_epoch(t.visit_id, v_epoch) ELSE t.seq END
             FROM unnest(p_visits, v_seqs, v_epochs) WITH ORDINALITY AS t(visit_id, seq, epoch, place)
             LEFT JOIN LATERAL (SELECT created_at FROM public.site_visits WHERE id = t.visit_id) AS v ON t.seq = 1
             ORDER BY place);
     END IF;
     PERFORM set_config('scopekit.numbering', 'on', true);  -- in a SET clause it would take a superuser
-    v_told := pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2;
-    v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
-    IF v_told AND v_whole THEN
+    v_notify := pg_sequence_last_value('scopekit.notify_transport') IS DISTINCT FROM 2;
+    v_bus := pg_sequence_last_value('scopekit.bus_transport') > 2;
+    IF v_notify AND v_whole THEN
         WITH new AS (
             INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
             SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
             FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq)
             RETURNING visit_id, seq, processing_events AS event
         )
-        SELECT array_agg(scopekit.event_word(visit_id, seq, scopekit.event_document(event))) INTO v_words FROM new;
+        SELECT array_agg(scopekit.event_notification(visit_id, seq, scopekit.event_document(event))) INTO v_messages
+        FROM new;
     ELSE
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream)
         SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND scopekit.ends_stream(p_type, job_id)
         FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs) AS e(visit_id, tenant_id, job_id, payload, seq);
     END IF;
-    IF v_told AND NOT v_whole THEN
-        v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
+    IF v_notify AND NOT v_whole THEN
+        v_messages := ARRAY(SELECT string_agg(scopekit.event_notification(visit_id, seq, NULL), E'\n')
                          FROM unnest(p_visits, v_seqs) WITH ORDINALITY AS e(visit_id, seq, place)
                          GROUP BY place / c_lines);
     END IF;
-    IF v_noted THEN
+    IF v_bus THEN
         INSERT INTO scopekit.event_outbox (visit_id, seq) SELECT * FROM unnest(p_visits, v_seqs);
     END IF;
-    IF v_told THEN  -- as a part of an expression: a function in FROM keeps each answer in a file of its own
-        v_told := bool_and(pg_notify('processing_events', word) IS NOT NULL) FROM unnest(v_words) AS w(word);
+    IF v_notify THEN  -- as a part of an expression: a function in FROM keeps each answer in a file of its own
+        v_notify := bool_and(pg_notify('processing_events', message) IS NOT NULL) FROM unnest(v_messages) AS w(message);
     END IF;
     PERFORM set_config('scopekit.numbering', '', true);
 END $$;
 
 -- An event keeps its visit, its number and its tenant.
-CREATE FUNCTION scopekit.keep_event() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION scopekit.forbid_event_rekey() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'event % of visit % keeps its visit, its number and its tenant', OLD.seq, OLD.visit_id
         USING ERRCODE = 'integrity_constraint_violation', HINT = 'Insert another event.';
@@ -1274,7 +1280,7 @@ END $$;
 -- writing an event: then it is seen here. A writer that begins after that finds the stream gone, and no visit for another.
 -- A session keeps the plan of its first deletion, so that must suit one visit as well as thousands: by key, whatever the
 -- statistics say.
-CREATE FUNCTION scopekit.forget_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.delete_visit_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp SET enable_seqscan = off AS $$
 BEGIN
     DELETE FROM public.processing_events WHERE visit_id = ANY (ARRAY(SELECT id FROM gone));
@@ -1282,7 +1288,7 @@ BEGIN
 END $$;
 
 -- A TRUNCATE that names both tables has the events already, and would not let go of them.
-CREATE FUNCTION scopekit.forget_all_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.truncate_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF EXISTS (SELECT FROM public.processing_events) THEN
@@ -1295,18 +1301,19 @@ END $$;
 -- each insert, so it is called only where the tenant is missing.
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.processing_events FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
     EXECUTE FUNCTION scopekit.fill_tenant_id();
--- Only a writer that may write visit_streams, and says so, as tell_all does, numbers events without the trigger.
+-- Only a writer that may write visit_streams, and says so, as bulk_append_events does, numbers events without the
+-- trigger.
 CREATE TRIGGER number_event BEFORE INSERT ON public.processing_events
     FOR EACH ROW WHEN (NEW.seq IS NULL OR current_setting('scopekit.numbering', true) IS DISTINCT FROM 'on'
                        OR NOT has_table_privilege('public.visit_streams'::regclass, 'UPDATE'))
     EXECUTE FUNCTION scopekit.number_event();
-CREATE TRIGGER keep_event BEFORE UPDATE ON public.processing_events FOR EACH ROW
+CREATE TRIGGER forbid_event_rekey BEFORE UPDATE ON public.processing_events FOR EACH ROW
     WHEN ((OLD.visit_id, OLD.seq, OLD.tenant_id) IS DISTINCT FROM (NEW.visit_id, NEW.seq, NEW.tenant_id))
-    EXECUTE FUNCTION scopekit.keep_event();
-CREATE TRIGGER forget_events AFTER DELETE ON public.site_visits REFERENCING OLD TABLE AS gone
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.forget_events();
-CREATE TRIGGER forget_all_events AFTER TRUNCATE ON public.site_visits
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.forget_all_events();
+    EXECUTE FUNCTION scopekit.forbid_event_rekey();
+CREATE TRIGGER delete_visit_events AFTER DELETE ON public.site_visits REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.delete_visit_events();
+CREATE TRIGGER truncate_events AFTER TRUNCATE ON public.site_visits
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.truncate_events();
 
 -- What relays read ----------------------------------------------------------------------------------------------------
 
@@ -1333,11 +1340,11 @@ $$;
 
 -- Where streams stand and leapt, and whether their tenants may have them; a deleted visit has no row.
 CREATE FUNCTION scopekit.stream_heads(p_visit_ids uuid[])
-    RETURNS TABLE (visit_id uuid, last_seq bigint, job_event text, enabled boolean, tears bigint[])
+    RETURNS TABLE (visit_id uuid, last_seq bigint, job_event text, enabled boolean, epoch_gaps bigint[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT v.id, coalesce(s.last_seq, 0), s.job_event,
            coalesce(t.feature_flags #> '{visits,ws_progress_enabled}' = 'true', false),
-           coalesce(s.tears, '{}')
+           coalesce(s.epoch_gaps, '{}')
     FROM unnest(p_visit_ids) AS wanted (id)
     JOIN public.site_visits v ON v.id = wanted.id
     LEFT JOIN public.visit_streams s ON s.visit_id = v.id
@@ -1377,14 +1384,14 @@ $$;
 -- asked for. The tenant is the verified token's; the comparison is the one that the policies make. With a
 -- user, the first row has the tenant's members as well, 500 at most, this user before all others.
 CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_ids uuid[], p_snapshot boolean)
-    RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, tears bigint[],
+    RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, epoch_gaps bigint[],
                    job_id uuid, job_event text, steps jsonb, members uuid[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT wanted.id,
            coalesce((SELECT t.feature_flags #> '{visits,ws_progress_enabled}' = 'true'
                      FROM public.tenant_settings t WHERE t.tenant_id = p_tenant_id), false),
            v.id IS NOT NULL, coalesce(snapshot.last_seq, s.last_seq, 0),
-           coalesce(s.tears, '{}'), s.job_id, s.job_event,
+           coalesce(s.epoch_gaps, '{}'), s.job_id, s.job_event,
            coalesce(snapshot.steps, '{}'),
            CASE WHEN p_user_id IS NOT NULL AND wanted.number = 1 THEN ARRAY(
                SELECT m.user_id FROM public.memberships m WHERE m.tenant_id = p_tenant_id
@@ -1399,7 +1406,7 @@ CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_
 $$;
 
 -- Take a ticket, once: the row is gone with the answer, and so are all that nobody came for.
-CREATE FUNCTION scopekit.take_ticket(p_hash bytea)
+CREATE FUNCTION scopekit.redeem_ticket(p_hash bytea)
     RETURNS TABLE (tenant_id uuid, visit_id uuid, claims jsonb) LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
     WITH swept AS (
@@ -1412,20 +1419,20 @@ $$;
 
 -- A second way for events to the relays, for fleets that NOTIFY holds up: it locks the whole database to the end of each
 -- commit, and wakes every listener for every event. By this way the trigger only notes the row; one process of the fleet,
--- the carrier, takes what was committed since its last look and puts it on a stream that all gateways read.
+-- the bus leader, takes what was committed since its last look and puts it on a stream that all gateways read.
 --
 -- Both ways are open while gateways of both kinds run. A way that is opened is so at once, for the trigger reads
 -- sequences, which are not of any snapshot, and it reads them when its transaction has its number. So what was running
 -- when a way was opened may go by without it, and nothing that began later: whoever opens one waits for the former.
--- Unlogged: after a crash, a promotion or a restored base backup there is NOTIFY alone, until a carrier comes back.
+-- Unlogged: after a crash, a promotion or a restored base backup there is NOTIFY alone, until a bus leader comes back.
 
 -- State of each way: 1 as in a new database; 2 closed; 3 being opened; beyond that the transaction by which it was opened.
-CREATE UNLOGGED SEQUENCE scopekit.notify_way;
-CREATE UNLOGGED SEQUENCE scopekit.bus_way;
-SELECT setval('scopekit.notify_way', 1), setval('scopekit.bus_way', 1);
+CREATE UNLOGGED SEQUENCE scopekit.notify_transport;
+CREATE UNLOGGED SEQUENCE scopekit.bus_transport;
+SELECT setval('scopekit.notify_transport', 1), setval('scopekit.bus_transport', 1);
 
--- What was inserted, for the carrier. Written once, read once by transaction number, and cleared every second; the table
--- of events is the truth, so this one needs no WAL.
+-- What was inserted, for the bus leader. Written once, read once by transaction number, and cleared every second; the
+-- table of events is the truth, so this one needs no WAL.
 CREATE UNLOGGED TABLE scopekit.event_outbox (
     xact     xid8   NOT NULL DEFAULT pg_current_xact_id(),
     visit_id uuid   NOT NULL,
@@ -1437,43 +1444,43 @@ CREATE INDEX event_outbox_xact ON scopekit.event_outbox (xact);
 -- Open a way. Returns the transaction by which it was opened: transactions that ran then may have gone by without it.
 -- A dump brings the sequences along, and not the count of transactions: a number that this database has not come to is
 -- another's, and whoever waited for it would wait for ever.
-CREATE FUNCTION scopekit.open_way(p_way regclass) RETURNS bigint LANGUAGE plpgsql
+CREATE FUNCTION scopekit.enable_transport(p_transport regclass) RETURNS bigint LANGUAGE plpgsql
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_opened CONSTANT bigint := pg_sequence_last_value(p_way);
+    v_opened CONSTANT bigint := pg_sequence_last_value(p_transport);
 BEGIN
     IF v_opened > 3 AND v_opened < pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN
         RETURN v_opened;
     END IF;
-    PERFORM setval(p_way, 3);  -- whoever finds it so, because this session ended here, opens it once more
-    RETURN setval(p_way, pg_current_xact_id()::text::bigint);
+    PERFORM setval(p_transport, 3);  -- whoever finds it so, because this session ended here, opens it once more
+    RETURN setval(p_transport, pg_current_xact_id()::text::bigint);
 END $$;
 
 -- This session listens: as long as it lives, NOTIFY is not closed. Returns by which transaction it was opened; 0: always.
-CREATE FUNCTION scopekit.hear_by_notify() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.register_listener() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM pg_advisory_lock_shared(hashtextextended('scopekit listeners', 0));
-    IF coalesce(pg_sequence_last_value('scopekit.notify_way'), 1) = 1 THEN
+    IF coalesce(pg_sequence_last_value('scopekit.notify_transport'), 1) = 1 THEN
         RETURN 0;
     END IF;
-    RETURN scopekit.open_way('scopekit.notify_way');
+    RETURN scopekit.enable_transport('scopekit.notify_transport');
 END $$;
 
--- Whether there is a carrier.
-CREATE FUNCTION scopekit.bus_is_carried() RETURNS boolean LANGUAGE sql AS $$
-    SELECT NOT pg_try_advisory_xact_lock_shared(hashtextextended('scopekit carrier', 0))
+-- Whether there is a bus leader.
+CREATE FUNCTION scopekit.bus_has_leader() RETURNS boolean LANGUAGE sql AS $$
+    SELECT NOT pg_try_advisory_xact_lock_shared(hashtextextended('scopekit bus leader', 0))
 $$;
 
--- Make this session the carrier's, as long as it lives. Returns by which transaction its way was opened; null when there
+-- Make this session the leader's, as long as it lives. Returns by which transaction its way was opened; null when there
 -- is another.
-CREATE FUNCTION scopekit.carry_bus() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.lead_bus() RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF NOT pg_try_advisory_lock(hashtextextended('scopekit carrier', 0)) THEN
+    IF NOT pg_try_advisory_lock(hashtextextended('scopekit bus leader', 0)) THEN
         RETURN NULL;
     END IF;
-    RETURN scopekit.open_way('scopekit.bus_way');
+    RETURN scopekit.enable_transport('scopekit.bus_transport');
 END $$;
 
 -- What this snapshot shows and the one before did not: exactly what was committed in between, however long it ran. What a
@@ -1481,11 +1488,11 @@ END $$;
 -- however long an open transaction keeps it from being cleared. What no transaction of this database has written yet came
 -- with a dump. Of a visit it is the next numbers, for they are in the order of commits. More than p_limit is cut off.
 CREATE FUNCTION scopekit.committed_since(p_since pg_snapshot, p_limit integer)
-    RETURNS TABLE (snapshot pg_snapshot, words text[])
+    RETURNS TABLE (snapshot pg_snapshot, notifications text[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
     SELECT pg_current_snapshot(),
-           coalesce(array_agg(scopekit.event_word(visit_id, seq, document) ORDER BY seq), '{}')
+           coalesce(array_agg(scopekit.event_notification(visit_id, seq, document) ORDER BY seq), '{}')
     FROM (
         SELECT e.visit_id, e.seq, scopekit.event_document(e) AS document
         FROM (
@@ -1500,28 +1507,28 @@ CREATE FUNCTION scopekit.committed_since(p_since pg_snapshot, p_limit integer)
 $$;
 
 -- Clear what was taken up to a snapshot, and close NOTIFY once nobody listens any more. What has heaped up is cleared
--- piece by piece: the carrier waits 2 s for an answer, not longer.
-CREATE FUNCTION scopekit.tend_bus(p_since pg_snapshot) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+-- piece by piece: the bus leader waits 2 s for an answer, not longer.
+CREATE FUNCTION scopekit.maintain_bus(p_since pg_snapshot) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     DELETE FROM scopekit.event_outbox WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM scopekit.event_outbox WHERE xact < pg_snapshot_xmin(p_since) LIMIT 50000));
-    IF pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2
+    IF pg_sequence_last_value('scopekit.notify_transport') IS DISTINCT FROM 2
        AND pg_try_advisory_xact_lock(hashtextextended('scopekit listeners', 0)) THEN
-        PERFORM setval('scopekit.notify_way', 2);
+        PERFORM setval('scopekit.notify_transport', 2);
     END IF;
 END $$;
 
--- Close the carrier's way when there is no carrier any more, and open NOTIFY again. Returns whether that was so.
-CREATE FUNCTION scopekit.retire_bus() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
+-- Close the leader's way when there is no bus leader any more, and open NOTIFY again. Returns whether that was so.
+CREATE FUNCTION scopekit.disable_bus() RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF coalesce(pg_sequence_last_value('scopekit.bus_way'), 1) = 1
-       OR NOT pg_try_advisory_xact_lock(hashtextextended('scopekit carrier', 0)) THEN
+    IF coalesce(pg_sequence_last_value('scopekit.bus_transport'), 1) = 1
+       OR NOT pg_try_advisory_xact_lock(hashtextextended('scopekit bus leader', 0)) THEN
         RETURN false;
     END IF;
-    PERFORM scopekit.open_way('scopekit.notify_way');
-    PERFORM setval('scopekit.bus_way', 1);
+    PERFORM scopekit.enable_transport('scopekit.notify_transport');
+    PERFORM setval('scopekit.bus_transport', 1);
     DELETE FROM scopekit.event_outbox;
     RETURN true;
 END $$;
@@ -1672,7 +1679,7 @@ CREATE TABLE public.queue_control (
 );
 
 -- Periodic tasks, each once per tick whichever worker comes first, with Redis or without.
-CREATE TABLE public.queue_chores (
+CREATE TABLE public.periodic_tasks (
     name    text PRIMARY KEY,
     done_at timestamptz NOT NULL
 );
@@ -1681,12 +1688,12 @@ CREATE TABLE public.queue_chores (
 
 -- Whoever enqueues, with whatever INSERT, one job or ten thousand: the visits' subscribers and the workers are notified.
 -- It writes what its caller, who may only queue jobs, must not.
-CREATE FUNCTION scopekit.tell_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.notify_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'finalizing') FROM enqueued
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'finalizing') FROM enqueued
     WHERE status = 'queued' AND job_type = 'estimate';
-    PERFORM scopekit.tell_all(
+    PERFORM scopekit.bulk_append_events(
         'job.queued', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(CASE WHEN turn IS NULL
                   THEN jsonb_build_object('correlation_id', coalesce(correlation_id, id::text), 'run_at', run_at)
@@ -1699,11 +1706,11 @@ END $$;
 -- After fill_tenant: triggers fire in the order of their names. Called only where the tenant is missing: 3 us.
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
     EXECUTE FUNCTION scopekit.fill_tenant_id();
-CREATE TRIGGER tell_enqueued AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS enqueued
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.tell_enqueued();
-CREATE TRIGGER mind_the_flag BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW
+CREATE TRIGGER notify_enqueued AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS enqueued
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.notify_enqueued();
+CREATE TRIGGER recheck_flag BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW
     WHEN (OLD.status = 'running' AND NEW.status = 'queued' AND NEW.error_code = 'turned_off')
-    EXECUTE FUNCTION scopekit.mind_the_flag();
+    EXECUTE FUNCTION scopekit.recheck_flag();
 
 -- Small helpers -------------------------------------------------------------------------------------------------------
 
@@ -1724,7 +1731,7 @@ CREATE FUNCTION scopekit.job_correlation(p_job_id uuid) RETURNS text LANGUAGE sq
 $$;
 
 -- Append one event of a job, with its correlation id.
-CREATE FUNCTION scopekit.tell(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
+CREATE FUNCTION scopekit.append_event(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
@@ -1873,11 +1880,11 @@ END $$;
 -- Take a periodic task for this tick; false when another worker has it already. The row stays locked to the end of the
 -- transaction that does the task: when that fails, the tick is not used up. A tick is a whole multiple of p_every, by the
 -- database's clock.
-CREATE FUNCTION scopekit.take_chore(p_name text, p_every interval) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.claim_periodic_task(p_name text, p_every interval) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_tick timestamptz := date_bin(p_every, now(), 'epoch');
 BEGIN
-    INSERT INTO public.queue_chores AS c (name, done_at) VALUES (p_name, now())
+    INSERT INTO public.periodic_tasks AS c (name, done_at) VALUES (p_name, now())
     ON CONFLICT (name) DO UPDATE SET done_at = now() WHERE c.done_at < v_tick;
     RETURN FOUND;
 END $$;
@@ -1902,7 +1909,7 @@ CREATE SEQUENCE scopekit.turn_served AS bigint MINVALUE 0 START 0;
 -- Turns ---------------------------------------------------------------------------------------------------------------
 
 -- The turn now served at a priority.
-CREATE FUNCTION scopekit.front(p_priority smallint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION scopekit.current_turn(p_priority smallint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF p_priority = 0 THEN
         RETURN (SELECT last_value FROM scopekit.turn_served);
@@ -1913,7 +1920,7 @@ BEGIN
 END $$;
 
 -- Let the front go on to a turn; never back.
-CREATE FUNCTION scopekit.serve(p_turn bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.advance_turn(p_turn bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF p_turn > (SELECT last_value FROM scopekit.turn_served) THEN
         PERFORM setval('scopekit.turn_served', p_turn);
@@ -1926,11 +1933,11 @@ END $$;
 CREATE FUNCTION scopekit.next_turn(p_tenant_id uuid, p_priority smallint) RETURNS bigint LANGUAGE plpgsql
     SET enable_sort = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
-    v_front bigint := scopekit.front(p_priority);
+    v_current bigint := scopekit.current_turn(p_priority);
 BEGIN
-    RETURN greatest(v_front, (
+    RETURN greatest(v_current, (
         SELECT turn + 1 FROM public.ai_jobs
-        WHERE status = 'queued' AND tenant_id = p_tenant_id AND priority = p_priority AND turn >= v_front
+        WHERE status = 'queued' AND tenant_id = p_tenant_id AND priority = p_priority AND turn >= v_current
         ORDER BY turn DESC LIMIT 1));
 END $$;
 
@@ -1938,7 +1945,7 @@ END $$;
 -- INSERT it was 15 of the 57 us that the row takes. A transaction that goes on for long gives turns that have been served
 -- by then, and those are found by the look everywhere. The assignment is no statement of its own, as with PERFORM: that
 -- took a third of its time.
-CREATE FUNCTION scopekit.take_turn() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.set_turn() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_lane CONSTANT text := NEW.tenant_id || '/' || NEW.priority || '/';
@@ -1954,11 +1961,11 @@ BEGIN
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER take_turn BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.status = 'queued')
-    EXECUTE FUNCTION scopekit.take_turn();
+CREATE TRIGGER set_turn BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.status = 'queued')
+    EXECUTE FUNCTION scopekit.set_turn();
 
 -- Let up to p_limit jobs whose time has come join the line; returns how many did. Nearly always none is due: it ends there.
-CREATE FUNCTION scopekit.line_up(p_limit integer) RETURNS integer LANGUAGE plpgsql
+CREATE FUNCTION scopekit.promote_due_jobs(p_limit integer) RETURNS integer LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_due CONSTANT uuid[] := ARRAY(
@@ -1986,19 +1993,19 @@ END $$;
 -- The cap: at every commit a tenant has at most as many jobs running as its cap allows. Only a claim raises that number,
 -- so capped claims are made one after the other (an advisory lock held to commit; each then sees what the last one took),
 -- and none takes more than what is left. Everything else only lowers it.
-CREATE FUNCTION scopekit.is_capped(p_cap integer) RETURNS boolean LANGUAGE sql STABLE AS $$
+CREATE FUNCTION scopekit.has_tenant_caps(p_cap integer) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT p_cap IS NOT NULL OR EXISTS (SELECT FROM public.tenant_settings WHERE max_running_jobs IS NOT NULL)
 $$;
 
 -- How many more jobs of a tenant may start.
-CREATE FUNCTION scopekit.room(p_tenant_id uuid, p_cap integer) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION scopekit.free_slots(p_tenant_id uuid, p_cap integer) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN coalesce((SELECT max_running_jobs FROM public.tenant_settings WHERE tenant_id = p_tenant_id), p_cap)
            - (SELECT count(*) FROM public.ai_jobs WHERE status = 'running' AND tenant_id = p_tenant_id);
 END $$;
 
 -- How many jobs may be claimed at a time as far as this engine goes: null any number, 0 no estimate, 1 the probe.
-CREATE FUNCTION scopekit.engine_room(p_engine text) RETURNS integer LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION scopekit.engine_slots(p_engine text) RETURNS integer LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_until timestamptz;
 BEGIN
@@ -2013,7 +2020,7 @@ END $$;
 -- Lock the next up to p_limit jobs in line, from a turn on where the priority is the ordinary one.
 -- Planned for this one index whatever the statistics say: taken while the queue was empty, they would have the planner
 -- sort a hundred thousand jobs at every claim.
-CREATE FUNCTION scopekit.next_in_line(p_limit integer, p_from bigint, p_paused text[], p_full uuid[])
+CREATE FUNCTION scopekit.lock_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[])
     RETURNS TABLE (id uuid, tenant_id uuid, priority smallint, turn bigint) LANGUAGE plpgsql
     SET enable_sort = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
@@ -2037,18 +2044,18 @@ END $$;
 
 -- Start up to p_limit of the next in line, of each tenant as many as it has room for. `full_tenants` are those that had
 -- none left for a job seen here; `first` and `last` are the turns seen at ordinary priority.
-CREATE FUNCTION scopekit.start_next(p_limit integer, p_from bigint, p_resting text[], p_full uuid[],
-                                    p_capped boolean, p_cap integer, p_worker text, p_lease interval,
-                                    OUT ids uuid[], OUT full_tenants uuid[], OUT first bigint, OUT last bigint)
+CREATE FUNCTION scopekit.start_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[],
+                                         p_capped boolean, p_cap integer, p_worker text, p_lease interval,
+                                         OUT ids uuid[], OUT full_tenants uuid[], OUT first bigint, OUT last bigint)
     LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT coalesce(array_agg(f.id) FILTER (WHERE f.nth <= f.room), '{}'),
-           coalesce(array_agg(DISTINCT f.tenant_id) FILTER (WHERE f.nth > f.room), '{}'),
+    SELECT coalesce(array_agg(f.id) FILTER (WHERE f.nth <= f.free), '{}'),
+           coalesce(array_agg(DISTINCT f.tenant_id) FILTER (WHERE f.nth > f.free), '{}'),
            min(f.turn) FILTER (WHERE f.priority = 0), max(f.turn) FILTER (WHERE f.priority = 0)
     INTO ids, full_tenants, first, last FROM (
         SELECT n.*, row_number() OVER (PARTITION BY n.tenant_id ORDER BY n.priority DESC, n.turn, n.id) AS nth,
-               CASE WHEN p_capped THEN coalesce(scopekit.room(n.tenant_id, p_cap), p_limit) ELSE p_limit END AS room
-        FROM scopekit.next_in_line(p_limit, p_from, p_resting, p_full) AS n
+               CASE WHEN p_capped THEN coalesce(scopekit.free_slots(n.tenant_id, p_cap), p_limit) ELSE p_limit END AS free
+        FROM scopekit.lock_next_jobs(p_limit, p_from, p_paused, p_full) AS n
     ) AS f;
     UPDATE public.ai_jobs
     SET status = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
@@ -2071,33 +2078,33 @@ CREATE FUNCTION public.claim_ai_jobs(p_limit integer, p_worker text DEFAULT 'unk
     RETURNS SETOF public.ai_jobs LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     c_slack  CONSTANT integer := 64;  -- turns served while an INSERT may still be on its way to its commit
-    v_capped CONSTANT boolean := scopekit.is_capped(p_cap);
-    v_room   integer := scopekit.engine_room(p_engine);
+    v_capped CONSTANT boolean := scopekit.has_tenant_caps(p_cap);
+    v_slots  integer := scopekit.engine_slots(p_engine);
     v_limit  integer := p_limit;
-    v_rest   text[] := scopekit.paused_types();
-    v_served CONSTANT bigint := scopekit.front(0::smallint);
+    v_paused text[] := scopekit.paused_types();
+    v_current CONSTANT bigint := scopekit.current_turn(0::smallint);
     v_full   uuid[] := '{}';
     v_ids    uuid[] := '{}';
     v_first  bigint;
     v_some   record;
 BEGIN
-    IF 'all' = ANY (v_rest) THEN
+    IF 'all' = ANY (v_paused) THEN
         RETURN;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
-    IF v_capped OR v_room IS NOT NULL THEN
+    IF v_capped OR v_slots IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(7263118205);
         -- A worker that freezes before its COMMIT must not hold up everybody's claims: it loses this one.
         PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
-        v_room := scopekit.engine_room(p_engine);
-        v_limit := CASE v_room WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
-        v_rest := CASE v_room WHEN 0 THEN v_rest || 'estimate'::text ELSE v_rest END;
+        v_slots := scopekit.engine_slots(p_engine);
+        v_limit := CASE v_slots WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
+        v_paused := CASE v_slots WHEN 0 THEN v_paused || 'estimate'::text ELSE v_paused END;
     END IF;
-    PERFORM scopekit.line_up(100);
+    PERFORM scopekit.promote_due_jobs(100);
     LOOP  -- Once; and once more for every tenant that is found full.
-        SELECT * INTO v_some FROM scopekit.start_next(
-            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_served - c_slack END,
-            v_rest, v_full, v_capped, p_cap, p_worker, p_lease);
+        SELECT * INTO v_some FROM scopekit.start_next_jobs(
+            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_current - c_slack END,
+            v_paused, v_full, v_capped, p_cap, p_worker, p_lease);
         v_ids := v_ids || v_some.ids;
         v_full := v_full || v_some.full_tenants;
         v_first := least(v_first, v_some.first);
@@ -2105,9 +2112,9 @@ BEGIN
     END LOOP;
     -- Past a tenant that waits for its cap the front does not move; where nobody is left in line it goes on by one.
     IF cardinality(v_full) = 0 THEN
-        PERFORM scopekit.serve(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
+        PERFORM scopekit.advance_turn(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
     END IF;
-    PERFORM scopekit.tell_all(
+    PERFORM scopekit.bulk_append_events(
         'job.started', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(jsonb_build_object('attempt', attempts, 'worker', worker,
                                      'correlation_id', coalesce(correlation_id, id::text))))
@@ -2123,7 +2130,7 @@ END $$;
 -- A worker's moves ----------------------------------------------------------------------------------------------------
 
 -- Lock a job for its worker; null when the lease is lost.
-CREATE FUNCTION scopekit.held_job(p_job_id uuid, p_token uuid) RETURNS public.ai_jobs LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.lock_leased_job(p_job_id uuid, p_token uuid) RETURNS public.ai_jobs LANGUAGE plpgsql AS $$
 DECLARE
     v_job public.ai_jobs;
 BEGIN
@@ -2150,7 +2157,7 @@ END $$;
 CREATE FUNCTION scopekit.append_events(p_job_id uuid, p_token uuid, p_events jsonb, p_relaxed boolean DEFAULT false)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN false;
@@ -2168,7 +2175,7 @@ END $$;
 CREATE FUNCTION scopekit.put_checkpoint(p_job_id uuid, p_token uuid, p_step text, p_item text, p_value jsonb)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN false;
@@ -2182,7 +2189,7 @@ END $$;
 -- First statement of the finishing transaction: 'held', 'cancelled' (a cancel was accepted first) or 'lost'.
 CREATE FUNCTION scopekit.begin_completion(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     RETURN CASE WHEN v_job.id IS NULL THEN 'lost' WHEN v_job.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 ELSE 'held' END;
@@ -2211,7 +2218,7 @@ BEGIN
         SELECT lease_token, cancel_requested_at, visit_id, job_type FROM public.ai_jobs
         WHERE id = ANY (v_ids) AND lease_token = ANY (v_tokens)
         ORDER BY id FOR UPDATE) AS l;
-    PERFORM scopekit.move_visits(v_estimates, 'completed');
+    PERFORM scopekit.set_visits_status(v_estimates, 'completed');
     WITH finished AS (
         UPDATE public.ai_jobs AS j
         SET status = 'completed', result = d.result, finished_at = clock_timestamp(), last_error = NULL,
@@ -2230,7 +2237,7 @@ BEGIN
            array_agg(f.result || jsonb_build_object('correlation_id', coalesce(f.correlation_id, f.id::text)))
     INTO v_visits, v_tenants, v_jobs, v_payloads FROM (SELECT * FROM finished ORDER BY visit_id) AS f;
     IF v_visits IS NOT NULL THEN
-        PERFORM scopekit.tell_all('job.completed', v_visits, v_tenants, v_jobs, v_payloads);
+        PERFORM scopekit.bulk_append_events('job.completed', v_visits, v_tenants, v_jobs, v_payloads);
     END IF;
     RETURN QUERY
         SELECT d.id, d.token,
@@ -2253,22 +2260,22 @@ CREATE FUNCTION scopekit.fail_job(p_job_id uuid, p_token uuid, p_error text, p_c
                                   p_refund boolean DEFAULT false)
     RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job    public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job    public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
     v_run_at timestamptz;
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
     ELSIF v_job.cancel_requested_at IS NOT NULL THEN
-        PERFORM scopekit.to_cancelled(v_job);
+        PERFORM scopekit.cancel_locked_job(v_job);
         RETURN 'cancelled';
     ELSIF p_delay IS NULL OR (v_job.attempts >= coalesce(v_job.max_attempts, 3) AND NOT p_refund) THEN
-        PERFORM scopekit.to_dead_letters(v_job, p_error, p_code);
+        PERFORM scopekit.dead_letter_job(v_job, p_error, p_code);
         RETURN 'failed';
     END IF;
     v_job.last_error := p_error;
     v_job.error_code := p_code;
-    v_run_at := scopekit.to_queue(v_job, v_job.attempts - p_refund::integer, p_delay);
-    PERFORM scopekit.tell(v_job, 'job.retrying', jsonb_build_object(
+    v_run_at := scopekit.requeue_job(v_job, v_job.attempts - p_refund::integer, p_delay);
+    PERFORM scopekit.append_event(v_job, 'job.retrying', jsonb_build_object(
         'error', p_error, 'attempt', v_job.attempts, 'run_at', scopekit.iso(v_run_at)));
     RETURN 'queued';
 END $$;
@@ -2276,28 +2283,28 @@ END $$;
 -- Hand a job back unharmed, as at shutdown. Returns as fail_job does.
 CREATE FUNCTION scopekit.release_job(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
     ELSIF v_job.cancel_requested_at IS NOT NULL THEN
-        PERFORM scopekit.to_cancelled(v_job);
+        PERFORM scopekit.cancel_locked_job(v_job);
         RETURN 'cancelled';
     END IF;
-    PERFORM scopekit.to_queue(v_job, v_job.attempts - 1, interval '0');
-    PERFORM scopekit.tell(v_job, 'job.released');
+    PERFORM scopekit.requeue_job(v_job, v_job.attempts - 1, interval '0');
+    PERFORM scopekit.append_event(v_job, 'job.released');
     RETURN 'queued';
 END $$;
 
 -- The worker has stopped because of a cancel. Returns as fail_job does.
 CREATE FUNCTION scopekit.finish_cancelled(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM scopekit.to_cancelled(v_job);
+    PERFORM scopekit.cancel_locked_job(v_job);
     RETURN 'cancelled';
 END $$;
 
@@ -2313,7 +2320,7 @@ BEGIN
     SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id('member')
     FOR UPDATE;
     IF v_job.status = 'queued' THEN
-        PERFORM scopekit.to_cancelled(v_job);
+        PERFORM scopekit.cancel_locked_job(v_job);
         RETURN 'cancelled';
     ELSIF v_job.status = 'running' THEN
         UPDATE public.ai_jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = p_job_id;
@@ -2326,7 +2333,7 @@ END $$;
 -- What leaves the queue leaves it in sets: a sweep frees the hundred leases of a dead host in a few statements.
 
 -- Back into the queue, due after p_delay. Returns when.
-CREATE FUNCTION scopekit.to_queue(p_job public.ai_jobs, p_attempts integer, p_delay interval)
+CREATE FUNCTION scopekit.requeue_job(p_job public.ai_jobs, p_attempts integer, p_delay interval)
     RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
     v_run_at timestamptz := now() + p_delay;
@@ -2334,13 +2341,13 @@ BEGIN
     UPDATE public.ai_jobs
     SET status = 'queued', attempts = greatest(p_attempts, 0), run_at = v_run_at, last_error = p_job.last_error,
         error_code = p_job.error_code, lost_leases = p_job.lost_leases, lease_token = NULL, lease_expires_at = NULL,
-        turn = CASE WHEN p_delay <= interval '0' THEN scopekit.front(p_job.priority) END
+        turn = CASE WHEN p_delay <= interval '0' THEN scopekit.current_turn(p_job.priority) END
     WHERE id = p_job.id;
     RETURN v_run_at;
 END $$;
 
 -- Cancelled: its checkpoints go, and what they cost is kept.
-CREATE FUNCTION scopekit.cancel_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.cancel_locked_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_ids CONSTANT uuid[] := ARRAY(SELECT id FROM unnest(p_jobs));
 BEGIN
@@ -2356,16 +2363,17 @@ BEGIN
     WHERE c ->> 'cost' IS NOT NULL
     GROUP BY d.job_id, d.step, d.item, d.tenant_id, d.created_at
     ON CONFLICT DO NOTHING;
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs) WHERE job_type = 'estimate';
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs)
+    WHERE job_type = 'estimate';
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
     SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j) FROM unnest(p_jobs) AS j
     ORDER BY j.visit_id;
 END $$;
 
 -- One job is a set of one.
-CREATE FUNCTION scopekit.to_cancelled(p_job public.ai_jobs) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.cancel_locked_job(p_job public.ai_jobs) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM scopekit.cancel_jobs(ARRAY[p_job]);
+    PERFORM scopekit.cancel_locked_jobs(ARRAY[p_job]);
 END $$;
 
 -- The workers are gone: each job waits its backoff, with the attempt spent and the loss counted.
@@ -2411,8 +2419,8 @@ BEGIN
     END LOOP;
     PERFORM FROM public.site_visits WHERE id = ANY (v_visits) ORDER BY id FOR NO KEY UPDATE;
     PERFORM FROM public.visit_streams WHERE visit_id = ANY (v_visits) ORDER BY visit_id FOR NO KEY UPDATE;
-    PERFORM scopekit.cancel_jobs(v_cancelled), scopekit.bury_jobs(v_dead), scopekit.requeue_lost(v_again);
-    PERFORM scopekit.line_up(p_limit);
+    PERFORM scopekit.cancel_locked_jobs(v_cancelled), scopekit.dead_letter_jobs(v_dead), scopekit.requeue_lost(v_again);
+    PERFORM scopekit.promote_due_jobs(p_limit);
     requeued := cardinality(v_again); dead := cardinality(v_dead); cancelled := cardinality(v_cancelled);
     SELECT count(*) INTO due FROM (
         SELECT 1 FROM public.ai_jobs WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()
@@ -2444,7 +2452,7 @@ END $$;
 -- Into the DLQ --------------------------------------------------------------------------------------------------------
 
 -- Each dies of its last_error and error_code.
-CREATE FUNCTION scopekit.bury_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.dead_letter_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.ai_jobs_dlq AS d
         (original_job_id, tenant_id, visit_id, job_type, last_error, error_code, attempts, payload, job)
@@ -2456,7 +2464,7 @@ BEGIN
         SET last_error = excluded.last_error, error_code = excluded.error_code, attempts = excluded.attempts,
             payload = excluded.payload, job = excluded.job, moved_at = excluded.moved_at;
     DELETE FROM public.ai_jobs WHERE id = ANY (ARRAY(SELECT id FROM unnest(p_jobs)));
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'failed') FROM unnest(p_jobs) WHERE job_type = 'estimate';
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'failed') FROM unnest(p_jobs) WHERE job_type = 'estimate';
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload)
     SELECT j.visit_id, j.tenant_id, j.id, 'job.failed',
            jsonb_build_object('error', j.last_error, 'code', j.error_code) || scopekit.correlation(j)
@@ -2464,12 +2472,12 @@ BEGIN
 END $$;
 
 -- One job is a set of one.
-CREATE FUNCTION scopekit.to_dead_letters(p_job public.ai_jobs, p_error text, p_code text) RETURNS void
+CREATE FUNCTION scopekit.dead_letter_job(p_job public.ai_jobs, p_error text, p_code text) RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     p_job.last_error := coalesce(p_error, p_job.last_error, 'unknown error');
     p_job.error_code := coalesce(p_code, p_job.error_code, 'attempts_exhausted');
-    PERFORM scopekit.bury_jobs(ARRAY[p_job]);
+    PERFORM scopekit.dead_letter_jobs(ARRAY[p_job]);
 END $$;
 
 -- The runbook's function: an unknown id, or one with attempts left, is left alone.
@@ -2480,7 +2488,7 @@ BEGIN
     SELECT * INTO v_job FROM public.ai_jobs
     WHERE id = p_job_id AND status NOT IN ('completed', 'cancelled') FOR UPDATE;
     IF FOUND AND v_job.attempts >= coalesce(v_job.max_attempts, 3) THEN
-        PERFORM scopekit.to_dead_letters(v_job, p_error, NULL);
+        PERFORM scopekit.dead_letter_job(v_job, p_error, NULL);
     END IF;
 END $$;
 
@@ -2510,10 +2518,10 @@ END $$;
 
 -- An operator's retry. Returns the job's id; null for a letter that is not there or was discarded. unique_violation as
 -- scopekit.redrive.
-CREATE FUNCTION scopekit.retry_letter(p_id uuid, p_reason text) RETURNS uuid
+CREATE FUNCTION scopekit.retry_dead_letter(p_id uuid, p_reason text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('dlq.retry', p_id::text, p_reason);
+    PERFORM scopekit.begin_action('dlq.retry', p_id::text, p_reason);
     IF EXISTS (SELECT FROM public.ai_jobs_dlq WHERE id = p_id AND discarded_at IS NOT NULL) THEN
         RETURN NULL;
     END IF;
@@ -2521,12 +2529,12 @@ BEGIN
 END $$;
 
 -- Returns the job's id; null for a letter that is not there or was retried. A second call finds it done.
-CREATE FUNCTION scopekit.discard_letter(p_id uuid, p_reason text) RETURNS uuid
+CREATE FUNCTION scopekit.discard_dead_letter(p_id uuid, p_reason text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_job uuid;
 BEGIN
-    PERFORM scopekit.operate('dlq.discard', p_id::text, p_reason);
+    PERFORM scopekit.begin_action('dlq.discard', p_id::text, p_reason);
     UPDATE public.ai_jobs_dlq SET discarded_at = coalesce(discarded_at, now()), retried_at = coalesce(retried_at, now())
     WHERE id = p_id AND (retried_at IS NULL OR discarded_at IS NOT NULL)
     RETURNING original_job_id INTO v_job;
@@ -2536,18 +2544,18 @@ END $$;
 -- What operators see --------------------------------------------------------------------------------------------------
 
 -- The error without what tells one from others of its kind: ids and numbers say which one, not what.
-CREATE FUNCTION scopekit.dead_cause(p_error text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION scopekit.dead_letter_cause(p_error text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT left(regexp_replace(coalesce(p_error, ''), '[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9]+', '#', 'g'), 200)
 $$;
 
 -- Waiting letters by cause.
-CREATE FUNCTION scopekit.dead_causes()
+CREATE FUNCTION scopekit.dead_letter_causes()
     RETURNS TABLE (job_type text, error_code text, cause text, letters bigint, tenants bigint,
                    oldest timestamptz, newest timestamptz)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM scopekit.require_operator();
-    RETURN QUERY SELECT d.job_type, coalesce(d.error_code, ''), scopekit.dead_cause(d.last_error), count(*),
+    RETURN QUERY SELECT d.job_type, coalesce(d.error_code, ''), scopekit.dead_letter_cause(d.last_error), count(*),
                         count(DISTINCT d.tenant_id), min(d.moved_at), max(d.moved_at)
                  FROM public.ai_jobs_dlq d WHERE d.retried_at IS NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 7 DESC;
 END $$;
@@ -2560,13 +2568,14 @@ CREATE FUNCTION scopekit.dead_letters(p_limit integer)
 BEGIN
     PERFORM scopekit.require_operator();
     RETURN QUERY SELECT d.id, d.original_job_id, d.tenant_id, t.name, d.visit_id, d.job_type,
-                        coalesce(d.error_code, ''), scopekit.dead_cause(d.last_error), d.last_error, d.attempts, d.moved_at
+                        coalesce(d.error_code, ''), scopekit.dead_letter_cause(d.last_error), d.last_error, d.attempts,
+                        d.moved_at
                  FROM public.ai_jobs_dlq d JOIN public.tenants t ON t.id = d.tenant_id
                  WHERE d.retried_at IS NULL ORDER BY d.moved_at DESC LIMIT p_limit;
 END $$;
 
 -- Whether a letter still waits.
-CREATE FUNCTION scopekit.letter_waits(p_id uuid) RETURNS boolean
+CREATE FUNCTION scopekit.dead_letter_waits(p_id uuid) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM scopekit.require_operator();
@@ -2575,7 +2584,7 @@ END $$;
 
 -- Waiting letters of a kind, the oldest first, from the one after p_after on; null matches anything. A batch begins after
 -- the last letter of the one before, so that letters that cannot be retried hold none back.
-CREATE FUNCTION scopekit.waiting_letters(
+CREATE FUNCTION scopekit.waiting_dead_letters(
     p_job_type text, p_error_code text, p_cause text, p_after uuid, p_limit integer)
     RETURNS TABLE (id uuid) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
@@ -2587,7 +2596,7 @@ BEGIN
                    AND (v_after IS NULL OR (d.moved_at, d.id) > (v_after, p_after))
                    AND (p_job_type IS NULL OR d.job_type = p_job_type)
                    AND (p_error_code IS NULL OR coalesce(d.error_code, '') = p_error_code)
-                   AND (p_cause IS NULL OR scopekit.dead_cause(d.last_error) = p_cause)
+                   AND (p_cause IS NULL OR scopekit.dead_letter_cause(d.last_error) = p_cause)
                  ORDER BY d.moved_at, d.id LIMIT p_limit;
 END $$;
 
@@ -2941,7 +2950,7 @@ CREATE FUNCTION scopekit.share_logo(p_token_hash bytea, p_session_hash bytea)
 $$;
 
 -- What an open page asks now and then: {version, newest, decision}, or NULL without a live session.
-CREATE FUNCTION scopekit.share_news(p_token_hash bytea, p_session_hash bytea)
+CREATE FUNCTION scopekit.share_updates(p_token_hash bytea, p_session_hash bytea)
     RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT jsonb_build_object(
         'version', e.version,
@@ -2951,7 +2960,7 @@ CREATE FUNCTION scopekit.share_news(p_token_hash bytea, p_session_hash bytea)
 $$;
 
 -- Write down what a live session looked at; without one nothing happens.
-CREATE FUNCTION scopekit.note_activity(p_token_hash bytea, p_session_hash bytea, p_kind text, p_media_id uuid,
+CREATE FUNCTION scopekit.log_share_activity(p_token_hash bytea, p_session_hash bytea, p_kind text, p_media_id uuid,
                                        p_user_agent_class text, p_address_prefix text)
     RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     INSERT INTO public.share_activity (tenant_id, share_id, view_id, kind, media_id, user_agent_class, address_prefix)
@@ -3042,7 +3051,7 @@ BEGIN
 END $$;
 
 -- A decision does not change; it goes only with its share.
-CREATE FUNCTION scopekit.keep_decisions() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.freeze_decisions() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT 1 FROM public.shares WHERE id = OLD.share_id) THEN
@@ -3051,8 +3060,8 @@ BEGIN
     RAISE EXCEPTION 'a decision does not change' USING ERRCODE = 'restrict_violation';
 END $$;
 
-CREATE TRIGGER keep_decisions BEFORE UPDATE OR DELETE ON public.share_decisions
-    FOR EACH ROW EXECUTE FUNCTION scopekit.keep_decisions();
+CREATE TRIGGER freeze_decisions BEFORE UPDATE OR DELETE ON public.share_decisions
+    FOR EACH ROW EXECUTE FUNCTION scopekit.freeze_decisions();
 
 -- The contractor's action ---------------------------------------------------------------------------------------------
 
@@ -3113,18 +3122,18 @@ CREATE TABLE public.analytics_outbox (
 CREATE INDEX analytics_outbox_due ON public.analytics_outbox (due_at) WHERE refused_at IS NULL;
 
 -- Invariant 1.
-CREATE FUNCTION scopekit.owe_delivery() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION scopekit.enqueue_outbox() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     INSERT INTO public.analytics_outbox (event_id) SELECT id FROM happened;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER owe_delivery AFTER INSERT ON public.analytics_events REFERENCING NEW TABLE AS happened
-    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.owe_delivery();
+CREATE TRIGGER enqueue_outbox AFTER INSERT ON public.analytics_events REFERENCING NEW TABLE AS happened
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.enqueue_outbox();
 
 -- Take up to p_limit events that are due, the longest due first, for p_lease.
-CREATE FUNCTION scopekit.take_analytics(p_limit integer, p_lease interval)
+CREATE FUNCTION scopekit.claim_outbox(p_limit integer, p_lease interval)
     RETURNS TABLE (id uuid, attempts integer, event text, properties jsonb, tenant_id uuid, user_id uuid,
                    "timestamp" timestamptz)
     LANGUAGE sql AS $$
@@ -3241,7 +3250,7 @@ BEGIN
 END $$;
 
 -- Begin an operator's action: a caller who is none is refused, and it is written down in the transaction that does it.
-CREATE FUNCTION scopekit.operate(p_action text, p_target text, p_reason text, p_detail jsonb DEFAULT '{}')
+CREATE FUNCTION scopekit.begin_action(p_action text, p_target text, p_reason text, p_detail jsonb DEFAULT '{}')
     RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM scopekit.require_operator();
@@ -3264,7 +3273,7 @@ END $$;
 CREATE FUNCTION scopekit.add_operator(p_user_id uuid, p_name text, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('operator.add', p_user_id::text, p_reason, jsonb_build_object('name', p_name));
+    PERFORM scopekit.begin_action('operator.add', p_user_id::text, p_reason, jsonb_build_object('name', p_name));
     INSERT INTO public.operators (user_id, name, granted_by) VALUES (p_user_id, p_name, scopekit.actor())
     ON CONFLICT (user_id) DO NOTHING;
     RETURN FOUND;
@@ -3274,7 +3283,7 @@ END $$;
 CREATE FUNCTION scopekit.remove_operator(p_user_id uuid, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('operator.remove', p_user_id::text, p_reason);
+    PERFORM scopekit.begin_action('operator.remove', p_user_id::text, p_reason);
     DELETE FROM public.operators WHERE user_id = p_user_id;
     RETURN FOUND;
 END $$;
@@ -3283,7 +3292,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_pause(p_name text, p_reason text, p_until timestamptz) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.pause', p_name, p_reason, jsonb_build_object('until', p_until));
+    PERFORM scopekit.begin_action('queue.pause', p_name, p_reason, jsonb_build_object('until', p_until));
     PERFORM scopekit.pause_queue(p_name, p_reason, p_until);
 END $$;
 
@@ -3291,7 +3300,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_resume(p_name text, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.resume', p_name, p_reason);
+    PERFORM scopekit.begin_action('queue.resume', p_name, p_reason);
     RETURN scopekit.resume_queue(p_name);
 END $$;
 
@@ -3299,7 +3308,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_hold(p_name text, p_reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.pause', p_name, p_reason, jsonb_build_object('until', NULL));
+    PERFORM scopekit.begin_action('queue.pause', p_name, p_reason, jsonb_build_object('until', NULL));
     INSERT INTO public.queue_control AS c (name, paused, reason) VALUES (p_name, true, p_reason)
     ON CONFLICT (name) DO UPDATE
         SET paused = true, reason = excluded.reason, until = NULL, updated_at = now(),
@@ -3312,7 +3321,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_release(p_name text, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('queue.resume', p_name, p_reason);
+    PERFORM scopekit.begin_action('queue.resume', p_name, p_reason);
     UPDATE public.queue_control
     SET reason = held_reason, until = held_until, held_reason = NULL, held_until = NULL, updated_at = now()
     WHERE name = p_name AND held_until > now();
@@ -3327,7 +3336,7 @@ END $$;
 CREATE FUNCTION scopekit.operator_revoke_share(p_id uuid, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.operate('share.revoke', p_id::text, p_reason);
+    PERFORM scopekit.begin_action('share.revoke', p_id::text, p_reason);
     UPDATE public.shares SET revoked_at = coalesce(revoked_at, now()) WHERE id = p_id;
     RETURN FOUND;
 END $$;
@@ -3344,7 +3353,7 @@ BEGIN
 END $$;
 
 -- Take a process off the list as it leaves.
-CREATE FUNCTION scopekit.forget_process(p_name text, p_kind text) RETURNS void LANGUAGE sql SECURITY DEFINER
+CREATE FUNCTION scopekit.unregister_process(p_name text, p_kind text) RETURNS void LANGUAGE sql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
     DELETE FROM public.processes WHERE name = p_name AND kind = p_kind
 $$;
@@ -3446,7 +3455,7 @@ CREATE TABLE public.alerts (
     firing     boolean NOT NULL DEFAULT false,
     value      double precision NOT NULL DEFAULT 0,
     since      timestamptz,  -- the beginning of the present trouble
-    told_at    timestamptz,
+    notified_at timestamptz,
     checked_at timestamptz,
     CHECK (firing = (since IS NOT NULL))
 );
@@ -3479,10 +3488,11 @@ CREATE FUNCTION scopekit.processing_p95() RETURNS double precision LANGUAGE sql 
     FROM public.ai_jobs WHERE status = 'completed' AND finished_at > now() - interval '1 hour'
 $$;
 
--- Ask every alert and keep the answers. `tell`: it fires since now, or fires still and the last reminder is over p_remind
--- ago. `over`: it has just stopped.
+-- Ask every alert and keep the answers. `notify`: it fires since now, or fires still and the last reminder is over
+-- p_remind ago. `resolved`: it has just stopped.
 CREATE FUNCTION scopekit.check_alerts(p_remind interval)
-    RETURNS TABLE (name text, firing boolean, value double precision, since timestamptz, tell boolean, over boolean)
+    RETURNS TABLE (name text, firing boolean, value double precision, since timestamptz, notify boolean,
+                   resolved boolean)
     LANGUAGE sql AS $$
     WITH asked (name, firing, value) AS (
         VALUES ('processing_slo', public.check_processing_slo(), scopekit.processing_p95()),
@@ -3495,10 +3505,10 @@ CREATE FUNCTION scopekit.check_alerts(p_remind interval)
     UPDATE public.alerts AS a
     SET firing = asked.firing, value = asked.value, checked_at = now(),
         since = CASE WHEN asked.firing THEN coalesce(before.since, now()) END,
-        told_at = CASE WHEN asked.firing AND (before.since IS NULL OR before.told_at <= now() - p_remind) THEN now()
-                       ELSE before.told_at END
+        notified_at = CASE WHEN asked.firing AND (before.since IS NULL OR before.notified_at <= now() - p_remind)
+                           THEN now() ELSE before.notified_at END
     FROM asked JOIN before USING (name) WHERE a.name = asked.name
-    RETURNING a.name, a.firing, a.value, a.since, a.firing AND a.told_at = now(), before.firing AND NOT a.firing
+    RETURNING a.name, a.firing, a.value, a.since, a.firing AND a.notified_at = now(), before.firing AND NOT a.firing
 $$;
 
 -- For the gateway, which may not ask: the last answers, and their age (null: never asked).
@@ -3534,7 +3544,7 @@ BEGIN
             ('memberships',          'r'),
             ('flag_changes',         'r'),
             ('flag_kills',           NULL),
-            ('flag_kept',            NULL),
+            ('killed_flag_tenants',            NULL),
             ('site_visits',          'raw'),
             ('visit_sync_events',    'ra'),
             ('site_visit_media',     'rawd'),
@@ -3543,7 +3553,7 @@ BEGIN
             ('resumable_uploads',    'rawd'),
             ('recording_chunks',     'rad'),
             ('discarded_recordings', 'rad'),
-            ('derivatives_wanted',   NULL),
+            ('derivative_queue',   NULL),
             ('price_items',          'rawd'),
             ('estimates',            'ra'),
             ('estimate_lines',       'ra'),
@@ -3555,7 +3565,7 @@ BEGIN
             ('job_steps',            ''),
             ('cancelled_spending',   NULL),
             ('queue_control',        NULL),
-            ('queue_chores',         NULL),
+            ('periodic_tasks',         NULL),
             ('queue_samples',        NULL),
             ('shares',               'a'),
             ('share_views',          ''),
@@ -3612,7 +3622,7 @@ CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPD
 GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
               priority, run_at) ON public.ai_jobs TO authenticated;
 -- A tenant may queue a job for later, and behind others; never before them, as priority goes before fairness.
-CREATE POLICY no_jumping_the_line ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO authenticated
+CREATE POLICY bounded_priority_and_time ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO authenticated
     WITH CHECK (priority BETWEEN -10 AND 0
                 AND run_at BETWEEN now() - interval '1 hour' AND now() + interval '90 days 1 hour');
 
@@ -3660,7 +3670,7 @@ BEGIN
             ('public', 'authenticated, service_role', ARRAY[
                 'current_tenant_id', 'search_text', 'share_state']),
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
-            ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'move_visits', 'queue_position']),
+            ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'set_visits_status', 'queue_position']),
             -- The runbook's, and the worker's.
             ('public', 'service_role', ARRAY[
                 'check_analytics_outbox', 'check_processing_slo', 'check_upload_retries', 'claim_ai_jobs', 'move_to_dlq',
@@ -3668,23 +3678,23 @@ BEGIN
             ('public', '', ARRAY['check_estimate_totals']),
             -- The relay: streams of every tenant, opened for a verified token.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'bus_is_carried', 'carry_bus', 'committed_since', 'events_after', 'hear_by_notify', 'open_streams',
-                'stream_heads', 'stream_snapshot', 'non_members', 'take_ticket', 'tend_bus', 'member_role']),
+                'bus_has_leader', 'lead_bus', 'committed_since', 'events_after', 'register_listener', 'open_streams',
+                'stream_heads', 'stream_snapshot', 'non_members', 'redeem_ticket', 'maintain_bus', 'member_role']),
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'decide_share', 'note_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
-                'share_news', 'share_photo', 'share_session', 'tenant_of_share', 'try_passcode']),
+                'decide_share', 'log_share_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
+                'share_updates', 'share_photo', 'share_session', 'tenant_of_share', 'try_passcode']),
             -- Numbers across tenants, and no row.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'alert_states', 'due_jobs', 'job_outcomes', 'outbox_state', 'queue_depths', 'queue_health',
                 'queue_history', 'queue_minutes', 'queue_overdue', 'queue_switches', 'tenant_flags', 'tenant_usage',
-                'dead_letter_growth', 'report_process', 'forget_process']),
+                'dead_letter_growth', 'report_process', 'unregister_process']),
             -- The operators' functions, each of which asks who calls.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'actor', 'audit_log', 'dead_causes', 'dead_letters', 'discard_letter', 'flag_history',
-                'flags_of_tenants', 'is_operator', 'kill_flag', 'killed_flags', 'letter_waits', 'live_processes', 'operate',
-                'operator_hold', 'operator_pause', 'operator_release', 'operator_resume', 'require_operator',
-                'restore_flag', 'retry_letter', 'set_flag', 'set_flag_everywhere', 'waiting_letters'])
+                'actor', 'audit_log', 'dead_letter_causes', 'dead_letters', 'discard_dead_letter', 'flag_history',
+                'flags_of_tenants', 'is_operator', 'kill_flag', 'killed_flags', 'dead_letter_waits', 'live_processes',
+                'begin_action', 'operator_hold', 'operator_pause', 'operator_release', 'operator_resume', 'require_operator',
+                'restore_flag', 'retry_dead_letter', 'set_flag', 'set_flag_everywhere', 'waiting_dead_letters'])
         ) AS wanted(schema, roles, names), unnest(names) AS name
     LOOP
         v_signature := format('%I.%I', v_right.schema, v_right.name)::regproc::regprocedure;

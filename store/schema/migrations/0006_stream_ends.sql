@@ -12,14 +12,14 @@ CREATE UNIQUE INDEX ai_jobs_idempotency ON public.ai_jobs (tenant_id, job_type, 
 DROP INDEX public.ai_jobs_dlq_idempotency;
 CREATE INDEX ai_jobs_dlq_idempotency ON public.ai_jobs_dlq (tenant_id, job_type, (job ->> 'idempotency_key'));
 
-DROP FUNCTION scopekit.tell_all(text, uuid[], uuid[], uuid[], jsonb[], integer);
+DROP FUNCTION scopekit.bulk_append_events(text, uuid[], uuid[], uuid[], jsonb[], integer);
 DROP FUNCTION scopekit.stream_heads(uuid[]);
 DROP FUNCTION scopekit.stream_snapshot(uuid);
 DROP FUNCTION scopekit.open_streams(uuid, uuid, uuid[], boolean);
 DROP FUNCTION scopekit.ends_stream(text, uuid);
 
 -- Each dies of its last_error and error_code.
-CREATE OR REPLACE FUNCTION scopekit.bury_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION scopekit.dead_letter_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.ai_jobs_dlq AS d
         (original_job_id, tenant_id, visit_id, job_type, last_error, error_code, attempts, payload, job)
@@ -31,7 +31,7 @@ BEGIN
         SET last_error = excluded.last_error, error_code = excluded.error_code, attempts = excluded.attempts,
             payload = excluded.payload, job = excluded.job, moved_at = excluded.moved_at;
     DELETE FROM public.ai_jobs WHERE id = ANY (ARRAY(SELECT id FROM unnest(p_jobs)));
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'failed') FROM unnest(p_jobs) WHERE job_type = 'estimate';
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'failed') FROM unnest(p_jobs) WHERE job_type = 'estimate';
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
     SELECT j.visit_id, j.tenant_id, j.id, 'job.failed',
            jsonb_build_object('error', j.last_error, 'code', j.error_code) || scopekit.correlation(j),
@@ -94,14 +94,14 @@ BEGIN
     IF v_written <> v_epoch OR (NEW.seq = 1 AND v_epoch > 1 AND EXISTS (  -- the crash may have taken the whole stream
         SELECT 1 FROM public.site_visits v
         WHERE v.id = NEW.visit_id AND v.created_at < to_timestamp(v_epoch / 1000000.0))) THEN
-        NEW.seq := scopekit.tear_stream(NEW.visit_id, v_epoch);
+        NEW.seq := scopekit.advance_epoch(NEW.visit_id, v_epoch);
     END IF;
-    IF pg_sequence_last_value('scopekit.bus_way') > 2 THEN
+    IF pg_sequence_last_value('scopekit.bus_transport') > 2 THEN
         INSERT INTO scopekit.event_outbox (visit_id, seq) VALUES (NEW.visit_id, NEW.seq);
     END IF;
-    IF pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2 THEN
+    IF pg_sequence_last_value('scopekit.notify_transport') IS DISTINCT FROM 2 THEN
         v_document := scopekit.event_document(NEW);
-        PERFORM pg_notify('processing_events', scopekit.event_word(NEW.visit_id, NEW.seq, v_document));
+        PERFORM pg_notify('processing_events', scopekit.event_notification(NEW.visit_id, NEW.seq, v_document));
     END IF;
     RETURN NEW;
 END $$;
@@ -113,8 +113,8 @@ END $$;
 -- Of more than p_whole events only the numbers are sent, many to a notification, a line each; relays read the events of
 -- visits that somebody watches. One by one, a statement that queued 30,000 jobs held the loop of every gateway up for
 -- 30,000 calls, and was itself a tenth slower. p_background says which of the events are of background jobs; null: none.
-CREATE FUNCTION scopekit.tell_all(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
-                                  p_payloads jsonb[], p_whole integer DEFAULT 1000,
+CREATE FUNCTION scopekit.bulk_append_events(p_type text, p_visits uuid[], p_tenants uuid[], p_jobs uuid[],
+                                            p_payloads jsonb[], p_whole integer DEFAULT 1000,
                                   p_background boolean[] DEFAULT NULL)
     RETURNS void LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -128,9 +128,9 @@ DECLARE
     v_locked uuid[];
     v_seqs   bigint[];
     v_epochs bigint[];
-    v_told   boolean;
-    v_noted  boolean;
-    v_words  text[];
+    v_notify boolean;
+    v_bus    boolean;
+    v_messages text[];
 BEGIN
     IF cardinality(p_visits) < 2 OR cardinality(p_visits) > (SELECT count(DISTINCT id) FROM unnest(p_visits) AS v(id)) THEN
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
@@ -161,15 +161,15 @@ BEGIN
     IF v_epoch > 1 OR v_epoch <> ANY (v_epochs) THEN
         v_seqs := ARRAY(
             SELECT CASE WHEN t.epoch <> v_epoch OR v.created_at < to_timestamp(v_epoch / 1000000.0)
-                        THEN scopekit.tear_stream(t.visit_id, v_epoch) ELSE t.seq END
+                        THEN scopekit.advance_epoch(t.visit_id, v_epoch) ELSE t.seq END
             FROM unnest(p_visits, v_seqs, v_epochs) WITH ORDINALITY AS t(visit_id, seq, epoch, place)
             LEFT JOIN LATERAL (SELECT created_at FROM public.site_visits WHERE id = t.visit_id) AS v ON t.seq = 1
             ORDER BY place);
     END IF;
     PERFORM set_config('scopekit.numbering', 'on', true);  -- in a SET clause it would take a superuser
-    v_told := pg_sequence_last_value('scopekit.notify_way') IS DISTINCT FROM 2;
-    v_noted := pg_sequence_last_value('scopekit.bus_way') > 2;
-    IF v_told AND v_whole THEN
+    v_notify := pg_sequence_last_value('scopekit.notify_transport') IS DISTINCT FROM 2;
+    v_bus := pg_sequence_last_value('scopekit.bus_transport') > 2;
+    IF v_notify AND v_whole THEN
         WITH new AS (
             INSERT INTO public.processing_events
                 (visit_id, tenant_id, job_id, type, payload, seq, ends_stream, background)
@@ -178,34 +178,35 @@ BEGIN
                 AS e(visit_id, tenant_id, job_id, payload, seq, beside)
             RETURNING visit_id, seq, processing_events AS event
         )
-        SELECT array_agg(scopekit.event_word(visit_id, seq, scopekit.event_document(event))) INTO v_words FROM new;
+        SELECT array_agg(scopekit.event_notification(visit_id, seq, scopekit.event_document(event))) INTO v_messages
+        FROM new;
     ELSE
         INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, seq, ends_stream, background)
         SELECT visit_id, tenant_id, job_id, p_type, payload, seq, v_final AND NOT beside, beside
         FROM unnest(p_visits, p_tenants, p_jobs, p_payloads, v_seqs, v_beside)
             AS e(visit_id, tenant_id, job_id, payload, seq, beside);
     END IF;
-    IF v_told AND NOT v_whole THEN
-        v_words := ARRAY(SELECT string_agg(scopekit.event_word(visit_id, seq, NULL), E'\n')
+    IF v_notify AND NOT v_whole THEN
+        v_messages := ARRAY(SELECT string_agg(scopekit.event_notification(visit_id, seq, NULL), E'\n')
                          FROM unnest(p_visits, v_seqs) WITH ORDINALITY AS e(visit_id, seq, place)
                          GROUP BY place / c_lines);
     END IF;
-    IF v_noted THEN
+    IF v_bus THEN
         INSERT INTO scopekit.event_outbox (visit_id, seq) SELECT * FROM unnest(p_visits, v_seqs);
     END IF;
-    IF v_told THEN  -- as a part of an expression: a function in FROM keeps each answer in a file of its own
-        v_told := bool_and(pg_notify('processing_events', word) IS NOT NULL) FROM unnest(v_words) AS w(word);
+    IF v_notify THEN  -- as a part of an expression: a function in FROM keeps each answer in a file of its own
+        v_notify := bool_and(pg_notify('processing_events', message) IS NOT NULL) FROM unnest(v_messages) AS w(message);
     END IF;
     PERFORM set_config('scopekit.numbering', '', true);
 END $$;
 
 -- Where streams stand and leapt, and whether their tenants may have them; a deleted visit has no row.
 CREATE FUNCTION scopekit.stream_heads(p_visit_ids uuid[])
-    RETURNS TABLE (visit_id uuid, last_seq bigint, ended_by text, enabled boolean, tears bigint[])
+    RETURNS TABLE (visit_id uuid, last_seq bigint, ended_by text, enabled boolean, epoch_gaps bigint[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT v.id, coalesce(s.last_seq, 0), s.ended_by,
            coalesce(t.feature_flags #> '{visits,ws_progress_enabled}' = 'true', false),
-           coalesce(s.tears, '{}')
+           coalesce(s.epoch_gaps, '{}')
     FROM unnest(p_visit_ids) AS wanted (id)
     JOIN public.site_visits v ON v.id = wanted.id
     LEFT JOIN public.visit_streams s ON s.visit_id = v.id
@@ -245,14 +246,14 @@ $$;
 -- asked for. The tenant is the verified token's; the comparison is the one that the policies make. With a
 -- user, the first row has the tenant's members as well, 500 at most, this user before all others.
 CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_ids uuid[], p_snapshot boolean)
-    RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, tears bigint[],
+    RETURNS TABLE (visit_id uuid, enabled boolean, visible boolean, last_seq bigint, epoch_gaps bigint[],
                    job_id uuid, ended_by text, steps jsonb, members uuid[])
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT wanted.id,
            coalesce((SELECT t.feature_flags #> '{visits,ws_progress_enabled}' = 'true'
                      FROM public.tenant_settings t WHERE t.tenant_id = p_tenant_id), false),
            v.id IS NOT NULL, coalesce(snapshot.last_seq, s.last_seq, 0),
-           coalesce(s.tears, '{}'), s.job_id, s.ended_by,
+           coalesce(s.epoch_gaps, '{}'), s.job_id, s.ended_by,
            coalesce(snapshot.steps, '{}'),
            CASE WHEN p_user_id IS NOT NULL AND wanted.number = 1 THEN ARRAY(
                SELECT m.user_id FROM public.memberships m WHERE m.tenant_id = p_tenant_id
@@ -268,12 +269,12 @@ $$;
 
 -- Whoever enqueues, with whatever INSERT, one job or ten thousand: the visits' subscribers and the workers are notified.
 -- It writes what its caller, who may only queue jobs, must not.
-CREATE OR REPLACE FUNCTION scopekit.tell_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+CREATE OR REPLACE FUNCTION scopekit.notify_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'finalizing') FROM enqueued
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'finalizing') FROM enqueued
     WHERE status = 'queued' AND job_type = 'estimate';
-    PERFORM scopekit.tell_all(
+    PERFORM scopekit.bulk_append_events(
         'job.queued', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(CASE WHEN turn IS NULL
                   THEN jsonb_build_object('correlation_id', coalesce(correlation_id, id::text), 'run_at', run_at)
@@ -285,7 +286,7 @@ BEGIN
 END $$;
 
 -- Append one event of a job, with its correlation id.
-CREATE OR REPLACE FUNCTION scopekit.tell(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
+CREATE OR REPLACE FUNCTION scopekit.append_event(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
@@ -318,33 +319,33 @@ CREATE OR REPLACE FUNCTION public.claim_ai_jobs(p_limit integer, p_worker text D
     RETURNS SETOF public.ai_jobs LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     c_slack  CONSTANT integer := 64;  -- turns served while an INSERT may still be on its way to its commit
-    v_capped CONSTANT boolean := scopekit.is_capped(p_cap);
-    v_room   integer := scopekit.engine_room(p_engine);
+    v_capped CONSTANT boolean := scopekit.has_tenant_caps(p_cap);
+    v_slots  integer := scopekit.engine_slots(p_engine);
     v_limit  integer := p_limit;
-    v_rest   text[] := scopekit.paused_types();
-    v_served CONSTANT bigint := scopekit.front(0::smallint);
+    v_paused text[] := scopekit.paused_types();
+    v_current CONSTANT bigint := scopekit.current_turn(0::smallint);
     v_full   uuid[] := '{}';
     v_ids    uuid[] := '{}';
     v_first  bigint;
     v_some   record;
 BEGIN
-    IF 'all' = ANY (v_rest) THEN
+    IF 'all' = ANY (v_paused) THEN
         RETURN;
     END IF;
     PERFORM set_config('synchronous_commit', 'off', true);
-    IF v_capped OR v_room IS NOT NULL THEN
+    IF v_capped OR v_slots IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock(7263118205);
         -- A worker that freezes before its COMMIT must not hold up everybody's claims: it loses this one.
         PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
-        v_room := scopekit.engine_room(p_engine);
-        v_limit := CASE v_room WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
-        v_rest := CASE v_room WHEN 0 THEN v_rest || 'estimate'::text ELSE v_rest END;
+        v_slots := scopekit.engine_slots(p_engine);
+        v_limit := CASE v_slots WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
+        v_paused := CASE v_slots WHEN 0 THEN v_paused || 'estimate'::text ELSE v_paused END;
     END IF;
-    PERFORM scopekit.line_up(100);
+    PERFORM scopekit.promote_due_jobs(100);
     LOOP  -- Once; and once more for every tenant that is found full.
-        SELECT * INTO v_some FROM scopekit.start_next(
-            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_served - c_slack END,
-            v_rest, v_full, v_capped, p_cap, p_worker, p_lease);
+        SELECT * INTO v_some FROM scopekit.start_next_jobs(
+            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_current - c_slack END,
+            v_paused, v_full, v_capped, p_cap, p_worker, p_lease);
         v_ids := v_ids || v_some.ids;
         v_full := v_full || v_some.full_tenants;
         v_first := least(v_first, v_some.first);
@@ -352,9 +353,9 @@ BEGIN
     END LOOP;
     -- Past a tenant that waits for its cap the front does not move; where nobody is left in line it goes on by one.
     IF cardinality(v_full) = 0 THEN
-        PERFORM scopekit.serve(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
+        PERFORM scopekit.advance_turn(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
     END IF;
-    PERFORM scopekit.tell_all(
+    PERFORM scopekit.bulk_append_events(
         'job.started', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(jsonb_build_object('attempt', attempts, 'worker', worker,
                                      'correlation_id', coalesce(correlation_id, id::text))),
@@ -371,7 +372,7 @@ END $$;
 CREATE OR REPLACE FUNCTION scopekit.append_events(p_job_id uuid, p_token uuid, p_events jsonb, p_relaxed boolean DEFAULT false)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.held_job(p_job_id, p_token);
+    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN false;
@@ -410,7 +411,7 @@ BEGIN
         SELECT lease_token, cancel_requested_at, visit_id, job_type FROM public.ai_jobs
         WHERE id = ANY (v_ids) AND lease_token = ANY (v_tokens)
         ORDER BY id FOR UPDATE) AS l;
-    PERFORM scopekit.move_visits(v_estimates, 'completed');
+    PERFORM scopekit.set_visits_status(v_estimates, 'completed');
     WITH finished AS (
         UPDATE public.ai_jobs AS j
         SET status = 'completed', result = d.result, finished_at = clock_timestamp(), last_error = NULL,
@@ -430,7 +431,7 @@ BEGIN
            array_agg(f.job_type <> 'estimate')
     INTO v_visits, v_tenants, v_jobs, v_payloads, v_beside FROM (SELECT * FROM finished ORDER BY visit_id) AS f;
     IF v_visits IS NOT NULL THEN
-        PERFORM scopekit.tell_all('job.completed', v_visits, v_tenants, v_jobs, v_payloads, p_background => v_beside);
+        PERFORM scopekit.bulk_append_events('job.completed', v_visits, v_tenants, v_jobs, v_payloads, p_background => v_beside);
     END IF;
     RETURN QUERY
         SELECT d.id, d.token,
@@ -440,7 +441,7 @@ BEGIN
 END $$;
 
 -- Cancelled: its checkpoints go, and what they cost is kept.
-CREATE OR REPLACE FUNCTION scopekit.cancel_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION scopekit.cancel_locked_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_ids CONSTANT uuid[] := ARRAY(SELECT id FROM unnest(p_jobs));
 BEGIN
@@ -456,7 +457,8 @@ BEGIN
     WHERE c ->> 'cost' IS NOT NULL
     GROUP BY d.job_id, d.step, d.item, d.tenant_id, d.created_at
     ON CONFLICT DO NOTHING;
-    PERFORM scopekit.move_visits(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs) WHERE job_type = 'estimate';
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs)
+    WHERE job_type = 'estimate';
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
     SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j), j.job_type <> 'estimate'
     FROM unnest(p_jobs) AS j ORDER BY j.visit_id;
@@ -476,8 +478,8 @@ END $$;
 
 REVOKE ALL ON FUNCTION scopekit.is_final(text) FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
 GRANT EXECUTE ON FUNCTION scopekit.is_final(text) TO service_role;
-REVOKE ALL ON FUNCTION scopekit.tell_all(text, uuid[], uuid[], uuid[], jsonb[], integer, boolean[]) FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
-GRANT EXECUTE ON FUNCTION scopekit.tell_all(text, uuid[], uuid[], uuid[], jsonb[], integer, boolean[]) TO service_role;
+REVOKE ALL ON FUNCTION scopekit.bulk_append_events(text, uuid[], uuid[], uuid[], jsonb[], integer, boolean[]) FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
+GRANT EXECUTE ON FUNCTION scopekit.bulk_append_events(text, uuid[], uuid[], uuid[], jsonb[], integer, boolean[]) TO service_role;
 REVOKE ALL ON FUNCTION scopekit.stream_heads(uuid[]) FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
 GRANT EXECUTE ON FUNCTION scopekit.stream_heads(uuid[]) TO scopekit_gateway, service_role;
 REVOKE ALL ON FUNCTION scopekit.stream_snapshot(uuid) FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;

@@ -1,7 +1,7 @@
 -- A ticket opens a stream and resumes it, for as long as the token it stands for: an EventSource repeats its address.
 
 ALTER TABLE public.progress_tickets SET LOGGED;
-DROP FUNCTION scopekit.take_ticket(bytea);
+DROP FUNCTION scopekit.redeem_ticket(bytea);
 
 -- Whose a ticket to a visit's stream is: the claims it stands for, or no row. With p_opens it is a stream's from now on,
 -- and good for as long as its claims; those that nobody came for go.

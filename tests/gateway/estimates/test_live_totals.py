@@ -13,11 +13,11 @@ from tests.product import ROOT
 
 EDITS = 400
 _RECKON = """
-import { reckon } from "./gateway/static/estimate/totals.js";
+import { totalsOf } from "./gateway/static/estimate/totals.js";
 let text = "";
 for await (const chunk of process.stdin) text += chunk;
 const edits = JSON.parse(text);
-console.log(JSON.stringify(edits.map(({ lines, terms, option }) => reckon(lines, terms, option))));
+console.log(JSON.stringify(edits.map(({ lines, terms, option }) => totalsOf(lines, terms, option))));
 """
 
 

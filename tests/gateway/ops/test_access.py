@@ -12,7 +12,7 @@ from store.pool import Database
 from store.queue import dead_letters
 from tests.tenants import Admin, Tenant
 
-DEEDS = sorted(
+ACTIONS = sorted(
     (route.path, method)  # type: ignore[attr-defined]
     for route in all_routes()
     if getattr(route, "path", "").startswith("/ops/") and "/session" not in route.path  # type: ignore[attr-defined]
@@ -20,7 +20,7 @@ DEEDS = sorted(
 )
 
 
-@pytest.mark.parametrize(("path", "method"), DEEDS)
+@pytest.mark.parametrize(("path", "method"), ACTIONS)
 async def test_an_owner_of_a_tenant_is_no_operator(
     client: httpx.AsyncClient, tenant: Tenant, path: str, method: str
 ) -> None:

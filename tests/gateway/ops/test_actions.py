@@ -22,7 +22,7 @@ async def as_it_was(admin: Any) -> AsyncIterator[None]:
         await admin.execute(f"DELETE FROM {table}")
 
 
-async def _deeds(admin: Any, operator: Tenant) -> list[tuple[str, str, str]]:
+async def _actions(admin: Any, operator: Tenant) -> list[tuple[str, str, str]]:
     rows = await admin.fetch(
         "SELECT action, target, reason FROM ops_audit WHERE actor = $1 ORDER BY at", f"user {operator.user_id}"
     )
@@ -40,7 +40,7 @@ async def test_one_dead_job_is_retried_once(
         )
         assert answer.json() == {"job_id": str(job_id)}
     assert await admin.fetchval("SELECT count(*) FROM ai_jobs WHERE id = $1", job_id) == 1
-    assert await _deeds(admin, operator) == [("dlq.retry", str(letter), "the model is back")] * 2
+    assert await _actions(admin, operator) == [("dlq.retry", str(letter), "the model is back")] * 2
 
 
 async def test_a_cause_is_retried_or_discarded_whole(
@@ -101,7 +101,7 @@ async def test_the_queue_is_paused_and_resumed(client: httpx.AsyncClient, admin:
     assert await admin.fetchval("SELECT reason FROM queue_control WHERE name = 'all'") == "rollback"
     resumed = await client.post("/ops/queue/resume", headers=operator.headers, json={"name": "all"})
     assert resumed.json() == {"resumed": "all", "was_paused": True}
-    assert await _deeds(admin, operator) == [("queue.pause", "all", "rollback"), ("queue.resume", "all", "")]
+    assert await _actions(admin, operator) == [("queue.pause", "all", "rollback"), ("queue.resume", "all", "")]
 
 
 async def test_a_flag_is_switched_killed_and_restored(
@@ -122,7 +122,7 @@ async def test_a_flag_is_switched_killed_and_restored(
     flags = await admin.fetchval("SELECT feature_flags FROM tenant_settings WHERE tenant_id = $1", tenant.id)
     assert not is_on(flags, Flag.ESTIMATION)
     assert await ask("restore", flag=ESTIMATION) == killed
-    actions = [action for action, _, _ in await _deeds(admin, operator)]
+    actions = [action for action, _, _ in await _actions(admin, operator)]
     assert actions == ["flag.set", "flag.kill", "flag.restore"]
 
 
@@ -145,7 +145,7 @@ async def test_a_deed_that_cannot_be_done_leaves_nothing_behind(
     """Said in a problem document; not written down as done."""
     answer = await client.post(f"/ops/{path}", headers=operator.headers, json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    assert await _deeds(admin, operator) == []
+    assert await _actions(admin, operator) == []
 
 
 async def test_what_was_done_cannot_be_mended(admin: Any, service: Any, operator: Tenant) -> None:

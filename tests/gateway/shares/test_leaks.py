@@ -104,7 +104,7 @@ async def _read_and_answer(customer: Customer, visit: Visit, admin: Any) -> None
     assert (await customer.open(passcode=PASSCODE)).status_code == 303
     for path in ("", f"/media/{visit.cited}", "/logo", "/colours.css", "/estimate.pdf", "/news", "/nothing"):
         await customer.look(path)
-    async with _broken(admin, "share_news(bytea, bytea)"):
+    async with _broken(admin, "share_updates(bytea, bytea)"):
         assert (await customer.look("/news")).status_code == 500
     await customer.decide(visit, "maybe")
     await customer.decide(visit)

@@ -14,7 +14,7 @@ from tests.tenants import Tenant
 
 CUSTOMER = ("share_by_token(bytea,bytea)", "try_passcode(bytea)", "open_share(bytea,bytea,text,integer,text,text)",
             "share_session(bytea,bytea)", "share_photo(bytea,bytea,uuid)", "share_logo(bytea,bytea)",
-            "share_news(bytea,bytea)", "note_activity(bytea,bytea,text,uuid,text,text)",
+            "share_updates(bytea,bytea)", "log_share_activity(bytea,bytea,text,uuid,text,text)",
             "decide_share(bytea,bytea,text,text,text,text,text,text,text,text)")  # fmt: skip
 INNER = ("live_share(bytea,bytea)", "cited_photos(uuid)", "terms_of(uuid)", "text_hash(text)",
          "certificate_of(share_decisions,estimates)")  # fmt: skip

@@ -76,14 +76,14 @@ async def test_a_worker_makes_the_derivatives_before_anybody_asks(
     upload: Upload, make: Any, sent_as: str, service: Database, settings: Settings, objects: ObjectStore, admin: Any
 ) -> None:
     """Thumbnail and view of what came last; then it is off the list, and the visit's stream has heard nothing of it."""
-    await admin.execute("DELETE FROM derivatives_wanted")
+    await admin.execute("DELETE FROM derivative_queue")
     medium = (await upload(make(), sent_as)).json()
     await ThumbnailWorker(service, settings).run()
     async with service.as_system() as conn:
         row = await media.get(conn, UUID(medium["id"]))
     sizes = [Image.open(io.BytesIO(await objects.get(derivative_key(row, size)))).size for size in EDGES]
     assert sizes == [(300, 400), (600, 800)]
-    assert await admin.fetchval("SELECT count(*) FROM derivatives_wanted") == 0
+    assert await admin.fetchval("SELECT count(*) FROM derivative_queue") == 0
     told = await admin.fetch("SELECT type FROM processing_events WHERE visit_id = $1", row["visit_id"])
     assert [event["type"] for event in told] == ["media.stored"]
 
@@ -120,12 +120,12 @@ async def test_a_running_worker_does_so_by_itself(
     upload: Upload, service: Database, services: Services, admin: Any
 ) -> None:
     """It looks at the list every few seconds, beside the queue, and stops when the worker does."""
-    await admin.execute("DELETE FROM derivatives_wanted")
+    await admin.execute("DELETE FROM derivative_queue")
     await upload(files.png(), "image/png")
     stop = asyncio.Event()
     working = asyncio.create_task(Worker(service, {}, services.settings(derivatives_ahead=True)).run(stop))
     async with asyncio.timeout(40):
-        while await admin.fetchval("SELECT count(*) FROM derivatives_wanted"):  # noqa: ASYNC110 - no table rings
+        while await admin.fetchval("SELECT count(*) FROM derivative_queue"):  # noqa: ASYNC110 - no table rings
             await asyncio.sleep(0.1)
         stop.set()
         await working
@@ -135,7 +135,7 @@ async def test_a_photo_that_a_dead_worker_took_is_taken_again_but_not_for_ever(
     upload: Upload, service: Database, admin: Any
 ) -> None:
     """One at a time has it; three times at most, so that what kills its worker ends; what is broken is never on it."""
-    await admin.execute("DELETE FROM derivatives_wanted")
+    await admin.execute("DELETE FROM derivative_queue")
     await upload(files.jpeg()[:3000], "image/jpeg")
     medium = (await upload(files.png(), "image/png")).json()
     for _ in range(3):
@@ -144,7 +144,7 @@ async def test_a_photo_that_a_dead_worker_took_is_taken_again_but_not_for_ever(
             assert taken is not None
             assert str(taken["id"]) == medium["id"]
             assert await derivatives.take_wanted(conn) is None
-        await admin.execute("UPDATE derivatives_wanted SET due_at = now()")
+        await admin.execute("UPDATE derivative_queue SET due_at = now()")
     async with service.as_system() as conn:
         assert await derivatives.take_wanted(conn) is None
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import structlog
 
-from jobs.kinds.maintenance import ALERTS, Maintenance, PeriodicTask, check_alerts, retire_bus
+from jobs.kinds.maintenance import ALERTS, Maintenance, PeriodicTask, check_alerts, disable_bus
 from store.events import event_bus
 from store.ops import health, maintenance
 from store.pool import Connection
@@ -24,8 +24,8 @@ HOUR = timedelta(hours=1)
 async def no_ticks(bench: Bench) -> AsyncIterator[None]:
     """Start with no periodic task done."""
     await bench.admin.execute(
-        "DELETE FROM queue_chores; DELETE FROM visit_sync_events; DELETE FROM analytics_outbox; "
-        "UPDATE alerts SET firing = false, since = NULL, told_at = NULL, checked_at = NULL, value = 0"
+        "DELETE FROM periodic_tasks; DELETE FROM visit_sync_events; DELETE FROM analytics_outbox; "
+        "UPDATE alerts SET firing = false, since = NULL, notified_at = NULL, checked_at = NULL, value = 0"
     )
     yield
     await bench.admin.execute("DELETE FROM visit_sync_events")
@@ -82,7 +82,7 @@ async def test_events_are_noted_for_the_bus_as_long_as_somebody_carries_it(bench
     async with asyncio.timeout(DEADLINE_SECONDS):
         snapshot = await begin_to_carry(carrier)
     noted = "SELECT count(*) FROM scopekit.event_outbox"
-    closed = "SELECT pg_sequence_last_value('scopekit.notify_way') = 2"
+    closed = "SELECT pg_sequence_last_value('scopekit.notify_transport') = 2"
     try:
         await event_bus.tend(carrier, snapshot)
         assert await bench.admin.fetchval(closed)
@@ -95,7 +95,7 @@ async def test_events_are_noted_for_the_bus_as_long_as_somebody_carries_it(bench
     async with asyncio.timeout(DEADLINE_SECONDS):
         while await bench.admin.fetchval(closed):  # a session may end a moment after its connection
             async with bench.service.as_system() as conn:
-                await retire_bus(conn)
+                await disable_bus(conn)
     await bench.enqueue()
     assert (await bench.admin.fetchval(noted), await bench.admin.fetchval(closed)) == (0, False)
 
@@ -160,7 +160,7 @@ async def test_an_alert_is_told_once_reminded_of_and_called_off(bench: Bench) ->
     await _failing_upload(bench)
     assert await _checked(bench) == [("error", "upload_retries")]
     assert await _checked(bench) == []
-    await bench.admin.execute("UPDATE alerts SET told_at = told_at - interval '61 minutes'")
+    await bench.admin.execute("UPDATE alerts SET notified_at = notified_at - interval '61 minutes'")
     assert await _checked(bench) == [("error", "upload_retries")]
     await bench.admin.execute("DELETE FROM visit_sync_events")
     assert await _checked(bench) == [("info", "upload_retries")]

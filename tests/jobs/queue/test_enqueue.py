@@ -131,7 +131,7 @@ async def test_a_user_may_call_four_functions_of_our_schema_and_no_workers_one(b
         ("authenticated", "cancel_job"),
         ("authenticated", "queue_position"),
         ("authenticated", "job_correlation"),  # reads under RLS
-        ("authenticated", "move_visits"),
+        ("authenticated", "set_visits_status"),
     }
 
 

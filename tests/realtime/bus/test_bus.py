@@ -28,7 +28,7 @@ from tests.stack import Services
 from tests.tenants import Tenant
 
 INSERT = "INSERT INTO processing_events (visit_id, type) VALUES ($1, 'a.b')"
-NOTIFY_IS_CLOSED = "SELECT pg_sequence_last_value('scopekit.notify_way') = 2"
+NOTIFY_IS_CLOSED = "SELECT pg_sequence_last_value('scopekit.notify_transport') = 2"
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ async def test_a_listener_starts_behind_a_transaction_that_goes_on(
     services: Services, admin: Connection, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
     """What may yet be inserted without NOTIFY is no reason not to come back from the bus: the table is polled."""
-    await admin.execute("SELECT setval('scopekit.notify_way', 2)")
+    await admin.execute("SELECT setval('scopekit.notify_transport', 2)")
     writer = await asyncpg.connect(services.admin_url)
     transaction = writer.transaction()
     await transaction.start()
@@ -367,7 +367,7 @@ async def test_what_has_heaped_up_is_cleared_piece_by_piece(admin: Connection) -
 
 async def test_a_way_that_another_database_opened_is_opened_anew(admin: Connection) -> None:
     """A dump brings along by which transaction a way was opened; where it is restored none comes to that number."""
-    await admin.execute("SELECT setval('scopekit.notify_way', 1000000000000)")
+    await admin.execute("SELECT setval('scopekit.notify_transport', 1000000000000)")
     opened = await event_bus.enable_notify(admin)
     assert opened <= await admin.fetchval("SELECT pg_current_xact_id()::text::bigint")
     assert await event_bus.enable_notify(admin) == opened

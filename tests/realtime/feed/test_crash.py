@@ -35,7 +35,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 INSERT = "INSERT INTO processing_events (visit_id, type) VALUES ($1, 'step.progress') RETURNING seq"
 HEADS = """
-SELECT last_seq, tears FROM unnest($1::uuid[]) WITH ORDINALITY AS v(id, place) JOIN visit_streams ON visit_id = id
+SELECT last_seq, epoch_gaps FROM unnest($1::uuid[]) WITH ORDINALITY AS v(id, place) JOIN visit_streams ON visit_id = id
 ORDER BY place
 """
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"

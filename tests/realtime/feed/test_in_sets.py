@@ -32,7 +32,7 @@ SELECT v, $2::uuid AS tenant_id, gen_random_uuid() AS job_id, '{"a": 1}'::jsonb 
 FROM unnest($1::uuid[]) AS v ORDER BY v
 """
 IN_ONE = f"""
-SELECT scopekit.tell_all($3, array_agg(v), array_agg(tenant_id), array_agg(job_id), array_agg(payload))
+SELECT scopekit.bulk_append_events($3, array_agg(v), array_agg(tenant_id), array_agg(job_id), array_agg(payload))
 FROM ({EVENTS}) AS e
 """
 NUMBERS_ONLY = IN_ONE.replace("array_agg(payload))", "array_agg(payload), 2)")
@@ -194,7 +194,7 @@ async def test_nobody_but_the_function_numbers_events(db: Database, tenant: Tena
     assert seq == 1
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with db.as_user(tenant.claims) as conn:
-            await conn.execute("SELECT scopekit.tell_all('a.b', '{}', '{}', '{}', '{}')")
+            await conn.execute("SELECT scopekit.bulk_append_events('a.b', '{}', '{}', '{}', '{}')")
 
 
 async def test_two_who_tell_of_the_same_visits_wait_for_each_other(

@@ -335,7 +335,7 @@ async def test_only_the_gateway_may_call_the_streams_functions(service: Database
         "SELECT * FROM scopekit.stream_snapshot(gen_random_uuid())",
         "SELECT * FROM scopekit.open_streams(gen_random_uuid(), NULL, '{}', true)",
         "SELECT * FROM scopekit.non_members('{}', '{}', '{}')",
-        "SELECT scopekit.tear_stream(gen_random_uuid(), 1)",
+        "SELECT scopekit.advance_epoch(gen_random_uuid(), 1)",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with db.as_user(tenant.claims) as conn:

@@ -61,7 +61,7 @@ async def test_what_streams_do_is_counted(
     assert "bus_leader" not in told
     sizes = [len(f"id: {m.id}\ndata: {m.data}\n\n") for watcher in (one, two) for m in watcher.events]
     assert told["stream_bytes_total"] == sum(sizes)
-    assert told["events_kept_bytes"] == sum(len(m.data.encode()) for m in two.events)
+    assert told["events_buffered_bytes"] == sum(len(m.data.encode()) for m in two.events)
     assert 0 <= told["notify_queue_usage_ratio"] < 1
     assert told["loop_lag_seconds_count"] >= 0
 

@@ -249,7 +249,9 @@ async def test_a_background_job_neither_ends_a_stream_nor_opens_it(
     async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
         await admin.execute(BESIDE, visit, tenant.id, "noop")
-        await admin.execute("SELECT scopekit.cancel_jobs(ARRAY(SELECT j FROM ai_jobs j WHERE visit_id = $1))", visit)
+        await admin.execute(
+            "SELECT scopekit.cancel_locked_jobs(ARRAY(SELECT j FROM ai_jobs j WHERE visit_id = $1))", visit
+        )
         await tell(db, tenant, visit, "job.started", "job.completed", job_id=uuid4())
         await watcher.until_closed()
     assert watcher.seqs == [1, 2, 3, 4]

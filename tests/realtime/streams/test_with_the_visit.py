@@ -35,7 +35,7 @@ WHERE relid = 'public.processing_events'::regclass
 # By the trigger, and by the function that numbers many at once.
 ONE = "INSERT INTO processing_events (visit_id, tenant_id, type) VALUES ($1, $2, 'a.b')"
 MANY = """
-SELECT scopekit.tell_all(
+SELECT scopekit.bulk_append_events(
     'a.b', array_agg(v ORDER BY v), array_agg($2::uuid), array_agg(NULL::uuid), array_agg('{}'::jsonb))
 FROM unnest(ARRAY[$1::uuid, $3::uuid]) AS v
 """
