@@ -68,29 +68,39 @@ BEGIN
     RETURN v_dead.original_job_id;
 END $$;
 
--- An operator's retry. Returns the job's id; null for a letter that is not there or was discarded. unique_violation as
--- scopekit.redrive.
+-- An operator's retry. Returns the job's id; null for a letter that is not there or was discarded. The letter is locked
+-- before anything is written down, so that of many calls at once the first alone acts, and is in the audit log.
+-- unique_violation as scopekit.redrive.
 CREATE FUNCTION scopekit.retry_dead_letter(p_id uuid, p_reason text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_letter public.ai_jobs_dlq;
 BEGIN
-    PERFORM scopekit.begin_action('dlq.retry', p_id::text, p_reason);
-    IF EXISTS (SELECT FROM public.ai_jobs_dlq WHERE id = p_id AND discarded_at IS NOT NULL) THEN
-        RETURN NULL;
+    PERFORM scopekit.require_operator();
+    SELECT * INTO v_letter FROM public.ai_jobs_dlq WHERE id = p_id AND discarded_at IS NULL FOR UPDATE;
+    IF v_letter.retried_at IS NOT NULL OR NOT FOUND THEN
+        RETURN v_letter.original_job_id;
     END IF;
+    PERFORM scopekit.begin_action('dlq.retry', p_id::text, p_reason);
     RETURN scopekit.redrive(p_id);
 END $$;
 
--- Returns the job's id; null for a letter that is not there or was retried. A second call finds it done.
+-- Returns the job's id; null for a letter that is not there or was retried. A second call finds it done, and is not in
+-- the audit log.
 CREATE FUNCTION scopekit.discard_dead_letter(p_id uuid, p_reason text) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_job uuid;
+    v_letter public.ai_jobs_dlq;
 BEGIN
+    PERFORM scopekit.require_operator();
+    SELECT * INTO v_letter FROM public.ai_jobs_dlq
+    WHERE id = p_id AND (retried_at IS NULL OR discarded_at IS NOT NULL) FOR UPDATE;
+    IF v_letter.discarded_at IS NOT NULL OR NOT FOUND THEN
+        RETURN v_letter.original_job_id;
+    END IF;
     PERFORM scopekit.begin_action('dlq.discard', p_id::text, p_reason);
-    UPDATE public.ai_jobs_dlq SET discarded_at = coalesce(discarded_at, now()), retried_at = coalesce(retried_at, now())
-    WHERE id = p_id AND (retried_at IS NULL OR discarded_at IS NOT NULL)
-    RETURNING original_job_id INTO v_job;
-    RETURN v_job;
+    UPDATE public.ai_jobs_dlq SET discarded_at = now(), retried_at = now() WHERE id = p_id;
+    RETURN v_letter.original_job_id;
 END $$;
 
 -- What operators see --------------------------------------------------------------------------------------------------

@@ -172,13 +172,17 @@ BEGIN
     RETURN true;
 END $$;
 
--- Revoke any tenant's share; false for one that is not there. Its own tenant revokes by the route.
+-- Revoke any tenant's share; false for one that is not there. A second call finds it done, and is not in the audit log.
+-- Its own tenant revokes by the route.
 CREATE FUNCTION scopekit.operator_revoke_share(p_id uuid, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    PERFORM scopekit.begin_action('share.revoke', p_id::text, p_reason);
-    UPDATE public.shares SET revoked_at = coalesce(revoked_at, now()) WHERE id = p_id;
-    RETURN FOUND;
+    PERFORM scopekit.require_operator();
+    UPDATE public.shares SET revoked_at = now() WHERE id = p_id AND revoked_at IS NULL;
+    IF FOUND THEN
+        PERFORM scopekit.begin_action('share.revoke', p_id::text, p_reason);
+    END IF;
+    RETURN EXISTS (SELECT 1 FROM public.shares WHERE id = p_id);
 END $$;
 
 -- Processes -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What operators do: each deed is done, and written down with who and why in the same transaction."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -40,7 +41,20 @@ async def test_one_dead_job_is_retried_once(
         )
         assert answer.json() == {"job_id": str(job_id)}
     assert await admin.fetchval("SELECT count(*) FROM ai_jobs WHERE id = $1", job_id) == 1
-    assert await _actions(admin, operator) == [("dlq.retry", str(letter), "the model is back")] * 2
+    assert await _actions(admin, operator) == [("dlq.retry", str(letter), "the model is back")]
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+async def test_eight_at_once_about_one_letter_are_one(
+    client: httpx.AsyncClient, admin: Any, tenant: Tenant, operator: Tenant, action: str
+) -> None:
+    """All are told the same job; one acts, and one row is in the audit log."""
+    letter, job_id = await bury(admin, tenant)
+    answers = await asyncio.gather(
+        *(client.post(f"/ops/dead/{letter}/{action}", headers=operator.headers, json={}) for _ in range(8))
+    )
+    assert [answer.json() for answer in answers] == [{"job_id": str(job_id)}] * 8
+    assert await _actions(admin, operator) == [(f"dlq.{action}", str(letter), "")]
 
 
 async def test_a_cause_is_retried_or_discarded_whole(
