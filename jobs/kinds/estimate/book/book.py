@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
-    from jobs.kinds.estimate.book.terms import Size
+    from jobs.kinds.estimate.book.sizes import Size
 
     AsSold = Callable[[str], "Sold | None"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
+from jobs.kinds.estimate.book.sizes import read_size
 from jobs.kinds.estimate.book.stems import singular, stem
 from jobs.kinds.estimate.book.vocabulary import FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES, PLAIN_VERBS
 from jobs.kinds.estimate.rules.numbers import read_number
@@ -18,40 +18,9 @@ from jobs.kinds.estimate.rules.words import is_verb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobs.kinds.estimate.book.sizes import Size
     from jobs.kinds.estimate.rules.tokens import Token
 
-# A number with its unit; the unit is "" where none was said ("1/2 pex").
-Size: TypeAlias = tuple[Decimal, str]
-
-_SIZE_UNITS = {
-    spelling: unit
-    for unit, spellings in {
-        "in": 'in inch inches "',
-        "ft": "ft foot feet '",
-        "gal": "gal gallon gallons",
-        "amp": "amp amps a",
-        "ton": "ton tons",
-        "hp": "hp horsepower",
-        "btu": "btu btus",
-        "mil": "mil",
-        "yd": "yd yard yards",
-        "ga": "ga gauge",
-        "way": "way port pole gang zone burner station",
-        "kw": "kw kilowatt",
-        "psi": "psi",
-        "sf": "sf sqft",
-        "lb": "lb pound",
-        "w": "w watt watts",
-        "v": "v volt volts",
-        "ply": "ply",
-        "mm": "mm",
-        "cm": "cm",
-        "panel": "panel lite light",
-        "k": "k",
-        "layer": "layer layers",
-    }.items()
-    for spelling in spellings.split()
-}
 _LONGEST_MEANING = 3
 # Their number is part of the name: "R-38", "cat 6".
 _NAMED_BY_NUMBER = {"r": "r", "cat": "cat", "category": "cat", "merv": "merv", "sch": "sch", "schedule": "sch"}
@@ -146,58 +115,86 @@ def terms_of(text: str) -> Terms:
         plain = plain.replace(spelled, joined)
     others = LABOR_ONLY.search(plain) is not None
     plain = LABOR_ONLY.sub(" ", plain) if others else plain
-    plain = _PARTED.sub(r"remove \2", _NEGATED.sub(" ", plain))
-    tokens = tokenise(plain)
-    words: list[str] = []
-    sizes: set[Size] = set()
-    adjectives: set[str] = set()
-    located: set[str] = set()
-    verbs: set[str] = set()
-    main, where = None, False
-    i = 0
-    while i < len(tokens):
-        prefix = _NAMED_BY_NUMBER.get(tokens[i].text) if tokens[i].kind == "word" else None
-        number = read_number(tokens, i + 1 + (i + 1 < len(tokens) and tokens[i + 1].text == "-")) if prefix else None
-        if prefix and number:
-            words.append(f"{prefix}{number.value.normalize():f}")
-            i = number.end
-            continue
-        size = _size(tokens, i)
-        if size is not None:
-            end, found = size
-            sizes |= found
-            i = end
-            continue
-        if tokens[i].text == "," and words and main is None:
-            main = len(words)
-        where = (where or (tokens[i].text in _WHERE and bool(words))) and tokens[i].kind != "mark"
-        if tokens[i].kind == "word":
-            if tokens[i].text.endswith("ed") and tokens[i - 1].text not in _PASSIVE and i:
-                adjectives.add(stem(tokens[i].text))  # "primed baseboard" asks for no priming
-            if not words and i == 0 and tokens[i].text in _LIGHT_VERBS:
-                i += 1
-                continue
-            meaning, i = _meaning(tokens, i)
-            named = [word for word in map(_folded_word, meaning.split()) if word and word not in _fluff()]
-            verbs |= {word for word in named if tokens[i - 1].text in PLAIN_VERBS and kind_of_word(word) is None}
-            located |= set(named) - set(words) if where else set()
-            words += named
-        else:
-            i += 1
-    unique = tuple(dict.fromkeys(words))
-    kinds = frozenset(kind for word in unique if word not in adjectives and (kind := _KIND_OF.get(word)))
-    first = next((token.text for token in tokens if token.kind == "word"), "")
-    leading = unique[0] if unique and is_verb(first) and first not in PLAIN_VERBS and stem(first) == unique[0] else ""
-    return Terms(
-        unique,
-        min(main or len(unique), len(unique)),
-        frozenset(sizes),
-        kinds,
-        frozenset(located),
-        frozenset(verbs),
-        leading,
-        others,
-    )
+    tokens = tokenise(_PARTED.sub(r"remove \2", _NEGATED.sub(" ", plain)))
+    return _Description(tokens).read(others=others)
+
+
+class _Description:
+    """Tokens of a description, and what was read of them so far."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self.tokens = tokens
+        self.words: list[str] = []
+        self.sizes: set[Size] = set()
+        self.adjectives: set[str] = set()
+        self.located: set[str] = set()
+        self.verbs: set[str] = set()
+        self.main: int | None = None
+        self.where = False
+
+    def read(self, *, others: bool) -> Terms:
+        i = 0
+        while i < len(self.tokens):
+            i = self._name_with_number(i) or self._size(i) or self._word(i)
+        words = tuple(dict.fromkeys(self.words))
+        return Terms(
+            words,
+            min(self.main or len(words), len(words)),
+            frozenset(self.sizes),
+            frozenset(kind for word in words if word not in self.adjectives and (kind := _KIND_OF.get(word))),
+            frozenset(self.located),
+            frozenset(self.verbs),
+            self._leading(words),
+            others,
+        )
+
+    def _name_with_number(self, i: int) -> int | None:
+        """Read "R-38" and "cat 6" as one word; gives the index after it."""
+        prefix = _NAMED_BY_NUMBER.get(self.tokens[i].text) if self.tokens[i].kind == "word" else None
+        if prefix is None:
+            return None
+        hyphen = i + 1 < len(self.tokens) and self.tokens[i + 1].text == "-"
+        number = read_number(self.tokens, i + 1 + hyphen)
+        if number is None:
+            return None
+        self.words.append(f"{prefix}{number.value.normalize():f}")
+        return number.end
+
+    def _size(self, i: int) -> int | None:
+        size = read_size(self.tokens, i)
+        if size is None:
+            return None
+        self.sizes |= size[1]
+        if any(unit == "coat" for _, unit in size[1]):
+            self.words.append(stem("paint"))  # "two coats" says what is done, too
+        return size[0]
+
+    def _word(self, i: int) -> int:
+        """Read a word or a mark."""
+        token = self.tokens[i]
+        if token.text == "," and self.words and self.main is None:
+            self.main = len(self.words)
+        self.where = (self.where or (token.text in _WHERE and bool(self.words))) and token.kind != "mark"
+        if token.kind != "word":
+            return i + 1
+        before = self.tokens[i - 1].text if i else ""
+        if token.text.endswith("ed") and before not in _PASSIVE and i:
+            self.adjectives.add(stem(token.text))  # "primed baseboard" asks for no priming
+        if i == 0 and token.text in _LIGHT_VERBS:
+            return 1
+        meaning, end = _meaning(self.tokens, i)
+        named = [word for word in map(_folded_word, meaning.split()) if word and word not in _fluff()]
+        if self.tokens[end - 1].text in PLAIN_VERBS:
+            self.verbs |= {word for word in named if kind_of_word(word) is None}
+        self.located |= set(named) - set(self.words) if self.where else set()
+        self.words += named
+        return end
+
+    def _leading(self, words: Sequence[str]) -> str:
+        """Return the particular verb that the description begins with, "" for a plain one and for none."""
+        first = next((token.text for token in self.tokens if token.kind == "word"), "")
+        particular = bool(words) and is_verb(first) and first not in PLAIN_VERBS and stem(first) == words[0]
+        return words[0] if particular else ""
 
 
 def _folded_word(word: str) -> str:
@@ -217,35 +214,3 @@ def _meaning(tokens: Sequence[Token], i: int) -> tuple[str, int]:
             if said in MEANINGS:
                 return MEANINGS[said], i + length
     return tokens[i].text, i + 1
-
-
-def _size(tokens: Sequence[Token], i: int) -> tuple[int, set[Size]] | None:
-    """Read "5/8 inch", "6-ft", "24 x 36", "number 4" at `i`."""
-    if tokens[i].text in {"number", "no"} and i + 1 < len(tokens):
-        number = read_number(tokens, i + 1)
-        return (number.end, {(number.value, "no")}) if number else None
-    if tokens[i].text.startswith("#") and tokens[i].text[1:].strip().isdigit():
-        return i + 1, {(Decimal(tokens[i].text[1:]), "no")}
-    if tokens[i].kind == "length" and tokens[i].value is not None:
-        return i + 1, {(tokens[i].value or Decimal(0), "ft")}
-    number = read_number(tokens, i)
-    if number is None:
-        return None
-    end, unit = _unit(tokens, number.end)
-    sizes = {(number.value, unit)}
-    while end < len(tokens) and tokens[end].kind == "by":
-        following = read_number(tokens, end + 1)
-        if following is None:
-            break
-        end, unit = _unit(tokens, following.end)
-        sizes = {(value, "x") for value, _ in sizes} | {(following.value, "x")}
-    return end, sizes
-
-
-def _unit(tokens: Sequence[Token], i: int) -> tuple[int, str]:
-    j = i + 1 if i < len(tokens) and tokens[i].text == "-" else i
-    if j + 1 < len(tokens) and tokens[j].text in {"sq", "square"} and tokens[j + 1].text in {"ft", "feet", "foot"}:
-        return j + 2, "sf"
-    if j < len(tokens) and tokens[j].text in _SIZE_UNITS:
-        return j + 1, _SIZE_UNITS[tokens[j].text]
-    return i, ""

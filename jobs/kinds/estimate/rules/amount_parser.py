@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from jobs.kinds.estimate.book.sizes import DESCRIBING, scaled, size_of_measure
 from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.rules.amounts import Amount, Kind, plain
 from jobs.kinds.estimate.rules.numbers import Number, read_number
@@ -15,11 +16,9 @@ from jobs.kinds.estimate.rules.units import (
     DOLLARS,
     FEES,
     LABELS,
-    SIZE_UNITS,
     SOFT,
     noun_follows,
     read_unit,
-    size_name,
     text_at,
 )
 from jobs.kinds.estimate.rules.words import APPROXIMATE, ROOMS
@@ -28,7 +27,7 @@ from store.estimates.units import EACH, SQUARE_FEET
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobs.kinds.estimate.book.terms import Size
+    from jobs.kinds.estimate.book.sizes import Size
     from jobs.kinds.estimate.rules.tokens import Token
 
 _ONE = Decimal(1)
@@ -172,10 +171,10 @@ def _number(tokens: Sequence[Token], i: int) -> tuple[Decimal, int] | None:
     if number is None:
         return None
     volts = text_at(tokens, number.end) in {"v", "volt", "volts"}
-    if not volts and (text_at(tokens, number.end) in SIZE_UNITS or _is_soft_size(tokens, number.end)):
+    if not volts and (text_at(tokens, number.end) in DESCRIBING or _is_soft_size(tokens, number.end)):
         number = read_number(tokens, i) or number  # "two twenty amp breakers"
     lone_part = tokens[i].kind == "word" and number.end == i + 1 and 0 < number.value < 1
-    if lone_part and text_at(tokens, number.end) not in SIZE_UNITS and not read_unit(tokens, number.end)[0] is not None:
+    if lone_part and text_at(tokens, number.end) not in DESCRIBING and not read_unit(tokens, number.end)[0] is not None:
         return None  # "half bath", "quarter round"
     return number.value, number.end
 
@@ -218,10 +217,10 @@ def _as_size(tokens: Sequence[Token], i: int, value: Decimal, at: int, *, hyphen
     if [token.text for token in tokens[at : at + 3]] == ["b", "t", "u"]:
         return Amount("size", value, None, i, at + 3, sizes=frozenset({(value, "btu")}))
     place = word in {"in", "a"} and _in_a_place(tokens, at, hyphen=hyphen)
-    if word not in SIZE_UNITS or place or _counts_lights(tokens, at):
+    if word not in DESCRIBING or place or _counts_lights(tokens, at):
         return None
-    scaled = value * 1000 if word == "k" else value
-    return Amount("size", scaled, None, i, at + 1, sizes=frozenset({(scaled, SIZE_UNITS[word])}))
+    size = scaled(value, DESCRIBING[word])
+    return Amount("size", size[0], None, i, at + 1, sizes=frozenset({size}))
 
 
 def _measured(tokens: Sequence[Token], number: Amount, at: tuple[int, int], unit: str, *, hyphen: bool) -> Amount:
@@ -230,7 +229,7 @@ def _measured(tokens: Sequence[Token], number: Amount, at: tuple[int, int], unit
     rounded = value.quantize(_THOUSANDTH).normalize() if value % _ONE else value
     if unit == EACH:
         return Amount("count", rounded, None, i, at[1], "marked", bare)
-    sizes = frozenset({(value, size_name(unit))})
+    sizes = frozenset({(value, size_of_measure(unit))})
     of = text_at(tokens, at[1]) == "of"
     soft = unit in SOFT and not of and (hyphen or noun_follows(tokens, at[1]))
     if hyphen and soft:

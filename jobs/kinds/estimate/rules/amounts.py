@@ -18,7 +18,7 @@ from store.estimates.units import EACH, canonical
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobs.kinds.estimate.book.terms import Size
+    from jobs.kinds.estimate.book.sizes import Size
 
 # A bare number this large is a door's 6068 or a model; nobody counts a thousand of anything without a unit.
 _DOOR = Decimal(1000)

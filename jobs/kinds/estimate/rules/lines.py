@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from jobs.kinds.estimate.book.book import Book, Fit
-    from jobs.kinds.estimate.book.terms import Size
+    from jobs.kinds.estimate.book.sizes import Size
     from jobs.kinds.estimate.rules.passages import Passage
 
 NOT_STATED = "quantity not stated"

@@ -17,28 +17,6 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# A number before these describes the thing; what the size is called in matching, "" for none.
-SIZE_UNITS = {
-    spelling: unit
-    for unit, spellings in {
-        "in": 'inch inches in "',
-        "amp": "amp amps a",
-        "ga": "gauge ga",
-        "btu": "btu btus k",
-        "way": "way panel tab prong pole lite bulb port zone burner degree gang o'clock",
-        "layer": "layer layers",
-        "kw": "kw",
-        "hp": "hp horse horsepower",
-        "psi": "psi",
-        "mil": "mil",
-        "v": "v volt volts",
-        "w": "w watt watts",
-        "ply": "ply",
-        "": """mm cm gpm cfm coat coats story stories storey year years yr yrs percent times side sides minute minutes
-            min mins light seer point stage speed step""",
-    }.items()
-    for spelling in spellings.split()
-}
 # Their unit is as often the thing's size, where a noun follows: "50 gallon heater", "6 ft fence", "3 ton condenser".
 SOFT = _words("ft yd gal ton lb bag day hour m square room week month")
 # A number behind these names one of several: "room 204", "type 2".
@@ -63,7 +41,6 @@ AREA_THINGS = _words(
 HAVE_A_CAPACITY = _words(
     "dumpster rolloff container heater tank condenser furnace boiler softener compressor truck pump"
 )
-_AS_SIZES = {"gal": "gal", "ton": "ton", "ft": "ft", "yd": "yd", "lb": "lb", SQUARE_FEET: "sf", "lf": "ft"}
 _NOT_UNITS = _words("set job lot count item square unit units piece pieces ls")
 _NO_NOUN = PREPOSITIONS | _words("and or of total each approx ea long but then")
 _LONGEST_UNIT = 3
@@ -79,11 +56,6 @@ def read_unit(tokens: Sequence[Token], i: int) -> tuple[str | None, int]:
     if text_at(tokens, i) in {"square", "set", "sets"} and text_at(tokens, i + 1) in {"of", ""}:
         return CANONICAL[text_at(tokens, i)], i + 1
     return None, i
-
-
-def size_name(unit: str) -> str:
-    """Return the name of a measure where it is a size."""
-    return _AS_SIZES.get(unit, "")
 
 
 def noun_follows(tokens: Sequence[Token], i: int) -> bool:
