@@ -1,4 +1,4 @@
-"""Authored visits through the local engine: `python -m benchmarks.estimates [--unseen FOLDER] [--hear] [--show]`.
+"""Authored visits through the local engine: `python -m benchmarks.estimates [--tuned|--unseen FOLDER...] [--show]`.
 
 Visits the rules were tuned to are reported apart from unseen ones; of those only figures are ever printed, so that
 nobody tunes to them. Speech is read from its perfect transcript, with `--hear` from the recording.
@@ -23,6 +23,7 @@ from jobs.kinds.estimate.model import PricedLine, Transcript, Word
 from jobs.kinds.estimate.pricing import price_by
 
 TRADES = Path(__file__).parent / "trades"
+BOOK = TRADES / "pricebook.csv"
 
 
 async def estimate(
@@ -100,18 +101,19 @@ def _share(part: float | Decimal, whole: float | Decimal) -> str:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    tuned: Sequence[VisitSet] = (demo_visits(), visits_in(TRADES, "315 items (tuned)"))
-    for visits in tuned if not options.unseen else ():
-        report(visits.name, await evaluate(visits, trade=options.trade, hear=options.hear, show=options.show))
-    if options.unseen:
-        visits = visits_in(options.unseen, "unseen", TRADES / "pricebook.csv")
-        report(visits.name, await evaluate(visits, trade=options.trade, hear=options.hear, show=False))
+    given = [visits_in(folder, f"{folder.name} (tuned)", BOOK) for folder in options.tuned]
+    unseen = [visits_in(folder, f"{folder.name} (unseen)", BOOK) for folder in options.unseen]
+    tuned = given or ([] if unseen else [demo_visits(), visits_in(TRADES, "315 items (tuned)")])
+    for visits in (*tuned, *unseen):
+        show = options.show and visits in tuned
+        report(visits.name, await evaluate(visits, trade=options.trade, hear=options.hear, show=show))
 
 
 def main() -> None:
     """Run as asked on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--unseen", type=Path, help="a folder of visits the rules were not tuned to: figures only")
+    parser.add_argument("--tuned", type=Path, nargs="+", default=[], help="folders of visits the rules were tuned to")
+    parser.add_argument("--unseen", type=Path, nargs="+", default=[], help="folders of other visits: figures only")
     parser.add_argument("--hear", action="store_true", help="hear the recordings rather than read what was said")
     parser.add_argument("--show", action="store_true", help="list what went wrong in the tuned visits")
     parser.add_argument("--trade", help="only the visits of one trade")

@@ -74,7 +74,10 @@ class Marks:
             return []
         (self.flagged if line.needs_review else self.unflagged).update(faults)
         flag = "" if line.needs_review else "UNFLAGGED "
-        return [f"{flag}{'/'.join(faults)}: {line.quantity:f} {line.unit} {line.description}"]
+        told = f"{line.match.name or [choice.name for choice in line.match.choices]}" if line.match else "nothing"
+        wanted_of = f"{wanted.quantities[0]} {wanted.units[0]} {'|'.join(wanted.codes) or wanted.price}"
+        got = f"{line.quantity:f} {line.unit} {line.description} as {told}"
+        return [f"{flag}{'/'.join(faults)}: {got}, wanted {wanted_of}"]
 
     def _count_clauses(self, visit: Visit, lines: Sequence[PricedLine], coverage: Sequence[str]) -> list[str]:
         told = _words(" ".join([*coverage, *(e.quote or "" for line in lines for e in line.evidence)]))

@@ -1,6 +1,6 @@
 """Authored visits: what was typed or said, and the lines a contractor would have written of it.
 
-Two forms: our own, one TOML file a trade against the demo price book; and `visits.json` beside its `pricebook.csv`.
+Two forms: our own, one TOML file a trade against the demo price book; and JSON files beside their `pricebook.csv`.
 """
 
 import csv
@@ -88,15 +88,17 @@ def demo_visits() -> VisitSet:
 
 
 def visits_in(folder: Path, name: str, *more_books: Path) -> VisitSet:
-    """Read a folder of `visits.json`, `pricebook.csv` and `audio/`; `more_books` are part of the same price book."""
-    content = json.loads((folder / "visits.json").read_text(encoding="utf-8"))
+    """Read a folder of visits (`*.json`), `pricebook.csv` and `audio/`; `more_books` belong to the same price book."""
+    content = [visit for path in sorted(folder.glob("*.json")) for visit in json.loads(path.read_text("utf-8"))]
     visits = tuple(_of_json(visit, folder) for visit in content)
-    return VisitSet(name, visits, read_prices(folder / "pricebook.csv", *more_books))
+    books = [path for path in (folder / "pricebook.csv", *more_books) if path.exists()]
+    return VisitSet(name, visits, read_prices(*books))
 
 
 def read_prices(*paths: Path) -> Prices:
-    """Read the files of a price book."""
-    rows = [(uuid4(), row) for path in paths for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
+    """Read the files of a price book; an item that stands in several of them is one."""
+    read = [row for path in paths for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())]
+    rows = [(uuid4(), row) for row in {(row["code"], row["description"]): row for row in read}.values()]
     book = Book([Item(key, row["description"], row["unit"], row["category"]) for key, row in rows])
     return Prices(book, {key: Decimal(row["unit_price"]) for key, row in rows}, {key: row["code"] for key, row in rows})
 

@@ -37,6 +37,8 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
     "m2": ("m2", "sqm", "sq m", "square meter", "square meters", "square metre", "square metres", "m²"),
     "job": ("job", "ls", "lump sum", "lot"),
 }  # fmt: skip
+# Units that hold things rather than measure them.
+PACKAGES = frozenset({"bag", "box", "sheet", "roll", "bundle", "load", "set", "pair", "room", "visit"})
 CANONICAL = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
 _SAME_PRICE = (frozenset({"ft", "lf"}),)
 

@@ -49,9 +49,11 @@ class DraftLine(Value):
     """One line of work. `quantity` is in `unit` (a canonical unit of `store.estimates.units`).
 
     `price_said` is a price for one unit that somebody on site named; all other prices come from the price book.
+    `named` is what the price book is searched for, where that is not the description.
     """
 
     description: str = Field(min_length=1, max_length=500)
+    named: str = Field(default="", max_length=500)
     category: str = "general"
     quantity: Decimal = Field(gt=0, max_digits=12, decimal_places=3)
     unit: str

@@ -44,13 +44,13 @@ async def book_of(conn: Connection, tenant_id: UUID) -> tuple[Book, dict[UUID, D
 
 def price_by(book: Book, prices: Mapping[UUID, Decimal], lines: Sequence[DraftLine]) -> list[PricedLine]:
     """Price lines by a book that was read before."""
-    clear = [best for line in lines if (best := book.best(_ranked(book, line, frozenset()))) and best.clear]
+    clear = [best for line in lines if (best := book.best(_ranked(book, line, frozenset()))) and best.sure]
     trades = frozenset(fit.item.category for fit in clear if fit.item.category)
     return [_priced(book, prices, line, _ranked(book, line, trades)) for line in lines]
 
 
 def _ranked(book: Book, line: DraftLine, trades: frozenset[str]) -> list[Fit]:
-    terms = terms_of(line.description)
+    terms = terms_of(line.named or line.description)
     # A model writes "Install 3 outlets": the 3 is the quantity, not a size.
     sizes = terms.sizes - {(line.quantity, "")}
     units = set(compatible(line.unit))
@@ -71,7 +71,7 @@ def _priced(book: Book, prices: Mapping[UUID, Decimal], line: DraftLine, ranked:
     best = book.best(ranked)
     if best is None:
         return _unpriced(prices, line, ranked)
-    if not best.clear:
+    if not best.sure:
         line = line.flagged(f"priced as “{best.item.description}”")
     second = next((fit for fit in ranked if fit.item is not best.item), None)
     match = Match(

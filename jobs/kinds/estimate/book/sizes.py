@@ -26,6 +26,8 @@ DESCRIBING = _spellings(
         "in": 'in inch inches "',
         "amp": "amp amps a",
         "ga": "gauge ga",
+        "gal": "g",
+        "ton": "t",
         "btu": "btu btus",
         "k": "k",
         "way": "way port pole gang zone burner station tab prong bulb",
@@ -96,12 +98,18 @@ def read_size(tokens: Sequence[Token], i: int) -> tuple[int, set[Size]] | None:
         return None
     end, unit = _unit(tokens, number.end)
     sizes = {scaled(number.value, unit)}
+    high = read_number(tokens, end + 1) if end < len(tokens) and tokens[end].text == "to" else None
+    if high is not None:
+        end, unit = _unit(tokens, high.end)
+        return end, {scaled(number.value, unit), scaled(high.value, unit)}
     while end < len(tokens) and tokens[end].kind == "by":
-        following = read_number(tokens, end + 1)
-        if following is None:
+        number = read_number(tokens, end + 1)
+        if number is None:
             break
-        end, _ = _unit(tokens, following.end)
-        sizes = {(value, "x") for value, _ in sizes} | {(following.value, "x")}
+        # "4x8 1/2": the fraction behind a side is another size, not part of it.
+        side = tokens[end + 1].value or number.value
+        end, _ = _unit(tokens, end + 2 if tokens[end + 1].value else number.end)
+        sizes = {(value, "x") for value, _ in sizes} | {(side, "x")}
     return end, sizes
 
 

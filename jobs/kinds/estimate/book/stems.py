@@ -5,7 +5,7 @@ from __future__ import annotations
 _SHORTEST = 3
 _IRREGULAR = {
     "shelves": "shelf",
-    "knives": "knife",
+    "knives": "knif",
     "halves": "half",
     "feet": "foot",
     "leaves": "leaf",
@@ -27,11 +27,11 @@ _IRREGULAR = {
     "railing": "railing",
     "housing": "housing",
     "lighting": "light",
-    "piping": "pipe",
-    "wiring": "wire",
-    "fencing": "fence",
+    "piping": "pip",
+    "wiring": "wir",
+    "fencing": "fenc",
     "roofing": "roof",
-    "tiling": "tile",
+    "tiling": "til",
     "plumbing": "plumb",
     "mulching": "mulch",
 }  # fmt: skip

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.sizes import read_size
 from jobs.kinds.estimate.book.stems import singular, stem
-from jobs.kinds.estimate.book.vocabulary import FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES, PLAIN_VERBS
+from jobs.kinds.estimate.book.vocabulary import ADJECTIVES, FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES, PLAIN_VERBS
 from jobs.kinds.estimate.rules.numbers import read_number
 from jobs.kinds.estimate.rules.tokens import tokenise
-from jobs.kinds.estimate.rules.words import is_verb
+from jobs.kinds.estimate.rules.words import NOUN_TOO, is_verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.book.sizes import Size
     from jobs.kinds.estimate.rules.tokens import Token
 
-_LONGEST_MEANING = 3
+_LONGEST_MEANING, _SHORTEST_PARTICIPLE = 3, 5
 # Their number is part of the name: "R-38", "cat 6".
 _NAMED_BY_NUMBER = {"r": "r", "cat": "cat", "category": "cat", "merv": "merv", "sch": "sch", "schedule": "sch"}
 _SPELLED = (("b t u", "btu"), ("l e d", "led"), ("p v c", "pvc"), ("g f c i", "gfci"), ("l v p", "lvp"))
@@ -51,10 +51,25 @@ _WHERE = frozenset(
         "inside",
         "underneath",
         "beneath",
+        "on",
+        "for",
+        "with",
+        "w/",
+        "after",
+        "before",
+        "until",
+        "off",
+        "from",
+        "into",
+        "where",
     ]
 )
+_JOINS = frozenset({"and", "or", "&", "/", "+"})
 # At the front of a line these only carry their object: "run a footing", "pull a permit".
 _LIGHT_VERBS = frozenset({"run", "pull", "do", "make", "build", "put"})
+# At the front they take away: "strip the roof"; "starter strip" and "flood light" are things.
+_REMOVING = frozenset({"strip", "gut"})
+_AWAY = frozenset({"off", "out"})
 _PASSIVE = frozenset({"gets", "get", "got", "be", "being", "is", "are", "needs", "need", "and"})
 
 
@@ -62,23 +77,20 @@ _PASSIVE = frozenset({"gets", "get", "got", "be", "being", "is", "are", "needs",
 class Terms:
     """`words` are stems in their order, `main` how many of them stand before the first comma.
 
-    `located` only say where, `verbs` are those of any work, `verb` is a particular one that the text begins with.
+    `heads` name the thing: the last word of the main part, and those before an "and". `located` only say where or
+    what for, `verbs` are those of any work, `verb` is a particular one that the text begins with.
     """
 
     words: tuple[str, ...]
     main: int
     sizes: frozenset[Size]
     kinds: frozenset[str]
+    heads: frozenset[str]
     located: frozenset[str]
+    participles: frozenset[str]
     verbs: frozenset[str]
     verb: str
     supplied_by_others: bool
-
-    @property
-    def head(self) -> str:
-        """The last word of the main part, which names the thing."""
-        named = [word for word in self.words[: self.main] if word not in _KIND_OF and word not in self.located]
-        return (named or self.words or ("",))[-1]
 
 
 @cache
@@ -92,6 +104,7 @@ def _fluff() -> frozenset[str]:
     return frozenset(stem(word) for word in FLUFF) | FLUFF
 
 
+_PLAIN = frozenset(stem(word) for word in ADJECTIVES)
 _KIND_OF = {stem(word): kind for kind, words in KINDS.items() for word in words}
 
 
@@ -126,9 +139,12 @@ class _Description:
         self.tokens = tokens
         self.words: list[str] = []
         self.sizes: set[Size] = set()
-        self.adjectives: set[str] = set()
+        self.participles: set[str] = set()
         self.located: set[str] = set()
         self.verbs: set[str] = set()
+        self.joined: set[str] = set()  # the words before "and" and "or"
+        self.aside: set[str] = set()  # the words in brackets
+        self.bracketed = False
         self.main: int | None = None
         self.where = False
 
@@ -137,16 +153,26 @@ class _Description:
         while i < len(self.tokens):
             i = self._name_with_number(i) or self._size(i) or self._word(i)
         words = tuple(dict.fromkeys(self.words))
+        main = min(self.main or len(words), len(words))
+        other = self.participles | self.aside
         return Terms(
             words,
-            min(self.main or len(words), len(words)),
+            main,
             frozenset(self.sizes),
-            frozenset(kind for word in words if word not in self.adjectives and (kind := _KIND_OF.get(word))),
+            frozenset(kind for word in words if word not in other and (kind := _KIND_OF.get(word))),
+            self._heads(words[:main]),
             frozenset(self.located),
+            frozenset(self.participles),
             frozenset(self.verbs),
             self._leading(words),
             others,
         )
+
+    def _heads(self, main: Sequence[str]) -> frozenset[str]:
+        """Return what names the thing: nouns before what is done to it, where it is and what it is sold by."""
+        other = self.located | self.participles | self.verbs | _KIND_OF.keys() | place_stems() | _PLAIN
+        named = [word for word in main if word not in other and len(word) > 1] or list(main)
+        return frozenset([*named[-1:], *(word for word in named if word in self.joined)])
 
     def _name_with_number(self, i: int) -> int | None:
         """Read "R-38" and "cat 6" as one word; gives the index after it."""
@@ -172,28 +198,54 @@ class _Description:
     def _word(self, i: int) -> int:
         """Read a word or a mark."""
         token = self.tokens[i]
-        if token.text == "," and self.words and self.main is None:
-            self.main = len(self.words)
+        if self.words and self.main is None and self._ends_main(i):
+            self.main = len(dict.fromkeys(self.words))
         self.where = (self.where or (token.text in _WHERE and bool(self.words))) and token.kind != "mark"
+        self.bracketed = token.text == "(" or (self.bracketed and token.text != ")")
+        if token.text in _JOINS:
+            self.joined |= set(self.words[-1:])
         if token.kind != "word":
             return i + 1
-        before = self.tokens[i - 1].text if i else ""
-        if token.text.endswith("ed") and before not in _PASSIVE and i:
-            self.adjectives.add(stem(token.text))  # "primed baseboard" asks for no priming
+        if token.text in _AWAY and len(self.words) == 1 and not is_verb(self.tokens[i - 1].text):
+            self.words.append("remov")  # "wallpaper off the powder room"
+        if i and self._is_described(i):
+            self.participles.add(stem(token.text))  # "primed baseboard" asks for no priming
         if i == 0 and token.text in _LIGHT_VERBS:
             return 1
         meaning, end = _meaning(self.tokens, i)
+        if not self.words and token.text in _REMOVING and end == i + 1 < len(self.tokens):
+            meaning = "remove"
         named = [word for word in map(_folded_word, meaning.split()) if word and word not in _fluff()]
         if self.tokens[end - 1].text in PLAIN_VERBS:
             self.verbs |= {word for word in named if kind_of_word(word) is None}
         self.located |= set(named) - set(self.words) if self.where else set()
+        self.aside |= set(named) - set(self.words) if self.bracketed else set()
         self.words += named
         return end
+
+    def _ends_main(self, i: int) -> bool:
+        """Whether a comma, a bracket or a dash by itself ends the part that names the thing."""
+        text = self.tokens[i].text
+        dash = text == "-" and 0 < i < len(self.tokens) - 1
+        spaced = (
+            dash and self.tokens[i - 1].end < self.tokens[i].start and self.tokens[i].end < self.tokens[i + 1].start
+        )
+        return text in {",", "(", ";"} or spaced
+
+    def _is_described(self, i: int) -> bool:
+        text = self.tokens[i].text
+        participle = (text.endswith("ed") and len(text) >= _SHORTEST_PARTICIPLE) or text == "hung"
+        before = self.tokens[i - 1].text
+        return participle and (before not in _PASSIVE or (before == "and" and bool(self.participles)))
 
     def _leading(self, words: Sequence[str]) -> str:
         """Return the particular verb that the description begins with, "" for a plain one and for none."""
         first = next((token.text for token in self.tokens if token.kind == "word"), "")
-        particular = bool(words) and is_verb(first) and first not in PLAIN_VERBS and stem(first) == words[0]
+        named = [word for word in words if word not in _PLAIN and word not in place_stems()]
+        alone = first in NOUN_TOO and len(named) == 1  # "trim, semi-gloss"
+        particular = (
+            bool(words) and is_verb(first) and first not in PLAIN_VERBS and stem(first) == words[0] and not alone
+        )
         return words[0] if particular else ""
 
 

@@ -30,7 +30,8 @@ MEANINGS = _pairs(
     replace: r&r | repl | rplc | swap | swap out | change out | changeout | replacement | reemplazar | cambiar
     remove: rem | rmv | removal | demo | demolish | demolition | tear | tear out | tear off | tear down | tearoff
     remove: rip | rip out | rip up | bust | bust out | pull out | pull up
-    remove: knock down | knock out | break out | strip off | dispose | detach | gut | strip | quitar | tear up
+    remove: knock down | knock out | break out | strip off | dispose | detach | quitar
+    remove: tear up | haul off | take out | take down | comes down
     install: put in | put up | put | inst | instl | mount | set | furnish | lay | hook up | instalar | poner
     ceiling: clg | clngs | clgs | clngs
     insulation: insul | insulate | batts | insulating
@@ -95,6 +96,11 @@ MEANINGS = _pairs(
     concrete: conc | crete | cement
     rebar: re-bar | reinforcing
     block: cmu
+    concrete board: backer board | backerboard | backer | cbu | durock | hardie backer | hardiebacker | wonderboard
+    video doorbell: doorbell cam | doorbell camera | ring doorbell | camera doorbell
+    insulated glass unit: igu | igus
+    under cabinet light: uc light | undercab light | under cab light | undercabinet light | uc lights
+    under cabinet: undercab | under cab | undercabinet
     repoint: tuckpoint | tuck point | tuckpointing | repointing | tuck pointing
     chimney: chim
     asphalt: blacktop | black top
@@ -118,13 +124,17 @@ MEANINGS = _pairs(
     dumpster: roll off | rolloff | roll-off | container
     haul debris: haul everything | haul trash | haul junk | haul all
     debris: trash | junk
-    tree: maple | elm | birch | palm | cypress | cottonwood | poplar | willow | magnolia | pecan | sycamore | ash tree
+    tree: maple | elm | birch | palm | cypress | crape myrtle | myrtle | dogwood | redbud | spruce | juniper | ash
+    tree: cottonwood | poplar | willow | magnolia | pecan | sycamore
+    flood remove: flood cut | floodcut
     permit: permits
     hour: hr | hrs
     bath: bathroom | ba | bth | bano
     bedroom: br | bdrm | bdrms | recamara
     kitchen: kit | cocina
+    living dining room: lr / dr
     living room: lr | lvg
+    p-trap: p trap | ptrap
     dining room: dining
     laundry: lndry
     basement: bsmt
@@ -148,6 +158,14 @@ MEANINGS = _pairs(
     plywood: ply
     customer supplied: owner supplied | client supplied | homeowner supplied
     pool: pileta
+    hip ridge: h & r
+    dishwasher hookup: dw hookup | dw hook up
+    wall: pared | paredes
+    living room: sala
+    dining room: comedor
+    fence: cerca
+    tile: azulejo | azulejos
+    light: luz | luces
     labor: labour | man hours
     """
 )
@@ -158,7 +176,8 @@ FLUFF = _words(
     that these those there all each every both some any more new existing old also please just then so we need
     needs needed want wants should would will can could has have gets get got do does be been as well our my
     your their his her install installed supplied furnish provide add additional extra standard regular basic
-    typical inch foot size same away complete including include incl total approx about around roughly say
+    general final down typical inch foot size same away complete including include incl total approx about around
+    roughly say
     maybe one two w/ ea each qty put set r&r replac replace owner customer client homeowner only them them it
     we i he she they was were not but if into here there el la los las de en con y un una para por""",
 )
@@ -174,7 +193,7 @@ ADJECTIVES = _words(
     """black white brown bronze gray grey tan beige almond red green blue satin matte gloss primed prefinished
     elongated round standard deluxe tall wide deep long high low heavy dead damaged broken rotten rotted old
     bad loose missing stuck match exterior interior matching existing size color style brand grade type per
-    too smooth only plus spread planted wifi smart"""
+    too smooth only plus spread planted wifi smart semi flat eggshell wht blk choice lower upper"""
 )
 # Verbs that say of nearly any thing that it is worked on; an item seldom has the same one.
 PLAIN_VERBS = _words(
@@ -185,7 +204,7 @@ PLAIN_VERBS = _words(
 )
 # The kinds of work that never share a price; what is not listed is new work.
 KINDS = {
-    "remove": _words("remove haul flood"),
+    "remove": _words("remove haul"),
     "repair": _words("repair patch restore fix unclog leak"),
     "paint": _words("paint stain prime seal sealcoat refinish varnish"),
     "clean": _words("clean wash tune test inspect inspection diagnostic"),

@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from jobs.kinds.estimate.book.stems import singular
-from jobs.kinds.estimate.rules.units import AREA_THINGS, HAVE_A_CAPACITY, LENGTHS, MEASURES, PACKAGES, TIMES
+from jobs.kinds.estimate.rules.units import AREA_THINGS, HAVE_A_CAPACITY, LENGTHS, MEASURES, TIMES
 from jobs.kinds.estimate.rules.words import ROOMS
-from store.estimates.units import EACH, canonical
+from store.estimates.units import EACH, PACKAGES, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,7 +17,6 @@ from jobs.kinds.estimate.rules.phrases import (
     is_only_place,
     stated_in,
 )
-from jobs.kinds.estimate.rules.units import PACKAGES
 from jobs.kinds.estimate.rules.words import (
     ING_NOUNS,
     LITTLE,
@@ -29,6 +28,7 @@ from jobs.kinds.estimate.rules.words import (
     is_participle,
     is_verb,
 )
+from store.estimates.units import PACKAGES
 
 if TYPE_CHECKING:
     from jobs.kinds.estimate.book.book import Book, Fit

@@ -19,9 +19,8 @@ from jobs.kinds.estimate.rules.amounts import Amount, chosen, contradicts, measu
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
 from jobs.kinds.estimate.rules.phrases import bare
 from jobs.kinds.estimate.rules.reader import Item, Remark, read_passage
-from jobs.kinds.estimate.rules.units import PACKAGES
-from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content
-from store.estimates.units import EACH, canonical
+from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content, is_verb
+from store.estimates.units import EACH, PACKAGES, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -103,7 +102,7 @@ def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
 def _trades(found: Sequence[_Found], book: Book) -> frozenset[str]:
     """Return the categories that the lines of the visit are clearly about."""
     fits = [_fit(one.item, book, frozenset()) for one in found]
-    return frozenset(fit.item.category for fit in fits if fit and fit.clear and fit.item.category)
+    return frozenset(fit.item.category for fit in fits if fit and fit.sure and fit.item.category)
 
 
 def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
@@ -138,6 +137,7 @@ def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
         amount = None
     line = DraftLine(
         description=_description(item, amount),
+        named=_named(item, amount),
         category=(fit.item.category.lower() if fit and fit.item.category else category_of(_words(item).split())),
         quantity=amount.value if amount else _ONE,
         unit=unit if amount else EACH,
@@ -194,16 +194,32 @@ def _price_said(
     return (value, True), (f"price as said: {said} for all",), ()
 
 
+def _named(item: Item, amount: Amount | None) -> str:
+    """Return what the price book is searched for: the words of the item and its sizes."""
+    sizes = " ".join(
+        item.clause.source[a.at : a.until]
+        for a in item.amounts
+        if a.sizes and not _is_of(a, amount) and a.kind != "label"
+    )
+    return f"{_words(item)} , {sizes}".strip(" ,")[:_LONGEST]
+
+
 def _words(item: Item) -> str:
     """Return the words of an item for matching: its clause without numbers, with the thing that "it" stands for."""
     taken = {
-        i
+        i: a
         for a in read_amounts(item.clause.tokens)
         if a.kind != "label"
         for i in range(a.start, a.unit_at if a.unit in PACKAGES and a.unit_at > 0 else a.end)
     }
-    own = [t.text for i, t in enumerate(item.clause.tokens) if i not in taken and t.kind in {"word", "mark"}]
-    own = [item.clause.verb, *own] if item.clause.verb else own
+    own = [item.clause.verb] if item.clause.verb else []
+    named = False
+    for i, token in enumerate(item.clause.tokens):
+        if i not in taken and token.kind in {"word", "mark"}:
+            own.append(token.text)
+            named = named or (is_content(token.text) and not is_verb(token.text) and token.text not in ROOMS)
+        elif i in taken and named and i == taken[i].start and taken[i].stated:
+            own.append(",")  # "pex 40 ft laundry": what follows the amount no longer names the thing
     return " ".join([*own, *([item.refers_to.lower()] if item.refers_to else [])])
 
 
@@ -259,7 +275,7 @@ def _is_same_work(one: _Found, other: _Found) -> bool:
         return True
     nested = set(mine.words) <= set(theirs.words) or set(theirs.words) <= set(mine.words)
     places = _rooms(one) == _rooms(other) or not _rooms(one) or not _rooms(other)
-    return bool(mine.words) and nested and mine.head == theirs.head and mine.kinds == theirs.kinds and places
+    return bool(mine.words) and nested and mine.heads == theirs.heads and mine.kinds == theirs.kinds and places
 
 
 def _rooms(one: _Found) -> frozenset[str]:

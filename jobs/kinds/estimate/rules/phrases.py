@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.units import PACKAGES
 from jobs.kinds.estimate.rules.words import (
     FILLERS,
     NOUN_TOO,
@@ -16,6 +15,7 @@ from jobs.kinds.estimate.rules.words import (
     is_participle,
     is_verb,
 )
+from store.estimates.units import PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

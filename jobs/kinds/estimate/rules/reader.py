@@ -18,9 +18,8 @@ from jobs.kinds.estimate.rules.classify import IT, asks_for_work, known, remark_
 from jobs.kinds.estimate.rules.clauses import Clause, clauses_of, is_numbering
 from jobs.kinds.estimate.rules.phrases import bare, content_of, counts_elsewhere, stated_in
 from jobs.kinds.estimate.rules.tokens import tokenise
-from jobs.kinds.estimate.rules.units import PACKAGES
 from jobs.kinds.estimate.rules.words import ROOMS, is_content, is_participle, is_verb, means_removal
-from store.estimates.units import canonical
+from store.estimates.units import PACKAGES, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -188,10 +187,12 @@ class _Reader:
     def _decline(self, clause: Clause) -> None:
         """Withdraw work that an earlier sentence asked for and this one does not want."""
         said = _NEGATION.sub(" ", remarks.CORRECTING.sub(" ", clause.text.split(",")[0] + " "))
-        declined = set(terms_of(said).words)
-        if not any(kind_of_word(word) is None and word not in place_stems() for word in declined):
+        things = terms_of(said).words
+        if not any(kind_of_word(word) is None and word not in place_stems() for word in things):
             return
-        for item in [one for one in self._items if declined <= set(terms_of(one.clause.text).words)]:
+        # In the words themselves: a myrtle that stays is a tree, and no reason to drop the maples.
+        declined = _plain_stems(said)
+        for item in [one for one in self._items if declined and declined <= _plain_stems(one.clause.text)]:
             self._withdraw(item)
 
     def _correct(self, clause: Clause) -> bool:
@@ -364,6 +365,10 @@ class _Reader:
 
 def _names_anything(text: str) -> bool:
     return any(is_content(token.text) for token in tokenise(text) if token.kind == "word")
+
+
+def _plain_stems(text: str) -> set[str]:
+    return {stem(token.text) for token in tokenise(text) if token.kind == "word" and is_content(token.text)}
 
 
 def _alike(one: Amount, other: Amount) -> bool:

@@ -252,7 +252,7 @@ class Seam:
         """Whether the book knows the piece as another item than the piece before it."""
         mine, theirs = self.best(self.text), self.best(self.text_before)
         joined = self.best(f"{self.text_before}, {self.text}")
-        if mine is None or not mine.clear:
+        if mine is None or not mine.sure:
             ranked = self.book.rank(self.text)
             names = bool(ranked) and ranked[0].score >= _NAMES_A_THING
             return theirs is not None and mine is None and joined is None and names
@@ -306,7 +306,7 @@ class Seam:
 
     def _is_known(self) -> bool:
         best = self.best(self.text)
-        return best is not None and best.clear
+        return best is not None and best.sure
 
 
 _QUESTIONS = (

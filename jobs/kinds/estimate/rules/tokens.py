@@ -95,7 +95,7 @@ _PATTERN = re.compile(
                 | \d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}\b | \d+:\d+(?:\s?[ap]m\b)? | \d+\s?[ap]m\b )
     | (?P<length> \d+(?:\.\d+)?\s?(?:'|ft\b\.?)\s?-?\s?(?:1[01]|\d)(?:[- ]\d+/\d+|\.\d+)?\s?(?:"|in\b\.?) )
     | (?P<by>     x(?=\s*\d) | by(?=\s+\d) )
-    | (?P<word>   r\s?&\s?r\b | i\s?&\s?w\b | a/[hc]\b | d/w\b | w/o\b | w/ | m2\b | m²
+    | (?P<word>   r\s?[&/]\s?r\b | i\s?&\s?w\b | a/[hc]\b | d/w\b | w/o\b | w/ | m2\b | m²
                 | [a-z]-?\d+[a-z]?(?=[\s,.;:!?)]|$) | [a-z]{{1,2}}\d+\b | \#\s?\d+ )
     | (?P<number> {_NUMBER} )
     | (?P<plain>  re-[^\W\d_]+ | t-stat\b | t-mold\w* | p-trap\w* | [^\W\d_][^\W_]*(?:'[^\W\d_]+)* )
@@ -169,7 +169,8 @@ def _token(match: re.Match[str], before: Token | None, source: str) -> Token:
     if kind == "stop" and raw == "." and before is not None and _is_abbreviated(before, end, source):
         return Token("mark", raw, start, end)
     if kind in {"word", "plain"}:
-        return Token("word", re.sub(r"\s", "", raw), start, end)
+        text = re.sub(r"\s", "", raw)
+        return Token("word", "r&r" if text == "r/r" else text, start, end)
     return Token("by" if kind == "by" else "stop" if kind == "stop" else "opaque" if kind == "opaque" else "mark",
                  raw, start, end)  # fmt: skip
 

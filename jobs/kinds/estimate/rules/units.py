@@ -29,7 +29,6 @@ FEES = _words("permit permits fee fees charge allowance deposit surcharge minimu
 MEASURES = _words("ft lf yd square hour day gal lb ton m m2 week month") | {SQUARE_FEET, "sq yd", "cu yd", "cu ft"}
 LENGTHS = _words("ft lf")
 TIMES = _words("day week month")
-PACKAGES = _words("bag box sheet roll bundle load set pair room visit")
 DOLLARS = {"dollars": 1, "dollar": 1, "bucks": 1, "buck": 1, "grand": 1000}
 # Bare dimensions are an area of these, and a size of anything else.
 AREA_THINGS = _words(
