@@ -153,7 +153,8 @@ class _Comparison:
         of_item = both / (both + sum(map(self._weight, unsaid)) + _SIZE_NOT_SAID * self.unsaid_sizes)
         of_line = both / (both + sum(foreign.values()) + _SIZE_NOT_SOLD * self.unsold_sizes)
         score = (2 * min(of_item, of_line) + max(of_item, of_line)) / 3 * _OF_HEAD[self.head]
-        if self.theirs.verb and self.theirs.verb not in self.shared and not any(map(kind_of_word, self.shared)):
+        verbs = self.theirs.verb in self.shared or any(map(kind_of_word, self.shared)) or trade_does
+        if self.theirs.verb and not verbs:
             score *= _OTHER_WORK
         if evidence == 1 and not in_trade and not by_unit and self._lacks_only_its_trade(unsaid):
             score *= _OTHER_TRADE
