@@ -1,6 +1,6 @@
 """A price book held for matching: a clear match of a line is one item, well ahead of the next; anything else is none.
 
-An item fits when what names it stands in the line, its sizes do not contradict the line's, it is the same kind of work
+An item fits when its naming words stand in the line, its sizes do not contradict the line's, it is the same work
 (a removal is never priced as a new roof) and it is sold by the line's unit.
 """
 
@@ -56,7 +56,7 @@ class Book:
     def rank(self, text: str | Terms, as_sold: AsSold | None = None, trades: frozenset[str] = frozenset()) -> list[Fit]:
         """Return the items that fit, best first.
 
-        `as_sold` says what the line is for an item sold by a unit, None where that unit cannot carry its price.
+        `as_sold` describes the line for an item sold by a unit, None where that unit cannot carry its price.
         `trades` are the categories that the rest of the visit is about.
         """
         terms = terms_of(text) if isinstance(text, str) else text
