@@ -94,9 +94,8 @@ async def get_logo(request: Request) -> Response:
 async def put_logo(request: Request) -> Response:
     """Take a PNG, JPEG or WebP of at most 2 MB; a clean JPEG on white is kept, at most 480 pixels a side."""
     principal, context = await _admit_admin(request), context_of(request)
-    kind = content.parse(request.headers.get("content-type"), _LOGO_TYPES)
     body = await read_body(request, limit=LOGO_BYTES)
-    content.require_agreement(kind, body[: content.HEAD_BYTES])
+    kind = content.recognise(body[: content.HEAD_BYTES], allowed=_LOGO_TYPES)
     key = await _keep(context, principal.tenant_id, body, kind.name)
     async with context.db.as_user(principal.claims) as conn:
         before = await brands.set_logo(conn, key)

@@ -9,7 +9,7 @@ from config.tracing import visit_span
 from gateway.auth.principal import Principal
 from gateway.context import Context
 from store.accounts import tenants
-from store.errors import SpineError, TooMany, Unavailable, Unprocessable
+from store.errors import Conflict, SpineError, TooMany, Unavailable, Unprocessable
 from store.media import media
 from store.media.media import Draft
 from store.objects import content
@@ -25,17 +25,26 @@ _log = get_logger(__name__)
 
 
 async def measure(context: Context, draft: Draft, spool: Spool | None = None) -> StoredObject:
-    """Look at what lies at the draft's key: its first bytes, its size, its hash, and what opening it tells.
+    """Look at what lies at the draft's key: its size, its hash, and what opening it tells.
 
     The file is read once, by whoever opens it, and not at all when all that was stored is in `spool` still. Raises
-    `UnsupportedType`, `NotFound`.
+    `NotFound`.
     """
-    head = await context.objects.get_range(draft.storage_path, 0, content.HEAD_BYTES)
-    content.require_agreement(draft.kind, head)
     findings = await _look(context, draft, spool)
     if findings.size is None or findings.sha256 is None:
         return replace(await context.objects.digest(draft.storage_path), findings=findings)
     return StoredObject(findings.size, findings.sha256, findings=findings)
+
+
+async def head_of(context: Context, key: str) -> bytes:
+    """Return an object's first bytes, enough to tell what it is. Raises `NotFound`."""
+    return await context.objects.get_range(key, 0, content.HEAD_BYTES)
+
+
+async def require_still(context: Context, draft: Draft) -> None:
+    """Raise `Conflict` when what lies at the draft's key is of another type than was found a moment ago elsewhere."""
+    if draft.recognised(await head_of(context, draft.storage_path)).kind != draft.kind:
+        raise Conflict("The file was replaced while it was looked at; complete the upload again.")
 
 
 def require_as_announced(stored: StoredObject, announced: Record) -> None:

@@ -22,17 +22,21 @@ from gateway.uploads.tus.headers import CHUNK_TYPE, VERSION
 from gateway.uploads.upload_body import INTEGER, LABEL_LENGTH
 from store.media.media import EDGES
 from store.media.recordings import LAST_SEQUENCE
-from store.objects.content import TYPES
+from store.objects.content import TYPES, UNKNOWN
 from store.objects.objects import MEDIA_BYTES
 
 
 class Medium(Shape):
-    """A photo or recording; `problem` says why it cannot be used."""
+    """A photo or recording: `content_type` is what its bytes are, `declared_type` what its sender called them.
+
+    `problem` says why it cannot be used.
+    """
 
     id: UUID
     visit_id: UUID
     media_type: str
     content_type: str
+    declared_type: str
     file_size: int
     sha256: Sha256
     original_name: str
@@ -110,8 +114,9 @@ _SEQUENCE = header("x-sequence", whole_number(0, INTEGER), "The order in the vis
 _DURATION = header("x-duration-ms", whole_number(0, INTEGER), "How long a recording is.")
 _SAYS_TUS = {"tus-resumable": "The version of tus."}
 _STANDS = _SAYS_TUS | {"upload-offset": "How much is safe.", "upload-expires": "Until when it can go on."}
-_FILE = dict.fromkeys(TYPES, BYTES)
-_SOUND = {name: BYTES for name, kind in TYPES.items() if kind.media_type == "audio"}
+# Whatever it is called: its bytes say what it is.
+_FILE = dict.fromkeys((*TYPES, UNKNOWN.name), BYTES)
+_SOUND = dict.fromkeys((*(name for name, kind in TYPES.items() if kind.media_type == "audio"), UNKNOWN.name), BYTES)
 _CHUNK = {CHUNK_TYPE: BYTES}
 _NEW = {"location": "Where its bytes are."}
 
@@ -178,7 +183,7 @@ OPERATIONS = {
         params=(
             _TUS,
             header("Upload-Length", whole_number(1, MEDIA_BYTES), "The file's size.", required=True),
-            header("Upload-Metadata", TEXT, "Names and Base64: `visit_id` and `filetype` at least.", required=True),
+            header("Upload-Metadata", TEXT, "Names and Base64: `visit_id` at least.", required=True),
             _CHECKSUM,
         ),
         refuses=(*_OF_UPLOAD, 422),

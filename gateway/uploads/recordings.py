@@ -13,18 +13,26 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
-from gateway.http.body import arriving, declared_length, int_param, json_response, read_json, uuid_param
+from gateway.http.body import declared_length, int_param, json_response, read_json, uuid_param
 from gateway.uploads.finalize import finalize_upload
-from gateway.uploads.upload_body import LABEL_LENGTH, counted, file_name, label, refuse_by_length, too_large
+from gateway.uploads.upload_body import (
+    LABEL_LENGTH,
+    counted,
+    declared_type,
+    file_name,
+    label,
+    receiving,
+    refuse_by_length,
+    too_large,
+)
 from gateway.uploads.upload_limits import admit_chunk, require_chunk_fits
 from gateway.uploads.uploads import Number
 from store.accounts import tenants
-from store.errors import Conflict, InvalidInput, NotFound, RequestError, UnsupportedType
+from store.errors import Conflict, InvalidInput, NotFound, RequestError
 from store.media import media, recordings
 from store.media.media import Draft
 from store.media.recordings import LAST_SEQUENCE, Chunk
 from store.objects import content
-from store.objects.content import ContentType
 from store.objects.object_upload import StoredObject
 from store.objects.objects import MEDIA_BYTES
 from store.pool import Record
@@ -56,11 +64,11 @@ async def add_chunk(request: Request) -> Response:
     chunk = _chunk(request, principal)
     refuse_by_length(request)
     await admit_chunk(context, principal, chunk, declared_length(request) or 1)
-    first = bytearray()
-    async with aclosing(_noting_head(counted(arriving(request)), first)) as chunks:
+    async with receiving(request) as (head, chunks):
+        chunk = chunk.recognised(head)
         stored = await context.objects.put_stream(chunk.storage_path, chunks, content_type=chunk.kind.name)
     try:
-        row, created = await _enter(context, principal, chunk, stored, is_whole=chunk.kind.fits(bytes(first)))
+        row, created = await _enter(context, principal, chunk, stored)
     except RequestError:
         await context.objects.discard(chunk.storage_path)
         raise
@@ -69,13 +77,11 @@ async def add_chunk(request: Request) -> Response:
     return json_response({name: row[name] for name in _PUBLIC}, 201 if created else 200)
 
 
-async def _enter(
-    context: Context, principal: Principal, chunk: Chunk, stored: StoredObject, *, is_whole: bool
-) -> tuple[Record, bool]:
+async def _enter(context: Context, principal: Principal, chunk: Chunk, stored: StoredObject) -> tuple[Record, bool]:
     """Give a stored chunk its row, if there is room still: several may have begun while there was."""
     async with context.tenant_locks.of(chunk.tenant_id), context.db.as_user(principal.claims) as conn:
         await tenants.lock_tenant(conn)
-        row, created = await recordings.add(conn, chunk, stored, is_whole=is_whole)
+        row, created = await recordings.add(conn, chunk, stored)
         if created:
             await require_chunk_fits(context, conn, chunk, stored.size)
     return row, created
@@ -95,8 +101,9 @@ async def finalize(request: Request) -> Response:
     if known is not None and known["visit_id"] == visit_id:
         return json_response(media.public(known))
     _require_complete(chunks, wish)
-    draft = _draft(principal, visit_id, recording_id, chunks[0]["content_type"], wish)
-    stored = await _join(context, draft, recordings.files_of(chunks))
+    files = recordings.files_of(chunks)
+    draft = _draft(principal, visit_id, recording_id, files[0][0], wish)
+    stored = await _join(context, draft, files)
     forget = partial(recordings.forget_joined, chunks=chunks, recording_id=recording_id, visit_id=visit_id)
     row, created = await finalize_upload(context, principal, draft, stored, along=forget)
     await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
@@ -160,33 +167,20 @@ async def _once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-async def _noting_head(chunks: AsyncGenerator[bytes, None], head: bytearray) -> AsyncGenerator[bytes, None]:
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            head += chunk[: content.HEAD_BYTES - len(head)]
-            yield chunk
-
-
 def _chunk(request: Request, principal: Principal) -> Chunk:
     visit_id, recording_id = _ids(request)
     sequence = int_param(request.headers.get("x-sequence"), "x-sequence", low=0, high=LAST_SEQUENCE)
     if sequence is None:
         raise InvalidInput("Say in x-sequence which chunk of the recording this is.", field="x-sequence")
     key = media.new_key(principal.tenant_id, visit_id, recording_id)
-    return Chunk(principal.tenant_id, visit_id, recording_id, sequence, key, _sound(request))
+    return Chunk(principal.tenant_id, visit_id, recording_id, sequence, key, declared_type(request.headers))
 
 
-def _sound(request: Request) -> ContentType:
-    kind = content.parse(request.headers.get("content-type"))
-    if kind.media_type != "audio":
-        raise UnsupportedType("A recording is made of sound; post photos to the visit's media.")
-    return kind
-
-
-def _draft(principal: Principal, visit_id: UUID, recording_id: UUID, content_type: str, wish: Finalize) -> Draft:
+def _draft(principal: Principal, visit_id: UUID, recording_id: UUID, first: Record, wish: Finalize) -> Draft:
     return Draft(
         *(recording_id, principal.tenant_id, visit_id, media.new_key(principal.tenant_id, visit_id, recording_id)),
-        kind=content.parse(content_type),
+        declared_type=first["declared_type"],
+        kind=content.TYPES[first["content_type"]],
         original_name=file_name(wish.original_name),
         label=label(wish.label),
         sequence=wish.sequence,

@@ -1,8 +1,8 @@
-"""A file as it arrives: counted, timed and recognised before it is believed."""
+"""A file as it arrives: counted, timed, and its first bytes looked at before any is believed."""
 
 import re
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from urllib.parse import unquote
 from uuid import UUID
 
@@ -10,11 +10,12 @@ from starlette.requests import Request
 
 from gateway.http.body import arriving, declared_length, int_param
 from store.errors import InvalidInput, TooLarge, Unprocessable
-from store.objects.content import HEAD_BYTES, ContentType, require_agreement
+from store.objects.content import HEAD_BYTES
 from store.objects.objects import MEDIA_BYTES
 
 NAME_LENGTH = 255
 LABEL_LENGTH = 1000
+TYPE_LENGTH = 255
 INTEGER = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -28,37 +29,20 @@ def refuse_by_length(request: Request) -> None:
         raise empty()
 
 
-async def receive(request: Request, kind: ContentType) -> AsyncGenerator[bytes, None]:
-    """Yield the body, once its first bytes have shown that it is of this kind.
+@asynccontextmanager
+async def receiving(request: Request) -> AsyncIterator[tuple[bytes, AsyncGenerator[bytes, None]]]:
+    """Lend a body's first bytes, enough to tell what it is, and all of it piece by piece, these first.
 
-    Raises `UnsupportedType` when they do not, `TooLarge` past 100 MiB, `Unprocessable` when there are none and
-    `Stalled` when no more come.
+    Raises `TooLarge` past 100 MiB, `Unprocessable` when there is nothing and `Stalled` when no more comes.
     """
-    async with aclosing(counted(arriving(request))) as body, aclosing(recognised(body, kind)) as chunks:
-        async for chunk in chunks:
-            yield chunk
-
-
-async def recognised(
-    chunks: AsyncGenerator[bytes, None], kind: ContentType, *, all_of_it: bool = True
-) -> AsyncGenerator[bytes, None]:
-    """Yield a file's chunks from its first byte on, once enough of them have shown what it is.
-
-    Raises `UnsupportedType` when they are not of this kind; unless this is `all_of_it`, too few tell nothing.
-    """
-    head = b""
-    async for chunk in chunks:
-        if len(head) >= HEAD_BYTES:
-            yield chunk
-            continue
-        head += chunk
-        if len(head) >= HEAD_BYTES:
-            require_agreement(kind, head)
-            yield head
-    if head and len(head) < HEAD_BYTES:
-        if all_of_it:
-            require_agreement(kind, head)
-        yield head
+    async with aclosing(counted(arriving(request))) as body:
+        head = b""
+        async for chunk in body:
+            head += chunk
+            if len(head) >= HEAD_BYTES:
+                break
+        async with aclosing(_behind(head, body)) as chunks:
+            yield head[:HEAD_BYTES], chunks
 
 
 async def counted(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -72,6 +56,16 @@ async def counted(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, 
             yield chunk
     if not size:
         raise empty()
+
+
+def declared_type(headers: Mapping[str, str]) -> str:
+    """Return what the sender calls the file: a fact about the sender, cut to what is kept of it."""
+    return called(headers.get("content-type", ""))
+
+
+def called(text: str) -> str:
+    """Return a declared type without invisible characters, cut to what is kept of it."""
+    return _CONTROL.sub("", text).strip()[:TYPE_LENGTH]
 
 
 def words(headers: Mapping[str, str]) -> tuple[str, str]:
@@ -111,6 +105,13 @@ def media_id_of(text: str | None) -> UUID | None:
         return UUID(text)
     except ValueError:
         raise InvalidInput("x-media-id must be a UUID.", field="x-media-id") from None
+
+
+async def _behind(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    if head:
+        yield head
+    async for chunk in rest:
+        yield chunk
 
 
 def _decoded(headers: Mapping[str, str], name: str) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
@@ -18,14 +17,16 @@ from gateway.auth.auth import admit
 from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import declared_length, json_response, read_json, uuid_param
-from gateway.uploads.finalize import finalize_upload, measure, require_as_announced
+from gateway.uploads.finalize import finalize_upload, head_of, measure, require_as_announced, require_still
 from gateway.uploads.upload_body import (
     LABEL_LENGTH,
+    called,
+    declared_type,
     file_name,
     label,
     media_id_of,
     numbers,
-    receive,
+    receiving,
     refuse_by_length,
     words,
 )
@@ -66,9 +67,10 @@ async def upload(request: Request) -> Response:
     context, draft = context_of(request), _draft_of_headers(request, principal, visit_id)
     refuse_by_length(request)
     known = await admit_file(context, principal, draft, declared_length(request) or 1)
-    async with aclosing(receive(request, draft.kind)) as chunks:
+    async with receiving(request) as (head, chunks):
         if known is not None:
             return json_response(media.public(media.require_same(known, visit_id, await _sha256(chunks))))
+        draft = draft.recognised(head)
         async with context.objects.uploading(draft.storage_path, chunks, content_type=draft.kind.name) as stored:
             return _answer(*await finalize_upload(context, principal, draft, stored))
 
@@ -105,7 +107,9 @@ async def complete(request: Request) -> Response:
     # The form stays good for a while: what is verified must lie where its holder can no longer replace it.
     draft = Draft.of_row(media_id, promise).at_new_key()
     try:
+        draft = draft.recognised(await head_of(context, promise["storage_path"]))
         await context.objects.copy(promise["storage_path"], draft.storage_path, content_type=draft.kind.name)
+        await require_still(context, draft)
         stored = await measure(context, draft)
         require_as_announced(stored, promise)
     except NotFound:
@@ -131,7 +135,7 @@ def _draft_of_headers(request: Request, principal: Principal, visit_id: UUID) ->
     sequence, duration_ms = numbers(request.headers)
     return Draft(
         *_place(principal, visit_id, media_id_of(request.headers.get("x-media-id"))),
-        kind=content.parse(request.headers.get("content-type")),
+        declared_type=declared_type(request.headers),
         original_name=name,
         label=text,
         sequence=sequence,
@@ -143,7 +147,8 @@ def _draft_of_headers(request: Request, principal: Principal, visit_id: UUID) ->
 def _draft_of_wish(wish: PresignRequest, principal: Principal, visit_id: UUID) -> Draft:
     return Draft(
         *_place(principal, visit_id, wish.media_id),
-        kind=content.parse(wish.content_type),
+        declared_type=called(wish.content_type),
+        kind=content.named(wish.content_type) or content.UNKNOWN,
         original_name=file_name(wish.original_name),
         label=label(wish.label),
         sequence=wish.sequence,

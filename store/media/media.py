@@ -9,7 +9,7 @@ from uuid import UUID
 
 from store.errors import Conflict, NotFound
 from store.events import events
-from store.objects.content import ContentType, Findings, parse
+from store.objects.content import TYPES, UNKNOWN, ContentType, Findings, recognise
 from store.objects.object_upload import StoredObject
 from store.pool import Connection, Record
 from store.queries import Queries
@@ -21,20 +21,32 @@ Size = Literal["thumb", "view"]
 EDGES: dict[Size, int] = {"thumb": 400, "view": 2000}
 
 _PUBLIC = (
-    *("id", "visit_id", "media_type", "content_type", "file_size", "sha256", "original_name", "label", "sequence"),
+    *(
+        "id",
+        "visit_id",
+        "media_type",
+        "content_type",
+        "declared_type",
+        "file_size",
+        "sha256",
+        "original_name",
+        "label",
+        "sequence",
+    ),
     *("duration_ms", "width", "height", "status", "problem", "created_at"),
 )
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A medium on its way: what its sender says of it, and the key its bytes go to."""
+    """A medium on its way: what its sender says, the key its bytes go to, and what they are once they are known."""
 
     id: UUID
     tenant_id: UUID
     visit_id: UUID
     storage_path: str
-    kind: ContentType
+    declared_type: str = ""
+    kind: ContentType = UNKNOWN
     original_name: str = ""
     label: str = ""
     sequence: int | None = None
@@ -44,9 +56,13 @@ class Draft:
     @classmethod
     def of_row(cls, media_id: UUID, row: Record) -> Self:
         """Read back what the row of a promised, resumable or chunked upload keeps of its medium."""
-        fields = ("tenant_id", "visit_id", "storage_path", "original_name", "label", "sequence", "duration_ms")
-        known = {name: row[name] for name in (*fields, "created_by")}
-        return cls(id=media_id, kind=parse(row["content_type"]), **known)
+        fields = ("tenant_id", "visit_id", "storage_path", "declared_type", "original_name", "label", "sequence")
+        known = {name: row[name] for name in (*fields, "duration_ms", "created_by")}
+        return cls(id=media_id, kind=TYPES.get(row["content_type"], UNKNOWN), **known)
+
+    def recognised(self, head: bytes) -> Self:
+        """Return the same medium as what its first bytes say it is. Raises `UnsupportedType`."""
+        return replace(self, kind=recognise(head, self.declared_type))
 
     def at_new_key(self) -> Self:
         """Return the same medium with a key nobody else writes to."""
@@ -143,6 +159,7 @@ async def promise(conn: Connection, draft: Draft, *, file_size: int, sha256: str
         SQL.promise_upload,
         *(draft.id, draft.tenant_id, draft.visit_id, draft.storage_path, draft.kind.name, file_size, sha256),
         *(draft.original_name, draft.label, draft.sequence, draft.duration_ms, draft.created_by, ttl),
+        draft.declared_type,
     )
     if key is None:
         raise Conflict("This media id is taken; choose a new one.")
@@ -169,7 +186,7 @@ def _row(draft: Draft, stored: StoredObject, findings: Findings) -> tuple[Any, .
     return (
         *(draft.id, draft.tenant_id, draft.visit_id, draft.kind.media_type, draft.kind.name, draft.storage_path),
         *(stored.size, stored.sha256, draft.original_name, draft.label, draft.sequence, duration_ms),
-        *(findings.width, findings.height, status, findings.problem, draft.created_by),
+        *(findings.width, findings.height, status, findings.problem, draft.created_by, draft.declared_type),
     )
 
 

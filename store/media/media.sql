@@ -1,8 +1,9 @@
 -- name: insert_media
 -- A medium whose object is safely stored; no row when the id is taken, by whomever.
 INSERT INTO site_visit_media (id, tenant_id, visit_id, media_type, content_type, storage_path, file_size, sha256,
-                              original_name, label, sequence, duration_ms, width, height, status, problem, created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+                              original_name, label, sequence, duration_ms, width, height, status, problem, created_by,
+                              declared_type)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (id) DO NOTHING RETURNING *;
 
 -- name: get_media
@@ -31,10 +32,10 @@ DELETE FROM site_visit_media WHERE id = $1 RETURNING *;
 -- Remember a presigned upload, and return the key that its form is for. Forms of one id share a key as long as one of
 -- them may write to it, so that they make one object, and keep the room of the largest. No row: of another visit.
 INSERT INTO media_uploads (id, tenant_id, visit_id, storage_path, content_type, file_size, room, sha256, original_name,
-                           label, sequence, duration_ms, created_by, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $11, $12, now() + $13)
+                           label, sequence, duration_ms, created_by, expires_at, declared_type)
+VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $11, $12, now() + $13, $14)
 ON CONFLICT (tenant_id, id) DO UPDATE SET
-    content_type = EXCLUDED.content_type, file_size = EXCLUDED.file_size,
+    content_type = EXCLUDED.content_type, declared_type = EXCLUDED.declared_type, file_size = EXCLUDED.file_size,
     room = greatest(media_uploads.room, EXCLUDED.room),
     sha256 = EXCLUDED.sha256, original_name = EXCLUDED.original_name, label = EXCLUDED.label,
     sequence = EXCLUDED.sequence, duration_ms = EXCLUDED.duration_ms, created_by = EXCLUDED.created_by,

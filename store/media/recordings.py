@@ -1,13 +1,14 @@
 """Recordings in chunks: what has come of each, what is missing, and how the chunks make files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
+from typing import Self
 from uuid import UUID
 
-from store.errors import Conflict, Unprocessable
+from store.errors import Conflict, Unprocessable, UnsupportedType
 from store.media import media
-from store.objects.content import ContentType
+from store.objects.content import UNKNOWN, ContentType, named, recognise
 from store.objects.object_upload import StoredObject
 from store.pool import Connection, Record
 from store.queries import Queries
@@ -15,32 +16,55 @@ from store.queries import Queries
 SQL = Queries("media/recordings")
 
 LAST_SEQUENCE = 9999
+# What a chunk without a header may be called: nothing, anything, or some sound that is known by its first chunk.
+_MAY_GO_ON = ("audio/", "video/", UNKNOWN.name)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """One chunk on its way: where it belongs, and the key its bytes go to."""
+    """One chunk on its way: where it belongs, the key its bytes go to, and what they are once they are known.
+
+    A chunk with a header of its own `is_whole`: a file. One without goes on with the one before.
+    """
 
     tenant_id: UUID
     visit_id: UUID
     recording_id: UUID
     sequence: int
     storage_path: str
-    kind: ContentType
+    declared_type: str = ""
+    kind: ContentType = UNKNOWN
+    is_whole: bool = False
+
+    def recognised(self, head: bytes) -> Self:
+        """Return the same chunk as what its first bytes say it is.
+
+        Raises `UnsupportedType` for what is no sound, and for what might go on with something declared as none.
+        """
+        try:
+            kind, is_whole = recognise(head, self.declared_type), True
+        except UnsupportedType:
+            kind, is_whole = named(self.declared_type) or UNKNOWN, False
+            if kind is UNKNOWN and self.declared_type and not self.declared_type.startswith(_MAY_GO_ON):
+                raise
+        if kind.media_type == "photo":
+            raise UnsupportedType("A recording is made of sound; post photos to the visit's media.")
+        return replace(self, kind=kind, is_whole=is_whole)
 
 
-async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole: bool) -> tuple[Record, bool]:
+async def add(conn: Connection, chunk: Chunk, stored: StoredObject) -> tuple[Record, bool]:
     """Give a stored chunk its row; returns the row and whether it is new.
 
-    The same place with the same bytes is the first row again. Raises `Conflict` when it holds others, and as
-    `require_open` does: also of what happened since the chunk began to come.
+    The same place with the same bytes is the first row again. Raises `Conflict` when it holds others or the recording
+    is of another type, and as `require_open` does: also of what happened since the chunk began to come.
     """
     await conn.execute(SQL.hold_recording, chunk.recording_id)
     await require_open(conn, chunk)
+    await _require_type(conn, chunk)
     row = await conn.fetchrow(
         SQL.insert_chunk,
         *(chunk.tenant_id, chunk.visit_id, chunk.recording_id, chunk.sequence, chunk.storage_path, chunk.kind.name),
-        *(stored.size, stored.sha256, is_whole),
+        *(stored.size, stored.sha256, chunk.is_whole, chunk.declared_type),
     )
     if row is not None:
         return row, True
@@ -51,11 +75,17 @@ async def add(conn: Connection, chunk: Chunk, stored: StoredObject, *, is_whole:
 
 
 async def require_open(conn: Connection, chunk: Chunk) -> None:
-    """Raise `Conflict` when the recording is discarded, a medium by now, or of another type: it could not be played."""
+    """Raise `Conflict` when the recording is discarded, or a medium by now."""
     if await conn.fetchval(SQL.is_discarded, chunk.recording_id):
         raise Conflict("This recording was discarded; begin another one.")
     if await media.find(conn, chunk.recording_id) is not None:
         raise Conflict("This recording is finished; begin another one.")
+
+
+async def _require_type(conn: Connection, chunk: Chunk) -> None:
+    """Raise `Conflict` when the recording is of another type: together they could not be played."""
+    if not chunk.is_whole:
+        return
     other = await conn.fetchval(SQL.other_type, chunk.recording_id, chunk.kind.name)
     if other is not None:
         raise Conflict(f"This recording is made of {other}; begin another one for {chunk.kind.name}.")

@@ -5,16 +5,16 @@ SELECT pg_advisory_xact_lock(hashtextextended('recording ' || current_tenant_id(
 -- name: insert_chunk
 -- A chunk that is safely stored; no row when its place is taken.
 INSERT INTO recording_chunks (tenant_id, visit_id, recording_id, sequence, storage_path, content_type, file_size,
-                              sha256, is_whole)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant_id, recording_id, sequence) DO NOTHING RETURNING *;
+                              sha256, is_whole, declared_type)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tenant_id, recording_id, sequence) DO NOTHING RETURNING *;
 
 -- name: get_chunk
 -- The chunk at one place.
 SELECT * FROM recording_chunks WHERE recording_id = $1 AND sequence = $2;
 
 -- name: other_type
--- The type of a recording's chunks, when it is another than $2.
-SELECT content_type FROM recording_chunks WHERE recording_id = $1 AND content_type <> $2 LIMIT 1;
+-- The type of a recording's chunks, when it is another than $2; a chunk without a header says nothing of it.
+SELECT content_type FROM recording_chunks WHERE recording_id = $1 AND is_whole AND content_type <> $2 LIMIT 1;
 
 -- name: size_beside
 -- How much has come of a recording, apart from the chunk at one place.

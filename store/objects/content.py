@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from store.errors import UnsupportedType
+from store.objects.audio_frames import adts_frame_bytes, begins_with_frames, mpeg_frame_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-# Enough for the brands of an ISO base media file and the document type of a WebM.
-HEAD_BYTES = 512
+# Enough for the brands of an ISO base media file, and for the zeros that some recorders write before an MP3.
+HEAD_BYTES = 16 * 1024
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -22,16 +23,21 @@ _AUDIO_BRANDS = frozenset(
 # Chromium writes the second one where the sound is not compressed: `audio/webm;codecs=pcm`.
 _WEBM_DOCTYPES = (b"\x42\x82\x84webm", b"\x42\x82\x88matroska")
 _FTYP_HEADER = 16
-_ADTS_SYNC = 0xFFF0
+# What people add by mistake; whatever else it may be, it is no photo or recording.
+_NO_MEDIA = {b"%PDF": "a PDF", b"PK\x03\x04": "an archive or an office document", b"<": "a web page or a drawing"}
 
 
 @dataclass(frozen=True)
 class ContentType:
-    """One type we take: its name, its medium, and the test its first bytes must pass."""
+    """One type we take: its name, its medium, and the test its first bytes must pass.
+
+    `may_fit` is enough where the sender declares this type, too: a recording may be damaged near its beginning.
+    """
 
     name: str
     media_type: str
     fits: Callable[[bytes], bool]
+    may_fit: Callable[[bytes], bool] = lambda _head: False
 
 
 @dataclass(frozen=True)
@@ -49,27 +55,36 @@ class Findings:
     sha256: str | None = None
 
 
-def parse(header: str | None, allowed: Collection[str] = ()) -> ContentType:
-    """Read a Content-Type header; parameters such as `;codecs=opus` are dropped, known aliases resolved.
+def recognise(head: bytes, declared: str = "", allowed: Collection[str] = ()) -> ContentType:
+    """Return the type of a file by its first bytes, up to `HEAD_BYTES`; of several that fit, the declared one.
 
-    Raises `UnsupportedType`, which lists what is taken: of all types those `allowed` here.
+    Raises `UnsupportedType` when it is none of `allowed`, or none at all; `found` says what it is instead.
     """
     taken = [name for name in TYPES if name in (allowed or TYPES)]
-    name = (header or "").partition(";")[0].strip().lower()
-    found = TYPES.get(_ALIASES.get(name, name))
+    said = named(declared)
+    if said is not None and (said.fits(head) or said.may_fit(head)):
+        found: ContentType | None = said
+    else:
+        found = next((kind for kind in TYPES.values() if kind.fits(head)), None)
     if found is None or found.name not in taken:
-        said = f"`{name[:100]}` is not a type we take." if name else "Say what the file is in Content-Type."
-        raise UnsupportedType(f"{said} Send one of: {', '.join(taken)}.", allowed=taken)
+        raise UnsupportedType(
+            _refusal(head, found, allowed), allowed=taken, found=None if found is None else found.name
+        )
     return found
 
 
-def require_agreement(kind: ContentType, head: bytes) -> None:
-    """Raise `UnsupportedType` when the first bytes are not those of the type it was declared as."""
-    if kind.fits(head):
-        return
-    really = next((other.name for other in TYPES.values() if other.fits(head)), None)
-    found = f"its first bytes are those of {really}" if really else "its first bytes are not"
-    raise UnsupportedType(f"The file was sent as {kind.name}, but {found}. Send it as what it is.", found=really)
+def named(declared: str) -> ContentType | None:
+    """Return the type that a Content-Type names; parameters such as `;codecs=opus` are dropped, aliases resolved."""
+    name = declared.partition(";")[0].strip().lower()
+    return TYPES.get(_ALIASES.get(name, name))
+
+
+def _refusal(head: bytes, found: ContentType | None, allowed: Collection[str]) -> str:
+    other = found.name if found else next((name for start, name in _NO_MEDIA.items() if head.startswith(start)), None)
+    what = f"This file is {other}, which cannot be used here." if other else "This file is no photo or recording."
+    if allowed:
+        return f"{what} Send one of: {', '.join(sorted(allowed))}."
+    return f"{what} Photos can be JPEG, PNG, WebP or HEIC; recordings WebM, M4A, AAC or MP3."
 
 
 def _is_jpeg(head: bytes) -> bool:
@@ -99,20 +114,35 @@ def _is_mp4_audio(head: bytes) -> bool:
 
 
 def _is_adts(head: bytes) -> bool:
-    # Twelve bits of sync word, then two of layer, which are zero.
-    return head.startswith(b"ID3") or (len(head) > 1 and int.from_bytes(head[:2]) & 0xFFF6 == _ADTS_SYNC)
+    return begins_with_frames(_behind_tag(head), adts_frame_bytes)
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """Look for an ID3 tag, or a frame header whose version, layer, bit rate and sample rate are not reserved."""
-    head = head.lstrip(b"\0")  # some recorders leave room for a tag
-    if head.startswith(b"ID3"):
-        return True
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:  # noqa: PLR2004 - a header is four bytes
-        return False
-    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
-    bit_rate, sample_rate = head[2] >> 4, head[2] >> 2 & 3
-    return version != 1 and layer != 0 and bit_rate != 15 and sample_rate != 3  # noqa: PLR2004
+    sound = _behind_tag(head.lstrip(b"\0"))  # some recorders leave room for a tag
+    return begins_with_frames(sound, mpeg_frame_bytes) or (not sound and _has_tag(head))
+
+
+def _may_be_adts(head: bytes) -> bool:
+    sound = _behind_tag(head)
+    return bool(adts_frame_bytes(sound)) or (not sound and _has_tag(head))
+
+
+def _may_be_mpeg_audio(head: bytes) -> bool:
+    return bool(mpeg_frame_bytes(_behind_tag(head.lstrip(b"\0"))))
+
+
+def _has_tag(head: bytes) -> bool:
+    return head.startswith(b"ID3")
+
+
+def _behind_tag(head: bytes) -> bytes:
+    """Return what follows an ID3 tag; nothing when the tag, with a picture in it, is longer than this."""
+    if not _has_tag(head):
+        return head
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 127
+    return head[10 + size :]
 
 
 def _brands(head: bytes) -> frozenset[bytes]:
@@ -133,10 +163,12 @@ TYPES = {
         ContentType("image/heif", "photo", _is_heif),
         ContentType("audio/webm", "audio", _is_webm),
         ContentType("audio/mp4", "audio", _is_mp4_audio),
-        ContentType("audio/aac", "audio", _is_adts),
-        ContentType("audio/mpeg", "audio", _is_mpeg_audio),
+        ContentType("audio/aac", "audio", _is_adts, _may_be_adts),
+        ContentType("audio/mpeg", "audio", _is_mpeg_audio, _may_be_mpeg_audio),
     )
 }
+# What has not come far enough to be known.
+UNKNOWN = ContentType("application/octet-stream", "", lambda _head: False)
 # What phones and browsers call the same bytes.
 _ALIASES = {
     "image/jpg": "image/jpeg",

@@ -43,6 +43,11 @@ class Spool:
         """Lend the part to be sent, as far as sending needs a file; nothing may be added to it meanwhile."""
         return cast("IO[bytes]", SpoolBody(self._file, self.size))
 
+    def head(self, size: int) -> bytes:
+        """Return the first bytes, at most `size` of them."""
+        self._file.flush()
+        return os.pread(self._file.fileno(), min(size, self.size), 0)
+
     def copy(self) -> SpoolCopy:
         """Give another handle on the bytes here now, which stays open when this one is closed."""
         self._file.flush()

@@ -24,6 +24,8 @@ CREATE TABLE public.site_visit_media (
     problem       text CHECK ((problem IS NULL) = (status = 'stored')),
     created_by    uuid,
     created_at    timestamptz NOT NULL DEFAULT now(),
+    -- What its sender called it; what it is stands in content_type.
+    declared_type text NOT NULL DEFAULT '' CHECK (length(declared_type) <= 255),
     UNIQUE (id, tenant_id),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     -- A client's file name never reaches the store.
@@ -78,6 +80,7 @@ CREATE TABLE public.media_uploads (
     created_at    timestamptz NOT NULL DEFAULT now(),
     expires_at    timestamptz NOT NULL,
     completed_at  timestamptz,
+    declared_type text NOT NULL DEFAULT '' CHECK (length(declared_type) <= 255),
     PRIMARY KEY (tenant_id, id),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT storage_path_is_its_own CHECK (
@@ -113,6 +116,7 @@ CREATE TABLE public.resumable_uploads (
     created_by    uuid,
     created_at    timestamptz NOT NULL DEFAULT now(),
     expires_at    timestamptz NOT NULL,
+    declared_type text NOT NULL DEFAULT '' CHECK (length(declared_type) <= 255),
     UNIQUE (tenant_id, media_id),  -- to ask again is to go on
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT storage_path_is_its_own CHECK (
@@ -146,6 +150,7 @@ CREATE TABLE public.recording_chunks (
     sha256       text NOT NULL CHECK (sha256 ~ '^[0-9a-f]{64}$'),
     is_whole     boolean NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    declared_type text NOT NULL DEFAULT '' CHECK (length(declared_type) <= 255),
     PRIMARY KEY (tenant_id, recording_id, sequence),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT storage_path_is_its_own CHECK (

@@ -20,6 +20,7 @@ from asyncpg import PostgresError
 
 from config.logging import get_logger
 from store.errors import Locked, SpineError, TooLarge
+from store.objects.content import HEAD_BYTES, TYPES, UNKNOWN, recognise
 from store.objects.spool import PART_BYTES, Spool
 from store.uploads import resumables
 
@@ -56,6 +57,8 @@ class ResumableWriter:
         self._etags: list[str] = list(row["etags"])
         self._sent: int = min(PART_BYTES * len(self._etags), row["file_size"])
         self._part = Spool()
+        # Before the first part is sent, the row has a guess.
+        self._kind = TYPES[row["content_type"]] if row["etags"] else UNKNOWN
         # The file itself, when one part was enough for it: whoever opens it need not fetch it.
         self.whole: Spool | None = None
         self._renewed = time.monotonic()
@@ -93,7 +96,11 @@ class ResumableWriter:
         return bool(self.row["received"] == self.row["file_size"])
 
     async def write(self, chunk: bytes) -> None:
-        """Take some bytes. Raises `TooLarge` past the announced size, `Locked` when another has taken over."""
+        """Take some bytes.
+
+        Raises `UnsupportedType` once they show that the file is none we take, `TooLarge` past the announced size and
+        `Locked` when another has taken over.
+        """
         if self._received + len(chunk) > self.row["file_size"]:
             raise TooLarge(f"The upload was announced with {self.row['file_size']} bytes.", limit=self.row["file_size"])
         if self._checksum is not None:
@@ -102,13 +109,18 @@ class ResumableWriter:
         rest = memoryview(chunk)
         while rest:
             rest = self._part.fill(rest)
+            if self._part.size >= HEAD_BYTES:
+                self._recognise()
             if self._part.is_full:
                 await self._send_part()
                 if self._checksum is None:
                     await self._commit(tail=None)
 
     async def save(self) -> None:
-        """Make the received bytes durable, and record it. Raises `Damaged` when they do not match their checksum."""
+        """Make durable what has come, and say so.
+
+        Raises `Damaged` when it is not what its checksum says, `UnsupportedType` as `write` does.
+        """
         if self._checksum is not None:
             self._checksum.verify()
         if self._received != self.row["received"]:
@@ -140,10 +152,16 @@ class ResumableWriter:
             async for chunk in chunks:
                 self._part.fill(memoryview(chunk))
 
+    def _recognise(self) -> None:
+        """Learn what the file is by its first bytes, which lie in its first part."""
+        if self._kind is UNKNOWN:
+            self._kind = recognise(self._part.head(HEAD_BYTES), self.row["declared_type"])
+
     async def _send_part(self) -> None:
+        self._recognise()
         key, multipart = self.row["storage_path"], self._objects.multipart
         if self._multipart_id is None:
-            self._multipart_id = self._begun = await multipart.begin(key, content_type=self.row["content_type"])
+            self._multipart_id = self._begun = await multipart.begin(key, content_type=self._kind.name)
         self._etags.append(await multipart.send(key, self._multipart_id, len(self._etags) + 1, self._part))
         self._sent += self._part.size
         if self._part.size == self.row["file_size"]:
@@ -174,6 +192,7 @@ class ResumableWriter:
                     multipart_id=self._multipart_id,
                     etags=self._etags,
                     tail_path=tail,
+                    content_type=self.row["content_type"] if self._kind is UNKNOWN else self._kind.name,
                 )
         except Locked:
             self._begun, self._tails = unknown

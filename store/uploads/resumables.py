@@ -46,7 +46,7 @@ async def create(conn: Connection, draft: Draft, announced: Announced) -> Record
         SQL.create_upload,
         *(draft.tenant_id, draft.visit_id, draft.id, draft.storage_path, draft.kind.name, announced.file_size),
         *(announced.sha256, draft.original_name, draft.label, draft.sequence, draft.duration_ms, draft.created_by),
-        *(announced.metadata, LIFE),
+        *(announced.metadata, draft.declared_type, LIFE),
     )
     assert row is not None  # noqa: S101 - nobody else creates while the tenant is held
     return row
@@ -95,10 +95,14 @@ async def commit(  # noqa: PLR0913 - what is durable, column by column
     multipart_id: str | None,
     etags: list[str],
     tail_path: str | None,
+    content_type: str,
 ) -> Record:
     """Record the durable length. Raises `Locked` when another has taken over, or the upload was ended."""
     return _still_ours(
-        await conn.fetchrow(SQL.commit_upload, upload_id, writer, received, multipart_id, etags, tail_path, CLAIM, LIFE)
+        await conn.fetchrow(
+            SQL.commit_upload,
+            *(upload_id, writer, received, multipart_id, etags, tail_path, content_type, CLAIM, LIFE),
+        )
     )
 
 
@@ -118,8 +122,8 @@ async def remove(conn: Connection, upload_id: UUID) -> Record | None:
 
 
 def _require_same(known: Record, draft: Draft, announced: Announced) -> Record:
-    asked = (draft.visit_id, draft.kind.name, announced.file_size)
-    if (known["visit_id"], known["content_type"], known["file_size"]) != asked:
+    asked = (draft.visit_id, draft.declared_type, announced.file_size)
+    if (known["visit_id"], known["declared_type"], known["file_size"]) != asked:
         raise Conflict("Another file is being uploaded under this media id; choose a new one.")
     return known
 

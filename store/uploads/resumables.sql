@@ -1,8 +1,9 @@
 -- name: create_upload
 -- A file that is to come in pieces; no row when its medium has an upload already.
 INSERT INTO resumable_uploads (tenant_id, visit_id, media_id, storage_path, content_type, file_size, sha256,
-                               original_name, label, sequence, duration_ms, created_by, metadata, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + $14)
+                               original_name, label, sequence, duration_ms, created_by, metadata, declared_type,
+                               expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, now() + $15)
 ON CONFLICT (tenant_id, media_id) DO NOTHING RETURNING *;
 
 -- name: open_uploads
@@ -28,10 +29,10 @@ RETURNING *;
 UPDATE resumable_uploads SET writer_until = clock_timestamp() + $3 WHERE id = $1 AND writer = $2 RETURNING id;
 
 -- name: commit_upload
--- What is durable now: received, multipart id, etags, tail. Nothing when another writer has taken over.
+-- What is durable now: received, multipart id, etags, tail, and what it is. Nothing when another writer has taken over.
 UPDATE resumable_uploads SET
-    received = $3, multipart_id = $4, etags = $5, tail_path = $6,
-    writer_until = clock_timestamp() + $7, expires_at = now() + $8
+    received = $3, multipart_id = $4, etags = $5, tail_path = $6, content_type = $7,
+    writer_until = clock_timestamp() + $8, expires_at = now() + $9
 WHERE id = $1 AND writer = $2 RETURNING *;
 
 -- name: release_claim

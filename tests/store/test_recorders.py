@@ -39,8 +39,7 @@ def _recorded(container: str, codec: str, seconds: float = 2.0) -> bytes:
 )
 def test_odd_forms_of_our_types_are_taken(body: bytes, declared: str) -> None:
     """Its first bytes are known, and its length is right."""
-    kind = content.parse(declared)
-    content.require_agreement(kind, body[: content.HEAD_BYTES])
+    kind = content.recognise(body[: content.HEAD_BYTES], declared)
     found = decode.check(body, kind.name)
     assert found.problem is None
     assert found.duration_ms == pytest.approx(2000, abs=100)

@@ -37,7 +37,7 @@ export class Card {
     this.#say(state);
     this.bar.hidden = state.key !== "uploading";
     this.bar.value = item?.progress ?? 0;
-    this.retryButton.hidden = state.key !== "failed" && !item?.refused;
+    this.retryButton.hidden = state.key !== "failed" && !mayPassAgain(item);
     this.labelRow.hidden = !medium;
     if (medium && !this.label.dirty) this.#fillLabel(medium.label ?? "");
     this.#picture(item, medium);
@@ -131,6 +131,9 @@ export class Card {
     this.preview = null;
   }
 }
+
+/** The same bytes are refused again, unless they were damaged on their way. */
+const mayPassAgain = (item) => item?.refused && item.problem?.status === 422;
 
 function lengthOf(item, medium) {
   const ms = medium?.duration_ms ?? item?.durationMs;

@@ -41,6 +41,8 @@ export class Gallery {
 
   #show(id, item, medium) {
     const kind = medium?.media_type ?? (item.kind || kindOf(item.contentType) || "photo");
+    const known = this.#cards.get(id);
+    if (known && known.kind !== kind) this.#take(id, known); // the file was not what it was called
     const card = this.#cards.get(id) ?? this.#add(id, kind, medium?.sequence ?? item?.sequence ?? Infinity);
     card.show({ item, medium });
   }

@@ -1,43 +1,30 @@
-// Which files we take, what they are sent as, and why one would never pass.
+// What a file is called when it is sent, and why one would never pass. What it is, the server finds by its first bytes.
 
 import { Problem } from "../shared/api.js";
 
 const LARGEST = 104_857_600;
+const MAY_BE_MEDIA = /^(image|audio|video)\/|^application\/octet-stream$|^$/;
 
-// Browsers on some desktops name no type for HEIC, and phones name audio in their own ways.
-const TYPES = {
-  "image/jpeg": "photo", "image/png": "photo", "image/webp": "photo", "image/heic": "photo", "image/heif": "photo",
-  "audio/webm": "audio", "audio/mp4": "audio", "audio/aac": "audio", "audio/mpeg": "audio",
-};
-const OTHER_NAMES = { "audio/x-m4a": "audio/mp4", "audio/m4a": "audio/mp4", "audio/mp3": "audio/mpeg",
-  "video/webm": "audio/webm", "image/jpg": "image/jpeg" };
-const EXTENSIONS = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", heic: "image/heic",
-  heif: "image/heif", weba: "audio/webm", webm: "audio/webm", m4a: "audio/mp4", mp4: "audio/mp4", aac: "audio/aac",
-  mp3: "audio/mpeg" };
+// Browsers name no type for what their system does not know, such as HEIC on a desktop.
+const EXTENSIONS = { heic: "image/heic", heif: "image/heif", avif: "image/avif", weba: "audio/webm", m4a: "audio/mp4",
+  aac: "audio/aac", mp3: "audio/mpeg" };
 
-/** The content type a file is sent as, or "" for one we do not take. */
+/** What a file is sent as: what this device calls it, or "". */
 export function contentTypeOf(file) {
-  const given = file.type.toLowerCase();
-  const bare = given.split(";")[0].trim();
-  if (TYPES[bare]) return given;
-  return OTHER_NAMES[bare] ?? EXTENSIONS[file.name?.split(".").pop().toLowerCase()] ?? "";
+  return file.type.toLowerCase() || (EXTENSIONS[file.name?.split(".").pop().toLowerCase()] ?? "");
 }
 
-export const kindOf = (contentType) => TYPES[contentType.split(";")[0]] ?? "";
+/** Where its card stands until the server has said what it is. */
+export function kindOf(contentType) {
+  return { image: "photo", audio: "audio", video: "audio" }[contentType.split("/")[0]] ?? "";
+}
 
 /** Why a file would never pass, or null. */
 export function refusal(file, contentType) {
-  if (!contentType) {
-    return new Problem({ title: "Unsupported file type", detail: "Photos can be JPEG, PNG, WebP or HEIC; audio WebM, MP4, AAC or MP3." });
+  if (!MAY_BE_MEDIA.test(contentType.split(";")[0])) {
+    return new Problem({ title: "Not a photo or recording", detail: "Photos can be JPEG, PNG, WebP or HEIC; recordings WebM, M4A, AAC or MP3." });
   }
   if (file.size === 0) return new Problem({ title: "Empty file", detail: "Choose another file." });
   if (file.size > LARGEST) return new Problem({ title: "Too large", detail: "Files can be up to 100 MB." });
   return null;
-}
-
-/** The server speaks of types and bytes, to programmers. */
-export function notWhatItSays({ status, members }) {
-  const found = members.found?.split("/")[1].toUpperCase();
-  const detail = found ? `This is really ${found}. Rename it and add it again.` : "This is not a photo or a recording.";
-  return new Problem({ title: "Wrong file extension", detail, status });
 }

@@ -2,7 +2,7 @@
 // server has them, through dead spots, reloads and restarts of the browser.
 
 import { Problem, call } from "../shared/api.js";
-import { contentTypeOf, kindOf, notWhatItSays, refusal } from "./file-kinds.js";
+import { contentTypeOf, kindOf, refusal } from "./file-kinds.js";
 import { Chunks } from "./chunks.js";
 import { readMedium, sendFile } from "./send-file.js";
 import { dropRecording, sendChunks, sendRecording } from "./send-recording.js";
@@ -276,7 +276,8 @@ export class Uploads extends EventTarget {
 /** In words for the card. What no server said, such as a file that cannot be read just now, may pass. */
 function problemOf(error) {
   if (!(error instanceof Problem)) return new Problem({ title: "Interrupted", detail: String(error.message ?? error) });
-  return error.status === 415 ? notWhatItSays(error) : error;
+  const { status, detail, members } = error;
+  return status === 415 ? new Problem({ title: "Not a photo or recording", status, detail, members }) : error;
 }
 
 /** 1, 2, 4 ... 60 s, each +/-30 %: it never gives up, and a van full of phones does not knock at once. */

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from uuid import UUID
 
 from gateway.http.body import int_param
-from gateway.uploads.upload_body import INTEGER, file_name, label, too_large
+from gateway.uploads.upload_body import INTEGER, called, file_name, label, too_large
 from store.errors import InvalidInput, Unprocessable, UnsupportedType
 from store.objects.checksum import ALGORITHMS
 from store.objects.objects import MEDIA_BYTES
@@ -81,8 +81,8 @@ class Metadata:
 
     @property
     def content_type(self) -> str:
-        """`content_type`, or `filetype` as most clients name it."""
-        return self._values.get("content_type") or self._values.get("filetype", "")
+        """`content_type`, or `filetype` as most clients name it; empty when the client does not know."""
+        return called(self._values.get("content_type") or self._values.get("filetype", ""))
 
     @property
     def name(self) -> str:

@@ -23,7 +23,6 @@ from gateway.uploads.tus.headers import (
     require_chunk_type,
 )
 from gateway.uploads.tus.middleware import TusMiddleware
-from gateway.uploads.upload_body import recognised
 from gateway.uploads.upload_limits import admit_file
 from store.errors import Conflict, Forbidden, Locked, NotFound, TooLarge, UnsupportedType
 from store.media import media
@@ -111,10 +110,7 @@ async def _append(request: Request, principal: Principal, upload_id: UUID, *, of
 
 
 async def _take(request: Request, writer: ResumableWriter) -> None:
-    chunks = arriving(request)
-    if writer.row["received"] == 0:
-        chunks = recognised(chunks, content.parse(writer.row["content_type"]), all_of_it=False)
-    async with aclosing(chunks):
+    async with aclosing(arriving(request)) as chunks:
         async for chunk in chunks:
             await writer.write(chunk)
     await writer.save()
@@ -137,7 +133,8 @@ def _draft(principal: Principal, metadata: Metadata) -> Draft:
     media_id, visit_id = metadata.media_id or uuid4(), metadata.visit_id
     return Draft(
         *(media_id, principal.tenant_id, visit_id, media.new_key(principal.tenant_id, visit_id, media_id)),
-        kind=content.parse(metadata.content_type),
+        declared_type=metadata.content_type,
+        kind=content.named(metadata.content_type) or content.UNKNOWN,
         original_name=metadata.name,
         label=metadata.label,
         sequence=metadata.number("sequence"),

@@ -242,6 +242,17 @@ async def test_a_recording_is_of_one_type(recording: Recording) -> None:
     assert (medium["status"], medium["sha256"]) == ("stored", hashlib.sha256(body).hexdigest())
 
 
+@pytest.mark.parametrize("declared", ["application/octet-stream", "audio/mpeg", "audio/x-unheard-of"])
+async def test_a_recording_is_what_its_first_chunk_says(recording: Recording, declared: str) -> None:
+    """Whatever its chunks are called; one without a header goes on with the one before."""
+    body = files.recording()
+    for number, piece in enumerate(_pieces(body, 3)):
+        assert (await recording.chunk(number, piece, declared)).status_code == 201
+    medium = (await recording.finalize()).json()
+    assert (medium["content_type"], medium["declared_type"]) == ("audio/webm", declared)
+    assert (medium["status"], medium["sha256"]) == ("stored", hashlib.sha256(body).hexdigest())
+
+
 async def test_a_recording_is_no_larger_than_a_file(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks that could never become a medium are refused as they come; one that is sent again is not counted twice."""
     body = files.recording()

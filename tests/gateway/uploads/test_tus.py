@@ -141,7 +141,7 @@ async def test_another_version_is_412(tus: Tus) -> None:
         ({"upload-length": "9" * 400}, 413),
         ({"upload-length": "10"}, 400),
         ({"upload-length": "10", "upload-metadata": metadata(visit_id="x", filetype="image/png")}, 400),
-        ({"upload-length": "10", "upload-metadata": metadata(visit_id=files.new_id(), filetype="text/html")}, 415),
+        ({"upload-length": "10", "upload-metadata": metadata(visit_id=files.new_id(), filetype="text/html")}, 404),
         ({"upload-length": "10", "upload-metadata": metadata(visit_id=files.new_id(), filetype="image/png")}, 404),
         ({"upload-length": "10", "upload-metadata": "visit_id !!"}, 400),
         ({"upload-length": "10", "upload-metadata": "x" * 9000}, 400),
@@ -265,12 +265,23 @@ async def test_a_terminated_upload_leaves_nothing(tus: Tus, large: bytes, object
     assert len(await _media(tus)) == 1
 
 
-async def test_a_lie_about_the_type_ends_the_upload_at_its_first_bytes(
+async def test_a_file_is_known_by_its_first_bytes_in_however_small_pieces(tus: Tus) -> None:
+    """A HEIC that is called a JPEG becomes a HEIC, also when its first bytes come one by one."""
+    photo = files.heic()
+    url = await tus.begin(len(photo), "image/jpeg")
+    for at, end in ((0, 1), (1, 9), (9, 600), (600, len(photo))):
+        assert (await tus.patch(url, at, photo[at:end])).status_code == 204
+    (medium,) = await _media(tus)
+    assert (medium["content_type"], medium["declared_type"]) == ("image/heic", "image/jpeg")
+    assert (medium["status"], medium["width"]) == ("stored", 600)
+
+
+async def test_what_is_no_medium_ends_its_upload_at_its_first_bytes(
     tus: Tus, objects: ObjectStore, tenant: Tenant
 ) -> None:
     """415 before the rest is sent; in pieces too small to tell, when the file is whole."""
     url = await tus.begin(MEDIA_BYTES, "image/png")
-    assert (await tus.patch(url, 0, files.jpeg())).status_code == 415
+    assert (await tus.patch(url, 0, b"%PDF-1.7\n" + bytes(20_000))).status_code == 415
     assert (await tus.request("HEAD", url)).status_code == 404
     text = b"not a picture at all"
     url = await tus.begin(len(text), "image/png")

@@ -91,28 +91,57 @@ async def test_other_photos_pass_too(upload: Upload, body: bytes, sent_as: str) 
 @pytest.mark.parametrize(
     ("body", "sent_as"),
     [
-        (files.jpeg(), "image/gif"),
-        (files.jpeg(), None),
-        (files.jpeg(), "application/octet-stream"),
-        (files.jpeg(), "image/png"),
-        (files.jpeg(), "audio/mpeg"),
-        (files.recording(), "audio/mp4"),
-        (files.recording("mp4"), "image/heic"),
-        (files.heic(), "audio/mp4"),
+        (b"%PDF-1.7\n" + bytes(600), "application/pdf"),
         (b"GIF89a" + files.jpeg(), "image/jpeg"),
         (b"<html><script>alert(1)</script>" * 40, "image/jpeg"),
         (b"\xff\xd8", "image/jpeg"),
         (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1heicmiaf" + bytes(600), "image/heic"),
     ],
 )
-async def test_a_lie_about_the_type_is_415(
+async def test_what_is_no_photo_or_recording_is_415(
     upload: Upload, objects: ObjectStore, tenant: Tenant, body: bytes, sent_as: str | None
 ) -> None:
-    """What is not of our types, or not what it is called, leaves nothing behind."""
+    """What is not of our types leaves nothing behind, whatever it is called."""
     answer = await upload(body, sent_as)
     assert answer.status_code == 415, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert await nothing_of(objects, tenant)
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "is_really"),
+    [
+        (files.jpeg(), None, "image/jpeg"),
+        (files.jpeg(), "application/octet-stream", "image/jpeg"),
+        (files.jpeg(), "image/heic", "image/jpeg"),
+        (files.heic(), "image/jpeg", "image/heic"),
+        (files.png(), "text/html", "image/png"),
+        (files.recording("mp4"), "audio/mpeg", "audio/mp4"),
+        (files.recording("mp3"), "audio/mp4", "audio/mpeg"),
+        (bytes(1500) + files.recording("mp3"), "audio/aac", "audio/mpeg"),
+        (files.recording("adts"), "audio/mpeg", "audio/aac"),
+        (files.recording(), "image/jpeg", "audio/webm"),
+    ],
+)
+async def test_a_file_is_what_its_bytes_say(
+    upload: Upload,
+    objects: ObjectStore,
+    service: Database,
+    visit: str,
+    body: bytes,
+    declared: str | None,
+    is_really: str,
+) -> None:
+    """It is stored and opened as what it is; what its sender called it is kept beside."""
+    answer = await upload(body, declared)
+    assert answer.status_code == 201, answer.text
+    medium = answer.json()
+    found = (medium["content_type"], medium["declared_type"], medium["status"], medium["media_type"])
+    assert found == (is_really, declared or "", "stored", "photo" if is_really.startswith("image") else "audio")
+    (row,) = await _rows(service, visit)
+    stored = await objects.head(row["storage_path"])
+    assert stored is not None
+    assert stored.content_type == is_really
 
 
 async def test_a_polyglot_stays_what_its_head_says(upload: Upload, client: httpx.AsyncClient, tenant: Tenant) -> None:
