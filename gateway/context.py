@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from realtime.hub import Hub
     from store.accounts.flag_cache import FlagCache
     from store.accounts.membership_cache import MembershipCache
+    from store.accounts.session_cache import ApiKeyCache, SessionCache
     from store.fair_share import FairShare
     from store.limits.shared_limits import SharedLimits
     from store.media.media_client import Decoder
@@ -65,6 +66,8 @@ class Context:
     hub: "Hub"
     flags: "FlagCache"
     memberships: "MembershipCache"
+    sessions: "SessionCache"
+    api_keys: "ApiKeyCache"
     metrics: "MetricsRegistry"
     auth: Verifier
     limits: "SharedLimits"

@@ -26,6 +26,7 @@ from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
 from store.accounts.flag_cache import FlagCache
 from store.accounts.membership_cache import MembershipCache
+from store.accounts.session_cache import ApiKeyCache, SessionCache
 from store.limits.shared_limits import SharedLimits
 from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore
@@ -74,6 +75,8 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
     hub.on_flags = flags.forget
     memberships = MembershipCache(db, lambda: hub.listener_generation)
     hub.on_membership = memberships.forget_member
+    sessions = SessionCache(db, lambda: hub.listener_generation)
+    hub.on_session = sessions.forget
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
     opened.push_async_callback(cancel_all, asyncio.create_task(presence.keep_forever(), name="presence"))
     opened.push_async_callback(cancel_all, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
@@ -89,6 +92,8 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
         hub=hub,
         flags=flags,
         memberships=memberships,
+        sessions=sessions,
+        api_keys=ApiKeyCache(db, lambda: hub.listener_generation),
         metrics=metrics,
         auth=Authenticator(settings),
         limits=SharedLimits(db),

@@ -16,8 +16,8 @@ Invariants, each of which a test in tests/realtime holds:
    past that, or stalled from one heartbeat to the next but one, is cut off and resumes from the table. So is one with
    a host that acknowledges nothing for a heartbeat, by the kernel.
  6 A channel exists while it has members, a member while its stream is open: nothing grows with the visits ever seen.
- 7 A stream with an expired token, with a member removed or with too low a role by now, or with its flag turned off
-   ends within a second, and opens no more.
+ 7 A stream with an expired token, with an ended session, with a member removed or with too low a role by now, or with
+   its flag turned off ends within a second, and opens no more.
  8 While draining nobody is admitted, and everybody is told before they are closed.
 """
 
@@ -88,6 +88,7 @@ class Hub:
         self.channels = Channels()
         self.on_flags: Callable[[str], None] = lambda _tenant_id: None
         self.on_membership: Callable[[str, str], None] = lambda _tenant_id, _user_id: None
+        self.on_session: Callable[[str], None] = lambda _session_id: None
         self.heartbeat_s = heartbeat_s or settings.heartbeat_seconds
         slots, self._tick_s = _rounds(self.heartbeat_s)
         self._random = random or Random()  # noqa: S311 - jitter is no secret
@@ -241,6 +242,14 @@ class Hub:
         elif role not in ("admin", "owner"):
             self._end([s for s in own if _min_role(s) == "admin"], "revoked")
 
+    def open_sessions(self) -> list[tuple[str, str]]:
+        """Return the sessions that have opened streams here, as (session, tenant)."""
+        return list({(s.session_id, s.tenant_id) for s in self._wheel.all() if s.session_id is not None})
+
+    def end_session(self, session_id: str) -> None:
+        """End the streams of a session that is over, or acts for another company now."""
+        self._end([s for s in self._wheel.all() if s.session_id == session_id], "revoked")
+
     def rewind(self, channel: Channel) -> None:
         """Close a channel's streams to begin again: the table has gone back, as after a crash or a restored backup."""
         _log.error(
@@ -268,7 +277,7 @@ class Hub:
         elif isinstance(message, EventRef) or channel.gap:
             self.catch_up.fill_gap(channel)
 
-    def _on_control(self, message: dict[str, str]) -> None:
+    def _on_control(self, message: dict[str, Any]) -> None:
         match message:
             case {"kind": "flags", "tenant_id": tenant_id}:
                 self.on_flags(tenant_id)
@@ -280,6 +289,10 @@ class Hub:
             case {"kind": "membership", "tenant_id": tenant_id, "user_id": user_id, "role": role}:
                 self.on_membership(tenant_id, user_id)
                 self.restrict(tenant_id, user_id, role)
+            case {"kind": "session", "session_id": session_id, "ends": ends}:
+                self.on_session(session_id)
+                if ends:
+                    self.end_session(session_id)
             case _:
                 _log.warning("Unknown message on the control channel", kind=message.get("kind"))
 

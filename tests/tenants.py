@@ -1,5 +1,8 @@
-"""A tenant of a test's own: with flags, a price book, a user and a token."""
+"""A tenant of a test's own: with flags, a price book, a user, a token and a browser's session."""
 
+import base64
+import hashlib
+import secrets
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -37,6 +40,7 @@ class Tenant:
     user_id: UUID
     role: str = "owner"
     claims: dict[str, Any] = field(default_factory=dict)
+    session: str = ""  # what the cookie of its user's browser holds
 
     def token(self, *, seconds: int = 3600, secret: str = JWT_SECRET, **changes: Any) -> str:
         """Sign a token that expires in `seconds`; `changes` replace claims."""
@@ -53,7 +57,26 @@ async def make_member(admin: Admin, tenant: Tenant, role: str = "member") -> Ten
     """Give the tenant another user with this role; a second tenant object that is that user."""
     user_id = uuid4()
     await admin.execute("INSERT INTO memberships VALUES ($1, $2, $3)", tenant.id, user_id, role)
-    return replace(tenant, user_id=user_id, role=role, claims=tenant.claims | {"sub": str(user_id)})
+    session = await open_session(admin, user_id, tenant.id)
+    return replace(tenant, user_id=user_id, role=role, claims=tenant.claims | {"sub": str(user_id)}, session=session)
+
+
+async def open_session(admin: Admin, user_id: UUID, tenant_id: UUID | None, *, seconds: float = 3600) -> str:
+    """Insert a session that ends in `seconds`, and return what its cookie holds."""
+    session_id, secret = uuid4(), secrets.token_bytes(32)
+    await admin.execute(
+        "INSERT INTO sessions (id, user_id, tenant_id, secret_hash, way, ends_at) "
+        "VALUES ($1, $2, $3, $4, 'test', now() + make_interval(secs => $5))",
+        *(session_id, user_id, tenant_id, hashlib.sha256(secret).digest(), seconds),
+    )
+    return base64.urlsafe_b64encode(session_id.bytes + secret).decode()
+
+
+async def session_of_token(admin: Admin, token: str) -> str:
+    """Return a session of a token's user and tenant that ends with the token."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    tenant_id = UUID(claims["app_metadata"]["tenant_id"])
+    return await open_session(admin, UUID(claims["sub"]), tenant_id, seconds=claims["exp"] - time.time())
 
 
 async def make_operator(admin: Admin, tenant: Tenant) -> Tenant:
@@ -63,7 +86,7 @@ async def make_operator(admin: Admin, tenant: Tenant) -> Tenant:
     return operator
 
 
-async def make_tenant(admin: Admin, *, flags: dict[str, Any] | None = None) -> Tenant:
+async def make_tenant(admin: Admin, *, flags: dict[str, Any] | None = None, signed_in: bool = True) -> Tenant:
     """Insert a tenant with settings, an owner and the small price book."""
     tenant_id, user_id = uuid4(), uuid4()
     await admin.execute("INSERT INTO tenants (id, name) VALUES ($1, $2)", tenant_id, f"Tenant {tenant_id.hex[:8]}")
@@ -86,4 +109,5 @@ async def make_tenant(admin: Admin, *, flags: dict[str, Any] | None = None) -> T
         "role": "authenticated",
         "app_metadata": {"tenant_id": str(tenant_id)},
     }
-    return Tenant(tenant_id, user_id, "owner", claims)
+    session = await open_session(admin, user_id, tenant_id) if signed_in else ""
+    return Tenant(tenant_id, user_id, "owner", claims, session)

@@ -1,6 +1,7 @@
 """When one session waits for another: Postgres gives no signal, so it is asked."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from store.pool import Connection
 
@@ -16,3 +17,10 @@ async def until_somebody_waits_for(holder: int, asker: Connection) -> int:
         while waiter is None:
             waiter = await asker.fetchval(WAITER, holder)
     return waiter
+
+
+async def until(check: Callable[[], Awaitable[bool]], seconds: float = DEADLINE_SECONDS) -> None:
+    """Ask until the answer is yes. Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while not await check():  # noqa: ASYNC110 - what is asked for tells nobody
+            await asyncio.sleep(0)  # a check that asks only this process must let it hear

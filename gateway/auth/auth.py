@@ -1,4 +1,4 @@
-"""Who is asking: a JWT in the Authorization header, or in the browser's HttpOnly session cookie."""
+"""Who is asking: by a JWT or an API key in the Authorization header, or by the cookie of a browser's session."""
 
 import time
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from config.flags import Flag
 from config.logging import note
 from config.settings import Settings
+from gateway.auth import api_keys, sessions
 from gateway.auth.jwks import KeySet
 from gateway.auth.principal import Principal
 from gateway.auth.token_cache import KEPT_SECONDS, TokenCache
@@ -21,7 +22,6 @@ from gateway.http.body import RECHECK
 from store.accounts.memberships import Role, reaches
 from store.errors import Forbidden, NotFound, Unauthenticated
 
-SESSION_COOKIE = "scopekit_session"
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA")
 _LEEWAY_SECONDS = 5
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -106,17 +106,12 @@ class Authenticator:
 
 
 async def identify(connection: HTTPConnection) -> Principal:
-    """Return who is asking by the token alone, and put them on the log lines of this request.
+    """Return who is asking by token, key or cookie alone, and put them on the log lines of this request.
 
     For callers that ask the membership row themselves. Raises `Unauthenticated`, and `Forbidden` when a cookie alone
     vouches for a change that another site may have sent.
     """
-    token, from_cookie = _find_token(connection)
-    if token is None:
-        raise Unauthenticated("Sign in: send `Authorization: Bearer <token>`.")
-    if from_cookie:
-        _require_same_origin(connection)
-    principal = await context_of(connection).auth.verify(token)
+    principal = await _caller(connection)
     tenant_id, user_id = principal.who
     note(tenant_id=tenant_id, user_id=user_id)
     return principal
@@ -163,11 +158,18 @@ async def require_flag(connection: HTTPConnection, principal: Principal, flag: F
         raise Forbidden(detail) if flag is Flag.ESTIMATION else NotFound(detail)
 
 
-def _find_token(connection: HTTPConnection) -> tuple[str | None, bool]:
+async def _caller(connection: HTTPConnection) -> Principal:
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
-        return token.strip(), False
-    return connection.cookies.get(SESSION_COOKIE), True
+        token = token.strip()
+        if api_keys.is_api_key(token):
+            return await api_keys.of_key(connection, token)
+        return await context_of(connection).auth.verify(token)
+    principal = await sessions.of_cookie(connection)
+    if principal is None:
+        raise Unauthenticated("Sign in, or send `Authorization: Bearer <token>`.")
+    _require_same_origin(connection)
+    return principal
 
 
 def _require_same_origin(connection: HTTPConnection) -> None:

@@ -9,8 +9,12 @@ from typing import Any, Self
 from uuid import UUID
 
 from store.accounts.memberships import Role
+from store.accounts.sessions import Session
 from store.errors import Unauthenticated
 
+NO_TENANT = UUID(int=0)
+# Supabase's tokens have a `session_id` of their own.
+SESSION_CLAIM = "scopekit_session"
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, PostgreSQL's and Python's last common one
 
 
@@ -19,6 +23,7 @@ class Principal:
     """A verified caller; `expires_at` is in epoch seconds.
 
     The token says who is asking, and no more. `role` is the membership row's, once `authenticate` has read it.
+    `session_id` is that of a browser's session. A user without a company has `NO_TENANT`, and no membership there.
 
     `claims` are what the database sees: those its policies read, in the form it reads them. The rest of a token, such
     as the `user_metadata` a user writes at will, may hold what PostgreSQL's JSON refuses, and stays here.
@@ -29,6 +34,7 @@ class Principal:
     expires_at: float
     claims: Mapping[str, Any]
     role: Role = "viewer"
+    session_id: str | None = None
 
     @cached_property
     def who(self) -> tuple[str, str]:
@@ -55,14 +61,38 @@ class Principal:
             user_id = UUID(claims["sub"])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
-        expires_at = _moment(claims["exp"])
+        session_id = claims.get(SESSION_CLAIM)
+        return cls.of_member(
+            user_id,
+            tenant_id,
+            expires_at=_moment(claims["exp"]),
+            session_id=session_id if isinstance(session_id, str) else None,
+        )
+
+    @classmethod
+    def of_session(cls, session: Session) -> Self:
+        """Return the user of a live session, for the company that it acts for."""
+        return cls.of_member(
+            session.user_id,
+            session.tenant_id or NO_TENANT,
+            expires_at=session.expires_at.timestamp(),
+            session_id=str(session.id),
+        )
+
+    @classmethod
+    def of_member(
+        cls, user_id: UUID, tenant_id: UUID, *, expires_at: float = _LAST_SECOND, session_id: str | None = None
+    ) -> Self:
+        """Return a caller with the claims that the database sees."""
         seen = {
             "sub": str(user_id),
             "role": "authenticated",
             "exp": expires_at,
             "app_metadata": {"tenant_id": str(tenant_id)},
         }
-        return cls(user_id, tenant_id, expires_at, seen)
+        if session_id is not None:
+            seen[SESSION_CLAIM] = session_id
+        return cls(user_id, tenant_id, expires_at, seen, session_id=session_id)
 
 
 def _moment(seconds: Any) -> float:

@@ -5,7 +5,7 @@ import re
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from config.settings import Settings
 from store.shares.shares import ClientInfo
@@ -23,6 +23,25 @@ _V4_KEPT, _V6_KEPT = 24, 48
 _V6_SUBSCRIBER = 64
 _V6 = 6
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+# What a person knows a browser and a machine by; the first that fits, as each names those after it.
+_BROWSERS = {
+    "Edg": "Edge",
+    "OPR/": "Opera",
+    "Firefox/": "Firefox",
+    "FxiOS/": "Firefox",
+    "CriOS/": "Chrome",
+    "Chrome/": "Chrome",
+    "Safari/": "Safari",
+}
+_SYSTEMS = {
+    "Android": "Android",
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Windows NT": "Windows",
+    "Macintosh": "Mac",
+    "CrOS": "ChromeOS",
+    "Linux": "Linux",
+}
 _LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -31,12 +50,12 @@ def client_info_of(request: Request) -> ClientInfo:
     return ClientInfo(agent_class(request.headers.get("user-agent", "")), address_prefix(address_of(request)))
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Return the peer's address; behind a proxy the server has already put the client's there."""
     return request.client.host if request.client else ""
 
 
-def is_loopback(request: Request) -> bool:
+def is_loopback(request: HTTPConnection) -> bool:
     """Tell whether the peer is this machine and asked under a loopback name.
 
     The name matters because DNS rebinding brings a foreign page to a loopback port under the foreign name.
@@ -66,6 +85,13 @@ def agent_class(user_agent: str) -> str:
     """Name the kind of browser: bot, tablet, phone, desktop or other."""
     kinds = (("bot", _BOT), ("tablet", _TABLET), ("phone", _PHONE), ("desktop", _DESKTOP))
     return next((name for name, pattern in kinds if pattern.search(user_agent)), "other")
+
+
+def device_of(user_agent: str) -> str:
+    """Name a browser and its system as a person knows them: `Chrome on Windows`."""
+    browser = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS.items() if mark in user_agent), "")
+    return " on ".join(filter(None, (browser, system))) or "Unknown device"
 
 
 def public_origin(request: Request, settings: Settings) -> str:

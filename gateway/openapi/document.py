@@ -37,14 +37,14 @@ _SCHEMES = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A user's token. It says who is asking; their membership row says what they may do."
+        "description": "A user's token, or an API key. It says who is asking; the membership row says what they may do."
         " Where `internalKey` is asked for, the internal queue key.",
     },
     "session": {
         "type": "apiKey",
         "in": "cookie",
-        "name": "scopekit_session",
-        "description": "The same token in the browser's HttpOnly cookie; a change needs an Origin of our own.",
+        "name": "__Host-scopekit",
+        "description": "A browser's session, HttpOnly; a change needs an Origin of our own.",
     },
     "ticket": {
         "type": "apiKey",

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from config.logging import get_logger
-from gateway.auth.auth import SESSION_COOKIE
+from gateway.auth import sessions
 from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import read_body
@@ -38,7 +38,7 @@ async def page(request: Request) -> Response:
     """Show the page to an operator, to anybody else the way in; on a developer's own machine sign the browser in."""
     context = context_of(request)
     if demo.may_log_in(request) and not await _is_operator(request):
-        return demo.log_in(RedirectResponse("/ops", HTTPStatus.SEE_OTHER), context.settings)
+        return await demo.log_in(request, RedirectResponse("/ops", HTTPStatus.SEE_OTHER))
     try:
         principal = await operator_of(request)
     except (Unauthenticated, Forbidden) as refusal:
@@ -63,10 +63,8 @@ async def sign_in(request: Request) -> Response:
     except Forbidden:
         return _way_in(request, "This token does not belong to an operator.", 403)
     answer = RedirectResponse("/ops", HTTPStatus.SEE_OTHER)
-    seconds = max(1, min(SESSION_SECONDS, int(principal.expires_at - time.time())))
-    answer.set_cookie(
-        SESSION_COOKIE, token, max_age=seconds, httponly=True, samesite="lax", secure=request.url.scheme == "https"
-    )
+    seconds = min(SESSION_SECONDS, principal.expires_at - time.time())
+    await sessions.start(request, answer, user_id=principal.user_id, way="token", seconds=seconds)
     return answer
 
 

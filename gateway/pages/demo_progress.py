@@ -41,7 +41,7 @@ async def show(request: Request) -> Response:
         {"modules": modules_of("demo/demo-progress.js")},
         headers={"cache-control": "no-store"},
     )
-    return demo.log_in(page, context.settings)
+    return await demo.log_in(request, page)
 
 
 async def insert(request: Request) -> Response:

@@ -42,7 +42,7 @@ async def console(request: Request) -> Response:
     page.headers["cache-control"] = "no-store"
     page.headers["etag"] = f'"{shell().version}"'  # by this a browser that keeps the console knows a newer one
     if demo.may_log_in(request) and not await _is_signed_in(request):
-        demo.log_in(page, context.settings)
+        await demo.log_in(request, page)
     return page
 
 

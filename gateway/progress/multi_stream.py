@@ -46,7 +46,9 @@ async def progress_many(request: Request) -> Answer:
     principal = await identify(request)
     principal.require_unexpired()
     hub = context_of(request).hub
-    multi = hub.admission.subscribe_all(visit_ids, *principal.who, expires_at=principal.expires_at)
+    multi = hub.admission.subscribe_all(
+        visit_ids, *principal.who, expires_at=principal.expires_at, session_id=principal.session_id
+    )
     if multi is None:
         return await _refused(request, principal, visit_ids)
     return await stream_or_drop(multi.subscriber, _opened(request, principal, multi))

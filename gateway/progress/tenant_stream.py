@@ -31,7 +31,9 @@ async def progress_tenant(request: Request) -> Answer:
     """
     principal = await identify(request)
     principal.require_unexpired()
-    stream = context_of(request).hub.admission.subscribe_tenant(*principal.who, expires_at=principal.expires_at)
+    stream = context_of(request).hub.admission.subscribe_tenant(
+        *principal.who, expires_at=principal.expires_at, session_id=principal.session_id
+    )
     answer = _opened(request, principal, stream)
     return await answer if stream is None else await stream_or_drop(stream.subscriber, answer)
 

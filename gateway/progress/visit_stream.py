@@ -15,6 +15,7 @@ from starlette.routing import Route
 from config.flags import Flag, is_on
 from gateway.auth.auth import NO_MEMBER, identify
 from gateway.auth.principal import Principal
+from gateway.auth.sessions import require_live
 from gateway.context import Context, context_of
 from gateway.http.body import int_param, json_bytes, json_response, read_json, uuid_param
 from gateway.http.client_info import address_of, limit_key
@@ -146,7 +147,9 @@ async def _stream(request: Request, text: str) -> Answer:
         return await _not_streamed(request, principal, visit_id, StaticStream())
     context, name = context_of(request), str(visit_id)
     # Admitted before anything is read for it, or what happens meanwhile would be missed.
-    subscriber = context.hub.admission.subscribe(name, *principal.who, expires_at=principal.expires_at)
+    subscriber = context.hub.admission.subscribe(
+        name, *principal.who, expires_at=principal.expires_at, session_id=principal.session_id
+    )
     if subscriber is None:
         return await _not_streamed(request, principal, visit_id, busy(context))
     return await stream_or_drop(subscriber, _opened(context, principal, subscriber, last_event_id(request)))
@@ -241,6 +244,8 @@ async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
         await limits.spend(unknown)
         raise Unauthenticated("The ticket has expired or is for another visit; get a new one.")
     principal = Principal.from_claims(claims)
+    if principal.session_id is not None:
+        await require_live(request, principal)
     tenant_id, user_id = principal.who
     structlog.contextvars.bind_contextvars(tenant_id=tenant_id, user_id=user_id)
     return principal

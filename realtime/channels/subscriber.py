@@ -17,7 +17,7 @@ class Subscriber:
 
     opening -> live -> ended, where live may be slow for a while: then events wait in its own bounded backlog, and a
     reader that lets that run full, or takes nothing between two heartbeats, is cut off to resume from the table.
-    `expires_at` is in epoch seconds.
+    `expires_at` is in epoch seconds; `session_id` is that of a stream which a session's cookie opened.
     """
 
     __slots__ = (
@@ -31,6 +31,7 @@ class Subscriber:
         "ended",
         "expires_at",
         "number",
+        "session_id",
         "slot",
         "slow",
         "superseded",
@@ -39,19 +40,21 @@ class Subscriber:
         "vanished",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a stream is known by, by name
         self,
         channel: Channel,
         *,
         tenant_id: str,
         user_id: str,
         expires_at: float,
+        session_id: str | None = None,
         on_end: "Callable[[Subscriber], None]",
     ) -> None:
         self.channel = channel
         self.tenant_id = tenant_id
         self.user_id = user_id
         self.expires_at = expires_at
+        self.session_id = session_id
         self.ended = False
         self.slow = False
         self.vanished = False

@@ -45,6 +45,12 @@ class Relay(Protocol):
     def restrict(self, tenant_id: str, user_id: str, role: str | None) -> None:
         """End the streams of a user that this role may not have; None for a user without membership."""
 
+    def open_sessions(self) -> list[tuple[str, str]]:
+        """Return the sessions that have opened streams, as (session, tenant)."""
+
+    def end_session(self, session_id: str) -> None:
+        """End the streams of a session that is over, or acts for another company now."""
+
 
 class CatchUp:
     """Reads from the table the events that no notification brought."""
@@ -82,6 +88,7 @@ class CatchUp:
                 self._settle(row, heads[str(row["visit_id"])])
             self._wake_waiting()
         await self._remove_non_members()
+        await self._end_sessions()
 
     async def page(self, channel: Channel, position: int) -> list[Event]:
         """Return the next events after `position` for a stream of a channel; none means that it may join in this turn.
@@ -139,6 +146,12 @@ class CatchUp:
         for first in range(0, len(watchers), ROWS_A_QUERY):
             for tenant_id, user_id, min_role in await self._history.non_members(watchers[first : first + ROWS_A_QUERY]):
                 self._relay.restrict(tenant_id, user_id, None if min_role == "viewer" else "member")
+
+    async def _end_sessions(self) -> None:
+        open_sessions = self._relay.open_sessions()
+        for first in range(0, len(open_sessions), ROWS_A_QUERY):
+            for session_id in await self._history.ended_sessions(open_sessions[first : first + ROWS_A_QUERY]):
+                self._relay.end_session(session_id)
 
     async def _fill_gap(self, channel: Channel) -> None:
         backoff = Backoff(0.1, 2.0, SystemRandom())

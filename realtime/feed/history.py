@@ -9,6 +9,7 @@ from uuid import UUID
 from realtime.feed.query_batcher import QueryBatcher
 from realtime.feed.singleflight import SingleFlight
 from realtime.protocol.events import Event, parse_row
+from store.accounts import sessions
 from store.errors import Unavailable
 from store.events import events
 from store.events.events import InitialStateQuery
@@ -96,6 +97,15 @@ class History:
         async with self._asking("Who the members are cannot be read just now.") as conn:
             rows = await events.non_members(conn, tenants, users, [role for _, _, role in watchers])
         return [(str(row["tenant_id"]), str(row["user_id"]), row["min_role"]) for row in rows]
+
+    async def ended_sessions(self, open_sessions: Sequence[tuple[str, str]]) -> list[str]:
+        """Return those of these (session, tenant) whose session is over, or acts for another tenant now.
+
+        Raises `Unavailable` when the database does not answer in time.
+        """
+        ids, tenants = [UUID(session) for session, _ in open_sessions], [UUID(tenant) for _, tenant in open_sessions]
+        async with self._asking("Which sessions have ended cannot be read just now.") as conn:
+            return [str(ended) for ended in await sessions.ended(conn, ids, tenants)]
 
     async def close(self) -> None:
         """Give up the readings under way."""

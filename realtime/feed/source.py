@@ -32,7 +32,7 @@ class SourceCallbacks:
     """A source's callbacks: for an event, for a control message, and when something may have been missed."""
 
     on_event: Callable[[str], None]
-    on_control: Callable[[dict[str, str]], None]
+    on_control: Callable[[dict[str, Any]], None]
     on_missed: Callable[[], None]
 
 

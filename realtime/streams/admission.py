@@ -56,32 +56,42 @@ class Admission:
         """How many are open."""
         return self._limiter.total
 
-    def subscribe(self, visit_id: str, tenant_id: str, user_id: str, *, expires_at: float) -> Subscriber | None:
+    def subscribe(
+        self, visit_id: str, tenant_id: str, user_id: str, *, expires_at: float, session_id: str | None = None
+    ) -> Subscriber | None:
         """Admit a stream, and collect for it from now on; None when there are too many, or we are closing."""
         if self._refuses(tenant_id, user_id):
             return None
-        subscriber = self._admit(self._channels.open(visit_id), tenant_id, user_id, expires_at)
+        subscriber = self._admit(self._channels.open(visit_id), tenant_id, user_id, expires_at, session_id)
         subscriber.channel.members.add(subscriber)
         return subscriber
 
     def subscribe_all(
-        self, visit_ids: Sequence[str], tenant_id: str, user_id: str, *, expires_at: float
+        self,
+        visit_ids: Sequence[str],
+        tenant_id: str,
+        user_id: str,
+        *,
+        expires_at: float,
+        session_id: str | None = None,
     ) -> MultiSubscription | None:
         """Admit one stream of several visits, and collect for it from now on; as `subscribe` does."""
         if self._refuses(tenant_id, user_id):
             return None
         multi = MultiSubscription(visit_ids)
-        multi.subscriber = self._admit(multi, tenant_id, user_id, expires_at)
+        multi.subscriber = self._admit(multi, tenant_id, user_id, expires_at, session_id)
         for visit_id in visit_ids:
             subscribe_visit(self._channels, self._channels.open(visit_id), multi)
         return multi
 
-    def subscribe_tenant(self, tenant_id: str, user_id: str, *, expires_at: float) -> TenantSubscription | None:
+    def subscribe_tenant(
+        self, tenant_id: str, user_id: str, *, expires_at: float, session_id: str | None = None
+    ) -> TenantSubscription | None:
         """Admit one stream of all visits of a tenant, as `subscribe` does; None also while NOTIFY does not arrive."""
         if not self._feed.live or self._refuses(tenant_id, user_id):
             return None
         stream = TenantSubscription(self._tenant_watcher)
-        stream.subscriber = self._admit(stream, tenant_id, user_id, expires_at)
+        stream.subscriber = self._admit(stream, tenant_id, user_id, expires_at, session_id)
         self._tenant_watcher.add(stream)
         return stream
 
@@ -140,9 +150,16 @@ class Admission:
             oldest.abort()
         return True
 
-    def _admit(self, channel: Channel, tenant_id: str, user_id: str, expires_at: float) -> Subscriber:
+    def _admit(
+        self, channel: Channel, tenant_id: str, user_id: str, expires_at: float, session_id: str | None
+    ) -> Subscriber:
         subscriber = Subscriber(
-            channel, tenant_id=tenant_id, user_id=user_id, expires_at=expires_at, on_end=self._let_out
+            channel,
+            tenant_id=tenant_id,
+            user_id=user_id,
+            expires_at=expires_at,
+            session_id=session_id,
+            on_end=self._let_out,
         )
         subscriber.number = next(self._numbers)
         self._wheel.add(subscriber)

@@ -14,19 +14,9 @@ SCHEMA = Path(__file__).parent
 BASELINE = DIRECTORY / "0001_baseline.sql"
 # In this order: what an area needs stands before it.
 AREAS = (
-    *("roles", "tenancy", "flags", "visits", "media", "prices", "estimates", "events", "event_bus"),
-    *(
-        "queue",
-        "queue_claims",
-        "queue_moves",
-        "dead_letters",
-        "shares",
-        "analytics",
-        "ops",
-        "alerts",
-        "limits",
-        "grants",
-    ),
+    *("roles", "users", "tenancy", "flags", "visits", "media", "prices", "estimates", "events", "event_bus"),
+    *("queue", "queue_claims", "queue_moves", "dead_letters", "shares", "analytics", "ops", "sessions", "alerts"),
+    *("limits", "grants"),
 )
 _HEAD = "-- The whole schema. Made of store/schema/*.sql by `python -m store.schema.build`: edit those.\n"
 

@@ -21,6 +21,16 @@ BEGIN
             ('tenants',              'r'),
             ('tenant_settings',      'r'),
             ('memberships',          'r'),
+            ('users',                NULL),
+            ('identities',           NULL),
+            ('sign_in_codes',        NULL),
+            ('sign_in_attempts',     NULL),
+            ('setup_code',           NULL),
+            ('passkeys',             NULL),
+            ('sessions',             NULL),
+            ('api_keys',             ''),
+            ('invitations',          ''),
+            ('people_audit',         ''),
             ('flag_changes',         'r'),
             ('flag_kills',           NULL),
             ('killed_flag_tenants',            NULL),
@@ -150,6 +160,16 @@ BEGIN
                 'current_tenant_id', 'search_text', 'share_state']),
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
             ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'set_visits_status', 'queue_position']),
+            ('scopekit', 'authenticated', ARRAY[
+                'change_own_person', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
+                'own_people', 'revoke_api_key', 'withdraw_invitation']),
+            -- Signing in, and sessions: for a browser whose secret the gateway has verified.
+            ('scopekit', 'scopekit_gateway', ARRAY[
+                'add_passkey', 'ask_for_code', 'begin_attempt', 'choose_company', 'companies_of', 'end_sessions',
+                'ended_sessions', 'find_passkey', 'is_empty', 'join_by_link', 'may_sign_in', 'offer_setup',
+                'passkeys_of', 'read_api_key', 'read_invitation', 'read_link', 'read_session', 'read_user',
+                'remove_passkey', 'rotate_session', 'sessions_of', 'set_up', 'sign_in_user', 'start_session',
+                'take_attempt', 'try_code', 'use_code', 'use_passkey']),
             -- The runbook's, and the worker's.
             ('public', 'service_role', ARRAY[
                 'check_analytics_outbox', 'check_processing_slo', 'check_upload_retries', 'claim_ai_jobs', 'move_to_dlq']),

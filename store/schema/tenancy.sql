@@ -34,12 +34,23 @@ CREATE INDEX tenant_settings_capped ON public.tenant_settings (tenant_id) WHERE 
 -- Who belongs to a company, and as what. This row is all authority there is: a token only says who is asking.
 CREATE TABLE public.memberships (
     tenant_id  uuid NOT NULL REFERENCES public.tenants ON DELETE CASCADE,
-    user_id    uuid NOT NULL,
+    user_id    uuid NOT NULL REFERENCES public.users ON DELETE CASCADE,
     role       text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, user_id)
 );
 CREATE INDEX memberships_of_user ON public.memberships (user_id);
+
+-- A membership may name a user of an identity provider whom nothing here knows yet.
+CREATE FUNCTION scopekit.know_user() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    INSERT INTO public.users (id) VALUES (NEW.user_id) ON CONFLICT (id) DO NOTHING;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER know_user BEFORE INSERT ON public.memberships
+    FOR EACH ROW EXECUTE FUNCTION scopekit.know_user();
 
 -- Roles in order: 1 viewer, 2 member, 3 admin, 4 owner. Each may do what those before it may.
 CREATE FUNCTION scopekit.role_rank(p_role text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS

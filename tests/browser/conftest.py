@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
-from gateway.auth.auth import SESSION_COOKIE
+from gateway.auth.sessions import LOOPBACK_COOKIE
 from tests import material
 from tests.browser.person import Person
 from tests.ci import skip_or_fail
@@ -101,7 +101,7 @@ async def sign_in(person: Person, server: Product, tenant: Tenant) -> Person:
 
 async def sign_in_at(person: Person, url: str, tenant: Tenant) -> Person:
     """Do so at another address of the gateway."""
-    cookie = {"name": SESSION_COOKIE, "value": tenant.token(), "url": url, "httpOnly": True, "sameSite": "Lax"}
+    cookie = {"name": LOOPBACK_COOKIE, "value": tenant.session, "url": url, "httpOnly": True, "sameSite": "Lax"}
     await person.page.context.add_cookies([cookie])  # type: ignore[list-item]
     await person.page.goto(url)
     return person

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from playwright.async_api import Locator, Route, async_playwright, expect
 
-from gateway.auth.auth import SESSION_COOKIE
+from gateway.auth.sessions import LOOPBACK_COOKIE
 from gateway.pages.shell import shell
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
 from tests.browser.console import Console
@@ -329,7 +329,7 @@ async def test_what_was_added_without_signal_is_not_sent_as_somebody_else(
     await page.reload()
     await console.add_files(captured["jpeg"])
     await expect(console.card(NAME)).to_contain_text("Saved on this device")
-    cookie = {"name": SESSION_COOKIE, "value": other_tenant.token(), "url": server.url}
+    cookie = {"name": LOOPBACK_COOKIE, "value": other_tenant.session, "url": server.url}
     await page.context.add_cookies([cookie])  # type: ignore[list-item]
     requests: list[str] = []
     page.on("request", lambda request: requests.append(urlsplit(request.url).path))

@@ -14,6 +14,7 @@ from playwright.async_api import async_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.clients.heard import Heard
+from tests.tenants import Admin, session_of_token
 
 Token: TypeAlias = Callable[[], str]
 # Opens a stream with a URL and a token, which is made when everything else is ready.
@@ -29,14 +30,19 @@ BROWSER = """(url) => {
 
 
 @asynccontextmanager
-async def browser(url: str, token: Token) -> AsyncIterator[Heard]:
-    """Chromium's own EventSource, which sends a cookie and does not say with which status it was stopped."""
+async def browser(admin: Admin, url: str, token: Token) -> AsyncIterator[Heard]:
+    """Chromium's own EventSource, which sends a cookie and does not say with which status it was stopped.
+
+    The cookie is of a session that ends with the token.
+    """
     heard = Heard("EventSource")
     origin = str(httpx.URL(url).copy_with(path="/"))
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=shutil.which(CHROMIUM), args=list(FLAGS))
         context = await chromium.new_context()
-        await context.add_cookies([{"name": "scopekit_session", "value": token(), "url": origin}])
+        await context.add_cookies(
+            [{"name": "scopekit_session", "value": await session_of_token(admin, token()), "url": origin}]
+        )
         page = await context.new_page()
         await page.expose_function("tell", heard.tell)
         await page.goto(f"{origin}static/mark.svg")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 from uuid import UUID
@@ -17,7 +18,7 @@ from tests.clients.heard import Heard
 from tests.loops import CheckedLoop
 from tests.npm import install
 from tests.realtime.house import House, make_visit, open_house
-from tests.tenants import Tenant
+from tests.tenants import Admin, Tenant
 
 HERE = Path(__file__).parent
 
@@ -57,11 +58,11 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def open_all(scripts: Path) -> AsyncIterator[OpenAll]:
+async def open_all(scripts: Path, admin: Admin) -> AsyncIterator[OpenAll]:
     """Open a stream with each of the four clients at once, each with a token made when it is ready to."""
     require(CHROMIUM)
     kinds = (
-        clients.browser,
+        partial(clients.browser, admin),
         clients.of_npm(scripts / "eventsource.mjs"),
         clients.of_npm(scripts / "fetch_event_source.mjs"),
         clients.httpx_sse,

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.async_api import async_playwright
 
-from gateway.auth.auth import SESSION_COOKIE
+from gateway.auth.sessions import LOOPBACK_COOKIE
 from tests.browser.conftest import CHROMIUM, FLAGS, require
 from tests.clients.clients import of_npm
 from tests.clients.heard import Heard
@@ -159,7 +159,7 @@ async def test_a_line_that_breaks_in_chromium(
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=shutil.which(CHROMIUM), args=list(FLAGS))
         context = await chromium.new_context(bypass_csp=True)
-        await context.add_cookies([{"name": SESSION_COOKIE, "value": tenant.token(), "url": line.url}])
+        await context.add_cookies([{"name": LOOPBACK_COOKIE, "value": tenant.session, "url": line.url}])
         page = await context.new_page()
         await page.expose_function("tell", heard.tell)
         await page.goto(f"{line.url}/livez")

@@ -33,6 +33,7 @@ from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
 from store.accounts.flag_cache import FlagCache
 from store.accounts.membership_cache import MembershipCache
+from store.accounts.session_cache import ApiKeyCache, SessionCache
 from store.events import events
 from store.limits.shared_limits import SharedLimits
 from store.pool import Database
@@ -121,6 +122,8 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 
 def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Context:
     nothing = cast("Any", None)
+    sessions = SessionCache(db, lambda: hub.listener_generation)
+    hub.on_session = sessions.forget
     return Context(
         settings=settings,
         db=db,
@@ -131,6 +134,8 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         hub=hub,
         flags=FlagCache(db, lambda: hub.listener_generation),
         memberships=MembershipCache(db, lambda: hub.listener_generation),
+        sessions=sessions,
+        api_keys=ApiKeyCache(db, lambda: hub.listener_generation),
         metrics=MetricsRegistry(settings),
         auth=Authenticator(settings),
         limits=SharedLimits(db),

@@ -79,6 +79,7 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
             is_whole=True,
             **of_visit,
         )
+        await _insert_people(admin, tenant)
         await _insert(admin, "discarded_recordings", recording_id=uuid4(), **of_visit)
         await _insert(
             admin,
@@ -89,6 +90,16 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
             **of_visit,
         )
     return visit
+
+
+async def _insert_people(admin: Admin, tenant: Tenant) -> None:
+    if await admin.fetchval("SELECT to_regclass('api_keys') IS NULL"):  # the baseline alone
+        return
+    key = await admin.fetchval("INSERT INTO users (name) VALUES ('key') RETURNING id")
+    secret = {"secret_hash": uuid4().bytes * 2, "role": "viewer"}
+    await _insert(admin, "api_keys", id=key, tenant_id=tenant.id, name="Export", **secret)
+    await _insert(admin, "invitations", tenant_id=tenant.id, email=f"{tenant.id}@example.com", role="member")
+    await _insert(admin, "people_audit", tenant_id=tenant.id, actor="test", action="invite")
 
 
 async def _insert_estimate(admin: Admin, estimate: UUID, of_visit: dict[str, Any]) -> None:

@@ -174,7 +174,7 @@ async def test_a_database_in_use_is_brought_up_with_all_its_rows(empty: str, tmp
     connection = await asyncpg.connect(empty)
     try:
         await use_json(connection)
-        tenant = await make_tenant(connection)
+        tenant = await make_tenant(connection, signed_in=False)
         await fill_every_table(connection, tenant)
         before = await _counts(connection)
         assert before["processing_events"] > 0

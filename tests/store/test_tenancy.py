@@ -12,7 +12,7 @@ from store.pool import Connection, Database
 from tests.store.rows import Admin, fill_every_table
 from tests.tenants import Tenant, make_member
 
-# Tables that hold no tenant's data; nobody but service_role may touch them at all.
+# Tables that are no tenant's; nobody but service_role may touch them at all.
 _OPERATORS = {
     *("alerts", "analytics_outbox", "periodic_tasks", "queue_control", "queue_samples", "service_keys"),
     *(
@@ -24,6 +24,7 @@ _OPERATORS = {
         "processes",
         "secret_rotations",
     ),
+    *("users", "identities", "sign_in_codes", "sign_in_attempts", "setup_code", "passkeys", "sessions"),
 }
 ROLES = ("authenticated", "anon", "gateway login")
 Denied = asyncpg.InsufficientPrivilegeError
@@ -197,6 +198,8 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
     pure = {"current_tenant_id", "search_text", "uuidv7", "share_state"}
     as_the_caller = {"set_visits_status", "job_correlation"}  # run with the caller's own rights, under RLS
     checking_the_tenant = {"cancel_job", "queue_position", "rotate_share", "find_price_items", "resembling_price_items"}
+    checking_the_tenant |= {"change_own_person", "invite_person", "own_audit", "own_invitations", "own_people"}
+    checking_the_tenant |= {"create_api_key", "list_api_keys", "revoke_api_key", "withdraw_invitation"}
     assert {row["proname"] for row in rows} <= pure | as_the_caller | checking_the_tenant
 
 

@@ -218,13 +218,19 @@ async def test_a_tenant_id_of_another_form_is_the_same(client: httpx.AsyncClient
 
 async def test_a_cookie_alone_changes_nothing_from_another_site(client: httpx.AsyncClient, tenant: Tenant) -> None:
     """The session cookie reads anywhere, but a change needs this site's own Origin."""
-    cookie = {"cookie": f"scopekit_session={tenant.token()}"}
+    cookie = {"cookie": f"scopekit_session={tenant.session}", "host": "127.0.0.1:8000"}
     assert (await client.get("/v1/me", headers=cookie)).status_code == 200
-    foreign = ("https://evil.example", "null", "http://[::1", "http://gateway.test.evil.example", "ftp://gateway.test")
+    foreign = (
+        "https://evil.example",
+        "null",
+        "http://[::1",
+        "http://127.0.0.1:8000.evil.example",
+        "ftp://127.0.0.1:8000",
+    )
     for origin in ({}, *({"origin": one} for one in foreign)):
         answer = await client.post("/v1/visits", json={"title": "x"}, headers={**cookie, **origin})
         assert answer.status_code == 403
-    own = {**cookie, "origin": "http://gateway.test"}
+    own = {**cookie, "origin": "http://127.0.0.1:8000"}
     assert (await client.post("/v1/visits", json={"title": "x"}, headers=own)).status_code == 201
 
 

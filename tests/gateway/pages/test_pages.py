@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
-from gateway.auth.auth import SESSION_COOKIE
+from gateway.auth.sessions import LOOPBACK_COOKIE
 from gateway.pages.shell import modules_of, shell
 from tests.product import ROOT
 from tests.stack import Services
@@ -112,7 +112,7 @@ async def test_a_developers_own_machine_is_signed_in_on_the_way(services: Servic
     """On the local stack the page signs the browser in, once."""
     async with gateway_at(services, "http://127.0.0.1:8000", "local") as caller:
         first = await caller.get("/")
-        assert SESSION_COOKIE in first.cookies
+        assert LOOPBACK_COOKIE in first.cookies
         assert "httponly" in first.headers["set-cookie"].lower()
         assert "set-cookie" not in (await caller.get("/")).headers
 

@@ -59,13 +59,11 @@ class Tab:
         return role
 
 
-async def open_window(
-    browser: Browser, url: str, tenant: Tenant | None = None, *, seconds: int = 3600
-) -> BrowserContext:
+async def open_window(browser: Browser, url: str, tenant: Tenant | None = None) -> BrowserContext:
     """Open a browser of a person's own, signed in by cookie when a tenant is given."""
     context = await browser.new_context(base_url=url)
     if tenant is not None:
-        cookie = {"name": "scopekit_session", "value": tenant.token(seconds=seconds), "url": url}
+        cookie = {"name": "scopekit_session", "value": tenant.session, "url": url}
         await context.add_cookies([cookie])  # type: ignore[list-item]
     return context
 

@@ -3,6 +3,7 @@
 import gzip
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,7 +18,7 @@ from tests.realtime.client.tab import Tab, cut_streams, open_window
 from tests.realtime.client.tab import open_tab as open_tab_in
 from tests.realtime.feed.watcher import eventually
 from tests.realtime.house import House, make_visit, open_house, tell
-from tests.tenants import Tenant
+from tests.tenants import Tenant, open_session
 
 pytestmark = pytest.mark.browser
 
@@ -25,11 +26,13 @@ OpenTab = Callable[..., Awaitable[Tab]]
 
 
 @pytest.fixture
-async def open_tab(browser: Browser) -> OpenTab:
+async def open_tab(browser: Browser, admin: asyncpg.Connection) -> OpenTab:
     """Open a window with one page, signed in by cookie when a tenant is given."""
 
-    async def opened(house: House, tenant: Tenant | None = None, *, seconds: int = 3600) -> Tab:
-        return await open_tab_in(await open_window(browser, house.url, tenant, seconds=seconds))
+    async def opened(house: House, tenant: Tenant | None = None, *, seconds: int | None = None) -> Tab:
+        if tenant is not None and seconds is not None:
+            tenant = replace(tenant, session=await open_session(admin, tenant.user_id, tenant.id, seconds=seconds))
+        return await open_tab_in(await open_window(browser, house.url, tenant))
 
     return opened
 

@@ -11,13 +11,14 @@ import httpx
 import pytest
 
 from config.settings import Settings
+from gateway.auth import credentials
 from realtime.hub import _rounds
 from realtime.streams.stream_limits import Limits
 from store.pool import Database
 from tests.realtime.client.eventsource import EventStream
 from tests.realtime.feed.watcher import is_open, path, watch
 from tests.realtime.house import House, make_visit, open_house, tell
-from tests.tenants import Tenant
+from tests.tenants import Tenant, open_session
 
 # A second is the promise; a busy machine may take another.
 WITHIN_SECONDS = 2
@@ -88,7 +89,7 @@ async def test_the_runbooks_address_is_the_same_stream(house: House, db: Databas
 
 async def test_the_session_cookie_opens_a_stream(house: House, tenant: Tenant, visit: UUID) -> None:
     """A browser's EventSource sends the cookie and nothing else."""
-    async with watch(house.url, path(visit), headers={"cookie": f"scopekit_session={tenant.token()}"}) as watcher:
+    async with watch(house.url, path(visit), headers={"cookie": f"scopekit_session={tenant.session}"}) as watcher:
         await watcher.until(is_open)
 
 
@@ -331,3 +332,57 @@ def test_a_heartbeat_is_never_late(heartbeat_s: float) -> None:
     slots, tick_s = _rounds(heartbeat_s)
     assert 0.9 * heartbeat_s <= slots * tick_s <= 0.99 * heartbeat_s
     assert tick_s <= 0.6
+
+
+@pytest.mark.parametrize("by_ticket", [False, True])
+async def test_the_end_of_a_session_ends_its_streams(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, by_ticket: bool
+) -> None:
+    """`revoked` within a second, for a stream that a ticket of the session opened too; another session's goes on."""
+    cookie = {"cookie": f"scopekit_session={tenant.session}"}
+    address, headers = path(visit), cookie
+    if by_ticket:
+        async with httpx.AsyncClient(base_url=house.url) as client:
+            own = {**cookie, "origin": house.url}
+            address, headers = (await client.post(f"{path(visit)}/ticket", headers=own)).json()["url"], {}
+    other = await open_session(admin, tenant.user_id, tenant.id)
+    async with (
+        watch(house.url, address, headers=headers) as mine,
+        watch(house.url, path(visit), headers={"cookie": f"scopekit_session={other}"}) as others,
+    ):
+        await mine.until(is_open)
+        await others.until(is_open)
+        held = credentials.parse(tenant.session)
+        assert held is not None
+        await admin.execute("DELETE FROM sessions WHERE id = $1", held.id)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            await mine.until_closed()
+        assert mine.named("end")[-1].json["reason"] == "revoked"
+        assert not others.closed.is_set()
+    assert (await get(house, path(visit), cookie)).status_code == 401
+
+
+async def test_a_ticket_dies_with_its_session(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """Signed out between the asking and the opening, there is no stream."""
+    async with httpx.AsyncClient(base_url=house.url) as client:
+        own = {"cookie": f"scopekit_session={tenant.session}", "origin": house.url}
+        address = (await client.post(f"{path(visit)}/ticket", headers=own)).json()["url"]
+    await admin.execute("DELETE FROM sessions WHERE user_id = $1", tenant.user_id)
+    assert (await get(house, address)).status_code == 401
+
+
+async def test_a_session_that_ended_unheard_ends_its_streams_when_the_listener_is_back(
+    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """The table is asked which sessions live, as it is asked who the members are."""
+    async with watch(house.url, path(visit), headers={"cookie": f"scopekit_session={tenant.session}"}) as watcher:
+        await watcher.until(is_open)
+        await admin.execute("ALTER TABLE sessions DISABLE TRIGGER tell_session")
+        try:
+            await admin.execute("DELETE FROM sessions WHERE user_id = $1", tenant.user_id)
+        finally:
+            await admin.execute("ALTER TABLE sessions ENABLE TRIGGER tell_session")
+        house.hub._feed.check_table()
+        await watcher.until_closed()
