@@ -32,6 +32,10 @@ DRIVER_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interfac
 AWAY = (Unavailable, *DRIVER_TROUBLE)
 
 
+class WrongRole(Exception):
+    """A login does not act in the role that it must have; the message says how to mend it."""
+
+
 class Database:
     """A pool whose connections act for a request's user, or for the process itself.
 
@@ -48,8 +52,11 @@ class Database:
 
     @classmethod
     async def open(cls, url: str, *, name: str, size: int = 10, role: str | None = None, pooled: bool = False) -> Self:
-        """Connect, failing fast; `role` is taken by every connection, `name` shows in pg_stat_activity."""
-        server_settings = {"application_name": name} | ({"role": role} if role else {})
+        """Connect, failing fast; every connection acts in `role`, `name` shows in pg_stat_activity.
+
+        Behind a transaction pooler (`pooled`) the role has to be the login's own. Raises `WrongRole` when it is not.
+        """
+        server_settings = {"application_name": name} | ({"role": role} if role and not pooled else {})
         pool = await asyncpg.create_pool(
             url,
             min_size=1,
@@ -61,6 +68,8 @@ class Database:
             init=use_json,
             reset=_ask_nothing,
         )
+        if role and pooled:
+            await _require_role(pool, role)
         return cls(pool, name)
 
     async def close(self) -> None:
@@ -130,6 +139,16 @@ class Database:
         """
         correlation_id = bound_correlation_id()
         return None if correlation_id is None else f"{self._name} {correlation_id}"
+
+
+async def _require_role(pool: "asyncpg.Pool[Record]", role: str) -> None:
+    login, acting = await pool.fetchval("SELECT ARRAY[session_user::text, current_user::text]")
+    if acting != role:
+        pool.terminate()
+        raise WrongRole(
+            f"The login {login} acts as {acting}, not as {role}. Behind a pooler its role must be its own; as the "
+            f"owner of the schema: ALTER ROLE {login} SET role = '{role}'; then restart the pooler's connections."
+        )
 
 
 async def use_json(connection: Connection) -> None:

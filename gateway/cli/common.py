@@ -22,7 +22,7 @@ from config.rotation import RotationError
 from config.secrets_file import SecretsFileError
 from config.settings import Settings, SettingsError, load_settings, local_env_file
 from store.errors import Conflict, NotFound, SpineError
-from store.pool import Connection, Database
+from store.pool import Connection, Database, WrongRole
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
@@ -43,6 +43,7 @@ ENDINGS: dict[type[BaseException], Exit] = {
     FlagError: Exit.USAGE,
     RotationError: Exit.REFUSED,
     SecretsFileError: Exit.CONFIG,
+    WrongRole: Exit.CONFIG,
     NotFound: Exit.NOT_FOUND,
     Conflict: Exit.REFUSED,
     SpineError: Exit.FAILED,

@@ -60,9 +60,11 @@ def migrate(*, dry_run: DryRun = False, as_json: Json = False) -> None:
     from store.schema.migrate import MigrationError, pending  # noqa: PLC0415
     from store.schema.migrate import migrate as apply  # noqa: PLC0415
 
-    url = environment().admin_url
+    settings = environment()
+    url = settings.admin_url
+    as_whom = "" if settings.database_admin_url else " (DATABASE_ADMIN_URL is not set, so as the login of DATABASE_URL)"
     try:
-        with report_failures("Not migrated"):
+        with report_failures(f"Not migrated{as_whom}"):
             found = asyncio.run(pending(url) if dry_run else apply(url))
     except MigrationError as error:
         fail(f"Not migrated: {error}", Exit.FAILED)

@@ -38,7 +38,7 @@ from store.accounts.flag_cache import FlagCache
 from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
 from store.ops.presence import Presence, process_name
-from store.pool import Database
+from store.pool import Database, WrongRole
 from store.sandbox.confinement import hide_memory
 from store.sandbox.survey import warn_of_missing_walls
 
@@ -192,5 +192,8 @@ def main(tasks_of: OpenTasks = open_tasks) -> None:
     logging.getLogger("arq").setLevel(logging.WARNING)  # else two lines for every wake
     start_sentry(settings)
     start_tracing(settings)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work(settings, tasks_of))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work(settings, tasks_of))
+    except WrongRole as error:
+        sys.exit(f"{error}")

@@ -269,3 +269,22 @@ async def test_the_same_files_run_on_postgresql_15(oldest_server: str) -> None:
         assert abs(await connection.fetchval("SELECT extract(epoch FROM now()) * 1000") - stamps[0]) < 60_000
     finally:
         await connection.close()
+
+
+async def test_an_owner_who_may_not_make_a_role_is_told_what_to_run(oldest_server: str) -> None:
+    """As on RDS and Azure: only an administrator makes a role with BYPASSRLS; then the same migration goes through."""
+    connection = await asyncpg.connect(oldest_server)
+    try:
+        await connection.execute("CREATE ROLE owner LOGIN CREATEROLE NOSUPERUSER PASSWORD 'of-the-owner'")
+        await connection.execute("CREATE DATABASE ours OWNER owner")
+        ours = "postgresql://owner:of-the-owner@" + oldest_server.rsplit("@", 1)[1].replace("/postgres", "/ours")
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await migrate(ours)
+        assert str(refused.value.message) == 'This login may not create the role "service_role".'
+        remedy = "CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;"
+        assert remedy in str(refused.value.hint)
+        await connection.execute(remedy)
+        await migrate(ours)
+        assert await pending(ours) == []
+    finally:
+        await connection.close()

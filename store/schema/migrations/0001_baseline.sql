@@ -36,10 +36,17 @@ BEGIN
             EXECUTE format('CREATE ROLE %I %s', v_role.name, v_role.attributes);
         END IF;
     END LOOP;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE EXCEPTION 'This login may not create the role "%".', v_role.name
+        USING HINT = format('Run as an administrator: CREATE ROLE %I %s; and migrate again. ',
+                            v_role.name, v_role.attributes)
+                  || 'Where no login may create a role with BYPASSRLS, ask the provider of the database for it.';
 END $$;
 
 GRANT anon, authenticated TO scopekit_gateway;
 GRANT service_role TO scopekit_worker;
+-- The login's own, not a parameter at the start of a connection: a transaction pooler refuses or forgets that one.
+ALTER ROLE scopekit_worker SET role = 'service_role';
 
 -- Per role, not ALTER DATABASE: a migration or a dump may need longer than 30 s.
 ALTER ROLE scopekit_gateway SET statement_timeout = '30s';
