@@ -18,7 +18,7 @@ from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
 from gateway.ops import health, metrics
 from gateway.ops import page as ops_page
-from gateway.pages import demo, demo_progress, pages, shell
+from gateway.pages import demo, demo_progress, pages, problems, shell
 from gateway.progress import multi_stream, tenant_stream, visit_stream
 from gateway.progress.fast_path import StreamFastPath
 from gateway.shares import page as share_page
@@ -48,6 +48,7 @@ _MODULES = (
     shares,
     share_page,
     ops_page,
+    problems,
     shell,
     catalogue,
     pages,

@@ -12,7 +12,8 @@ SpineError
 |   +-- TooLarge          past a size limit
 |   |   +-- OverQuota     the tenant's storage is full; fits once there is room
 |   +-- UnsupportedType   not a type we take, or the content contradicts the type
-|   +-- WrongVersion      speaks a version of a protocol that we do not (412)
+|   +-- PreconditionFailed    the state is not the one that the caller named (412)
+|   +-- PreconditionRequired  the caller must name the state that they changed (428)
 |   +-- Damaged           the bytes do not match the checksum that came with them (460); send them again
 |   +-- Stalled           the body stopped arriving (408); send it again
 |   +-- TooMany           past a rate or a cap; carries retry_after seconds
@@ -23,44 +24,67 @@ from typing import Any
 
 
 class SpineError(Exception):
-    """Base: `detail` is a sentence for the caller; `extra` are further members of the problem document."""
+    """Base: `detail` is a sentence for the caller; `extra` are further members of the problem document.
 
-    def __init__(self, detail: str, **extra: Any) -> None:
+    `code` tells a program which case this is: the class's own, or a narrower one. Each is registered in
+    `gateway.http.problem_codes`.
+    """
+
+    code = "internal_error"
+
+    def __init__(self, detail: str, *, code: str | None = None, **extra: Any) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.code = code or type(self).code
         self.extra = extra
 
 
 class RequestError(SpineError):
     """The caller can mend it."""
 
+    code = "invalid_request"
+
 
 class Unauthenticated(RequestError):
     """No token, or one that does not hold; answered with 401 and WWW-Authenticate."""
+
+    code = "token_unknown"
 
 
 class InvalidInput(RequestError):
     """A value is malformed or out of range."""
 
+    code = "invalid_request"
+
 
 class Unprocessable(InvalidInput):
     """Understood, but its values cannot be used as they are."""
+
+    code = "invalid_values"
 
 
 class NotFound(RequestError):
     """Unknown, or another tenant's."""
 
+    code = "not_found"
+
 
 class Forbidden(RequestError):
     """Known caller, not allowed."""
+
+    code = "forbidden"
 
 
 class Conflict(RequestError):
     """The state has moved on."""
 
+    code = "conflict"
+
 
 class Locked(Conflict):
     """Somebody else is at it."""
+
+    code = "locked"
 
     def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
         super().__init__(detail, **extra)
@@ -70,33 +94,55 @@ class Locked(Conflict):
 class Gone(RequestError):
     """It was here and will not come back."""
 
+    code = "gone"
+
 
 class TooLarge(RequestError):
     """Past a size limit."""
+
+    code = "too_large"
 
 
 class OverQuota(TooLarge):
     """The tenant's storage is full; the same file fits once there is room."""
 
+    code = "quota_exceeded"
+
 
 class UnsupportedType(RequestError):
     """Not a type we take, or the content contradicts the type."""
 
+    code = "unsupported_media_type"
 
-class WrongVersion(RequestError):
-    """Speaks a version of a protocol that we do not."""
+
+class PreconditionFailed(RequestError):
+    """The state is not the one that the caller named in If-Match."""
+
+    code = "version_mismatch"
+
+
+class PreconditionRequired(RequestError):
+    """The caller must name the state that they changed, in If-Match."""
+
+    code = "version_required"
 
 
 class Damaged(RequestError):
     """The bytes do not match the checksum that came with them."""
 
+    code = "checksum_mismatch"
+
 
 class Stalled(RequestError):
     """The body stopped arriving."""
 
+    code = "body_stalled"
+
 
 class TooMany(RequestError):
     """Past a rate or a cap."""
+
+    code = "rate_limited"
 
     def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
         super().__init__(detail, **extra)
@@ -105,6 +151,8 @@ class TooMany(RequestError):
 
 class Unavailable(SpineError):
     """A resource of ours does not answer in time."""
+
+    code = "unavailable"
 
     def __init__(self, detail: str, *, retry_after: float = 2.0, **extra: Any) -> None:
         super().__init__(detail, **extra)

@@ -58,7 +58,7 @@ class Authenticator:
         try:
             header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
-            raise Unauthenticated("The token is not a JWT.") from None
+            raise Unauthenticated("The token is not a JWT.", code="token_malformed") from None
         if header.get("alg") == "HS256":
             return self._verify_symmetric(token), KEPT_SECONDS
         return await self._verify_asymmetric(token, header)
@@ -74,7 +74,7 @@ class Authenticator:
     async def _verify_asymmetric(self, token: str, header: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
         algorithm, kid = header.get("alg"), header.get("kid")
         if self._keys is None or algorithm not in _ASYMMETRIC or not isinstance(kid, str):
-            raise Unauthenticated("The token is not signed in a way accepted here.")
+            raise Unauthenticated("The token is not signed in a way accepted here.", code="token_malformed")
         key = await self._keys.find(kid)
         if key is None or key.algorithm_name != algorithm:
             raise Unauthenticated("The token is not signed by a key in force.")
@@ -95,13 +95,13 @@ class Authenticator:
                 options={"require": ["exp", "sub", "aud"]},
             )
         except jwt.ExpiredSignatureError:
-            raise Unauthenticated("The token has expired; sign in again.") from None
+            raise Unauthenticated("The token has expired; sign in again.", code="token_expired") from None
         except jwt.InvalidSignatureError:
             raise
         except jwt.PyJWTError as error:
-            raise Unauthenticated(f"The token does not hold: {error}.") from None
+            raise Unauthenticated(f"The token does not hold: {error}.", code="token_malformed") from None
         except (OverflowError, ValueError):  # `exp`, `iat` or `nbf` of 1e400
-            raise Unauthenticated("The token's times are out of range.") from None
+            raise Unauthenticated("The token's times are out of range.", code="token_malformed") from None
         return claims
 
 
@@ -135,9 +135,9 @@ async def _require_role(context: Context, principal: Principal, min_role: Role) 
     """Return the caller's role now. Raises `Forbidden` when it is less than `min_role`."""
     role = await context.memberships.role(principal.tenant_id, principal.user_id)
     if role is None:
-        raise Forbidden(NO_MEMBER)
+        raise Forbidden(NO_MEMBER, code="not_a_member")
     if not reaches(role, min_role):
-        raise Forbidden(_TOO_LITTLE[min_role])
+        raise Forbidden(_TOO_LITTLE[min_role], code="role_too_low")
     return role
 
 
@@ -155,7 +155,9 @@ async def require_flag(connection: HTTPConnection, principal: Principal, flag: F
     """
     if not await context_of(connection).flags.is_on(principal.tenant_id, flag):
         detail = f"`{flag}` is not enabled for this tenant; ask an administrator to turn it on."
-        raise Forbidden(detail) if flag is Flag.ESTIMATION else NotFound(detail)
+        if flag is Flag.ESTIMATION:
+            raise Forbidden(detail, code="estimation_off")
+        raise NotFound(detail, code="feature_off")
 
 
 async def _caller(connection: HTTPConnection) -> Principal:
@@ -167,7 +169,7 @@ async def _caller(connection: HTTPConnection) -> Principal:
         return await context_of(connection).auth.verify(token)
     principal = await sessions.of_cookie(connection)
     if principal is None:
-        raise Unauthenticated("Sign in, or send `Authorization: Bearer <token>`.")
+        raise Unauthenticated("Sign in, or send `Authorization: Bearer <token>`.", code="token_missing")
     _require_same_origin(connection)
     return principal
 
@@ -179,7 +181,7 @@ def _require_same_origin(connection: HTTPConnection) -> None:
     own = connection.headers.get("host")
     # Either scheme: TLS may end at a proxy.
     if connection.headers.get("origin") not in (f"https://{own}", f"http://{own}"):
-        raise Forbidden("A change by session cookie must come from this site's own pages.")
+        raise Forbidden("A change by session cookie must come from this site's own pages.", code="foreign_origin")
 
 
 def mint(settings: Settings, *, user_id: UUID, tenant_id: UUID, seconds: int) -> str:

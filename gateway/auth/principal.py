@@ -47,7 +47,7 @@ class Principal:
         Raises `Unauthenticated`.
         """
         if self.expires_at <= time.time():
-            raise Unauthenticated("The token has expired; sign in again.")
+            raise Unauthenticated("The token has expired; sign in again.", code="token_expired")
 
     @classmethod
     def from_claims(cls, claims: Mapping[str, Any]) -> Self:
@@ -60,7 +60,8 @@ class Principal:
             tenant_id = UUID(metadata["tenant_id"])  # type: ignore[index]
             user_id = UUID(claims["sub"])
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise Unauthenticated("The token names no user and tenant (sub, app_metadata.tenant_id).") from None
+            detail = "The token names no user and tenant (sub, app_metadata.tenant_id)."
+            raise Unauthenticated(detail, code="token_malformed") from None
         session_id = claims.get(SESSION_CLAIM)
         return cls.of_member(
             user_id,
@@ -102,5 +103,5 @@ def _moment(seconds: Any) -> float:
     except (OverflowError, TypeError, ValueError):
         found = math.inf
     if not math.isfinite(found):
-        raise Unauthenticated("The token's times are out of range.")
+        raise Unauthenticated("The token's times are out of range.", code="token_malformed")
     return min(found, _LAST_SECOND)

@@ -36,7 +36,7 @@ async def of_visit(request: Request) -> Response:
         await visits.get(conn, visit_id)
         estimate = await estimates.latest_for_visit(conn, visit_id)
     if estimate is None:
-        raise NotFound("This visit has no estimate yet.")
+        raise NotFound("This visit has no estimate yet.", code="no_estimate_yet")
     return _answer(estimate)
 
 

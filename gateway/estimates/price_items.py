@@ -91,7 +91,7 @@ async def import_items(request: Request) -> Response:
 def _text(request: Request, name: str, length: int) -> str:
     text = request.query_params.get(name, "").replace("\0", "").strip()
     if len(text) > length:
-        raise InvalidInput(f"{name} may have at most {length} characters.", field=name)
+        raise InvalidInput(f"{name} may have at most {length} characters.", code="invalid_parameter", field=name)
     return text
 
 

@@ -47,9 +47,11 @@ async def read_json(request: Request, model: type[Model], *, limit: int = JSON_B
     try:
         value = orjson.loads(body) if body.strip() else {}
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"The body is not JSON: see line {error.lineno}, column {error.colno}.") from None
+        raise InvalidInput(
+            f"The body is not JSON: see line {error.lineno}, column {error.colno}.", code="invalid_json"
+        ) from None
     if not isinstance(value, dict):
-        raise InvalidInput("The body must be a JSON object.")
+        raise InvalidInput("The body must be a JSON object.", code="invalid_json")
     _require_storable(value)
     try:
         return model.model_validate(value)
@@ -135,7 +137,8 @@ def uuid_param(value: str, name: str) -> UUID:
             return found
     except ValueError:
         pass
-    raise InvalidInput(f"{name} must be a UUID such as 0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90.", field=name)
+    detail = f"{name} must be a UUID such as 0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90."
+    raise InvalidInput(detail, code="invalid_parameter", field=name)
 
 
 def int_param(value: str | None, name: str, *, low: int, high: int) -> int | None:
@@ -145,7 +148,7 @@ def int_param(value: str | None, name: str, *, low: int, high: int) -> int | Non
     text = value.strip()
     if text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high:
         return int(text)
-    raise InvalidInput(f"{name} must be a whole number from {low} to {high}.", field=name)
+    raise InvalidInput(f"{name} must be a whole number from {low} to {high}.", code="invalid_parameter", field=name)
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -166,11 +169,11 @@ def _require_json(request: Request) -> None:
 
 def _require_storable(value: Any, depth: int = JSON_DEPTH) -> None:
     if isinstance(value, str) and "\0" in value:
-        raise InvalidInput("The body holds the character U+0000, which cannot be stored.")
+        raise InvalidInput("The body holds the character U+0000, which cannot be stored.", code="value_not_storable")
     if not isinstance(value, dict | list):
         return
     if depth == 0:
-        raise InvalidInput(f"The body may be nested at most {JSON_DEPTH} levels deep.")
+        raise InvalidInput(f"The body may be nested at most {JSON_DEPTH} levels deep.", code="invalid_json")
     for item in (*value.keys(), *value.values()) if isinstance(value, dict) else value:
         _require_storable(item, depth - 1)
 

@@ -1,6 +1,5 @@
 """Every error leaves as application/problem+json (RFC 9457) with a correlation id, and never with a trace."""
 
-from http import HTTPStatus
 from typing import Any
 
 import asyncpg
@@ -12,13 +11,13 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import correlation_id, get_logger
+from gateway.http.problem_codes import CHECKSUM_MISMATCH, CODES, PAGES, code_of_status
 from store import errors
 from store.errors import Unauthenticated
 
 _log = get_logger(__name__)
 
-# tus's own, which HTTP has no name for.
-CHECKSUM_MISMATCH = 460
+_UNQUOTED = str.maketrans('"\\', "'/")
 
 # The first class of an error's ancestry that stands here gives the status.
 STATUS: dict[type[Exception], int] = {
@@ -33,7 +32,8 @@ STATUS: dict[type[Exception], int] = {
     errors.TooLarge: 413,
     errors.UnsupportedType: 415,
     errors.Stalled: 408,
-    errors.WrongVersion: 412,
+    errors.PreconditionFailed: 412,
+    errors.PreconditionRequired: 428,
     errors.Damaged: CHECKSUM_MISMATCH,
     errors.TooMany: 429,
     errors.Unavailable: 503,
@@ -41,12 +41,16 @@ STATUS: dict[type[Exception], int] = {
 }
 
 
-def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **extra: Any) -> Response:
-    """Build a problem document; `extra` are further members of it."""
+def problem(
+    status: int, detail: str, *, code: str | None = None, headers: dict[str, str] | None = None, **extra: Any
+) -> Response:
+    """Build a problem document; `code` narrows the status, and `extra` are the members that go with it."""
+    code = code or code_of_status(status)
     body = {
-        "type": "about:blank",
-        "title": "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase,
+        "type": PAGES + code,
+        "title": CODES[code].title,
         "status": status,
+        "code": code,
         "detail": detail,
         "correlation_id": correlation_id(),
     }
@@ -58,7 +62,10 @@ async def on_spine_error(_request: Request, error: Exception) -> Response:
     """Answer an error that a route raised on purpose."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     detail, extra = getattr(error, "detail", str(error)), getattr(error, "extra", {})
-    return problem(status, detail, headers=_headers(error), **extra)
+    headers = _headers(error)
+    if "retry-after" in headers:
+        extra = {**extra, "retry_after": int(headers["retry-after"])}
+    return problem(status, detail, code=getattr(error, "code", None), headers=headers, **extra)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -76,13 +83,17 @@ async def on_database_error(_request: Request, error: Exception) -> Response:
     """Answer a database that is away, overloaded or too slow; a lost answer to a COMMIT leaves its outcome open."""
     _log.warning("Database error", error=type(error).__name__)
     detail = "The database did not answer in time; it is not certain whether this was done. Look, or try again."
-    return problem(503, detail, headers={"retry-after": "2"})
+    return problem(503, detail, headers={"retry-after": "2"}, retry_after=2)
 
 
 async def on_value_refused(_request: Request, error: Exception) -> Response:
     """Answer a value that the database cannot hold: out of its type's range, or text with half a surrogate pair."""
     _log.warning("Value refused by the database", error=str(error))
-    return problem(400, "A value cannot be stored: it is out of range, or holds a character that is none.")
+    return problem(
+        400,
+        "A value cannot be stored: it is out of range, or holds a character that is none.",
+        code="value_not_storable",
+    )
 
 
 async def on_right_refused(_request: Request, error: Exception) -> Response:
@@ -145,6 +156,14 @@ def _methods(request: Request) -> set[str]:
 
 def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
-        return {"www-authenticate": 'Bearer realm="scopekit"'}
+        return {"www-authenticate": _challenge(error)}
     retry_after = getattr(error, "retry_after", None)
     return {} if retry_after is None else {"retry-after": str(max(1, round(retry_after)))}
+
+
+def _challenge(error: Unauthenticated) -> str:
+    """Write the challenge of RFC 6750: a request without a token gets no error."""
+    if error.code == "token_missing":
+        return 'Bearer realm="scopekit"'
+    described = error.detail.encode("ascii", "replace").decode().translate(_UNQUOTED)
+    return f'Bearer realm="scopekit", error="invalid_token", error_description="{described}"'

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Mount, Route
 
-from gateway.http.errors import CHECKSUM_MISMATCH
+from gateway.http.problem_codes import CHECKSUM_MISMATCH, CODES, PAGES, codes_of
 from gateway.openapi.operation import UUID_TEXT, Answer, Caller, Content, Operation, Param
 
 _REF = "#/components/schemas/{model}"
@@ -66,14 +66,32 @@ class Undescribed(Exception):
     """A route has no description, or a description no route."""
 
 
-class Problem(BaseModel):
-    """RFC 9457. Further members stand beside these, such as `errors` with a field and a message each."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    correlation_id: str | None
+def _problem_schema() -> dict[str, Any]:
+    """Describe a problem document; the members that go with some codes only are optional, and say with which."""
+    members: dict[str, Any] = {}
+    for code, known in CODES.items():
+        for name, schema in known.members.items():
+            told = members.setdefault(name, {**schema, "description": schema.get("description", "").strip()})
+            told["description"] = f"{told['description']} With `{code}`.".strip()
+    return {
+        "title": "Problem",
+        "description": "A problem document (RFC 9457). `code` and `type` are stable; `title` and `detail` are for"
+        " people. New codes and members appear.",
+        "type": "object",
+        "required": ["type", "title", "status", "code", "detail", "correlation_id"],
+        "properties": {
+            "type": {"type": "string", "format": "uri-reference", "description": "The address of the code's page."},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "code": {"type": "string", "pattern": "^[a-z0-9_]+$", "description": f"One of {', '.join(CODES)}."},
+            "detail": {"type": "string"},
+            "correlation_id": {
+                "type": ["string", "null"],
+                "description": "Stands on each log line of the request; as in the header x-correlation-id.",
+            },
+            **members,
+        },
+    }
 
 
 def document(routes: Iterable[BaseRoute], operations: Mapping[str, Operation]) -> dict[str, Any]:
@@ -177,9 +195,9 @@ class _Described:
 
 def _schemas(operations: Iterable[Operation]) -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], str], Any]]:
     """Let pydantic write the schema of every model, each under its own name."""
-    wanted = dict.fromkeys([(Problem, "serialization"), *(pair for one in operations for pair in _models(one))])
+    wanted = dict.fromkeys(pair for one in operations for pair in _models(one))
     references, definitions = models_json_schema(list(wanted), ref_template=_REF)  # type: ignore[arg-type]
-    return definitions["$defs"], references  # type: ignore[return-value]
+    return {"Problem": _problem_schema(), **definitions["$defs"]}, references  # type: ignore[return-value]
 
 
 def _models(operation: Operation) -> Iterator[tuple[type[BaseModel], str]]:
@@ -220,7 +238,12 @@ def _refusal_name(status: int, caller: Caller) -> str:
 
 
 def _refusal(status: int, caller: Caller) -> dict[str, Any]:
-    content: dict[str, Any] = {_PROBLEM: {"schema": {"$ref": _REF.format(model="Problem")}}}
+    content: dict[str, Any] = {
+        _PROBLEM: {
+            "schema": {"$ref": _REF.format(model="Problem")},
+            "examples": {code: _example(code) for code in codes_of(status)},
+        }
+    }
     if caller in _ALSO_REFUSED_IN:
         content[_ALSO_REFUSED_IN[caller]] = {"schema": {"type": "string"}}
     return {"description": _phrase(status), "content": content}
@@ -228,3 +251,16 @@ def _refusal(status: int, caller: Caller) -> dict[str, Any]:
 
 def _phrase(status: int) -> str:
     return "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase
+
+
+def _example(code: str) -> dict[str, Any]:
+    known = CODES[code]
+    value = {
+        "type": PAGES + code,
+        "title": known.title,
+        "status": known.status,
+        "code": code,
+        "detail": known.remedy,
+        "correlation_id": "0d1c4f1be0f64b0a8f2fd3f0c1f1c0de",
+    }
+    return {"summary": known.title, "value": value}

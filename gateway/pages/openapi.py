@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from gateway.openapi.operation import TEXT, Answer, Operation, Shape, gives, takes_json
+from gateway.openapi.operation import JSON, TEXT, Answer, Operation, Shape, gives, takes_json
 from gateway.openapi.values import Moment, Rate
 from gateway.pages.demo_progress import Insertion
 
@@ -78,6 +78,23 @@ class Inserted(Shape):
     last_seq: int
 
 
+class ProblemPage(Shape):
+    """A problem code: its status, its remedy and the members of its documents."""
+
+    type: str
+    code: str
+    status: int
+    title: str
+    remedy: str
+    members: dict[str, Any]
+
+
+class ProblemPages(Shape):
+    """Every problem code."""
+
+    problems: list[ProblemPage]
+
+
 _HEALTH = Operation(gives(Health, text="Healthy.") | gives(Health, 503, text="Degraded, or unhealthy."), "nobody")
 
 OPERATIONS = {
@@ -88,6 +105,10 @@ OPERATIONS = {
     "GET /readyz": Operation(gives(Readiness, text="Ready.") | gives(Readiness, 503, text="Not now."), "nobody"),
     "GET /metrics": Operation({200: Answer("Prometheus' text format.", {"text/plain": TEXT})}, "scheduler"),
     "GET /openapi.json": Operation(gives({"type": "object"}, text="This document."), "nobody"),
+    "GET /problems": Operation({200: Answer("Every code.", {**HTML, JSON: ProblemPages})}, "nobody", refuses=(503,)),
+    "GET /problems/{code}": Operation(
+        {200: Answer("The code.", {**HTML, JSON: ProblemPage})}, "nobody", refuses=(404, 503)
+    ),
     "GET /v1/me": Operation(gives(Me)),
     "GET /": Operation({200: Answer("The console.", HTML)}, "nobody", refuses=(503,)),
     "GET /static/{path}": Operation(

@@ -48,7 +48,7 @@ def not_enabled() -> Response:
 def require_member(found: list[Record] | None) -> list[Record]:
     """Return the opening state of the streams, when the caller is a member. Raises `Forbidden`."""
     if found is None:
-        raise Forbidden(NO_MEMBER)
+        raise Forbidden(NO_MEMBER, code="not_a_member")
     return found
 
 

@@ -45,9 +45,11 @@ async def _opened(request: Request, principal: Principal, stream: TenantSubscrip
         gate = await events.watch_rights(conn, _NO_VISIT)
         at_work = await events.at_work(conn, MOST_SNAPSHOTS)
     if gate["role"] is None:
-        raise Forbidden(NO_MEMBER)
+        raise Forbidden(NO_MEMBER, code="not_a_member")
     if not reaches(gate["role"], "admin"):
-        raise Forbidden("All visits at once are for owners and admins of the tenant; watch visits by name.")
+        raise Forbidden(
+            "All visits at once are for owners and admins of the tenant; watch visits by name.", code="role_too_low"
+        )
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
         return not_enabled()
     if stream is None:

@@ -256,14 +256,15 @@ async def _gate(request: Request, principal: Principal, visit_id: UUID) -> Recor
     async with context_of(request).db.as_user(principal.claims) as conn:
         gate = await events.watch_rights(conn, visit_id)
     if gate["role"] is None:
-        raise Forbidden(NO_MEMBER)
+        raise Forbidden(NO_MEMBER, code="not_a_member")
     return gate
 
 
 async def _require_visit(request: Request, principal: Principal, visit_id: UUID) -> None:
     gate = await _gate(request, principal, visit_id)
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
-        raise NotFound(f"`{Flag.PROGRESS}` is not enabled for this tenant; ask an administrator to turn it on.")
+        detail = f"`{Flag.PROGRESS}` is not enabled for this tenant; ask an administrator to turn it on."
+        raise NotFound(detail, code="feature_off")
     if not gate["visible"]:
         raise NotFound(_NO_VISIT)
 

@@ -76,7 +76,7 @@ async def find(request: Request, key: shares.Key) -> Record:
         await limits.spend(unknown, detail=_UNKNOWN)
         raise NotFound(NO_LINK)
     if share["state"] != "ready" and not share["live"]:
-        raise Gone(NO_LINK)
+        raise Gone(NO_LINK, code="link_ended")
     return share
 
 
@@ -104,7 +104,7 @@ def require_our_form(request: Request) -> None:
     for limiter, key in ((limits.addresses, limit_key(address_of(request))), (limits.tokens, link)):
         spend(limiter, key)
     if not came_from_our_page(request, context_of(request).settings):
-        raise Forbidden("Open the estimate with the button on its own page.")
+        raise Forbidden("Open the estimate with the button on its own page.", code="foreign_origin")
 
 
 def spend(limiter: RateLimiter, key: str) -> None:

@@ -18,6 +18,7 @@ from config.logging import correlation_id, get_logger
 from config.settings import Settings
 from gateway.context import context_of
 from gateway.http.errors import HANDLERS, STATUS, problem
+from gateway.http.negotiation import prefers_json
 from store.errors import SpineError
 
 _log = get_logger(__name__)
@@ -105,9 +106,8 @@ def address_here(request: Request) -> str:
 
 
 def wants_page(request: Request) -> bool:
-    """Tell a browser, which gets pages, from a program that asks for JSON."""
-    accept = request.headers.get("accept", "")
-    return "text/html" in accept or "json" not in accept
+    """Tell a browser, which gets pages, from a program that asks for JSON first."""
+    return not prefers_json(request.headers.get("accept", ""))
 
 
 def message_page(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -99,9 +99,9 @@ class DecideShare(_Action):
             case "recorded":
                 return _back(request)
             case "decided":
-                raise Conflict(_DECIDED)
+                raise Conflict(_DECIDED, code="already_decided")
             case "changed":
-                raise Conflict(_CHANGED)
+                raise Conflict(_CHANGED, code="estimate_changed")
         return _refuse(request, share, Forbidden(_ENDED))
 
 
@@ -128,8 +128,8 @@ async def _open(request: Request, share: Record, form: OpenForm) -> str:
         if outcome != "stale":  # Else the form is an old one, brought back by the browser.
             break
     if outcome == "passcode":
-        raise Forbidden("Enter the passcode again.")
-    raise NotFound(NO_LINK) if outcome == "unknown" else Gone(NO_LINK)
+        raise Forbidden("Enter the passcode again.", code="passcode_required")
+    raise NotFound(NO_LINK) if outcome == "unknown" else Gone(NO_LINK, code="link_ended")
 
 
 async def _checked_passcode(request: Request, share: Record, passcode: str) -> str | None:
@@ -140,7 +140,7 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
     if not share["has_passcode"]:
         return None
     if not passcode.strip():
-        raise Forbidden("Enter the passcode you were given.")
+        raise Forbidden("Enter the passcode you were given.", code="passcode_required")
     limits, wrong = context_of(request).limits, bucket_of(request, WRONG_PASSCODES)
     limits.check(wrong, detail=_WRONG)
     async with context_of(request).db.as_system(on_behalf_of=key_of(request).token) as conn:
@@ -152,7 +152,7 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
         raise TooMany(detail, retry_after=attempt["retry_after"])
     if not await passcode_fits(attempt["passcode_hash"], passcode):
         await limits.spend(wrong, detail=_WRONG)
-        raise Forbidden("That is not the passcode. Please check it and try again.")
+        raise Forbidden("That is not the passcode. Please check it and try again.", code="passcode_wrong")
     found: str = attempt["passcode_hash"]
     return found
 

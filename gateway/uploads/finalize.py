@@ -50,9 +50,11 @@ async def require_still(context: Context, draft: Draft) -> None:
 def require_as_announced(stored: StoredObject, announced: Record) -> None:
     """Raise `Unprocessable` when other bytes arrived than were announced by size, and by hash if there was one."""
     if stored.size != announced["file_size"]:
-        raise Unprocessable(f"{announced['file_size']} bytes were announced and {stored.size} arrived.")
+        raise Unprocessable(
+            f"{announced['file_size']} bytes were announced and {stored.size} arrived.", code="file_unusable"
+        )
     if announced["sha256"] not in (None, stored.sha256):
-        raise Unprocessable("The bytes that arrived are not those whose hash was announced.")
+        raise Unprocessable("The bytes that arrived are not those whose hash was announced.", code="file_unusable")
 
 
 async def finalize_upload(

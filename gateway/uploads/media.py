@@ -143,7 +143,7 @@ def _size(request: Request) -> Size | None:
             return size  # type: ignore[no-any-return]
     if given is None:
         return None
-    raise InvalidInput(f"size is one of: {', '.join(get_args(Size))}.", field="size")
+    raise InvalidInput(f"size is one of: {', '.join(get_args(Size))}.", code="invalid_parameter", field="size")
 
 
 routes = [

@@ -129,6 +129,7 @@ def _require_complete(chunks: Sequence[Record], wish: Finalize) -> None:
     if gaps and not wish.accept_gaps:
         raise Conflict(
             f"{len(gaps)} chunks are missing. Send them, or finalize with accept_gaps.",
+            code="recording_incomplete",
             missing=gaps[:_GAPS_TOLD],
             missing_count=len(gaps),
         )
@@ -136,6 +137,7 @@ def _require_complete(chunks: Sequence[Record], wish: Finalize) -> None:
     if len(unheard) < len(chunks) and unheard and not wish.accept_gaps:
         raise Conflict(
             f"The beginning of {len(unheard)} chunks is missing. Send it, or finalize with accept_gaps to drop them.",
+            code="recording_incomplete",
             without_beginning=unheard[:_GAPS_TOLD],
         )
 

@@ -128,4 +128,4 @@ def too_large() -> TooLarge:
 
 def empty() -> Unprocessable:
     """Say that there is nothing in it."""
-    return Unprocessable("The file is empty.")
+    return Unprocessable("The file is empty.", code="file_unusable")

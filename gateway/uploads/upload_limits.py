@@ -37,7 +37,7 @@ async def admit_file(context: Context, principal: Principal, draft: Draft, size:
         if row is None:
             await quota.require_room(conn, draft.id, size, default=context.settings.tenant_media_bytes)
     if row is not None and row["visit_id"] != draft.visit_id:
-        raise Conflict("This media id is taken; choose a new one.")
+        raise Conflict("This media id is taken; choose a new one.", code="media_id_taken")
     return row
 
 

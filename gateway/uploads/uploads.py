@@ -81,7 +81,7 @@ async def presign(request: Request) -> Response:
     context, wish = context_of(request), await read_json(request, PresignRequest)
     draft = _draft_of_wish(wish, principal, visit_id)
     if await admit_file(context, principal, draft, wish.file_size) is not None:
-        raise Conflict("This media id already holds a file; choose a new one.")
+        raise Conflict("This media id already holds a file; choose a new one.", code="media_id_taken")
     expires_at = (int(time.time()) + FORM_SECONDS) * 1000
     ttl = timedelta(seconds=FORM_SECONDS)
     async with context.db.as_user(principal.claims) as conn:
@@ -113,7 +113,8 @@ async def complete(request: Request) -> Response:
         stored = await measure(context, draft)
         require_as_announced(stored, promise)
     except NotFound:
-        raise Conflict("The file has not arrived in the store; send it, or ask for a new upload.") from None
+        detail = "The file has not arrived in the store; send it, or ask for a new upload."
+        raise Conflict(detail, code="upload_missing") from None
     except RequestError:
         await context.objects.discard(draft.storage_path, promise["storage_path"])
         raise

@@ -53,7 +53,8 @@ async def request_estimate(request: Request) -> Response:
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         if not await jobs.has_material(conn, visit_id):
-            raise Unprocessable("There is nothing to estimate yet: add a photo, a voice note or written notes.")
+            detail = "There is nothing to estimate yet: add a photo, a voice note or written notes."
+            raise Unprocessable(detail, code="nothing_to_estimate")
         job, created = await context.queue.enqueue(
             conn,
             tenant_id=principal.tenant_id,

@@ -45,7 +45,7 @@ async def forget_wanted(conn: Connection, photo: Record) -> None:
 
 async def _make(objects: ObjectStore, decoder: Decoder, row: Record, size: Size, key: str) -> None:
     if row.get("problem"):
-        raise Unprocessable(row["problem"])
+        raise Unprocessable(row["problem"], code="file_unusable")
     if await objects.head(row["storage_path"]) is None:
         raise NotFound("The photo is not in the store any more.")
     async with objects.spooled(row["storage_path"]) as photo:

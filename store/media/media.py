@@ -105,9 +105,10 @@ async def insert(conn: Connection, draft: Draft, stored: StoredObject, findings:
 def require_same(row: Record | None, visit_id: UUID, sha256: str) -> Record:
     """Return the row that already has this id. Raises `Conflict` unless it is of this visit, with these bytes."""
     if row is None or row["visit_id"] != visit_id:
-        raise Conflict("This media id is taken; choose a new one.")
+        raise Conflict("This media id is taken; choose a new one.", code="media_id_taken")
     if row["sha256"] != sha256:
-        raise Conflict("This media id already holds another file; choose a new one.", sha256=row["sha256"])
+        detail = "This media id already holds another file; choose a new one."
+        raise Conflict(detail, code="media_id_taken", sha256=row["sha256"])
     return row
 
 
@@ -162,7 +163,7 @@ async def promise(conn: Connection, draft: Draft, *, file_size: int, sha256: str
         draft.declared_type,
     )
     if key is None:
-        raise Conflict("This media id is taken; choose a new one.")
+        raise Conflict("This media id is taken; choose a new one.", code="media_id_taken")
     return key
 
 

@@ -103,9 +103,9 @@ class Decoder:
             case "made":
                 return body
             case "unreadable":
-                raise Unprocessable(answer["problem"])
+                raise Unprocessable(answer["problem"], code="file_unusable")
             case "broke":
-                raise Unprocessable(TOO_HARD)
+                raise Unprocessable(TOO_HARD, code="file_unusable")
         raise Unavailable("The file couldn't be checked right now. Try again.")
 
     async def _ask(

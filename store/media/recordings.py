@@ -70,16 +70,16 @@ async def add(conn: Connection, chunk: Chunk, stored: StoredObject) -> tuple[Rec
         return row, True
     known = await conn.fetchrow(SQL.get_chunk, chunk.recording_id, chunk.sequence)
     if known is None or (known["visit_id"], known["sha256"]) != (chunk.visit_id, stored.sha256):
-        raise Conflict(f"Chunk {chunk.sequence} of this recording already holds other bytes.")
+        raise Conflict(f"Chunk {chunk.sequence} of this recording already holds other bytes.", code="chunk_differs")
     return known, False
 
 
 async def require_open(conn: Connection, chunk: Chunk) -> None:
     """Raise `Conflict` when the recording is discarded, or a medium by now."""
     if await conn.fetchval(SQL.is_discarded, chunk.recording_id):
-        raise Conflict("This recording was discarded; begin another one.")
+        raise Conflict("This recording was discarded; begin another one.", code="recording_closed")
     if await media.find(conn, chunk.recording_id) is not None:
-        raise Conflict("This recording is finished; begin another one.")
+        raise Conflict("This recording is finished; begin another one.", code="recording_closed")
 
 
 async def _require_type(conn: Connection, chunk: Chunk) -> None:
@@ -88,7 +88,9 @@ async def _require_type(conn: Connection, chunk: Chunk) -> None:
         return
     other = await conn.fetchval(SQL.other_type, chunk.recording_id, chunk.kind.name)
     if other is not None:
-        raise Conflict(f"This recording is made of {other}; begin another one for {chunk.kind.name}.")
+        raise Conflict(
+            f"This recording is made of {other}; begin another one for {chunk.kind.name}.", code="chunk_differs"
+        )
 
 
 async def size_beside(conn: Connection, chunk: Chunk) -> int:
@@ -152,5 +154,7 @@ def files_of(chunks: Sequence[Record]) -> list[list[Record]]:
         elif files:
             files[-1].append(chunk)
     if not files:
-        raise Unprocessable("The beginning of this recording is missing, so it cannot be played. Send it again.")
+        raise Unprocessable(
+            "The beginning of this recording is missing, so it cannot be played. Send it again.", code="file_unusable"
+        )
     return files

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from store.errors import Conflict, NotFound, Unavailable
+from store.errors import Conflict, NotFound, Unavailable, Unprocessable
 from store.pool import Connection, Record
 from store.queries import Queries
 from store.queue.job_status import job_status
@@ -89,7 +89,7 @@ async def enqueue(conn: Connection, job: NewJob) -> tuple[dict[str, Any], bool]:
             return await status(conn, new), True
         active = await conn.fetchval(SQL.active_job, job.visit_id, job.job_type)
         if active is not None and await _job_of_key(conn, job) is None:
-            raise Conflict("This visit is already being worked on.", job_id=str(active))
+            raise Conflict("This visit is already being worked on.", code="job_active", job_id=str(active))
     raise Unavailable("The queue is busy with this visit; nothing was changed. Try again.")
 
 
@@ -100,7 +100,8 @@ async def _job_of_key(conn: Connection, job: NewJob) -> dict[str, Any] | None:
     if row is None:
         return None
     if row["visit_id"] != job.visit_id:
-        raise Conflict("This Idempotency-Key was used for something else; send a new one.", job_id=str(row["id"]))
+        detail = "This Idempotency-Key was used for something else; send a new one."
+        raise Unprocessable(detail, code="idempotency_key_reused", job_id=str(row["id"]))
     return job_status(row)
 
 

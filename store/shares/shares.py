@@ -71,7 +71,8 @@ async def create(conn: Connection, estimate_id: UUID, new: NewShare, *, tenant_i
     if estimate is None:
         raise NotFound("There is no such estimate.")
     if estimate["newest_id"] != estimate_id:
-        raise Conflict("A newer version of this estimate exists; share that one.", newest_id=estimate["newest_id"])
+        detail = "A newer version of this estimate exists; share that one."
+        raise Conflict(detail, code="share_outdated", newest_id=estimate["newest_id"])
     share_id = await conn.fetchval(
         SQL.insert_share,
         tenant_id,
@@ -121,7 +122,7 @@ async def rotate(conn: Connection, share_id: UUID, token_hash: bytes, *, expires
     seconds = None if expires_in is None else float(expires_in)
     outcome: str = await conn.fetchval(SQL.rotate_share, share_id, token_hash, seconds)
     if outcome == "revoked":
-        raise Conflict("This share was revoked and stays so; make a new one.")
+        raise Conflict("This share was revoked and stays so; make a new one.", code="share_revoked")
     return await get(conn, share_id)
 
 

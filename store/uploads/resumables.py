@@ -58,7 +58,7 @@ async def get(conn: Connection, upload_id: UUID) -> Record:
     if row is None:
         raise NotFound("There is no such upload; begin a new one.")
     if row["expired"]:
-        raise Gone("This upload has expired; begin a new one.")
+        raise Gone("This upload has expired; begin a new one.", code="upload_expired")
     return row
 
 
@@ -77,7 +77,8 @@ async def claim(conn: Connection, upload_id: UUID, writer: UUID, offset: int) ->
 def require_offset(row: Record, offset: int) -> Record:
     """Return the upload. Raises `Conflict` unless it stands at `offset`."""
     if row["received"] != offset:
-        raise Conflict(f"The upload stands at byte {row['received']}, not {offset}.", offset=row["received"])
+        detail = f"The upload stands at byte {row['received']}, not {offset}."
+        raise Conflict(detail, code="upload_offset_mismatch", offset=row["received"])
     return row
 
 
@@ -124,7 +125,7 @@ async def remove(conn: Connection, upload_id: UUID) -> Record | None:
 def _require_same(known: Record, draft: Draft, announced: Announced) -> Record:
     asked = (draft.visit_id, draft.declared_type, announced.file_size)
     if (known["visit_id"], known["declared_type"], known["file_size"]) != asked:
-        raise Conflict("Another file is being uploaded under this media id; choose a new one.")
+        raise Conflict("Another file is being uploaded under this media id; choose a new one.", code="media_id_taken")
     return known
 
 

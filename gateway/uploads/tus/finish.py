@@ -52,7 +52,7 @@ async def _put_together(context: Context, row: Record) -> None:
     except NotFound:
         # An earlier attempt got this far.
         if await context.objects.head(row["storage_path"]) is None:
-            raise Gone("The store has lost a part of this file; send it again.") from None
+            raise Gone("The store has lost a part of this file; send it again.", code="upload_expired") from None
 
 
 async def _drop(context: Context, row: Record) -> None:

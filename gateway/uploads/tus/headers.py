@@ -39,7 +39,7 @@ def announced_length(headers: Mapping[str, str]) -> int:
     if length > MEDIA_BYTES:
         raise too_large()
     if length == 0:
-        raise Unprocessable("The file is empty.")
+        raise Unprocessable("The file is empty.", code="file_unusable")
     return length
 
 

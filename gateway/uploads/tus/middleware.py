@@ -3,9 +3,8 @@
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.http.errors import STATUS, problem
+from gateway.http.errors import problem
 from gateway.uploads.tus.headers import VERSION
-from store.errors import WrongVersion
 
 
 class TusMiddleware:
@@ -26,5 +25,6 @@ class TusMiddleware:
         if scope["method"] == "OPTIONS" or speaks == VERSION:
             await self._app(scope, receive, send_with_headers)
             return
-        refusal = problem(STATUS[WrongVersion], f"Send Tus-Resumable: {VERSION}.", headers={"tus-version": VERSION})
+        detail = f"Send Tus-Resumable: {VERSION}."
+        refusal = problem(412, detail, code="tus_version_unsupported", headers={"tus-version": VERSION})
         await refusal(scope, receive, send_with_headers)

@@ -45,7 +45,7 @@ async def create(request: Request) -> Response:
     length, metadata = announced_length(request.headers), Metadata(request.headers.get("upload-metadata", ""))
     draft = _draft(principal, metadata)
     if await admit_file(context, principal, draft, length) is not None:
-        raise Conflict("This media id already holds a file; choose a new one.")
+        raise Conflict("This media id already holds a file; choose a new one.", code="media_id_taken")
     async with context.tenant_locks.of(principal.tenant_id), context.db.as_user(principal.claims) as conn:
         row = await resumables.create(conn, draft, metadata.announced(length))
     if row["received"] == 0 and request.headers.get("content-type") == CHUNK_TYPE:

@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, NotFound, Unprocessable
 from tests.jobs.conftest import Bench
 
 
@@ -65,10 +65,10 @@ async def test_a_visit_has_one_active_job(bench: Bench) -> None:
     assert caught.value.extra == {"job_id": str(first)}
 
 
-async def test_a_key_of_another_visit_is_a_conflict(bench: Bench) -> None:
+async def test_a_key_of_another_visit_is_refused(bench: Bench) -> None:
     """A key must not make one visit's request answer with another's job."""
     await bench.enqueue(idempotency_key="taken")
-    with pytest.raises(Conflict, match="Idempotency-Key"):
+    with pytest.raises(Unprocessable, match="Idempotency-Key"):
         await bench.enqueue(idempotency_key="taken")
 
 
