@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from config.metrics_registry import MetricsRegistry
     from config.settings import Settings
     from gateway.auth.principal import Principal
+    from gateway.http.cost_limits import CostLimits
     from gateway.http.keyed_locks import KeyedLocks
     from gateway.http.rate_limiter import RateLimiter
     from jobs.queue.queue import JobQueue
@@ -71,6 +72,8 @@ class Context:
     metrics: "MetricsRegistry"
     auth: Verifier
     limits: "SharedLimits"
+    costs: "CostLimits"
+    passcodes: "FairShare"
     upload_starts: "RateLimiter"
     tenant_locks: "KeyedLocks"
     probe: Probe

@@ -18,9 +18,11 @@ from gateway.auth.auth import Authenticator
 from gateway.context import Context
 from gateway.documents.typesetter import Typesetter
 from gateway.estimates import price_items
+from gateway.http.cost_limits import CostLimits
 from gateway.http.keyed_locks import KeyedLocks
 from gateway.ops.probe import Probe
 from gateway.progress.stream_metrics import StreamMetrics
+from gateway.shares.link_secrets import passcode_hashing
 from gateway.uploads.upload_limits import upload_starts
 from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
@@ -97,6 +99,8 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
         metrics=metrics,
         auth=Authenticator(settings),
         limits=SharedLimits(db),
+        costs=CostLimits(),
+        passcodes=passcode_hashing(),
         upload_starts=upload_starts(),
         tenant_locks=KeyedLocks(),
         probe=probe,

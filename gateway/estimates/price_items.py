@@ -10,6 +10,7 @@ from gateway.auth.auth import admit
 from gateway.context import context_of
 from gateway.estimates.price_file import NewPriceItem, read_file, write_file
 from gateway.http.body import int_param, json_response, read_body, read_json
+from gateway.http.cost_limits import PRICE_FILES
 from store.errors import InvalidInput, UnsupportedType
 from store.estimates import price_book
 from store.fair_share import FairShare
@@ -63,6 +64,7 @@ async def export_items(request: Request) -> Response:
     """Answer the whole book as a CSV file that `import` takes back."""
     principal = await admit(request)
     context = context_of(request)
+    context.costs.spend(PRICE_FILES, principal.who)
     headers = {"content-disposition": 'attachment; filename="price-book.csv"', "cache-control": "no-store"}
     async with context.transfers.slot(principal.tenant_id):
         async with context.db.as_user(principal.claims) as conn:
@@ -80,7 +82,9 @@ async def import_items(request: Request) -> Response:
     principal = await admit(request)
     if request.headers.get("content-type", "text/csv").partition(";")[0].strip().lower() not in _FILE_TYPES:
         raise UnsupportedType("Send the file as text/csv.")
-    context, content = context_of(request), await read_body(request, limit=_FILE_BYTES)
+    context = context_of(request)
+    context.costs.spend(PRICE_FILES, principal.who)
+    content = await read_body(request, limit=_FILE_BYTES)
     async with context.transfers.slot(principal.tenant_id):
         # A second's work for 50,000 rows: the streams of others go on meanwhile.
         items = await asyncio.to_thread(read_file, content)

@@ -4,6 +4,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from store.errors import TooMany
+
 
 class RateLimiter:
     """A bucket of `burst` tries for each key, filled again by `per_second`.
@@ -38,3 +40,10 @@ class RateLimiter:
     def _level(self, key: str) -> float:
         level, since = self._levels.get(key, (self._burst, 0.0))
         return min(self._burst, level + (self._clock() - since) * self._per_second)
+
+
+def spend(limiter: RateLimiter, key: str) -> None:
+    """Take one try; raises `TooMany` when none is left."""
+    if wait := limiter.wait(key):
+        raise TooMany("Too many requests. Wait a moment and try again.", retry_after=wait)
+    limiter.take(key)

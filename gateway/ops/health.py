@@ -9,6 +9,8 @@ from starlette.routing import Route
 
 from gateway.context import context_of
 from gateway.http.body import json_response
+from gateway.http.client_info import address_of, limit_key
+from gateway.http.rate_limiter import spend
 
 # The runbook's line between healthy and degraded.
 HEALTHY_DEPTH = 100
@@ -18,8 +20,13 @@ _NO_STORE = {"cache-control": "no-store"}
 
 
 async def health(request: Request) -> Response:
-    """Report database, storage and queue: 200 healthy; 503 degraded, or unhealthy when the database is away."""
-    probe = context_of(request).probe
+    """Report database, storage and queue: 200 healthy; 503 degraded, or unhealthy when the database is away.
+
+    Raises `TooMany` for an address that asks too often.
+    """
+    context, address = context_of(request), limit_key(address_of(request))
+    spend(context.costs.health, address)
+    probe = context.probe
     queue, storage = await asyncio.gather(probe.queue(), probe.storage())
     database = queue is not None
     found, switches = queue or (_UNKNOWN, [])

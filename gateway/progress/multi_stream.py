@@ -17,6 +17,7 @@ from gateway.progress.responses import (
     busy,
     foreign_id,
     last_event_id,
+    may_replay,
     not_enabled,
     require_member,
     stream_or_drop,
@@ -91,12 +92,21 @@ async def _opened(request: Request, principal: Principal, multi: MultiSubscripti
     if cursor:
         positions = _positions(cursor, [channel.visit_id for channel in channels])
         if _reached(positions, found):
-            return _begun(context, multi, found, positions or [], recovered=True)
+            return _resumed(context, principal, multi, found, positions or [])
         # Read anew: the client may have heard, of another process, what this one has not.
         found = require_member(await context.hub.admission.initial_states(*who, channels, snapshot=True, fresh=True))
         if _reached(positions, found):
-            return _begun(context, multi, found, positions or [], recovered=True)
+            return _resumed(context, principal, multi, found, positions or [])
     return await afresh(context, principal, multi, found)
+
+
+def _resumed(
+    context: Context, principal: Principal, multi: MultiSubscription, found: list[Record], positions: list[int]
+) -> Answer:
+    missed = sum(row["last_seq"] - position for row, position in zip(found, positions, strict=True))
+    if not may_replay(context, principal.who, missed):
+        return busy(context)
+    return _begun(context, multi, found, positions, recovered=True)
 
 
 def _reached(positions: list[int] | None, found: list[Record]) -> bool:

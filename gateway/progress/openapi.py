@@ -19,7 +19,8 @@ from gateway.openapi.operation import (
 )
 from gateway.openapi.values import Moment
 from gateway.progress.multi_stream import MOST_VISITS
-from gateway.progress.visit_stream import PAGE, StreamRequest
+from gateway.progress.responses import PAGE
+from gateway.progress.visit_stream import StreamRequest
 
 
 class Ticket(Shape):

@@ -8,9 +8,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway.auth.auth import NO_MEMBER
 from gateway.context import Context
+from gateway.http.cost_limits import HISTORY_PAGES
 from realtime.channels.subscriber import Subscriber
 from realtime.streams.stream import BusyStream, ProgressStream, StaticStream
-from store.errors import Forbidden, InvalidInput
+from store.errors import Forbidden, InvalidInput, TooMany
 from store.pool import Record
 
 LAST_SEQ = 2**63 - 1  # seq is a bigint
@@ -20,6 +21,9 @@ _ID_PARAMS = ("last_event_id", "lastEventId", "lastEventID", "Last-Event-ID")
 _NO_ID = frozenset({"", "undefined", "null", "earliest"})
 # Outlasts a restart: a client that comes back sooner finds a proxy's 502, which stops a browser's EventSource for good.
 _BUSY_MS, _BUSY_JITTER_MS = 10_000, 2_500
+
+# Events a page. A leap of the numbers after a crash looks like a long history, so a stream counts as at most so many.
+PAGE, MOST_PAGES = 500, 50
 
 Answer: TypeAlias = Response | ProgressStream | StaticStream
 
@@ -38,6 +42,20 @@ async def stream_or_drop(subscriber: Subscriber, answer: Awaitable[Answer]) -> A
 def busy(context: Context) -> BusyStream:
     """Refuse a caller that may have a stream, but not now."""
     return BusyStream(_BUSY_MS + context.hub.retry_ms(_BUSY_JITTER_MS))
+
+
+def may_replay(context: Context, who: tuple[str, str], missed: int) -> bool:
+    """Count what a resuming stream of this company and user has missed; False when they read too much history.
+
+    A page is always given: after a restart everybody comes back at once, and has missed little.
+    """
+    if missed <= PAGE:
+        return True
+    try:
+        context.costs.spend(HISTORY_PAGES, who, min(missed / PAGE, MOST_PAGES))
+    except TooMany:
+        return False
+    return True
 
 
 def not_enabled() -> Response:

@@ -19,12 +19,15 @@ from gateway.auth.sessions import require_live
 from gateway.context import Context, context_of
 from gateway.http.body import int_param, json_bytes, json_response, read_json, uuid_param
 from gateway.http.client_info import address_of, limit_key
+from gateway.http.cost_limits import HISTORY_PAGES
 from gateway.progress.responses import (
     LAST_SEQ,
+    PAGE,
     Answer,
     busy,
     foreign_id,
     last_event_id,
+    may_replay,
     not_enabled,
     query_param,
     require_member,
@@ -40,9 +43,10 @@ from store.limits.shared_limits import Bucket, Limit
 from store.pool import Record
 
 TICKET_SECONDS = 30
+# What asking costs, in pages: a client without streams asks every few seconds for each visit it shows.
+AN_EMPTY_PAGE = 0.05
 # Unknown tickets from one address: many people watch behind one, and all of them may come back with old tickets.
 UNKNOWN_TICKETS = Limit("unknown_tickets", burst=300, per_second=5)
-PAGE = 500
 _NO_VISIT = "There is no such visit."
 _DECIDED = "scopekit.decided"
 _NO_STORE = {"cache-control": "no-store"}
@@ -124,8 +128,11 @@ async def page(request: Request) -> Response:
     await _require_visit(request, principal, visit_id)
     after = int_param(request.query_params.get("after"), "after", low=0, high=LAST_SEQ) or 0
     limit = int_param(request.query_params.get("limit"), "limit", low=1, high=PAGE) or PAGE
+    costs = context_of(request).costs
+    costs.spend(HISTORY_PAGES, principal.who, AN_EMPTY_PAGE)
     async with context_of(request).db.as_system(on_behalf_of=principal.who[0]) as conn:
         rows = await events.after(conn, visit_id, after, limit)
+        costs.charge(HISTORY_PAGES, principal.who, len(rows) / PAGE)
         # Read after the page: an event that comes between the two only says that there is more.
         last_seq = max((row["last_seq"] for row in await events.heads(conn, [visit_id])), default=0)
     return _page_response(rows, last_seq=last_seq, after=after)
@@ -184,7 +191,9 @@ async def _opened(context: Context, principal: Principal, subscriber: Subscriber
     return _resumed(context, subscriber, last_id=last_id or 0, head=head)
 
 
-def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: int) -> ProgressStream:
+def _resumed(context: Context, subscriber: Subscriber, *, last_id: int, head: int) -> Answer:
+    if not may_replay(context, (subscriber.tenant_id, subscriber.user_id), head - last_id):
+        return busy(context)
     opening = wire.opening(last_seq=head, recovered=True, retry_ms=context.hub.retry_ms())
     return ProgressStream(context.hub, subscriber, opening=opening, position=last_id)
 

@@ -8,10 +8,10 @@ from starlette.requests import Request
 
 from gateway.context import context_of
 from gateway.http.client_info import address_of, came_from_our_page, limit_key
-from gateway.http.rate_limiter import RateLimiter
+from gateway.http.rate_limiter import RateLimiter, spend
 from gateway.shares.link_secrets import digest
 from gateway.shares.middleware import NO_LINK
-from store.errors import Forbidden, Gone, NotFound, TooMany
+from store.errors import Forbidden, Gone, NotFound
 from store.limits.shared_limits import Bucket, Limit, per_hour
 from store.pool import Connection, Record
 from store.shares import shares
@@ -105,10 +105,3 @@ def require_our_form(request: Request) -> None:
         spend(limiter, key)
     if not came_from_our_page(request, context_of(request).settings):
         raise Forbidden("Open the estimate with the button on its own page.", code="foreign_origin")
-
-
-def spend(limiter: RateLimiter, key: str) -> None:
-    """Take one try; raises `TooMany` when none is left."""
-    if wait := limiter.wait(key):
-        raise TooMany("Too many requests. Wait a moment and try again.", retry_after=wait)
-    limiter.take(key)

@@ -13,7 +13,8 @@ from gateway.documents.document import Document, Photo
 from gateway.documents.pdf import LOGO, pdf_values, photo_file
 from gateway.http.body import json_response
 from gateway.http.client_info import client_info_of
-from gateway.shares.access import key_of, limits_of, of_session, spend
+from gateway.http.rate_limiter import spend
+from gateway.shares.access import key_of, limits_of, of_session
 from gateway.shares.middleware import share_route
 from store.errors import NotFound, Unprocessable
 from store.media.derivatives import ensure_derivative

@@ -150,7 +150,8 @@ async def _checked_passcode(request: Request, share: Record, passcode: str) -> s
     if attempt["retry_after"]:
         detail = f"Too many wrong passcodes. Try again in {_wait(attempt['retry_after'])}."
         raise TooMany(detail, retry_after=attempt["retry_after"])
-    if not await passcode_fits(attempt["passcode_hash"], passcode):
+    hashing, link = context_of(request).passcodes, key_of(request).token
+    if not await passcode_fits(hashing, attempt["passcode_hash"], passcode, whose=link):
         await limits.spend(wrong, detail=_WRONG)
         raise Forbidden("That is not the passcode. Please check it and try again.", code="passcode_wrong")
     found: str = attempt["passcode_hash"]

@@ -12,6 +12,7 @@ from gateway.context import context_of
 from gateway.documents.certificate import Certificate
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.client_info import public_origin
+from gateway.http.cost_limits import PASSCODE_SHARES
 from gateway.http.text import OneLine
 from gateway.shares.link_secrets import digest, hash_passcode, new_secret
 from store.estimates import estimates
@@ -50,13 +51,19 @@ async def create_share(request: Request) -> Response:
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
     order = await read_json(request, ShareOrder)
     context = context_of(request)
+    if order.passcode:
+        context.costs.spend(PASSCODE_SHARES, principal.who)
     token = new_secret()
     new = shares.NewShare(
         token_hash=digest(token),
         recipient=order.recipient,
         expires_in=order.expires_in,
         max_views=order.max_views,
-        passcode_hash=await hash_passcode(order.passcode) if order.passcode else None,
+        passcode_hash=(
+            await hash_passcode(context.passcodes, order.passcode, whose=principal.tenant_id)
+            if order.passcode
+            else None
+        ),
     )
     async with context.db.as_user(principal.claims) as conn:
         share = await shares.create(conn, estimate_id, new, tenant_id=principal.tenant_id, created_by=principal.user_id)

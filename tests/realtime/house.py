@@ -21,6 +21,7 @@ from config.settings import Settings
 from gateway.app import middleware
 from gateway.auth.auth import Authenticator
 from gateway.context import Context
+from gateway.http.cost_limits import CostLimits
 from gateway.http.errors import HANDLERS
 from gateway.http.http_metrics import HttpMetrics
 from gateway.ops import metrics
@@ -139,6 +140,8 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         metrics=MetricsRegistry(settings),
         auth=Authenticator(settings),
         limits=SharedLimits(db),
+        costs=CostLimits(),
+        passcodes=nothing,
         upload_starts=nothing,
         tenant_locks=nothing,
         probe=nothing,
