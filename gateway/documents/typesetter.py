@@ -48,7 +48,11 @@ class Typesetter:
 
 async def _make(values: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
     with tempfile.TemporaryDirectory(prefix="scopekit-document-") as directory:
-        await asyncio.to_thread(_lay_out, Path(directory), pictures)
+        writing = asyncio.create_task(asyncio.to_thread(_lay_out, Path(directory), pictures))
+        try:
+            await asyncio.shield(writing)
+        finally:
+            await asyncio.wait({writing})  # a directory that a thread still writes to cannot be removed
         return await _typeset(orjson.dumps({"values": values, "directory": directory}))
 
 
