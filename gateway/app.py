@@ -2,7 +2,6 @@
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from config.metrics_registry import MetricsRegistry
@@ -11,16 +10,17 @@ from gateway import catalogue
 from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
+from gateway.http.cors import cors
 from gateway.http.errors import HANDLERS, UnhandledErrorMiddleware
 from gateway.http.http_metrics import HttpMetrics
-from gateway.http.middleware import CORRELATION_HEADER, Correlation, SecurityHeaders
+from gateway.http.middleware import Correlation, SecurityHeaders
 from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
 from gateway.ops import health, metrics
 from gateway.ops import page as ops_page
 from gateway.pages import demo, demo_progress, pages, problems, shell
 from gateway.progress import multi_stream, tenant_stream, visit_stream
-from gateway.progress.fast_path import StreamFastPath
+from gateway.progress.app import StreamApp
 from gateway.shares import page as share_page
 from gateway.shares import shares
 from gateway.uploads import media, recordings, uploads
@@ -54,22 +54,6 @@ _MODULES = (
     pages,
 )
 
-_CORS_HEADERS = (
-    *("authorization", "x-client-info", "apikey", "content-type", "x-sequence", "x-duration-ms"),  # the runbook's
-    *("x-media-id", "x-file-name", "x-label", "last-event-id", "idempotency-key", "if-match", CORRELATION_HEADER),
-    *("tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum"),
-    *("x-http-method-override", "x-request-id"),  # tus clients' own
-    *("cache-control", "x-region"),  # EventSource polyfills' and supabase-js's
-    *("traceparent", "tracestate", "baggage", "sentry-trace"),  # tracing in the browser
-)
-_EXPOSED_HEADERS = (
-    *(CORRELATION_HEADER, "etag", "location", "retry-after"),
-    *("tus-resumable", "tus-version", "tus-extension", "tus-max-size", "tus-checksum-algorithm"),
-    *("upload-offset", "upload-length", "upload-expires", "upload-metadata"),
-)
-_CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "HEAD", "DELETE", "OPTIONS")
-_CORS_MAX_AGE_SECONDS = 86400
-
 
 def create_app(settings: Settings) -> Starlette:
     """Build the gateway for these settings; nothing is opened before its lifespan starts."""
@@ -90,23 +74,13 @@ def all_routes() -> list[BaseRoute]:
 def middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware]:
     """Order them outermost first: an error must still carry CORS headers, or a browser hides it from the page."""
     traced = [] if settings.otlp_endpoint is None else [Middleware(Tracing)]
-    return [
-        Middleware(Correlation, metrics=http_metrics),
-        *traced,
-        Middleware(StreamFastPath),
-        Middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            # For `withCredentials`. With `*` any site could ride on the session's cookie.
-            allow_credentials="*" not in settings.allowed_origins,
-            allow_methods=_CORS_METHODS,
-            allow_headers=_CORS_HEADERS,
-            expose_headers=_EXPOSED_HEADERS,
-            max_age=_CORS_MAX_AGE_SECONDS,
-        ),
+    shaping = [
+        cors(settings.allowed_origins),
         Middleware(SecurityHeaders, content_security_policy=content_security_policy(settings)),
         Middleware(UnhandledErrorMiddleware),
     ]
+    streams = Middleware(StreamApp, origins=settings.allowed_origins, shaping=shaping)
+    return [Middleware(Correlation, metrics=http_metrics), *traced, streams, *shaping]
 
 
 def content_security_policy(settings: Settings) -> str:

@@ -50,12 +50,12 @@ def end(running: "subprocess.Popen[bytes]", seconds: float = STOP_SECONDS) -> No
 
 @contextmanager
 def process(
-    name: str, arguments: list[str], environment: dict[str, str], logs: Path
+    name: str, arguments: list[str], environment: dict[str, str], logs: Path, *, checkout: Path = ROOT
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run `python -m ...` from the root, its output in a file, and end it on leaving."""
+    """Run `python -m ...` of this checkout, its output in a file, and end it on leaving."""
     with (logs / f"{name}.log").open("ab") as log:
         running = subprocess.Popen(
-            [sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, "-m", *arguments], cwd=checkout, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             yield running

@@ -2,7 +2,8 @@
 
 The gateway, nginx with nchan and the obvious relay stand side by side with their subscribers connected, and take turns:
 in each round each passes on the same number of events, once one at a time (the next when everybody has the last) and
-once in bursts. Servers have core 0, everything else has core 1. Targets: 1.35 x nchan, 5 x the obvious one.
+once in bursts. Servers have core 0, everything else has core 1. Targets: 1.35 x nchan, 5 x the obvious one. With
+`--before`, the gateway of an older checkout takes turns with them.
 """
 
 import argparse
@@ -11,7 +12,8 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import asyncpg
 
@@ -102,7 +104,7 @@ class Publisher:
 
 
 @contextmanager
-def contestants(site: Site, subscribers: int) -> Iterator[list[Contestant]]:
+def contestants(site: Site, subscribers: int, before: Path | None) -> Iterator[list[Contestant]]:
     """Start every server there is, with its subscribers."""
     with ExitStack() as opened:
         loop = asyncio.new_event_loop()
@@ -112,12 +114,14 @@ def contestants(site: Site, subscribers: int) -> Iterator[list[Contestant]]:
         publisher = Publisher(site, loop, connection)
         yield [
             _connect(opened, site, server, visit, subscribers, publisher)
-            for visit, server in enumerate(_servers(opened, site))
+            for visit, server in enumerate(_servers(opened, site, before))
         ]
 
 
-def _servers(opened: ExitStack, site: Site) -> list[Server]:
+def _servers(opened: ExitStack, site: Site, before: Path | None) -> list[Server]:
     servers = [opened.enter_context(gateway(site)), opened.enter_context(peers.obvious(site))]
+    if before is not None:
+        servers.append(replace(opened.enter_context(gateway(site, before.resolve())), name="before"))
     if peers.has_nchan():
         servers.append(opened.enter_context(peers.nchan(site)))
     else:
@@ -129,7 +133,7 @@ def _connect(  # noqa: PLR0913, PLR0917 - what a contestant is made of
     opened: ExitStack, site: Site, server: Server, visit: int, subscribers: int, publisher: Publisher
 ) -> Contestant:
     visits = [visit] * subscribers
-    ours = server.name == "gateway"
+    ours = server.name in {"gateway", "before"}
     wanted = site.streams(server.port, visits) if ours else peers.watchers(server, visits, site)
     client = opened.enter_context(LoadClient.running(wanted))
     client.open_all(deadline_s=DEADLINE_SECONDS)
@@ -176,6 +180,7 @@ def _print_table(size: int, taken: dict[str, list[Cost]]) -> None:
 def main() -> None:
     """Run as asked on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--before", type=Path, help="an older checkout, to be measured in turn with this one")
     parser.add_argument("--subscribers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--events", type=int, default=200, help="in each round, for each server")
@@ -183,7 +188,10 @@ def main() -> None:
     options = parser.parse_args()
     stay_on_client_core()
     print(f"before: {load()}")
-    with open_site(visits=3, streams=options.subscribers) as site, contestants(site, options.subscribers) as field:
+    with (
+        open_site(visits=4, streams=options.subscribers) as site,
+        contestants(site, options.subscribers, options.before) as field,
+    ):
         compete(field, rounds=options.rounds, events=options.events, burst=options.burst)
     print(f"\nafter: {load()}")
 

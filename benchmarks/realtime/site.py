@@ -17,7 +17,7 @@ from benchmarks.realtime.machine import allow_files, move_to_server_core
 from devstack.stack import Endpoints, Stack
 from store.objects.objects import ObjectStore
 from store.pool import use_json
-from tests.product import free_port, process, wait_until_ready
+from tests.product import ROOT, free_port, process, wait_until_ready
 from tests.stack import Services, make_services, make_template
 from tests.tenants import Tenant, make_tenant
 
@@ -120,19 +120,19 @@ async def heads(site: Site, connection: Connection) -> list[int]:
 
 
 @contextmanager
-def gateway(site: Site, *, pinned: bool = True, **environment: str) -> Iterator[Server]:
-    """Run the gateway as production does, on the server's core."""
+def gateway(site: Site, checkout: Path = ROOT, /, *, pinned: bool = True, **environment: str) -> Iterator[Server]:
+    """Run the gateway of this checkout as production does, on the server's core."""
     port = free_port()
     with ExitStack() as running:
-        started = running.enter_context(gateway_process(site, port, **environment))
+        started = running.enter_context(gateway_process(site, port, checkout, **environment))
         if pinned:
             move_to_server_core(started.pid)
         wait_until_ready(f"http://127.0.0.1:{port}", started, site.directory / "gateway.log")
         yield Server("gateway", port, started.pid)
 
 
-def gateway_process(site: Site, port: int, **environment: str) -> Any:
+def gateway_process(site: Site, port: int, checkout: Path = ROOT, /, **environment: str) -> Any:
     """Return a context that runs the gateway on this port."""
     own = {"PORT": str(port), "LOG_LEVEL": "warning", "DRAIN_SECONDS": "1"}
     variables = site.services.environment(**own | environment)
-    return process("gateway", ["gateway", "serve"], variables, site.directory)
+    return process("gateway", ["gateway", "serve"], variables, site.directory, checkout=checkout)

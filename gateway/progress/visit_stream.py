@@ -48,7 +48,6 @@ AN_EMPTY_PAGE = 0.05
 # Unknown tickets from one address: many people watch behind one, and all of them may come back with old tickets.
 UNKNOWN_TICKETS = Limit("unknown_tickets", burst=300, per_second=5)
 _NO_VISIT = "There is no such visit."
-_DECIDED = "scopekit.decided"
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -62,25 +61,7 @@ class StreamRequest(BaseModel):
 
 async def progress(request: Request) -> Answer:
     """Stream a visit's progress from its path."""
-    decided: Answer | Exception | None = request.scope.get(_DECIDED)
-    if decided is None:
-        return await _stream(request, request.path_params["visit_id"])
-    if isinstance(decided, Exception):
-        raise decided
-    return decided
-
-
-async def decide(request: Request, visit_id: str) -> Answer | Exception:
-    """Return what `progress` is to answer, or to raise, before the request has come to it."""
-    try:
-        return await _stream(request, visit_id)
-    except Exception as error:  # noqa: BLE001 - raised where it can be answered
-        return error
-
-
-def leave_decided(request: Request, decided: Answer | Exception) -> None:
-    """Have `progress` give this answer, or raise this."""
-    request.scope[_DECIDED] = decided
+    return await _stream(request, request.path_params["visit_id"])
 
 
 async def sse_progress(request: Request) -> Answer:
@@ -292,12 +273,14 @@ def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-VISIT_STREAM = Route("/v1/visits/{visit_id}/progress", progress)
-
-routes = [
-    VISIT_STREAM,
+# Answered by `gateway.progress.app`; the framework has them for its list of addresses and their methods.
+STREAMS = [
+    Route("/v1/visits/{visit_id}/progress", progress),
     Route("/functions/v1/sse-progress", sse_progress),
     Route("/functions/v1/sse-progress", invoke_progress, methods=["POST"]),
+]
+routes = [
+    *STREAMS,
     Route("/v1/visits/{visit_id}/progress/ticket", ticket, methods=["POST"]),
     Route("/v1/visits/{visit_id}/events", page),
 ]

@@ -6,6 +6,7 @@ it is missing (any other server), the application answers as it always would.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -33,21 +34,23 @@ class HandoverProtocol(BoundedProtocol):
         nothing: Any = None
         self.cycle = self.scope = nothing
 
-    def begin(self, head: bytes, body: bytes) -> bool:
-        """Begin a chunked answer, 200, with the lines of a head that was encoded before, and the first of its body.
+    def begin(self, head: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Begin a chunked answer, 200, with this head and the first of its body, in one write.
 
         As if the application had sent them: the rest goes the usual way. False, and nothing has changed, when the
-        client is gone, more requests are waiting on this connection, or an answer has begun.
+        client is gone, speaks HTTP/1.0, has more requests waiting on this connection, or has an answer that has begun.
         """
         cycle = self.cycle
-        if self.pipeline or cycle.response_started or cycle.disconnected or self.transport.is_closing():
+        if self.scope["http_version"] != "1.1" or self.pipeline:
+            return False
+        if cycle.response_started or cycle.disconnected or self.transport.is_closing():
             return False
         cycle.response_started = cycle.chunked_encoding = True
         cycle.keep_alive = False  # whoever takes the connection closes it
         cycle.waiting_for_100_continue = False
-        ours = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        lines = b"".join([b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *head)])
         first = b"%x\r\n%b\r\n" % (len(body), body)
-        self.transport.write(b"".join((STATUS_LINE[200], ours, head, _CHUNKED, first)))
+        self.transport.write(b"".join((STATUS_LINE[200], lines, _CHUNKED, first)))
         return True
 
     def take(self, protocol: asyncio.Protocol) -> bool:

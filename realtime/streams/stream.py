@@ -1,7 +1,7 @@
 """The answer to one request for progress: headers, the missed events, and then the live ones."""
 
 from collections.abc import MutableMapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from realtime.channels.sink import Sink
 from realtime.channels.subscriber import Subscriber
@@ -15,6 +15,8 @@ from realtime.transport.connection import ConnectionSink
 EXTENSION = "scopekit.handover"
 # A connection that was taken over ends with its stream; a proxy that was not told reuses it, and answers 502.
 _CLOSE = (b"connection", b"close")
+
+Head: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
 class StreamHub(Protocol):
@@ -34,7 +36,7 @@ class StreamHub(Protocol):
 
 
 class ProgressStream:
-    """An ASGI response that the hub takes over once it has replayed.
+    """The answer of a stream, which the hub takes over once it has replayed.
 
     `subscriber` was admitted before anything was read; `opening` is the stream's beginning, and the state it holds
     brings the client to `position`.
@@ -46,18 +48,14 @@ class ProgressStream:
         self.opening = opening
         self._position = position
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer, replay, join; then hand the connection over, or stay until the end."""
-        await self._answer(scope, receive, send, begun=False)
+    async def run(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, *, head: Head | None) -> None:
+        """Answer, replay, join; then hand the connection over, or stay until the end.
 
-    async def go_on(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Do the same where the head and the opening have been sent."""
-        await self._answer(scope, receive, send, begun=True)
-
-    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, *, begun: bool) -> None:
+        With `head` None the head and the opening have been sent.
+        """
         handed_over = False
         try:
-            if not begun and not await self._begin(scope, send):
+            if head is not None and not await self._begin(scope, send, head):
                 return
             await self._replay(send)
             handed_over = self._hand_over(scope)
@@ -67,9 +65,9 @@ class ProgressStream:
             if not handed_over:
                 self._subscriber.lost()
 
-    async def _begin(self, scope: MutableMapping[str, Any], send: Send) -> bool:
-        """Send the head, and the opening unless that was all that was asked for; False then."""
-        headers = [*wire.HEADERS, _CLOSE] if EXTENSION in scope.get("extensions", {}) else list(wire.HEADERS)
+    async def _begin(self, scope: MutableMapping[str, Any], send: Send, head: Head) -> bool:
+        """Send the head, and the opening unless the head was all that was asked for; False then."""
+        headers = [*head, _CLOSE] if EXTENSION in scope.get("extensions", {}) else [*head]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -120,9 +118,9 @@ class StaticStream:
     def __init__(self, body: bytes = b"") -> None:
         self._body = body
 
-    async def __call__(self, _scope: MutableMapping[str, Any], _receive: Receive, send: Send) -> None:
+    async def run(self, send: Send, head: Head) -> None:
         """Answer."""
-        await send({"type": "http.response.start", "status": 200, "headers": list(wire.HEADERS)})
+        await send({"type": "http.response.start", "status": 200, "headers": [*head]})
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 

@@ -1,4 +1,4 @@
-"""A stream that begins before the framework: it must not be told from one that came through it."""
+"""The streams' application beside the framework: one head and one way of opening, whatever carries the stream."""
 
 from uuid import UUID, uuid4
 
@@ -6,14 +6,13 @@ import httpx
 import pytest
 
 from config.settings import Settings
-from gateway.progress.fast_path import MOST_HEADS, StreamFastPath
 from realtime.transport.connection import ConnectionSink
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
 from tests.realtime.house import House, open_house
 from tests.stack import QUEUE_KEY
 from tests.tenants import Tenant
 
-OWN = {"date", "x-correlation-id", "connection"}
+OWN = {"date", "server", "x-correlation-id", "connection"}
 
 
 async def head(url: str, address: str, headers: dict[str, str]) -> tuple[int, list[tuple[str, str]]]:
@@ -23,30 +22,68 @@ async def head(url: str, address: str, headers: dict[str, str]) -> tuple[int, li
         return response.status_code, sorted(line for line in response.headers.multi_items() if line[0] not in OWN)
 
 
+OURS = "https://app.example.test"
+PLAIN = [
+    ("cache-control", "no-cache, no-transform"),
+    ("content-type", "text/event-stream"),
+    ("transfer-encoding", "chunked"),
+    ("vary", "Origin"),
+    ("x-accel-buffering", "no"),
+    ("x-content-type-options", "nosniff"),
+]
+READABLE = [
+    ("access-control-allow-credentials", "true"),
+    ("access-control-allow-origin", OURS),
+    ("access-control-expose-headers", "x-correlation-id"),
+]
+ADDRESSES = {
+    "a visit": "/v1/visits/{visit}/progress",
+    "the runbook's": "/functions/v1/sse-progress?visit_id={visit}",
+    "several visits": "/v1/progress?visit_id={visit}",
+    "all visits": "/v1/tenant/progress",
+}
+
+
 @pytest.mark.parametrize(
-    "more",
-    [{}, {"origin": "https://app.example.test"}, {"origin": "https://elsewhere.example.test"}, {"connection": "close"}],
+    ("more", "lines"),
+    [
+        ({}, PLAIN),
+        ({"origin": OURS}, READABLE + PLAIN),
+        ({"origin": "https://elsewhere.example.test"}, PLAIN),
+        ({"connection": "close"}, PLAIN),
+    ],
     ids=["plain", "ours", "elsewhere", "closing"],
 )
-async def test_a_stream_has_the_head_that_the_framework_gives(
-    settings: Settings, house: House, tenant: Tenant, visit: UUID, more: dict[str, str]
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+@pytest.mark.parametrize("writer", ["connection", "asgi"])
+async def test_every_stream_has_this_head(
+    settings: Settings,
+    tenant: Tenant,
+    visit: UUID,
+    writer: str,
+    address: str,
+    more: dict[str, str],
+    lines: list[tuple[str, str]],
 ) -> None:
-    """The first of its kind and every later one, for whatever origin: CORS, policies, and the caller's own id."""
-    asked = tenant.headers | more | {"x-correlation-id": "mine-1"}
-    async with open_house(settings, writer="asgi") as plain:
-        given = await head(plain.url, path(visit), asked)
-    assert [await head(house.url, path(visit), asked) for _ in range(2)] == [given, given]
-    async with watch(house.url, path(visit), headers=asked) as watcher:
+    """Whatever carries it and whatever it is a stream of; the origin alone makes a difference."""
+    async with open_house(settings, writer=writer) as house:
+        given = await head(house.url, address.format(visit=visit), tenant.headers | more)
+    assert given == (200, lines)
+
+
+async def test_a_stream_has_the_callers_own_id(house: House, tenant: Tenant, visit: UUID) -> None:
+    """Once, and it says that the connection ends with it."""
+    async with watch(house.url, path(visit), headers=tenant.headers | {"x-correlation-id": "mine-1"}) as watcher:
         assert watcher.response.headers.get_list("x-correlation-id") == ["mine-1"]
-        assert watcher.response.headers.get_list("connection") == ["close"]  # it ends with the stream
+        assert watcher.response.headers.get_list("connection") == ["close"]
         await watcher.until(is_open)
 
 
 @pytest.mark.parametrize("case", ["stranger", "unknown visit", "bad id", "foreign position"])
-async def test_what_is_no_stream_is_the_frameworks_to_answer(
+async def test_what_is_no_stream_has_the_head_of_every_answer(
     settings: Settings, house: House, tenant: Tenant, visit: UUID, case: str
 ) -> None:
-    """A refusal reads the same, and leaves nothing behind."""
+    """A refusal reads the same over every server, as a problem with policies, and leaves nothing behind."""
     address, asked = path(visit), tenant.headers | {"origin": "https://app.example.test"}
     match case:
         case "stranger":
@@ -62,18 +99,17 @@ async def test_what_is_no_stream_is_the_frameworks_to_answer(
     status, lines = await head(house.url, address, asked)
     assert (status, lines) == given
     assert ("content-type", "application/problem+json") in lines
+    assert ("x-frame-options", "DENY") in lines
     assert ("access-control-allow-origin", "https://app.example.test") in lines
     assert (house.hub.stats()["streams"], house.hub.channels) == (0, {})
 
 
-async def test_an_address_that_is_none_leaves_no_head_for_streams(house: House, tenant: Tenant, visit: UUID) -> None:
-    """What is only as long as a visit's address is not found, and streams begin after it as before it."""
-    async with httpx.AsyncClient(base_url=house.url) as client:
+async def test_another_method_is_the_frameworks_to_refuse(house: House, tenant: Tenant, visit: UUID) -> None:
+    """The framework knows the streams' addresses, and which methods they have."""
+    async with httpx.AsyncClient(base_url=house.url, headers=tenant.headers) as client:
+        answer = await client.delete(path(visit))
         nowhere = await client.get("/v1/visits/" + "x" * 17 + "/" + "x" * 18 + "/progress")
-    status, lines = await head(house.url, path(visit), tenant.headers)
-    assert (nowhere.status_code, status) == (404, 200)
-    assert dict(lines)["content-type"].startswith("text/event-stream")
-    assert "content-length" not in dict(lines)
+    assert (answer.status_code, answer.headers["allow"], nowhere.status_code) == (405, "GET, HEAD", 404)
 
 
 async def test_a_stream_is_noted_like_any_request(house: House, tenant: Tenant, visit: UUID) -> None:
@@ -86,23 +122,3 @@ async def test_a_stream_is_noted_like_any_request(house: House, tenant: Tenant, 
             numbers = (await client.get("/metrics", headers={"authorization": f"Bearer {QUEUE_KEY}"})).text
     counted = 'scopekit_http_requests_total{method="GET",route="/v1/visits/{visit_id}/progress",status="200"}'
     assert [line for line in numbers.splitlines() if line.startswith(counted)] == [f"{counted} 1.0"]
-
-
-async def test_made_up_origins_fill_no_memory(house: House, tenant: Tenant, visit: UUID) -> None:
-    """The heads that are kept are bounded, whatever clients send."""
-    door = fast_path_of(house)
-    door._heads.update((b"%d" % number, b"") for number in range(MOST_HEADS))
-    await head(house.url, path(visit), tenant.headers | {"origin": "https://new.example.test"})
-    assert list(door._heads) == [b"https://new.example.test"]
-
-
-def fast_path_of(house: House) -> StreamFastPath:
-    """Return the door among the middleware of a running gateway."""
-    layer = house.server.config.loaded_app
-    while not isinstance(layer, StreamFastPath):
-        layer = next(
-            getattr(layer, name)
-            for name in ("middleware_stack", "_app", "app")
-            if getattr(layer, name, None) is not None
-        )
-    return layer
