@@ -29,7 +29,7 @@ from store.objects.objects import MEDIA_BYTES
 class Medium(Shape):
     """A photo or recording: `content_type` is what its bytes are, `declared_type` what its sender called them.
 
-    `problem` says why it cannot be used.
+    `problem` says why it cannot be used, `note` what is wrong with one that can be used all the same.
     """
 
     id: UUID
@@ -47,6 +47,7 @@ class Medium(Shape):
     height: int | None
     status: str
     problem: str | None
+    note: str | None
     created_at: Moment
 
 

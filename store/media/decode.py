@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+import time
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
 
-from store.media.audio import FAULTS, OddSound, decoded, packets
+from store.media.audio import DEMUXERS, FAULTS, OddSound, SoundReader, note_on_loss
 from store.objects.content import Findings
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ MAX_JPEG_PIXELS = 250_000_000
 _JPEGS = {"JPEG", "MPO"}
 _CHECKED_EDGE = 1
 _ENOUGH_ROWS = 0.9
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_CUT_NOTE = "The end of this file is missing, so the bottom of the photo may be gray."
 _STRIP_ROWS = 256
 _TURNS: dict[int, Image.Transpose | None] = {
     1: None,
@@ -39,8 +42,8 @@ _TURNS: dict[int, Image.Transpose | None] = {
 }
 _ON_ITS_SIDE = {5, 6, 7, 8}
 MAX_AUDIO_SECONDS = 4 * 3600
-# About 2 s of sound: enough to know that it decodes; the rest is only walked through, for its length.
-_DECODED_PACKETS = 100
+# An hour of sound, and a quarter of what a file may cost: what comes after it is only walked through, for its length.
+_DECODING_CPU_SECONDS = 5.0
 _JPEG_QUALITY = 85
 _NO_DECODER = ("av.__main__", "av.datasets")
 
@@ -51,8 +54,6 @@ _PILLOW = {
     "image/heic": "HEIF",
     "image/heif": "HEIF",
 }
-# Naming the container keeps FFmpeg from trying playlists and other formats that reach for further files.
-_FFMPEG = {"audio/webm": "matroska", "audio/mp4": "mp4", "audio/aac": "aac", "audio/mpeg": "mp3"}
 
 
 class Unreadable(Exception):
@@ -74,7 +75,7 @@ def load_decoders() -> None:
 def check(data: bytes, content_type: str) -> Findings:
     """Decode a file of one of our types; whatever is wrong with it ends as `Findings.problem`."""
     try:
-        return _check_audio(data, content_type) if content_type in _FFMPEG else _check_photo(data, content_type)
+        return _check_audio(data, content_type) if content_type in DEMUXERS else _check_photo(data, content_type)
     except Unreadable as problem:
         return Findings(problem=str(problem))
 
@@ -99,7 +100,7 @@ def join(files: list[bytes], content_type: str) -> bytes:
     """Put recordings one behind the other into one file, without touching their sound. Raises `Unreadable`."""
     import av  # noqa: PLC0415 - as in `_check_audio`
 
-    out, name = io.BytesIO(), _FFMPEG[content_type]
+    out, name = io.BytesIO(), DEMUXERS[content_type]
     try:
         with av.open(out, "w", format={"matroska": "webm"}.get(name, name)) as joined:
             stream: AudioStream | None = None
@@ -134,7 +135,7 @@ def _check_photo(data: bytes, content_type: str) -> Findings:
         width, height = _full_size(image)
         if _orientation(image) in _ON_ITS_SIDE:
             width, height = height, width
-        return Findings(width=width, height=height)
+        return Findings(width=width, height=height, note=_CUT_NOTE if _lacks_end(image, data) else None)
 
 
 @contextmanager
@@ -189,6 +190,11 @@ def _without_its_end(image: Image.Image, error: OSError) -> Image.Image:
     if decoded is None or decoded[3] < image.height * _ENOUGH_ROWS:
         raise error
     return image
+
+
+def _lacks_end(image: Image.Image, data: bytes) -> bool:
+    """Tell whether a JPEG's last scan has no end; what phones append behind it has no scans."""
+    return image.format in _JPEGS and data.rfind(_END_OF_IMAGE) < data.rfind(_START_OF_SCAN)
 
 
 def _formats(content_type: str) -> tuple[str, ...]:
@@ -270,39 +276,38 @@ def _check_audio(data: bytes, content_type: str) -> Findings:
     import av  # noqa: PLC0415 - FFmpeg takes 60 MB that a helper for photos does not need
 
     try:
-        with av.open(io.BytesIO(data), mode="r", format=_FFMPEG[content_type], metadata_errors="replace") as container:
-            return Findings(duration_ms=_measure(container))
+        with av.open(io.BytesIO(data), mode="r", format=DEMUXERS[content_type], metadata_errors="replace") as container:
+            return _measure(container)
     except Unreadable:
         raise
     except Exception as error:
         raise Unreadable("This recording cannot be played: the file is damaged or incomplete.") from error
 
 
-def _measure(container: InputContainer) -> int:
+def _measure(container: InputContainer) -> Findings:
     """Walk through the packets; a browser's recording does not say its own length."""
     if not container.streams.audio:
         raise Unreadable("There is no sound in this recording.")
-    stream = container.streams.audio[0]
-    first, last = _span(container, stream)
-    seconds = (last - first) * float(stream.time_base or 0)
+    reader = SoundReader(container)
+    first, last = _span(reader)
+    seconds = (last - first) * float(reader.stream.time_base or 0)
     if seconds > MAX_AUDIO_SECONDS:
         raise Unreadable(f"This recording is longer than {MAX_AUDIO_SECONDS // 3600} hours. Send it in parts.")
-    return round(seconds * 1000)
+    return Findings(duration_ms=round(seconds * 1000), note=note_on_loss(reader.lost))
 
 
-def _span(container: InputContainer, stream: AudioStream) -> tuple[int, int]:
-    """First and last moment in the stream's time base; the beginning is decoded to see that it is sound.
+def _span(reader: SoundReader) -> tuple[int, int]:
+    """First and last moment in the stream's time base; the sound is decoded, to know what of it is lost.
 
     A recording that breaks off is worth what can be heard of it, as one from a phone whose battery died.
     """
-    first, last, samples, seen = None, 0, 0, 0
+    first, last, samples, begun = None, 0, 0, time.process_time()
     try:
-        for packet in packets(container, stream):
+        for packet in reader.packets():
             if packet.pts is None:
                 continue
-            seen += 1
-            if seen <= _DECODED_PACKETS:
-                samples += sum(frame.samples for frame in decoded(packet))
+            if samples == 0 or time.process_time() - begun < _DECODING_CPU_SECONDS:
+                samples += sum(frame.samples for frame in reader.decode(packet))
             first = packet.pts if first is None else first
             last = max(last, packet.pts + (packet.duration or 0))
     except OddSound as error:

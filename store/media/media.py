@@ -33,7 +33,7 @@ _PUBLIC = (
         "label",
         "sequence",
     ),
-    *("duration_ms", "width", "height", "status", "problem", "created_at"),
+    *("duration_ms", "width", "height", "status", "problem", "note", "created_at"),
 )
 
 
@@ -188,6 +188,7 @@ def _row(draft: Draft, stored: StoredObject, findings: Findings) -> tuple[Any, .
         *(draft.id, draft.tenant_id, draft.visit_id, draft.kind.media_type, draft.kind.name, draft.storage_path),
         *(stored.size, stored.sha256, draft.original_name, draft.label, draft.sequence, duration_ms),
         *(findings.width, findings.height, status, findings.problem, draft.created_by, draft.declared_type),
+        findings.note,
     )
 
 

@@ -2,8 +2,8 @@
 -- A medium whose object is safely stored; no row when the id is taken, by whomever.
 INSERT INTO site_visit_media (id, tenant_id, visit_id, media_type, content_type, storage_path, file_size, sha256,
                               original_name, label, sequence, duration_ms, width, height, status, problem, created_by,
-                              declared_type)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                              declared_type, note)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (id) DO NOTHING RETURNING *;
 
 -- name: get_media

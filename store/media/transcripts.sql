@@ -11,6 +11,10 @@ SET text = excluded.text, language = excluded.language, duration_ms = excluded.d
 -- A medium that turned out to be unusable when it was opened for an estimate.
 UPDATE site_visit_media SET status = 'needs_attention', problem = $2 WHERE id = $1 AND status = 'stored';
 
+-- name: add_note
+-- A recording of which hearing found more lost than a first look had.
+UPDATE site_visit_media SET note = $2 WHERE id = $1 AND note IS NULL;
+
 -- name: transcripts_of_visit
 -- Everything heard on a visit, in the order of the recordings.
 SELECT t.media_id, t.text, t.language, t.duration_ms, t.segments, t.words, t.engine, t.model, t.created_at

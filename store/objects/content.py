@@ -44,6 +44,8 @@ class ContentType:
 class Findings:
     """What opening a file told: upright size in pixels, length in ms; `problem` when it cannot be used.
 
+    `note` says what is wrong with one that can be used all the same.
+
     `size` and `sha256` are of the bytes that were opened, None when nobody got so far.
     """
 
@@ -51,6 +53,7 @@ class Findings:
     height: int | None = None
     duration_ms: int | None = None
     problem: str | None = None
+    note: str | None = None
     size: int | None = None
     sha256: str | None = None
 

@@ -26,6 +26,7 @@ CREATE TABLE public.site_visit_media (
     created_at    timestamptz NOT NULL DEFAULT now(),
     -- What its sender called it; what it is stands in content_type.
     declared_type text NOT NULL DEFAULT '' CHECK (length(declared_type) <= 255),
+    note          text,  -- what is wrong with it, though it can be used
     UNIQUE (id, tenant_id),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     -- A client's file name never reaches the store.

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 
 from store.media import audio, decode
+from store.media.audio import SoundReader
+from store.objects.content import Findings
 from tests.gateway.uploads import files
 
 RED = (200, 30, 30)
@@ -21,7 +24,7 @@ ON_ITS_SIDE = 6
 
 def _seconds(body: bytes) -> float:
     with av.open(io.BytesIO(body), "r") as container:
-        return sum((frame.samples / frame.sample_rate for frame in audio.frames(container)), 0.0)
+        return sum((frame.samples / frame.sample_rate for frame in SoundReader(container).frames()), 0.0)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.4, 0.7])
@@ -31,8 +34,68 @@ def test_a_bad_frame_costs_itself(container: str, kind: str, share: float) -> No
     body = bytearray(files.recording(container, 11.0))
     at = int(len(body) * share)
     body[at : at + 400] = random.Random(1).randbytes(400)
-    assert decode.check(bytes(body), kind).problem is None
+    found = decode.check(bytes(body), kind)
+    assert found.problem is None
     assert _seconds(bytes(body)) > 10.0
+    assert _lost(found) == pytest.approx(11.0 - _seconds(bytes(body)), abs=0.15)
+
+
+def _lost(found: Findings) -> float:
+    assert found.note is not None
+    return float(found.note.split(" s of this recording")[0])
+
+
+@pytest.mark.parametrize(
+    ("container", "kind"), [("adts", "audio/aac"), ("mp3", "audio/mpeg"), ("webm", "audio/webm"), ("mp4", "audio/mp4")]
+)
+def test_nothing_is_said_of_a_whole_recording(container: str, kind: str) -> None:
+    """No note where nothing is lost."""
+    found = decode.check(files.recording(container, 11.0), kind)
+    assert (found.problem, found.note) == (None, None)
+
+
+def test_the_missing_end_of_a_recording_is_told(tmp_path: Path) -> None:
+    """The header promises 11 s; the file was cut after 6 or so of them."""
+    whole = tmp_path / "note.m4a"
+    with av.open(str(whole), "w", format="mp4", options={"movflags": "faststart"}) as file:
+        stream = file.add_stream("aac", rate=48_000)
+        samples = np.sin(np.arange(48_000 * 11) * 0.06).astype("float32").reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    body = whole.read_bytes()[: whole.stat().st_size * 6 // 11]
+    found = decode.check(body, "audio/mp4")
+    assert found.problem is None
+    assert _lost(found) == pytest.approx(11.0 - _seconds(body), abs=0.3)
+
+
+def _stereo(left: float, right: float) -> bytes:
+    """Return a second of a tone in two channels of these strengths."""
+    out = io.BytesIO()
+    tone = np.sin(np.arange(96_000) * 0.06) * 9_000
+    samples = np.stack([tone * left, tone * right]).astype(np.int16).T.reshape(1, -1)
+    with av.open(out, "w", format="matroska") as file:
+        stream = file.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
+        frame.sample_rate = 48_000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "cancels"), [(1, -1, True), (1, -0.9, True), (1, 1, False), (1, 0, False), (0.2, 1, False)]
+)
+def test_channels_that_cancel_each_other_out_are_heard(left: float, right: float, cancels: bool) -> None:
+    """Mixed they would be silent; the louder one alone is as loud as it was."""
+    body = _stereo(left, right)
+    with av.open(io.BytesIO(body), "r") as container:
+        heard = np.frombuffer(b"".join(SoundReader(container).mono(16_000)), np.int16)
+    assert len(heard) == pytest.approx(32_000, abs=100)
+    assert np.abs(heard[2_000:-2_000]).max() > 3_500
+    with av.open(io.BytesIO(body), "r") as container:
+        assert audio.cancels_out(container) is cancels
 
 
 @pytest.mark.parametrize("rate", [1, 100, 3_999])
@@ -47,7 +110,7 @@ def test_sound_at_an_odd_rate_is_refused(rate: int) -> None:
             file.mux(packet)
     assert "no phone makes" in (decode.check(out.getvalue(), "audio/webm").problem or "")
     with av.open(io.BytesIO(out.getvalue()), "r") as container, pytest.raises(audio.OddSound):
-        list(audio.frames(container))
+        list(SoundReader(container).frames())
 
 
 def _broken_exif(kind: int, value: bytes) -> bytes:
@@ -105,7 +168,9 @@ def test_a_jpeg_without_its_last_bytes_is_shown(missing: float) -> None:
     """As browsers do; its beginning is right."""
     body = files.jpeg(400, 300, exif=False)
     body = body[: len(body) - 2 - int(len(body) * missing)]
-    assert decode.check(body, "image/jpeg").problem is None
+    found = decode.check(body, "image/jpeg")
+    assert found.problem is None
+    assert "bottom" in (found.note or "")
     assert _near(Image.open(io.BytesIO(decode.render(body, "image/jpeg", 400))), (5, 5), RED)
 
 

@@ -143,6 +143,7 @@ function lengthOf(item, medium) {
 
 function stateOf(item, medium) {
   if (medium?.status === "needs_attention") return { key: "attention", mark: "alert", words: `Needs attention: ${medium.problem}` };
+  if (medium?.note) return { key: "stored", mark: "alert", words: `Stored. ${medium.note}` };
   if (medium) return { key: "stored", mark: "check", words: "Stored" };
   const states = {
     saving: { key: "waiting", mark: "clock", words: "Saving on this device…" },

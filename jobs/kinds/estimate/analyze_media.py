@@ -14,6 +14,7 @@ from jobs.kinds.estimate.errors import Refused, UnusableMedium
 from jobs.kinds.estimate.model import Heard, ModelCall, Seen, Value
 from jobs.kinds.estimate.steps import Step, step
 from store.errors import NotFound, TooLarge
+from store.media.audio import note_on_loss
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +41,12 @@ class Findings:
     observations: dict[UUID, Observations] = field(default_factory=dict)
     problems: dict[UUID, str] = field(default_factory=dict)
     calls: list[ModelCall] = field(default_factory=list)
+
+    @property
+    def notes(self) -> dict[UUID, str]:
+        """What of each recording was lost on the way to its transcript, in plain words."""
+        told = {media_id: note_on_loss(heard.lost_ms / 1000) for media_id, heard in self.transcripts.items()}
+        return {media_id: note for media_id, note in told.items() if note}
 
 
 @dataclass(frozen=True, slots=True)

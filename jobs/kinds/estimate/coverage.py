@@ -21,8 +21,11 @@ def media_notes(material: Material, findings: Findings) -> Iterator[str]:
     """Name the media that could not be used, were silent, or were not looked at."""
     for medium in material.media:
         problem = medium.problem or findings.problems.get(medium.media_id)
+        note = medium.note or findings.notes.get(medium.media_id)
         if problem:
             yield f"{name_of(medium, material)} could not be used: {problem}"
+        elif note:
+            yield f"{name_of(medium, material)}: {note}"
     silent = [t for t in findings.transcripts.values() if not t.heard]
     if silent:
         yield f"Nothing was heard in {count(len(silent), 'recording')}."

@@ -68,6 +68,7 @@ def _medium(row: Record) -> Medium:
         sha256=row["sha256"],
         duration_ms=row["duration_ms"],
         problem=row["problem"],
+        note=row["note"],
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Medium(Value):
     """One photo or recording as stored. `sha256` is hex; `duration_ms` was measured or declared, if known.
 
-    `problem` says why it cannot be used; its label still counts.
+    `problem` says why it cannot be used; its label still counts. `note` says what is wrong with one that can be used.
     """
 
     media_id: UUID
@@ -26,6 +26,7 @@ class Medium(Value):
     sha256: str | None = None
     duration_ms: int | None = None
     problem: str | None = None
+    note: str | None = None
 
 
 class Material(Value):

@@ -138,6 +138,7 @@ class Transcript(Value):
     words: tuple[Word, ...] = ()
     engine: str
     model: str
+    lost_ms: Millis = 0
 
     @property
     def heard(self) -> bool:

@@ -42,6 +42,8 @@ class Finished:
             await transcripts.save(conn, self._transcript(transcript))
         for media_id, problem in self.findings.problems.items():
             await transcripts.mark_unusable(conn, media_id, problem)
+        for media_id, note in self.findings.notes.items():
+            await transcripts.add_note(conn, media_id, note)
         saved = await estimates.save_version(conn, self._estimate())
         return {"estimate_id": str(saved["id"]), "version": saved["version"]}
 

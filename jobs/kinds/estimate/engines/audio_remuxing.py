@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import av
 
-from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, AudioError
+from jobs.kinds.estimate.engines.audio_errors import AudioError
+from store.media.audio import DEMUXERS, FAULTS, cancels_out
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -24,12 +25,18 @@ _MUXERS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def remux(content: bytes, content_type: str) -> bytes:
-    """Return the recording's sound alone, as the same type. Raises `AudioError` when it cannot be copied as it is."""
+    """Return the recording's sound alone, as the same type.
+
+    Raises `AudioError` when it cannot be copied as it is: a provider mixes two channels, which must not cancel out.
+    """
     target = io.BytesIO()
     name, options = _MUXERS[content_type]
     try:
+        with av.open(io.BytesIO(content), "r", DEMUXERS[content_type], metadata_errors="replace") as source:
+            if cancels_out(source):
+                raise AudioError("The two channels of this recording cancel each other out.")
         with (
-            av.open(io.BytesIO(content), "r", CONTAINERS[content_type], metadata_errors="replace") as source,
+            av.open(io.BytesIO(content), "r", DEMUXERS[content_type], metadata_errors="replace") as source,
             av.open(target, "w", name, options=options) as container,
         ):
             _copy(source, container)

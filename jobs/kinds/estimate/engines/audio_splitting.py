@@ -6,17 +6,16 @@ Everything is coded anew, mono at 24 kbit/s: ten minutes are 2 MB, for any recor
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
 
-from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, AudioError
-from store.media.audio import frames
+from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
+from store.media.audio import DEMUXERS, FAULTS, SoundReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from av import AudioFrame
 
 # Providers take 25 minutes at most with some models; a pause is looked for in the last minute of each ten.
 PIECE_SECONDS = 600
@@ -34,15 +33,23 @@ class Piece(NamedTuple):
     content: bytes
 
 
-def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECONDS) -> list[Piece]:
+class Split(NamedTuple):
+    """A recording in pieces, and how many ms of it could not be decoded."""
+
+    pieces: list[Piece]
+    lost_ms: int
+
+
+def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECONDS) -> Split:
     """Return the whole recording in pieces. Raises `AudioError` for an unplayable one."""
-    samples, loudness = _decoded(content, content_type)
+    samples, loudness, lost = _decoded(content, content_type)
     cuts = _cuts(loudness, piece_seconds)
     starts, ends = [0, *cuts], [*cuts, len(loudness)]
-    return [
+    pieces = [
         Piece(start * 100, (end - start) * 100, _coded(samples[start * _WINDOW * 2 : end * _WINDOW * 2]))
         for start, end in zip(starts, ends, strict=True)
     ]
+    return Split(pieces, round(lost * 1000))
 
 
 def _cuts(loudness: Sequence[int], piece_seconds: int) -> list[int]:
@@ -57,13 +64,17 @@ def _cuts(loudness: Sequence[int], piece_seconds: int) -> list[int]:
     return cuts
 
 
-def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int]]:
-    """Return mono samples and the loudest one of each tenth of a second."""
-    samples = bytearray()
+def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int], float]:
+    """Return mono samples, the loudest one of each tenth of a second, and how many seconds were lost."""
+    samples, lost = bytearray(), 0.0
     try:
-        with av.open(io.BytesIO(content), "r", CONTAINERS.get(content_type), metadata_errors="replace") as container:
-            for block in _blocks(container):
+        with av.open(io.BytesIO(content), "r", DEMUXERS.get(content_type), metadata_errors="replace") as container:
+            if not container.streams.audio:
+                raise AudioError("There is no sound in this recording.")
+            reader = SoundReader(container)
+            for block in reader.mono(RATE):
                 samples += block
+                lost = reader.lost
                 if len(samples) > _LONGEST_SECONDS * RATE * 2:
                     raise AudioError(
                         f"This recording is longer than {_LONGEST_SECONDS // 3600} hours. Send it in parts."
@@ -75,26 +86,12 @@ def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int]]:
         raise AudioError("There is no sound in this recording.")
     whole = memoryview(bytes(samples)).cast("h")
     windows = range(0, len(whole), _WINDOW)
-    return bytes(samples), [_loudest(whole[i : i + _WINDOW]) for i in windows]
+    return bytes(samples), [_loudest(whole[i : i + _WINDOW]) for i in windows], lost
 
 
 def _loudest(window: memoryview) -> int:
     highest, lowest = max(window), min(window)
     return int(max(highest, -lowest))
-
-
-def _blocks(container: Any) -> Iterator[bytes]:
-    if not container.streams.audio:
-        raise AudioError("There is no sound in this recording.")
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    for frame in frames(container):
-        frame.pts = None  # browsers write gaps and jumps; the samples are what counts
-        yield from map(_bytes_of, resampler.resample(frame))
-    yield from map(_bytes_of, resampler.resample(None))
-
-
-def _bytes_of(frame: AudioFrame) -> bytes:
-    return bytes(frame.planes[0])[: frame.samples * 2]
 
 
 def _coded(samples: bytes) -> bytes:

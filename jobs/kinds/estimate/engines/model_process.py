@@ -55,11 +55,11 @@ def work(head: dict[str, Any], body: bytes) -> _Answer:
 
 
 def _split(head: dict[str, Any], body: bytes) -> _Answer:
-    pieces = split(body, head["content_type"])
+    pieces, lost_ms = split(body, head["content_type"])
     places = [
         {"offset_ms": piece.offset_ms, "length_ms": piece.length_ms, "bytes": len(piece.content)} for piece in pieces
     ]
-    return {"pieces": places}, b"".join(piece.content for piece in pieces)
+    return {"pieces": places, "lost_ms": lost_ms}, b"".join(piece.content for piece in pieces)
 
 
 _WORKS: dict[str, Callable[[dict[str, Any], bytes], _Answer]] = {

@@ -29,7 +29,7 @@ def loudest(content: bytes, start: float, end: float) -> int:
 def test_nothing_is_lost_and_each_cut_is_in_a_pause(spoken_note: bytes) -> None:
     """The pieces are as long as the whole, none is longer than asked, and around a cut it is quiet."""
     whole = seconds(spoken_note)
-    pieces = split(spoken_note, "audio/webm", piece_seconds=6)
+    pieces = split(spoken_note, "audio/webm", piece_seconds=6).pieces
     assert len(pieces) > 1
     assert sum(seconds(piece.content) for piece in pieces) == pytest.approx(whole, abs=0.1 * len(pieces))
     assert all(seconds(piece.content) <= 6.1 for piece in pieces)
@@ -42,7 +42,7 @@ def test_nothing_is_lost_and_each_cut_is_in_a_pause(spoken_note: bytes) -> None:
 
 def test_a_short_recording_is_one_piece(spoken_note: bytes) -> None:
     """Ten minutes fit."""
-    assert [piece.offset_ms for piece in split(spoken_note, "audio/webm")] == [0]
+    assert [piece.offset_ms for piece in split(spoken_note, "audio/webm").pieces] == [0]
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"no audio" * 100])

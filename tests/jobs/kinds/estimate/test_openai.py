@@ -272,7 +272,7 @@ async def test_a_recording_past_the_providers_limit_is_sent_coded_anew(api: ApiD
     heard = await engine.transcribe(Clip(RECORDING, spoken_note))
     await engine.aclose()
     assert api.last["file"]["type"] == "audio/webm"
-    (piece,) = split(spoken_note, "audio/webm")
+    (piece,) = split(spoken_note, "audio/webm").pieces
     assert heard.pieces == (f"0+{piece.length_ms}",)  # a longer one that begins there is another piece
     assert heard.transcript.text == "Replace three outlets."
 

@@ -487,6 +487,22 @@ async def test_a_cancelled_job_stops_before_the_next_call(site: Site) -> None:
     assert await site.estimate() is None
 
 
+async def test_loss_in_a_recording_is_told_in_seconds(site: Site, spoken_note: bytes) -> None:
+    """What hearing could not decode stands in the coverage and on the recording."""
+    damaged = bytearray(spoken_note)
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 400] = bytes(400)
+    recording = await site.add("audio", bytes(damaged))
+    engine = LocalEngine()
+    await site.run(engine)
+    await engine.aclose()
+    estimate = await site.estimate()
+    assert estimate is not None
+    (told,) = [note for note in estimate["coverage"] if note.startswith("Recording 1: ")]
+    assert "s of this recording are damaged or missing" in told
+    note = await site.admin.fetchval("SELECT note FROM site_visit_media WHERE id = $1", recording)
+    assert told == f"Recording 1: {note}"
+
+
 async def test_one_unusable_medium_does_not_stop_the_visit(site: Site) -> None:
     """A recording that cannot be played and one whose object is gone are named; the estimate is made."""
     broken = await site.add("audio", b"this is no audio")

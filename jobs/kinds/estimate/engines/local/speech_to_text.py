@@ -10,18 +10,16 @@ import io
 import os
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from jobs.kinds.estimate.engines.audio_errors import CONTAINERS, FAULTS, RATE, AudioError
+from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
-from store.media.audio import frames
+from store.media.audio import DEMUXERS, FAULTS, SoundReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
-    from av import AudioFrame
-    from av.container import InputContainer
     from faster_whisper import WhisperModel
     from numpy.typing import NDArray
 
@@ -43,11 +41,11 @@ class _Piece:
 
 
 def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
-    """Return {text, language, duration_ms, segments, words}, times in ms; no speech gives an empty text.
+    """Return {text, language, duration_ms, segments, words, lost_ms}, times in ms; no speech gives an empty text.
 
     Raises `AudioError`.
     """
-    sound = decode(content, content_type)
+    sound, lost = decode(content, content_type)
     segments: list[dict[str, Any]] = []
     words: list[dict[str, Any]] = []
     for piece in _pieces(sound):
@@ -60,50 +58,37 @@ def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
         "duration_ms": round(len(sound) * 1000 / RATE),
         "segments": segments,
         "words": words,
+        "lost_ms": round(lost * 1000),
     }
 
 
-def decode(content: bytes, content_type: str) -> Sound:
-    """Decode to mono at 16 kHz; a recording that breaks off is worth the part that can be heard."""
+def decode(content: bytes, content_type: str) -> tuple[Sound, float]:
+    """Decode to mono at 16 kHz, and tell how many seconds are lost.
+
+    A recording that breaks off is worth what can be heard of it. Raises `AudioError`.
+    """
     import av  # noqa: PLC0415 - FFmpeg takes 60 MB; only a helper that hears needs it
     import numpy as np  # noqa: PLC0415
 
     blocks: list[NDArray[np.int16]] = []
+    samples, lost = 0, 0.0
     try:
-        container = av.open(
-            io.BytesIO(content), mode="r", format=CONTAINERS.get(content_type), metadata_errors="replace"
-        )
+        container = av.open(io.BytesIO(content), mode="r", format=DEMUXERS.get(content_type), metadata_errors="replace")
         with container:
-            blocks.extend(_blocks(container))
+            if not container.streams.audio:
+                raise AudioError("There is no sound in this recording.")
+            reader = SoundReader(container)
+            for block in reader.mono(RATE):
+                blocks.append(np.frombuffer(block, np.int16))
+                samples, lost = samples + len(blocks[-1]), reader.lost
+                if samples > MAX_SECONDS * RATE:
+                    raise AudioError(f"This recording is longer than {MAX_SECONDS // 60} minutes. Send it in parts.")
     except FAULTS as error:
         if not blocks:
             raise AudioError("This recording cannot be played: the file is damaged or incomplete.") from error
     if not blocks:
         raise AudioError("There is no sound in this recording.")
-    return np.concatenate(blocks).astype(np.float32) / 32768.0
-
-
-def _blocks(container: InputContainer) -> Iterator[NDArray[np.int16]]:
-    import av  # noqa: PLC0415
-
-    if not container.streams.audio:
-        raise AudioError("There is no sound in this recording.")
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    samples = 0
-    for frame in frames(container):
-        frame.pts = None  # browsers write gaps and jumps; the samples are what counts
-        for resampled in resampler.resample(frame):
-            block = _samples(resampled)
-            samples += len(block)
-            if samples > MAX_SECONDS * RATE:
-                raise AudioError(f"This recording is longer than {MAX_SECONDS // 60} minutes. Send it in parts.")
-            yield block
-    for resampled in resampler.resample(None):
-        yield _samples(resampled)
-
-
-def _samples(frame: AudioFrame) -> NDArray[np.int16]:
-    return cast("NDArray[np.int16]", frame.to_ndarray().reshape(-1))
+    return np.concatenate(blocks).astype(np.float32) / 32768.0, lost
 
 
 def _pieces(sound: Sound) -> Iterator[_Piece]:

@@ -123,12 +123,14 @@ class OpenAIEngine:
             if bare is not None:
                 return await self._hear(bare)
         parts, names = [], []
-        for offset_ms, piece in await self._pieces(clip):
+        pieces, lost_ms = await self._pieces(clip)
+        for offset_ms, piece in pieces:
             name = f"{offset_ms}+{piece.medium.duration_ms}"
             heard = await once(name, partial(self._hear, piece))
             parts.append((offset_ms, heard.transcript))
             names.append(name)
-        return Heard(transcript=joined(parts), pieces=tuple(names))
+        whole = joined(parts).model_copy(update={"lost_ms": lost_ms})
+        return Heard(transcript=whole, pieces=tuple(names))
 
     async def look(self, photo: Photo) -> Seen:
         """Look at one photo, sent as an upright JPEG."""
@@ -196,7 +198,8 @@ class OpenAIEngine:
             return None
         return clip._replace(content=sound)
 
-    async def _pieces(self, clip: Clip) -> list[tuple[int, Clip]]:
+    async def _pieces(self, clip: Clip) -> tuple[list[tuple[int, Clip]], int]:
+        """Return the recording cut into pieces with their offsets in ms, and how many ms of it are lost."""
         head = {"work": "split", "content_type": clip.medium.content_type}
         answer, body = await self._opened("recording", head, clip.content, _SPLIT_SECONDS)
         pieces, start = [], 0
@@ -205,7 +208,7 @@ class OpenAIEngine:
             medium = clip.medium.model_copy(update=cut)
             pieces.append((piece["offset_ms"], Clip(medium, body[start : start + piece["bytes"]])))
             start += piece["bytes"]
-        return pieces
+        return pieces, answer["lost_ms"]
 
     async def _send_audio(self, clip: Clip) -> Any:
         request: dict[str, Any] = {
