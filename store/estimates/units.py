@@ -15,7 +15,7 @@ _SPELLINGS: dict[str, tuple[str, ...]] = {
     "square": ("square", "squares", "sq", "sqs"),
     "cu yd": ("cu yd", "cuyd", "cy", "cubic yard", "cubic yards"),
     "cu ft": ("cu ft", "cuft", "cubic foot", "cubic feet"),
-    "hour": ("hour", "hours", "hr", "hrs", "man hour", "man hours"),
+    "hour": ("hour", "hours", "hr", "hrs", "man hour", "man hours", "manhour", "manhours", "mh"),
     "day": ("day", "days"),
     "gal": ("gal", "gals", "gallon", "gallons"),
     "lb": ("lb", "lbs", "pound", "pounds"),

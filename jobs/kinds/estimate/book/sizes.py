@@ -28,6 +28,7 @@ DESCRIBING = _spellings(
         "ga": "gauge ga",
         "gal": "g",
         "ton": "t",
+        "ft": "footer footers",
         "btu": "btu btus",
         "k": "k",
         "way": "way port pole gang zone burner station tab prong bulb",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.sizes import DESCRIBING, scaled, size_of_measure
 from jobs.kinds.estimate.book.stems import singular
-from jobs.kinds.estimate.rules.amounts import Amount, Kind, plain
+from jobs.kinds.estimate.rules.amounts import Amount, Grip, Kind, plain
 from jobs.kinds.estimate.rules.numbers import Number, read_number
 from jobs.kinds.estimate.rules.units import (
+    ASKS_MONEY,
     DOLLARS,
     FEES,
     LABELS,
@@ -38,6 +39,8 @@ _INCHES_A_FOOT = 12
 _INCHES = frozenset({"in", "inch", "inches", '"'})
 # A bare number this large is a door's 6068 or a model; nobody counts a thousand of anything without a unit.
 _DOOR = Decimal(1000)
+_CENTS = Decimal(100)
+_AT = frozenset({"@", "at"})
 _A_FEE = Decimal(20)  # "permit 350" is money, "permits 2" is not
 _ONE_IS_A_PRONOUN = frozenset(
     ["new", "old", "the", "this", "that", "another", "each", "same", "existing", "last", "no", "which", "only", "other"]
@@ -71,7 +74,8 @@ def _read(tokens: tuple[Token, ...]) -> list[Amount]:
 
 def _amount(tokens: Sequence[Token], i: int) -> Amount | None:
     if tokens[i].kind == "money":
-        return Amount("money", tokens[i].value or Decimal(0), _per(tokens, i + 1), i, _after_per(tokens, i + 1))
+        grip: Grip = "marked" if text_at(tokens, i - 1) in _AT else "loose"
+        return Amount("money", tokens[i].value or Decimal(0), _per(tokens, i + 1), i, _after_per(tokens, i + 1), grip)
     start, marked, approximate = _lead(tokens, i)
     found = _both(tokens, start) or _dimensions(tokens, start) or _counted(tokens, start)
     if found is None:
@@ -79,15 +83,31 @@ def _amount(tokens: Sequence[Token], i: int) -> Amount | None:
     found = replace(found, start=i)
     if marked and found.kind == "count":
         found = replace(found, grip="marked")
-    if marked == "@":
-        found = replace(found, kind="money" if found.kind == "count" else "size", sizes=found.sizes)
-    if found.kind == "count" and found.grip == "loose" and text_at(tokens, i - 1) in FEES and found.value >= _A_FEE:
-        found = replace(found, kind="money")
+    if marked == "@" and found.kind != "money":
+        found = replace(found, kind="money" if found.unit is None and found.kind != "label" else "size")
+    elif _asks_money(tokens, i, found):
+        found = replace(found, kind="money", grip="marked" if text_at(tokens, i - 1) == "at" else "loose")
     found = _closed(tokens, found, marked)
     said = approximate or _hedged(tokens, found.end)
     if said and found.stated:
         found = replace(found, doubts=(*found.doubts, f"quantity was said as approximate (“{said}”)"))
     return found
+
+
+def _asks_money(tokens: Sequence[Token], i: int, found: Amount) -> bool:
+    """Whether a bare number is a price by the words around it: "permit 350", "five at thirty", "two fifty flat"."""
+    if found.kind not in {"count", "size"} or found.unit is not None or found.grip == "marked":
+        return False
+    if any(unit for _, unit in found.sizes) or found.value >= _DOOR * 100:
+        return False
+    if text_at(tokens, found.end) == "flat" or text_at(tokens, i - 1) in ASKS_MONEY - {"allow", "allowance"}:
+        return True
+    if text_at(tokens, i - 1) in {"allow", "allowance"}:
+        return found.value >= _A_FEE
+    ends = _ends(tokens, found.end) or text_at(tokens, found.end) in {"each", "ea", "apiece", "a", "per"}
+    if text_at(tokens, i - 1) == "at" and ends:
+        return any(read_number(tokens, j) for j in range(i - 1))
+    return text_at(tokens, i - 1) in FEES and found.value >= _A_FEE and found.kind == "count"
 
 
 def _ends(tokens: Sequence[Token], i: int) -> bool:
@@ -184,8 +204,9 @@ def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: 
     hyphen = text_at(tokens, end) == "-" and end + 1 < len(tokens) and tokens[end + 1].start == tokens[end].end
     at = end + 1 if hyphen else end
     if text_at(tokens, at) in DOLLARS:
-        money = value * DOLLARS[text_at(tokens, at)]
-        return Amount("money", money, _per(tokens, at + 1), i, _after_per(tokens, at + 1))
+        value, at = _with_cents(tokens, value * DOLLARS[text_at(tokens, at)], at + 1)
+        grip: Grip = "marked" if text_at(tokens, i - 1) in _AT else "loose"
+        return Amount("money", value, _per(tokens, at), i, _after_per(tokens, at), grip)
     if (size := _as_size(tokens, i, value, at, hyphen=hyphen)) is not None:
         return size
     unit, after = read_unit(tokens, at)
@@ -200,6 +221,21 @@ def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: 
         return Amount(kind, value, None, i, end, sizes=bare)
     number = Amount("count", value, None, i, end, sizes=bare)
     return _measured(tokens, number, (at, after), unit, hyphen=hyphen)
+
+
+def _with_cents(tokens: Sequence[Token], value: Decimal, i: int) -> tuple[Decimal, int]:
+    """Read the cents of "a dollar ten" and "four dollars and fifty cents"; gives the index after them."""
+    j = i + (text_at(tokens, i) == "and")
+    cents = read_number(tokens, j)
+    said = cents is not None and text_at(tokens, cents.end) in {"cents", "cent"}
+    bare = cents is not None and j == i and tokens[i].kind == "word" and not noun_follows(tokens, cents.end)
+    if (
+        cents is None
+        or not 0 < cents.value < _CENTS
+        or not (said or bare or text_at(tokens, cents.end) in {"a", "per"})
+    ):
+        return value, i
+    return value + cents.value / _CENTS, cents.end + said
 
 
 def _are_inches(tokens: Sequence[Token], number: Number) -> bool:

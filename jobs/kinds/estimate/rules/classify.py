@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.rules.clauses import Clause
 
 IT = re.compile(r"\b(?:it|them|those|these|one|ones|that|both|all of it)\b", re.IGNORECASE)
+_DATES = "Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _LEADS = re.compile(r"^\W*(?:(?:the|and|but|so)\s+)*$", re.IGNORECASE)
 _ASKS = frozenset(["needs", "need", "wants", "want", "gets", "should", "must", "replace", "install"])
 _DAMAGE = frozenset(
@@ -134,9 +135,19 @@ def _by_cue(clause: Clause, book: Book) -> str | None:
         remarks.DONE: "needs" in clause.words,
         remarks.INCLUDED: any(amount.kind == "money" for amount in read_amounts(clause.tokens)),
     }
+    if kind is None and _by_a_name(clause):
+        kind = remarks.BY_OTHERS
     kind = None if kind == remarks.PLACE and stated_in(clause.tokens) else kind
     measured = kind == remarks.ADMIN and any(a.stated for a in _amounts(clause))
     return None if kind is None or asks.get(kind) or measured else kind
+
+
+_BY_NAME = re.compile(rf"\b[Bb]y (?!{_DATES})[A-Z][A-Za-z&]+")
+
+
+def _by_a_name(clause: Clause) -> bool:
+    """Whether a firm or a person does it: "rewire by Sparks Electric"; capitals tell nothing where all are."""
+    return not clause.source.isupper() and _BY_NAME.search(clause.text) is not None
 
 
 def _by_what_is_missing(clause: Clause) -> str | None:

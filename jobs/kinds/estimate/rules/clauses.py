@@ -5,6 +5,7 @@ A new clause begins at a full stop or a new line, and inside a sentence where a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _BULLETS = frozenset("-*>•+")
 _CLOSING = frozenset({",", ":", "-", "/"})
 _LONGEST_LEAD, _LONGEST_NUMBER = 12, 2
-_LONG_HEADING = 3
+_LONG_HEADING, _PAIR, _LIST = 3, 2, 3
 _LONGEST = 200  # reading looks ahead, so an endless sentence would take the square of its length
 # What a speech model writes for a number that stands before its thing: "paint to interior doors".
 _SOUNDS_LIKE = {"to": 2, "too": 2, "for": 4}
@@ -84,12 +85,13 @@ class _Block:
 def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
     """Cut a passage into its clauses; `spoken` makes up for mistakes of hearing."""
     made: list[Clause] = []
-    heading = ""
-    for block in _blocks(text):
+    heading, stands_alone = "", False
+    numbers = _list_numbers(text)
+    for block in _blocks(text, numbers):
         tokens = _by_ear(block.tokens) if spoken else block.tokens
-        below = bool(made) and (made[-1].text.rstrip().endswith(":") or tokens[0].text in _BULLETS)
+        below = stands_alone and (made[-1].text.rstrip().endswith(":") or tokens[0].text in _BULLETS)
         heading = "" if block.on_new_line and not below else heading
-        parts = _by_others_together(list(_parts(_unnumbered(text, tokens), book)))
+        parts = _by_others_together(list(_parts(_unnumbered(text, tokens, numbers), book)))
         verb = ""
         for part, joined in parts:
             own = verb_of(part)
@@ -99,6 +101,7 @@ def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
             leads = len(parts) == 1 or part is not parts[-1][0] or part[-1].text == ":"
             if not spoken and leads and (is_only_place(part) or _is_a_colon_heading(part)):
                 heading = " ".join(t.text for t in part if t.kind in {"word", "number"} and t.text not in FILLERS)
+                stands_alone = len(parts) == 1
             elif remark_of(made[-1].text) == PLACE:
                 heading = ""
     return made
@@ -110,7 +113,8 @@ def _by_others_together(parts: list[tuple[list[Token], bool]]) -> list[tuple[lis
         return parts
     said = remark_of(" ".join(token.text for token in parts[-1][0]))
     bare_list = all(not stated_in(part) and not verb_of(part) for part, _ in parts[:-1])
-    if said not in {BY_OTHERS, EXCLUDED} or not bare_list or _has_heading(parts):
+    listed = len(parts) > _PAIR or parts[-1][1]
+    if said not in {BY_OTHERS, EXCLUDED} or not bare_list or not listed or _has_heading(parts):
         return parts
     return [([token for part, _ in parts for token in part], parts[0][1])]
 
@@ -128,20 +132,34 @@ def _is_a_colon_heading(part: Sequence[Token]) -> bool:
 
 
 def is_numbering(text: str, token: Token) -> bool:
-    """Whether a token only numbers a line of a list: "2)", "3."."""
+    """Whether a token only numbers a line of a list: "2)", "3."; or "2" where all lines are numbered."""
+    if token.kind == "number" and token.start in _list_numbers(text):
+        return True
     led = text[max(0, token.start - _LONGEST_LEAD) : token.start].rsplit("\n", 1)
     first = len(led) > 1 or token.start < _LONGEST_LEAD
     short = token.end - token.start <= _LONGEST_NUMBER and (token.kind == "number" or token.end - token.start == 1)
     return first and not led[-1].strip(" \t-*•>") and text[token.end : token.end + 1] in {".", ")"} and short
 
 
-def _blocks(text: str) -> Iterator[_Block]:
+def _list_numbers(text: str) -> frozenset[int]:
+    """Return where lines are numbered without a mark: three or more in a row that begin with 1, 2, 3 ..."""
+    found: list[int] = []
+    longest: list[int] = []
+    for match in re.finditer(r"^[ \t]*(\d{1,2})(?=[ \t]+\S)", text, re.MULTILINE):
+        if int(match[1]) != len(found) + 1:
+            found = []
+        found = [*found, match.start(1)] if int(match[1]) == len(found) + 1 else found
+        longest = max(longest, found, key=len)
+    return frozenset(longest if len(longest) >= _LIST else ())
+
+
+def _blocks(text: str, numbers: frozenset[int]) -> Iterator[_Block]:
     """Yield each sentence or line; endless ones in pieces."""
     block: list[Token] = []
     new_line = True
     for token in tokenise(text):
         if token.kind == "stop":
-            numbering = len(block) == 1 and is_numbering(text, block[0])
+            numbering = len(block) == 1 and (block[0].start in numbers or is_numbering(text, block[0]))
             if block and not numbering:
                 yield _Block(block, "?" in token.text and "??" not in token.text, new_line)
             new_line = "\n" in token.text or (new_line and (not block or numbering))
@@ -155,8 +173,10 @@ def _blocks(text: str) -> Iterator[_Block]:
         yield _Block(block, False, new_line)  # noqa: FBT003
 
 
-def _unnumbered(source: str, block: list[Token]) -> list[Token]:
-    """Drop "2)" from the front of a list's line."""
+def _unnumbered(source: str, block: list[Token], numbers: frozenset[int]) -> list[Token]:
+    """Drop "2)" from the front of a list's line, and "2" where its lines are only numbered."""
+    if len(block) > 1 and block[0].start in numbers:
+        return block[1:]
     marked = len(block) > 1 and block[1].text == ")" and is_numbering(source, block[0])
     return block[2:] if marked else block
 

@@ -53,6 +53,7 @@ _SMALL |= {
         "doce": 12, "quince": 15,
     }.items()
 }  # fmt: skip
+_SMALL["twice"] = Decimal(2)
 _SCALES = {"hundred": Decimal(100), "thousand": Decimal(1000)}
 _GROUPS = {"dozen": Decimal(12), "doz": Decimal(12), "dz": Decimal(12), "couple": Decimal(2)}
 _PARTS = {
@@ -83,6 +84,9 @@ def read_number(tokens: Sequence[Token], i: int, *, joined: bool = False) -> Num
 
     `joined` takes "nine sixty" for 960; where two numbers may meet ("two twenty amp breakers") they stay two.
     """
+    if i < len(tokens) and tokens[i].text == "inch":  # "inch and a half"
+        inches = _and_a_part(tokens, Number(Decimal(1), i + 1))
+        return inches if inches.end > i + 1 else None
     if i >= len(tokens) or (tokens[i].kind != "number" and tokens[i].text not in _FIRST):
         return None
     found = _grouped(tokens, i) or _part(tokens, i) or _digits(tokens, i) or _spoken(tokens, i)

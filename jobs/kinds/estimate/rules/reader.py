@@ -153,6 +153,11 @@ class _Reader:
             self._accept(clause)
 
     @property
+    def _was_told(self) -> bool:
+        """Whether the thing spoken of last was only told of, and nothing asked for it yet."""
+        return self._named is not None and any(remark.span == self._named.span for remark in self.reading.remarks)
+
+    @property
     def _items(self) -> list[Item]:
         return self.reading.items
 
@@ -328,8 +333,7 @@ class _Reader:
         """Take "replace all four" after "replace the outlets" as their number; False for other work."""
         last = self._items[-1] if self._items else None
         verbs = {word for word in clause.words if is_verb(word)}
-        mentioned = self._named and any(remark.span == self._named.span for remark in self.reading.remarks)
-        if last is None or mentioned or not verbs or not verbs <= set(last.clause.words):
+        if last is None or self._was_told or not verbs or not verbs <= set(last.clause.words):
             return False
         amounts = stated_in(clause.tokens)
         if amounts:
@@ -340,8 +344,7 @@ class _Reader:
 
     def _goes_on(self, clause: Clause, named: _Named) -> bool:
         """Take "hook it up" and "haul it off" as part of the line before, unless the book knows it as other work."""
-        mentioned = any(remark.span == named.span for remark in self.reading.remarks)
-        if mentioned or not self._items or self._items[-1].thing != named.thing or stated_in(clause.tokens):
+        if self._was_told or not self._items or self._items[-1].thing != named.thing or stated_in(clause.tokens):
             return False
         if re.search(r"\b(?:ones?|both|all)\b", clause.text, re.IGNORECASE):
             return False
@@ -358,7 +361,10 @@ class _Reader:
         """Whether "it", "them" or "the old one" stands for the thing, which the clause itself does not name."""
         if not IT.search(clause.text) and not _ALL_OF.search(clause.text):
             rest = bare(clause.tokens)
-            return clause.joined and len(rest) == 1 and is_verb(rest[0].text) and self._named is not None
+            lone = clause.joined and len(rest) == 1 and is_verb(rest[0].text)
+            # "The fascia's soft at the corner, replace eight feet."
+            counts = bool(rest) and is_verb(rest[0].text) and bool(stated_in(clause.tokens)) and self._was_told
+            return self._named is not None and (lone or (counts and len(content_of(clause.tokens)) == 1))
         named = [word for word in content_of(clause.tokens) if not is_verb(word) and not is_participle(word)]
         return not [word for word in named if word not in ROOMS | _VAGUE]
 

@@ -53,6 +53,13 @@ _PEOPLE = (
     r"else|other trades?|separate (?:contractor|sub|crew)|subs?|wife|husband|son|brother[- ]in[- "
     r"]law|(?:his|her) (?:guy|brother|cousin))"
 )
+# Who is called for work of one trade; with "guy", "company" and the like, anybody is.
+_TRADESPEOPLE = (
+    r"(?:(?:landscap|paint|plumb|roof|weld|glaz|til|install|build|carpent|fram|excavat|decorat|design|extermi?nat|"
+    r"survey|inspect|insur|clean|mov|contract|suppl|deal|manag|keep|drywall|fabricat|engin|print)(?:er|or|eer|ier)s?|"
+    r"electricians?|masons?|vendors?|arborists?|architects?|handym[ae]n|locksmiths?|(?:\w+ )?(?:guys?|compan(?:y|ies)|"
+    r"co|outfits?|crews?|subs?|folks|people))"
+)
 # "They replace the filter every year" tells what others do.
 TELLS_OF_OTHERS = re.compile(r"^\W*(?:they|he|she|it)\W+(?!want|need|would like|asked)\w+", re.IGNORECASE)
 # How things are: a thing that is, has, looks or did something, with nothing to do about it.
@@ -66,7 +73,7 @@ STATE = re.compile(
 NO_CHARGE = re.compile(
     r"\b(?:no[- ]?charge|n/c|free of charge|for free|at no cost|no cost|on the house|"
     r"under warranty|warranty (?:work|repair|item)|"
-    r"complimentary|gratis|on us|comp)\b",
+    r"complimentary|gratis|on us|comp|no extra(?: charge| cost)?)\b",
     re.IGNORECASE,
 )
 INSTALLS = re.compile(r"\b(?:install|labor|hang|set|hook|mount|we|i'll)\b", re.IGNORECASE)
@@ -99,4 +106,8 @@ def _cues() -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Read the table of cues."""
     lines = Path(__file__).with_name("cues.txt").read_text(encoding="utf-8").splitlines()
     rows = (line.partition(": ") for line in lines if line and not line.startswith("#"))
-    return tuple((kind, re.compile(cue.replace("{people}", _PEOPLE), re.IGNORECASE)) for kind, _, cue in rows)
+    return tuple((kind, _compiled(cue)) for kind, _, cue in rows)
+
+
+def _compiled(cue: str) -> re.Pattern[str]:
+    return re.compile(cue.replace("{people}", _PEOPLE).replace("{tradespeople}", _TRADESPEOPLE), re.IGNORECASE)

@@ -188,7 +188,10 @@ class Seam:
         """Begin anew with a verb of work, unless it shares its object with the one before."""
         if self.joint not in JOINTS | {","} or not begins_with_work(self.piece):
             return None
-        lone = self.joint in JOINTS and len(bare(self.piece)) == 1
+        lone = len(bare(self.piece)) == 1
+        if lone and self.joint == "," and not begins_with_work(self.before):
+            return False  # "dead ash near the well, remove"
+        lone = lone and self.joint in JOINTS
         if lone and (not begins_with_work(self.before) or any(means_removal(token.text) for token in self.before)):
             return False
         return bool(self.named_before or self.counted_before) and not self._shares_its_object()
@@ -214,6 +217,8 @@ class Seam:
         if not self.named or all(word in PLACES | _PARTS for word in self.named):
             return False
         first = bare(self.piece)[:1]
+        if first and first[0].text in {"with", "w/"} and self.joint == "," and self.names_its_own_thing():
+            return True  # "a water heater, with the pan"
         closed = PREPOSITIONS | (PRONOUNS - {"one"})
         return False if not first or first[0].text in closed or is_participle(first[0].text) else None
 
@@ -222,6 +227,8 @@ class Seam:
         sizes = [amount for amount in read_amounts(self.piece) if not amount.stated]
         if self.leads or not sizes or self._has_article() or self._is_known():
             return None
+        if self.counted_before and any(amount.kind in {"count", "measure"} for amount in self.amounts):
+            return None  # "frame 46 lf, 1/2 board 24 sheets"
         first = read_amounts(self.piece)[0]
         lists_new = any(token.text == "new" for token in self.before[:_FEW])
         return lists_new and first.last and bool(content_of(self.piece[: first.start]))
@@ -230,7 +237,7 @@ class Seam:
         """Begin anew with "3 window sashes", and not with "10 openings" or "40 sq ft to the gate"."""
         if not self.leads or self.amounts[0].kind not in {"count", "measure"}:
             ends = bool(self.amounts) and self.amounts[-1].last and self.amounts[-1].kind in {"count", "measure"}
-            own = ends and bool(content_of(self.piece[: self.amounts[-1].start])) and self.joint == ","
+            own = ends and bool(content_of(self.piece[: self.amounts[-1].start])) and self.joint in {",", "/"}
             return True if own and self.counted_before else None
         first = self.amounts[0]
         thing = [word for word in content_of(self.piece[first.end :]) if word not in _PARTS]

@@ -83,14 +83,26 @@ _ABBREVIATED = frozenset(
         "cab",
         "cabs",
         "clg",
+        "neg",
+        "det",
+        "adj",
+        "yr",
+        "yrs",
+        "treat",
+        "ded",
+        "prop",
+        "rem",
+        "repl",
+        "disp",
+        "wht",
     ]
 )
-_ABBREVIATED_OR_WORD = frozenset(["in", "no", "st", "min", "rem", "dr", "ln", "ct", "arch", "fin", "etc", "so"])
+_ABBREVIATED_OR_WORD = frozenset(["in", "no", "st", "min", "dr", "ln", "ct", "arch", "fin", "etc", "so"])
 
 # Order matters: what merely looks like a number is taken first.
 _PATTERN = re.compile(
     rf"""
-      (?P<money>  [$€£]\s?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?k?\b )
+      (?P<money>  [$€£]\s?(?:(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?|\.\d+)k?\b )
     | (?P<opaque> \(?\d{{3}}\)?[-. ]\d{{3}}[-.]\d{{4}}\b | \d{{3}}-\d{{4}}\b | \d+(?:st|nd|rd|th)\b | \d[\d,.]*\s?%
                 | \d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}\b | \d+:\d+(?:\s?[ap]m\b)? | \d+\s?[ap]m\b )
     | (?P<length> \d+(?:\.\d+)?\s?(?:'|ft\b\.?)\s?-?\s?(?:1[01]|\d)(?:[- ]\d+/\d+|\.\d+)?\s?(?:"|in\b\.?) )
@@ -99,6 +111,7 @@ _PATTERN = re.compile(
                 | [a-z]-?\d+[a-z]?(?=[\s,.;:!?)]|$) | [a-z]{{1,2}}\d+\b | \#\s?\d+ )
     | (?P<number> {_NUMBER} )
     | (?P<plain>  re-[^\W\d_]+ | t-stat\b | t-mold\w* | p-trap\w* | [^\W\d_][^\W_]*(?:'[^\W\d_]+)* )
+    | (?P<leader> (?:\.{{3,}}|…)(?=\s*\d) )
     | (?P<stop>   [.;!?\n…]+ )
     | (?P<mark>   \S )
     """,

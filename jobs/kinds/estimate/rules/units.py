@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.rules.words import PREPOSITIONS
@@ -21,15 +22,24 @@ def _words(text: str) -> frozenset[str]:
 SOFT = _words("ft yd gal ton lb bag day hour m square room week month")
 # A number behind these names one of several: "room 204", "type 2".
 LABELS = _words(
-    """r cat category merv sch seer awg nema number no room bedroom bath unit apt suite level type phase option
-    building bldg rm schedule grade series model
+    """r cat category merv sch seer awg nema number no room bedroom bath unit apt apartment suite level type
+    phase option building bldg rm schedule grade series model
     lot floor zone class bay station sta page ph"""
 )
 FEES = _words("permit permits fee fees charge allowance deposit surcharge minimum trip")
 MEASURES = _words("ft lf yd square hour day gal lb ton m m2 week month") | {SQUARE_FEET, "sq yd", "cu yd", "cu ft"}
 LENGTHS = _words("ft lf")
 TIMES = _words("day week month")
-DOLLARS = {"dollars": 1, "dollar": 1, "bucks": 1, "buck": 1, "grand": 1000}
+DOLLARS = {
+    "dollars": Decimal(1),
+    "dollar": Decimal(1),
+    "bucks": Decimal(1),
+    "buck": Decimal(1),
+    "grand": Decimal(1000),
+    "cents": Decimal("0.01"),
+}
+# A bare number behind these is money for the whole job: "I charge sixty", "lump 875", "allow 400 for a mirror".
+ASKS_MONEY = _words("charge charging lump flat costs cost bid quoted priced allow allowance")
 # Bare dimensions are an area of these, and a size of anything else.
 AREA_THINGS = _words(
     """deck patio floor flooring wall ceiling clg room bedroom bathroom kitchen roof driveway slab lawn yard area carpet

@@ -24,14 +24,14 @@ _VERBS = _words(
     take tear test texture tighten tile treat trench trim tuckpoint unclog underpin upgrade vacuum vent wash
     waterproof wax weatherstrip weld winterize wire wrap provide hook install stub cap r&r repl rem demo bring
     get edge touch replaster reemplazar instalar pintar quitar reparar cambiar poner limpiar descale flush
-    charge recharge"""
+    recharge"""
 )
 # These are nouns as often; alone at the end of a clause they name a thing.
 NOUN_TOO = _words(
     """paint patch tile frame stain seal trim vent cover test service grade screen grout caulk plaster mulch seed sod
     plant
     flash set change cut run tape texture level pump spray strip treat wash drain clear prime skim fix demo cap power
-    pressure balance edge form float core jack jet charge dust wax sand wire pick steam bring get supply plumb cover"""
+    pressure balance edge form float core jack jet dust wax sand wire pick steam bring get supply plumb cover"""
 )
 _STEMS = {stem(verb): verb for verb in _VERBS}
 ING_NOUNS = _words(
