@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
 _VOWELS = frozenset("aeiou")
-_SHORTEST_START, _SHORTEST_PART, _SHORT = 3, 3, 2
+_SHORTEST_START, _SHORTEST_PART, _SHORT, _LONGEST_OF_TWO = 3, 3, 2, 6
 
 
 def abbreviates(short: str, word: str) -> bool:
@@ -22,7 +22,7 @@ def abbreviates(short: str, word: str) -> bool:
     bare = not (set(short[1:]) & _VOWELS) and len(short) >= _SHORT
     if not bare or short[0] != word[0] or not _in_order(short, word):
         return False
-    return len(short) > _SHORT or short[-1] == word[-1]
+    return len(short) > _SHORT or (short[-1] == word[-1] and len(word) <= _LONGEST_OF_TWO)
 
 
 def parts_of(word: str, known: Container[str]) -> tuple[str, str] | None:

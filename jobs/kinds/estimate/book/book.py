@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EMPTY", "Book", "Fit", "Item", "Sold"]
 
-_FITS, _MARGIN, _FAMILY, _IN_TRADE = 0.5, 0.06, 0.3, 0.07
+_FITS, _MARGIN, _FAMILY, _IN_TRADE, _GUESSED = 0.5, 0.06, 0.3, 0.07, 0.8
 _UNKNOWN = 0.55
 # A word that so many items of a category have says only which category it is.
 _COMMON, _COMMON_AT_LEAST = 0.2, 3
@@ -78,7 +78,9 @@ class Book:
             spelled = _spelled_out(line[0], item, meant)
             fit = compare(spelled, item, self, measured=line[1].measured, in_trade=in_trade)
             if fit is not None:
-                fits.append(replace(fit, score=fit.score + _IN_TRADE * in_trade))
+                guessed = spelled is not line[0] and fit.shared <= 1  # by an abbreviation alone
+                score = fit.score * (_GUESSED if guessed else 1) + _IN_TRADE * in_trade
+                fits.append(replace(fit, score=score, sure=fit.sure and not guessed))
         return sorted(fits, key=lambda fit: (-fit.score, len(fit.item.description), str(fit.item.id)))
 
     def best(self, ranked: Sequence[Fit]) -> Fit | None:

@@ -27,7 +27,7 @@ _SIZE, _SIZE_NOT_SAID, _SIZE_NOT_SOLD = 0.8, 0.35, 0.25
 # that no item has may be a maker's name, and what stands behind the thing only says more of it.
 _KNOWN, _UNKNOWN, _BEHIND = 1.0, 0.55, 0.3
 _FEW = 2
-_OTHER_WORK, _OTHER_TRADE, _DIFFER = 0.6, 0.6, 0.6
+_OTHER_WORK, _OTHER_TRADE, _DIFFER, _BY_TRADE = 0.6, 0.6, 0.6, 0.5
 # How much of the item must have been said, and of the line be explained, for a match that nobody has to look at.
 _SAID, _SAID_IN_TRADE, _EXPLAINED = 0.62, 0.45, 0.6
 
@@ -121,7 +121,15 @@ def compare(line: Terms, item: Item, lexicon: Lexicon, *, measured: bool, in_tra
     if sizes is None or not (same_kind(line, item.terms) or item.terms.kinds == {trade_does}):
         return None
     by_unit = measured and canonical(item.unit) in PACKAGES
-    return _Comparison(line, item, lexicon, sizes).fit(by_unit=by_unit, in_trade=in_trade, trade_does=trade_does)
+    fit = _Comparison(line, item, lexicon, sizes).fit(by_unit=by_unit, in_trade=in_trade, trade_does=trade_does)
+    if (fit is None or fit.score < _BY_TRADE) and measured and in_trade and _removes_alike(line, item.terms):
+        return Fit(item, _BY_TRADE, Head.OMITTED, shared=1, sure=False, in_trade=True)
+    return fit
+
+
+def _removes_alike(line: Terms, item: Terms) -> bool:
+    """Whether both take something out: "bust out the old one" among concrete, with the trade's unit."""
+    return line.kinds == item.kinds == {"remove"} and line.heads.isdisjoint(item.heads)
 
 
 class _Comparison:
@@ -137,12 +145,15 @@ class _Comparison:
         # Words that say where decide nothing, unless they are the thing itself.
         shared = {w for w in both if w not in place_stems() or w in self.theirs.heads}
         self.shared = shared - line.located or shared
+        if any(kind_of_word(word) is None for word in shared - line.located):
+            self.shared |= shared & self.theirs.heads  # "type X on the ceiling" is a ceiling's
         self.things = {w for w in self.shared if kind_of_word(w) is None}
 
     def fit(self, *, by_unit: bool, in_trade: bool, trade_does: str | None) -> Fit | None:
         """Weigh what both say against what one of them says alone."""
         self.head = self._head(by_unit=by_unit)
         only_sold_so = self.things <= {self.unit} and not (self.alike and in_trade)
+        only_sold_so = only_sold_so and not (by_unit and self.theirs.verb in self.shared)
         evidence = len(self.things) + self.alike
         if not self.shared or (only_sold_so and len(self.theirs.words) > len(self.shared)):
             return None
@@ -181,7 +192,9 @@ class _Comparison:
             return Head.PART if all(self._goes_on(head) for head in named) else Head.SAME
         named = mine & (self.main - self.theirs.located)
         # "Gutter" is no gutter guard, as long as something else is a gutter; "LED strip" is an LED strip light.
-        several = len(self.things) >= _FEW and set(self.line.words) <= set(self.theirs.words)
+        several = len(self.things) + self.alike >= _FEW and set(self.line.words) - self.line.located <= set(
+            self.theirs.words
+        )
         named = named if several or not any(map(self.lexicon.names_a_thing, mine)) else frozenset()
         if named or self.theirs.verb in self.shared or (by_unit and self.things - {self.unit}):
             return Head.OMITTED

@@ -32,6 +32,7 @@ _NEGATED = re.compile(
 )
 
 
+_POSSESSIVE = re.compile(r"(?<=[a-z])['\u2019]s\b")
 # "Take the dead oak down": the verb and its particle stand apart.
 _PARTED = re.compile(r"\b(take|tear|rip|pull|bust|knock|break|cut)\b([^,.;:]{0,60}?)\b(?:down|out|up|off|away)\b")
 _WHERE = frozenset(
@@ -62,6 +63,7 @@ _WHERE = frozenset(
         "from",
         "into",
         "where",
+        "to",
     ]
 )
 _JOINS = frozenset({"and", "or", "&", "/", "+"})
@@ -123,7 +125,7 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def terms_of(text: str) -> Terms:
     """Read a description."""
-    plain = folded(text)
+    plain = _POSSESSIVE.sub("", folded(text))
     for spelled, joined in _SPELLED:
         plain = plain.replace(spelled, joined)
     others = LABOR_ONLY.search(plain) is not None

@@ -39,6 +39,7 @@ MEANINGS = _pairs(
     single hung: sh | sgl hung
     variable speed: vs | vari speed
     mold resistant: mold tuff | moldtuff | mold tough | purple board | purpleboard
+    board: bd | brd | bds
     green board: greenboard | moisture board
     service: svc | serv
     expansion tank: exp tank | exp tk | expansion tank
@@ -211,7 +212,7 @@ KINDS = {
 }
 LABOR_ONLY = re.compile(
     r"\b(?:owner|customer|client|homeowner|ho|cust|they|he|she)(?:'s|s)?(?: will| is|'ll| are)? ?(?:-| )?"
-    r"(?:suppl(?:y|ies|ied|ying)|furnish(?:es|ed|ing)?|provid(?:es?|ed|ing)|bought|buys|has (?:the|it|them))\b|"
+    r"(?:suppl(?:y|ies|ied|ying)|furnish(?:es|ed|ing)?|provid(?:es?|ed|ing)|bought|buys|buying|has (?:the|it|them))\b|"
     r"\b(?:labor|install)(?:ation)? only\b|\bsupplied by (?:the )?(?:owner|customer|client|others|homeowner)\b",
     re.IGNORECASE,
 )

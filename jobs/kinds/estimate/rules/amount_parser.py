@@ -84,7 +84,8 @@ def _amount(tokens: Sequence[Token], i: int) -> Amount | None:
     if marked and found.kind == "count":
         found = replace(found, grip="marked")
     if marked == "@" and found.kind != "money":
-        found = replace(found, kind="money" if found.unit is None and found.kind != "label" else "size")
+        money = found.unit is None and found.kind != "label"
+        found = replace(found, kind="money", grip="marked") if money else replace(found, kind="size")
     elif _asks_money(tokens, i, found):
         found = replace(found, kind="money", grip="marked" if text_at(tokens, i - 1) == "at" else "loose")
     found = _closed(tokens, found, marked)
@@ -157,8 +158,8 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
         return None
     value, end = number
     by_ear = tokens[i].kind == "number" and tokens[i].text.isalpha()
-    if _is_a_gauge(tokens, i, end):
-        return Amount("label", value, None, i, end + 2)
+    if (glued := _gauge(tokens, i, end) or _model(tokens, i, end)) is not None:
+        return Amount("label", value, None, i, glued)
     doubts: tuple[str, ...] = (f"“{tokens[i].text}” was taken for the number {plain(value)}",) if by_ear else ()
     high = _range(tokens, end, value)
     if high is not None:
@@ -178,12 +179,22 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
     return replace(_with_unit(tokens, i, value, end, bare), doubts=doubts)
 
 
-def _is_a_gauge(tokens: Sequence[Token], i: int, end: int) -> bool:
-    """Whether a smaller number is glued on by a hyphen: "12-2 cable" counts nothing."""
+def _gauge(tokens: Sequence[Token], i: int, end: int) -> int | None:
+    """Read a smaller number glued on by a hyphen: "12-2 cable" counts nothing. Gives the index after it."""
     glued = text_at(tokens, end) == "-" and end + 1 < len(tokens) and tokens[end + 1].start == tokens[end].end
     low = tokens[end + 1].value if glued else None
     high = tokens[i].value
-    return low is not None and high is not None and tokens[end].start == tokens[end - 1].end and low <= high
+    counts = low is None or high is None or tokens[end].start != tokens[end - 1].end or low > high
+    return None if counts else end + 2
+
+
+def _model(tokens: Sequence[Token], i: int, end: int) -> int | None:
+    """Read a letter that is no unit glued to the digits: "454b" names a refrigerant. Gives the index after it."""
+    if tokens[i].kind != "number" or end >= len(tokens) or tokens[end].start != tokens[end - 1].end:
+        return None
+    word = tokens[end].text
+    unit = word in DESCRIBING.keys() | {"x"} or read_unit(tokens, end)[0] is not None
+    return None if unit or len(word) > 1 or not word.isalpha() else end + 1
 
 
 def _number(tokens: Sequence[Token], i: int) -> tuple[Decimal, int] | None:

@@ -17,6 +17,7 @@ from jobs.kinds.estimate.rules.phrases import (
     is_only_place,
     stated_in,
 )
+from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import (
     ING_NOUNS,
     LITTLE,
@@ -98,9 +99,15 @@ def words_only(clause: Clause) -> str:
 
 def thing_of(clause: Clause) -> str:
     """Return the noun phrase a clause is about, in its own words: up to its place, without verb and amount."""
-    taken = {i for amount in read_amounts(clause.tokens) for i in range(amount.start, amount.end)}
+    amounts = read_amounts(clause.tokens)
+    taken = {i for amount in amounts for i in range(amount.start, amount.end)}
     words: list[str] = []
+    # "Zone two is eleven heads" is about the heads.
+    counted = (a.end for a in amounts if a.kind == "count" and clause.tokens[a.start - 1].text in _HAVE and a.start)
+    start = next(counted, 0)
     for i, token in enumerate(clause.tokens):
+        if i < start:
+            continue
         place = not words and i > 0 and token.text in ROOMS | SIDES and clause.tokens[i - 1].text in _BEFORE_A_PLACE
         if place or token.text.endswith("n't") or token.text in {"instead", "rather", "than"}:
             continue
@@ -116,6 +123,7 @@ _STATE_END = re.compile(
     r"(?:\s+(?:hums?|missing|bad|gone|broken|cracked|dead|shot|leaking|leaks|stuck|loose|won't|doesn't|not|firing|drain|only))+$",
     re.IGNORECASE,
 )
+_HAVE = frozenset({"is", "are", "has", "have", "got", "there's", "was", "were"})
 _ENDS_A_THING = PREPOSITIONS | PRONOUNS | (LITTLE - {"and", "of"})
 
 
@@ -172,6 +180,8 @@ def _by_its_place(clause: Clause, book: Book) -> str | None:
     """Return the kind of a clause as the first line of notes, or as a sentence that only tells a state."""
     if clause.first and "\n" in clause.source.strip() and _is_title(clause, book):
         return remarks.PLACE
+    if _is_of_the_title(clause, book):
+        return remarks.PLACE
     if _is_spoken_heading(clause, book):
         return remarks.PLACE
     return remarks.CONDITION if _tells_a_state(clause, book) else None
@@ -223,6 +233,40 @@ def _is_title(clause: Clause, book: Book) -> bool:
     plain = not any(amount.kind in {"count", "measure", "money"} for amount in _amounts(clause))
     named = plain or any(is_verb(word) for word in words[1:2])
     return unknown and words[0] not in ROOMS | ING_NOUNS and named and clause.text[:1].isupper()
+
+
+_PROJECTS = re.compile(
+    r"\b(?:rebuild|remodel\w*|reno\w*|addition|conversion|turn(?:over)?|make[- ]?ready|reroof|repaint|list|job|project|"
+    r"residence|duplex|triplex|condo|prop(?:erty)?|bldg|building|walk-?thr(?:u|ough)|takeoff|estimate|bid|scope|"
+    r"change-?out|punch|refresh|upgrades?|repairs|claim|unit|suite|apt|hoa|church|school|office|shop|store)\b",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(
+    r"\b\d{1,6} (?:[NSEW]\.? )?(?:[A-Z][a-z]+ ){1,3}(?:st|street|ave|rd|dr|ln|blvd|ct|pl|way|cir|ter|hwy|pkwy)\b",
+    re.IGNORECASE,
+)
+_NAMED_FOR = re.compile(r"(?:-|for|at|:|,) ?(?:the )?(?:\d|[A-Z][a-z]+)")
+_LEAST_LINES = 3
+
+
+def _is_of_the_title(clause: Clause, book: Book) -> bool:
+    """Whether a clause stands in the first line of notes, and that line names the job: whose it is, where, what kind.
+
+    A recording begins with a sentence of that kind: "Garage conversion."
+    """
+    lines = clause.source.strip().splitlines()
+    if clause.source.lstrip()[:1] in "-*•" or clause.span[0] > clause.source.find(lines[0]) + len(lines[0]):
+        return False
+    if len(lines) < _LEAST_LINES:
+        alone = clause.first and not stated_in(clause.tokens) and not is_verb(clause.words[0] if clause.words else "")
+        return alone and len(lines) == 1 and bool(_PROJECTS.search(clause.text)) and known(clause, book) is None
+    title = _ADDRESS.sub("- Home", lines[0])
+    amounts = read_amounts(tokenise(title))
+    if any(a.stated or a.kind == "money" for a in amounts):
+        return False
+    best = book.best(book.rank(title))
+    named = _PROJECTS.search(title) is not None or title != lines[0]
+    return named and (best is None or not best.sure or _NAMED_FOR.search(title) is not None)
 
 
 def _amounts(clause: Clause) -> list[Amount]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.stems import singular
@@ -23,7 +24,7 @@ from jobs.kinds.estimate.rules.phrases import (
 from jobs.kinds.estimate.rules.remarks import BY_OTHERS, EXCLUDED, PLACE, SCRATCH, remark_of
 from jobs.kinds.estimate.rules.seams import JOINTS, begins_anew
 from jobs.kinds.estimate.rules.tokens import tokenise
-from jobs.kinds.estimate.rules.words import FILLERS, is_verb
+from jobs.kinds.estimate.rules.words import FILLERS, NOUN_TOO, PREPOSITIONS, PRONOUNS, is_verb
 from store.estimates.units import canonical
 
 if TYPE_CHECKING:
@@ -36,6 +37,26 @@ _BULLETS = frozenset("-*>•+")
 _CLOSING = frozenset({",", ":", "-", "/"})
 _LONGEST_LEAD, _LONGEST_NUMBER = 12, 2
 _LONG_HEADING, _PAIR, _LIST = 3, 2, 3
+_RUN_ON = 25  # a sentence of so many words without a comma was dictated without punctuation
+_SUBJECTS = frozenset(
+    [
+        "they",
+        "they're",
+        "there's",
+        "that's",
+        "it's",
+        "i",
+        "we",
+        "uh",
+        "um",
+        "okay",
+        "also",
+        "the",
+        "new",
+        "then",
+        "next",
+    ]
+)
 _LONGEST = 200  # reading looks ahead, so an endless sentence would take the square of its length
 # What a speech model writes for a number that stands before its thing: "paint to interior doors".
 _SOUNDS_LIKE = {"to": 2, "too": 2, "for": 4}
@@ -97,6 +118,7 @@ def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
             own = verb_of(part)
             verb = own or ("" if has_verb_of_its_own(part) else verb)
             inherited = "" if own else verb
+            verb = verb if not own or content_of(part)[1:] else ""  # "frame 46 lf" has no list to share its verb with
             made.append(Clause(text, tuple(part), heading, block.question, joined, not made, inherited))
             leads = len(parts) == 1 or part is not parts[-1][0] or part[-1].text == ":"
             if not spoken and leads and (is_only_place(part) or _is_a_colon_heading(part)):
@@ -141,6 +163,7 @@ def is_numbering(text: str, token: Token) -> bool:
     return first and not led[-1].strip(" \t-*•>") and text[token.end : token.end + 1] in {".", ")"} and short
 
 
+@lru_cache(maxsize=64)
 def _list_numbers(text: str) -> frozenset[int]:
     """Return where lines are numbered without a mark: three or more in a row that begin with 1, 2, 3 ..."""
     found: list[int] = []
@@ -186,6 +209,7 @@ def _parts(block: list[Token], book: Book) -> Iterator[tuple[list[Token], bool]]
     start, joined = 0, False
     inside = {i for amount in read_amounts(block) for i in range(amount.start + 1, amount.end)}
     forced = _withdrawals(block)
+    breaths = _breaths(block) - inside
     for i in range(1, len(block)):
         if i in forced and start < i:
             yield block[start:i], joined
@@ -193,12 +217,32 @@ def _parts(block: list[Token], book: Book) -> Iterator[tuple[list[Token], bool]]
             continue
         joint = "" if i in inside else _joint(block, i)
         says_something = any(token.kind not in {"mark", "stop", "by"} for token in block[start:i])
-        if joint and says_something and begins_anew(block[start:i], _next_piece(block, i + 1), joint, book):
+        if not joint and i in breaths and start < i and says_something:
+            if begins_anew(block[start:i], _next_piece(block, i, breaths), ",", book):
+                yield block[start:i], joined
+                start, joined = i, False
+        elif joint and says_something and begins_anew(block[start:i], _next_piece(block, i + 1, breaths), joint, book):
             cut = i + 1 if joint in _CLOSING else i
             yield block[start:cut], joined
             start, joined = cut, joint in JOINTS
     if start < len(block):
         yield block[start:], joined
+
+
+def _breaths(block: Sequence[Token]) -> set[int]:
+    """Return where a sentence without any punctuation could begin anew: at numbers, verbs and subjects."""
+    if len(block) < _RUN_ON or any(token.text in {",", ";", ":"} for token in block):
+        return set()
+    amounts = {amount.start for amount in read_amounts(block)}
+    return {i for i, token in enumerate(block) if i and (i in amounts or _may_begin(block, i))}
+
+
+def _may_begin(block: Sequence[Token], i: int) -> bool:
+    word, before = block[i].text, block[i - 1].text
+    if word in _SUBJECTS:
+        return before not in PREPOSITIONS | JOINTS
+    verb = is_verb(word) and word not in NOUN_TOO and not word.endswith("ing")
+    return verb and before not in PREPOSITIONS | PRONOUNS | {"to", "the", "a", "we", "i", "they", "not", "don't", "be"}
 
 
 def _joint(block: Sequence[Token], i: int) -> str:
@@ -210,10 +254,10 @@ def _joint(block: Sequence[Token], i: int) -> str:
     return token.text if token.text in {",", ":"} or (token.text in {"-", "/"} and spaced) else ""
 
 
-def _next_piece(block: Sequence[Token], start: int) -> list[Token]:
-    """Return the tokens from `start` up to the next joint."""
-    end = next((i for i in range(start + 1, len(block)) if _joint(block, i)), len(block))
-    return list(block[start:end])
+def _next_piece(block: Sequence[Token], start: int, breaths: set[int]) -> list[Token]:
+    """Return the tokens from `start` up to the next place where something may begin."""
+    ends = (i for i in range(start + 1, len(block)) if i in breaths or _joint(block, i))
+    return list(block[start : next(ends, len(block))])
 
 
 def _withdrawals(block: Sequence[Token]) -> set[int]:

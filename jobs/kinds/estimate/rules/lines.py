@@ -121,7 +121,10 @@ def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
 
     ranked = book.rank(terms, as_sold, trades)
     stated = [f for f in ranked if chosen(item.amounts, f.item.unit, item.clause.words) is not None]
-    return book.best(ranked) or (book.best(stated) if stated else None)
+    best = book.best(ranked) or (book.best(stated) if stated else None)
+    if best is None and any(a.stated and a.unit == "hour" for a in item.amounts):
+        return book.best(book.rank("labor", as_sold, trades))
+    return best
 
 
 def _is_of(amount: Amount, other: Amount | None) -> bool:
@@ -218,9 +221,12 @@ def _words(item: Item) -> str:
         if i not in taken and token.kind in {"word", "mark"}:
             own.append(token.text)
             named = named or (is_content(token.text) and not is_verb(token.text) and token.text not in ROOMS)
+        elif i in taken and token.text in {"(", ")"}:
+            own.append(token.text)
         elif i in taken and named and i == taken[i].start and taken[i].stated:
             own.append(",")  # "pex 40 ft laundry": what follows the amount no longer names the thing
-    return " ".join([*own, *([item.refers_to.lower()] if item.refers_to else [])])
+    supplied = ["labor only"] if item.supplied else []
+    return " ".join([*own, *([item.refers_to.lower()] if item.refers_to else []), *supplied])
 
 
 def _description(item: Item, amount: Amount | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.stems import singular, stem
 from jobs.kinds.estimate.book.terms import kind_of_word, place_stems, terms_of
-from jobs.kinds.estimate.book.vocabulary import ADJECTIVES
+from jobs.kinds.estimate.book.vocabulary import ADJECTIVES, LABOR_ONLY
 from jobs.kinds.estimate.rules import remarks
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
 from jobs.kinds.estimate.rules.classify import IT, asks_for_work, known, remark_in, thing_of
@@ -35,6 +35,12 @@ _STOP = re.compile(r"[.;!?\n]")
 _SAYS_NO_MORE = frozenset(["side", "sides", "corners", "ends", "places", "spots", "size", "sizes", "type", "kind"])
 _PUTS_IN = frozenset(["new", "install", "replace", "put", "set", "hang", "mount"])
 _THAT = re.compile(r"\b(?:it|that|those|them|these)\b(?!')|\b[Tt]hat's\b")
+_NO_THING = re.compile(r"\b(?:call|make|figure|say|leave) it\b", re.IGNORECASE)
+# "I'd put that at twelve hundred", "I'll charge forty five".
+_PRICING = frozenset(
+    ["charge", "price", "put", "bill", "run", "runs", "cost", "costs", "get", "do", "have", "those", "apiece"]
+)
+_RESTATES = re.compile(r"^\W*(?:so|that's|that makes|making|altogether|total of)\b", re.IGNORECASE)
 _MANY = re.compile(r"\b(?:them|those|these|ones|all|both)\b", re.IGNORECASE)
 _NEGATION = re.compile(
     r"\b(?:do not|don't|dont|no need to|no|not|never|skip|leave|keep|need|to|alone|touch|instead|rather|than|of|"
@@ -84,6 +90,7 @@ class Item:
     doubts: tuple[str, ...] = ()
     thing: str = ""
     corrected: bool = False
+    supplied: bool = False
 
 
 @dataclass
@@ -134,7 +141,7 @@ class _Reader:
         self.book = book
         self.reading = Reading()
         self._named: _Named | None = None
-        self._instructed, self._heard = False, 0
+        self._instructed, self._heard, self._restated = False, 0, 0
 
     def hear(self, clause: Clause) -> None:
         """Take one clause."""
@@ -143,7 +150,7 @@ class _Reader:
         if remarks.SCRATCH.search(clause.text) and not _names_anything(remarks.SCRATCH.sub(" ", clause.text)):
             self._note(remarks.WITHDRAWN, clause)
             self._take_back()
-        elif remarks.CORRECTING.match(clause.text + " ") and self._correct(clause):
+        elif (remarks.CORRECTING.match(clause.text + " ") and self._correct(clause)) or self._restates(clause):
             return
         elif (kind := self._remark(clause)) is not None:
             self._note(kind, clause)
@@ -170,6 +177,8 @@ class _Reader:
         return remarks.INSTRUCTION if self._instructed else remark_in(clause, self.book)
 
     def _note(self, kind: str, clause: Clause) -> None:
+        if kind == remarks.BY_OTHERS and LABOR_ONLY.search(clause.text) and self._is_supplied(clause):
+            return
         self.reading.remarks.append(Remark(kind, clause.span))
         if kind == remarks.EXCLUDED:
             self._decline(clause)
@@ -178,6 +187,17 @@ class _Reader:
         thing = thing_of(clause)
         if kind in {remarks.CONDITION, remarks.EXCLUDED} and thing:
             self._named = _Named(thing, tuple(read_amounts(clause.tokens)), clause.span)
+
+    def _is_supplied(self, clause: Clause) -> bool:
+        """Take "the customer is buying the faucets" as part of the line that installs them."""
+        heads = terms_of(thing_of(clause)).heads
+        last = len(self._items) - 1
+        index = next((i for i in range(last, -1, -1) if heads & terms_of(self._items[i].thing).heads), None)
+        if index is None:
+            return False
+        item = self._items[index]
+        self._items[index] = replace(item, supplied=True, spans=(*item.spans, clause.span))
+        return True
 
     # Taking back and correcting.
 
@@ -208,6 +228,21 @@ class _Reader:
         index = self._meant(_stems(rest, amounts), amounts[0]) if amounts and self._items else None
         if index is None:
             return False
+        self._set_amount(index, amounts[0], clause)
+        return True
+
+    def _restates(self, clause: Clause) -> bool:
+        """Take "so four receptacles and one GFCI" as the amounts of the lines before; False for other things."""
+        same_sentence = not _STOP.search(clause.source[self._restated : clause.span[0]]) if self._restated else False
+        amounts = stated_in(clause.tokens)
+        if len(amounts) != 1 or not (same_sentence or _RESTATES.match(clause.text)):
+            return False
+        mine = set(terms_of(thing_of(clause)).words)
+        named = {i: set(terms_of(item.thing or thing_of(item.clause)).words) for i, item in enumerate(self._items)}
+        index = min((i for i, words in named.items() if mine <= words), key=lambda i: len(named[i]), default=None)
+        if index is None or not mine:
+            return False
+        self._restated = clause.span[1]
         self._set_amount(index, amounts[0], clause)
         return True
 
@@ -247,6 +282,8 @@ class _Reader:
     def _continues(self, clause: Clause) -> bool:
         """Whether a clause only adds an amount or a size to the line before it: "Forty feet."."""
         amounts = read_amounts(clause.tokens)
+        if self._items and _only_says_a_price(clause, amounts):
+            return True
         named = [word for word in content_of(clause.tokens) if word not in ADJECTIVES | _SAYS_NO_MORE]
         verbs = any(is_verb(word) for word in clause.words)
         if self._items and not named and not verbs and (amounts or content_of(clause.tokens)):
@@ -317,7 +354,7 @@ class _Reader:
 
     def _resolved(self, item: Item, named: _Named) -> Item:
         """Give "it" its thing, with its sizes; a remark that it was named in becomes part of the line."""
-        sizes = [item.clause.source[a.at : a.until] for a in named.amounts if not a.stated and a.sizes]
+        sizes = [item.clause.source[a.at : a.until] for a in named.amounts if a.kind == "size" and a.sizes]
         refers = " ".join([named.thing, *sizes])
         told = (f"taken to mean “{refers}”, named just before",)
         stated = any(a.stated for a in item.amounts)
@@ -359,7 +396,7 @@ class _Reader:
 
     def _refers(self, clause: Clause) -> bool:
         """Whether "it", "them" or "the old one" stands for the thing, which the clause itself does not name."""
-        if not IT.search(clause.text) and not _ALL_OF.search(clause.text):
+        if not IT.search(_NO_THING.sub(" ", clause.text)) and not _ALL_OF.search(clause.text):
             rest = bare(clause.tokens)
             lone = clause.joined and len(rest) == 1 and is_verb(rest[0].text)
             # "The fascia's soft at the corner, replace eight feet."
@@ -367,6 +404,11 @@ class _Reader:
             return self._named is not None and (lone or (counts and len(content_of(clause.tokens)) == 1))
         named = [word for word in content_of(clause.tokens) if not is_verb(word) and not is_participle(word)]
         return not [word for word in named if word not in ROOMS | _VAGUE]
+
+
+def _only_says_a_price(clause: Clause, amounts: Sequence[Amount]) -> bool:
+    """Whether a clause only says what the thing before it costs."""
+    return any(a.kind == "money" for a in amounts) and all(word in _PRICING for word in content_of(clause.tokens))
 
 
 def _names_anything(text: str) -> bool:

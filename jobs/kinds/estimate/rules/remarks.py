@@ -64,16 +64,17 @@ _TRADESPEOPLE = (
 TELLS_OF_OTHERS = re.compile(r"^\W*(?:they|he|she|it)\W+(?!want|need|would like|asked)\w+", re.IGNORECASE)
 # How things are: a thing that is, has, looks or did something, with nothing to do about it.
 STATE = re.compile(
-    r"\b(?:is|are|was|were|isn't|aren't|has|have|had|looks?|looked|seems?|came|comes|went|goes|lives?|stays|appears?|feels?|sounds?|"
-    r"leaks?|leaked|failed|fell|broke|rotted|dripping|it's|they're|there's|there are|there is|he's|she's|works|"
+    r"\b(?:is|are|was|were|isn't|aren't|has|have|had|looks?|looked|seems?|came|comes|went|goes|lives|stays|appears?|feels?|sounds|"
+    r"leaks|leaked|failed|fell|broke|rotted|dripping|it's|they're|there's|there are|there is|he's|she's|works|"
     r"cracked|peeling|needs attention|"
-    r"does|did|said|noticed|found|saw|smells?|shows?|you can see|built)\b",
+    r"does|did|said|noticed|found|(?:i|we|he|she|they) saw|smells?|shows?|you can see|was built)\b",
     re.IGNORECASE,
 )
 NO_CHARGE = re.compile(
-    r"\b(?:no[- ]?charge|n/c|free of charge|for free|at no cost|no cost|on the house|"
+    r"\b(?:no[- ]?charge|n/c|free of charge|for free|at no cost|no cost|"
     r"under warranty|warranty (?:work|repair|item)|"
-    r"complimentary|gratis|on us|comp|no extra(?: charge| cost)?)\b",
+    r"complimentary|gratis|comped|comp'd|no extra(?: charge| cost)?)\b|"
+    r"\b(?:it's|that's|this one's|that one's|is|are) on (?:us|the house)\b",
     re.IGNORECASE,
 )
 INSTALLS = re.compile(r"\b(?:install|labor|hang|set|hook|mount|we|i'll)\b", re.IGNORECASE)
