@@ -12,6 +12,7 @@ import orjson
 from config.logging import get_logger
 from store.errors import Unavailable
 from store.fair_share import FairShare
+from store.sandbox.memory_cap import HELPERS
 from store.sandbox.pipe import command, surroundings
 
 TEMPLATE = Path(__file__).parents[1] / "templates" / "share" / "estimate.typ"
@@ -71,7 +72,8 @@ async def _typeset(request: bytes) -> bytes:
     )
     try:
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-        pdf, _ = await process.communicate(request)
+        with HELPERS.watching(process.pid):
+            pdf, _ = await process.communicate(request)
     finally:
         if process.returncode is None:
             process.kill()

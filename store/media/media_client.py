@@ -16,6 +16,7 @@ from config.logging import get_logger
 from store.errors import Unavailable, Unprocessable
 from store.fair_share import FairShare
 from store.objects.content import Findings
+from store.sandbox.memory_cap import HELPERS
 from store.sandbox.pipe import READY, command, surroundings
 
 if TYPE_CHECKING:
@@ -148,12 +149,13 @@ class _Helper:
         self._process: subprocess.Popen[bytes] | None = None
         self.retired = False
         self._out_of_time = False
+        self._over_memory = False
         self._lock = threading.Lock()
 
     @property
     def blameless(self) -> bool:
         """Whether the last file was given up for reasons not its own."""
-        return self.retired or self._out_of_time
+        return self.retired or self._out_of_time or self._over_memory
 
     def ask(self, request: dict[str, Any], files: Sequence[SpoolCopy], seconds: float) -> tuple[dict[str, Any], bytes]:
         """Send one request with its files, and wait for its answer; past `seconds` it is killed.
@@ -161,11 +163,15 @@ class _Helper:
         Raises `_NotStarted`, or OSError, ValueError or EOFError when it is gone before its answer is complete.
         """
         process = self._running()
-        self._out_of_time = False
+        self._out_of_time = self._over_memory = False
         deadline = threading.Timer(seconds, self._give_up, [process])
         deadline.start()
         try:
-            return _exchange(process, request, files)
+            with HELPERS.watching(process.pid) as watched:
+                try:
+                    return _exchange(process, request, files)
+                finally:
+                    self._over_memory = watched.ended
         except BaseException:
             self._drop(process)
             raise

@@ -7,6 +7,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from store.sandbox.memory_cap import HELPERS
 from store.sandbox.pipe import READY, command, surroundings
 
 if TYPE_CHECKING:
@@ -79,9 +80,10 @@ class Helper:
         process.stdin.write(json.dumps({**head, "bytes": len(body)}).encode() + b"\n")
         process.stdin.write(body)
         self.working.set()
-        await process.stdin.drain()
-        answer: dict[str, Any] = json.loads(await process.stdout.readline())
-        return answer, await process.stdout.readexactly(answer["bytes"])
+        with HELPERS.watching(process.pid):
+            await process.stdin.drain()
+            answer: dict[str, Any] = json.loads(await process.stdout.readline())
+            return answer, await process.stdout.readexactly(answer["bytes"])
 
     async def _running(self) -> Process:
         if self._process is None or self._process.returncode is not None:
