@@ -1,1 +1,1 @@
-"""The queue: ai_jobs is the truth, arq is the doorbell."""
+"""The queue: the table of jobs is the truth, arq is the doorbell."""

@@ -34,7 +34,7 @@ async def measure_claims(floor: Floor, *, finished: int, queued: int, claims: in
     await floor.forget()
     await floor.admin.execute(FINISHED, finished, min(finished, queued))
     await floor.enqueue("nothing", queued)
-    await floor.admin.execute("VACUUM ANALYZE ai_jobs")
+    await floor.admin.execute("VACUUM ANALYZE jobs")
     db = await Database.open(floor.services.worker_url, name="claims", role="service_role")
     trips: list[float] = []
     taken = {}

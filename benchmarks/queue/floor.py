@@ -38,7 +38,7 @@ SELECT scopekit.bulk_append_events(
 FROM site_visits
 """
 FORGET = """
-TRUNCATE ai_jobs, ai_jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox
+TRUNCATE jobs, jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox
 """
 
 
@@ -121,7 +121,7 @@ class Floor:
         await self.admin.execute(FORGET)
         if photographed:
             await self.admin.execute(PHOTOGRAPH)
-        await self.admin.execute("VACUUM ANALYZE ai_jobs, processing_events, visit_streams")
+        await self.admin.execute("VACUUM ANALYZE jobs, processing_events, visit_streams")
         await self.admin.execute("CHECKPOINT")
 
 

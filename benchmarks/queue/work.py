@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.queue.context import JobContext
-from jobs.worker.executor import Task
+from jobs.queue.kind import Task
 from jobs.worker.worker import main
 
 STEADY_SECONDS = 0.1

@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.kinds.estimate.errors import RateLimited, Refused, Transient
 from jobs.queue.context import JobContext
-from jobs.worker.executor import Task
+from jobs.queue.kind import Task
 from store.pool import Connection
 
 RESULT = "fault.result"

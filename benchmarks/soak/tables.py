@@ -20,7 +20,7 @@ RETENTION = {
     "share_decisions": WITH_THE_VISIT,
     "visit_streams": WITH_THE_VISIT,
     "processing_events": WITH_THE_VISIT + ": a stream's numbers have no gap",
-    "ai_jobs": A_MONTH,
+    "jobs": A_MONTH,
     "job_steps": A_MONTH,
     "analytics_outbox": "30 days where no receiver is set, else until it is delivered",
     "analytics_events": "kept: the receiver's to forget",

@@ -19,7 +19,7 @@ from store.errors import InvalidInput, Unprocessable
 from store.queue import jobs
 
 LONGEST_KEY = 200
-# As the policy of ai_jobs has it: a tenant may put its own jobs behind others, never before them.
+# As the policy of jobs has it: a tenant may put its own jobs behind others, never before them.
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 0
 FARTHEST = timedelta(days=90)
 

@@ -1,6 +1,6 @@
 """A running job's interface to its worker: the one seam between the queue and the work.
 
-The queue implements this with a leased row of `ai_jobs`; every write behind it is fenced by the lease token, so
+The queue implements this with a leased row of `jobs`; every write behind it is fenced by the lease token, so
 a worker that lost its job can no longer change anything. Work (`jobs.kinds.estimate`) sees only this protocol.
 """
 
@@ -27,15 +27,19 @@ class JobContext(Protocol):
 
     @property
     def job_id(self) -> UUID:
-        """The row of `ai_jobs`."""
+        """The job's row."""
 
     @property
     def visit_id(self) -> UUID:
-        """The visit the job works on."""
+        """The visit the job works on; only jobs of a kind whose subject is a visit have one."""
 
     @property
     def tenant_id(self) -> UUID:
-        """The tenant the visit belongs to."""
+        """The tenant of the visit, or of the job; jobs of no subject have none."""
+
+    @property
+    def payload(self) -> Json:
+        """What the job was queued with."""
 
     @property
     def attempt(self) -> int:

@@ -82,14 +82,14 @@ def backoff(attempt: int, random: Random = random.random, *, cap_s: float = CAP_
     return min(BASE_SECONDS * 2.0 ** min(attempt - 1, 16), cap_s) * _jittered(random)
 
 
-def judge(error: BaseException, attempt: int, random: Random = random.random) -> Verdict:
+def judge(error: BaseException, attempt: int, random: Random = random.random, *, cap_s: float = CAP_SECONDS) -> Verdict:
     """Decide by `POLICY` and by the error's own fields: `code`, `retryable`, `retry_after_s`.
 
     An error that says nothing is ours and worth another attempt; its text stays in the log.
     """
     code = getattr(error, "code", None)
     if not isinstance(code, str):
-        return Verdict(Action.RETRY, backoff(attempt, random), _unexpected(error), "internal_error")
+        return Verdict(Action.RETRY, backoff(attempt, random, cap_s=cap_s), _unexpected(error), "internal_error")
     # PostgreSQL stores no U+0000.
     text = str(error).replace("\0", "")[:ERROR_LENGTH] or "No reason was given."
     action = POLICY.get(code) or (Action.RETRY if getattr(error, "retryable", True) else Action.DEAD_LETTER)
@@ -100,7 +100,7 @@ def judge(error: BaseException, attempt: int, random: Random = random.random) ->
         case Action.DEAD_LETTER:
             return Verdict(action, None, text, code)
         case Action.RETRY:
-            return Verdict(action, backoff(attempt, random), text, code)
+            return Verdict(action, backoff(attempt, random, cap_s=cap_s), text, code)
     return Verdict(action, _snooze(_USUAL_SECONDS[action] if asked_s is None else asked_s, random), text, code)
 
 

@@ -26,13 +26,13 @@ CONNECT_SECONDS = 5.0
 
 
 class ControlListener:
-    """Calls `on_queued()`, `on_cancel(job_id)`, `on_flags(tenant_id)`, and `on_connect` after every (re)connect."""
+    """Calls `on_queued(lane)`, `on_cancel(job_id)`, `on_flags(tenant_id)`, and `on_connect` after every (re)connect."""
 
     def __init__(
         self,
         url: str,
         *,
-        on_queued: Callable[[], None],
+        on_queued: Callable[[str], None],
         on_cancel: Callable[[UUID], None],
         on_flags: Callable[[str], None],
         on_connect: Callable[[], Awaitable[None]],
@@ -62,7 +62,7 @@ class ControlListener:
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         await connection.add_listener(CHANNEL, self._on_notification)
-                        await connection.add_listener(QUEUED_CHANNEL, lambda *_: self._on_queued())
+                        await connection.add_listener(QUEUED_CHANNEL, lambda *word: self._on_queued(str(word[-1])))
                     failures = 0
                     self._connects += 1
                     self._listens = True

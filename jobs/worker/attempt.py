@@ -7,6 +7,7 @@ from uuid import UUID
 
 from jobs.queue.context import Json, Writes
 from jobs.queue.errors import JobCancelled, LeaseLost
+from jobs.queue.retry import CAP_SECONDS
 from jobs.queue.states import FINAL, Move, State, after
 from jobs.worker.completer import Completer
 from jobs.worker.event_writer import EventWriter
@@ -25,13 +26,22 @@ class StopReason(StrEnum):
 
 
 class JobAttempt:
-    """A leased row of `ai_jobs`; implements `jobs.queue.context.JobContext`."""
+    """A leased row of `jobs`; implements `jobs.queue.context.JobContext`."""
 
-    def __init__(self, db: Database, row: Record, held_until: float, completer: Completer | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        row: Record,
+        held_until: float,
+        completer: Completer | None = None,
+        *,
+        retry_cap_s: float = CAP_SECONDS,
+    ) -> None:
         """`held_until` is on this process's monotonic clock; beyond it the lease may be somebody else's."""
         self.row = row
         self.lease = Lease(row["id"], row["lease_token"])
         self.held_until = held_until
+        self.retry_cap_s = retry_cap_s
         self.stop_reason: StopReason | None = None
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Whoever gave this attempt a slot has it back once the work has its result and only storing it is left.
@@ -43,7 +53,7 @@ class JobAttempt:
 
     @property
     def job_id(self) -> UUID:
-        """The row of `ai_jobs`."""
+        """The job's row."""
         return self.lease.job_id
 
     @property
@@ -57,6 +67,12 @@ class JobAttempt:
         """The tenant the visit belongs to."""
         tenant_id: UUID = self.row["tenant_id"]
         return tenant_id
+
+    @property
+    def payload(self) -> Json:
+        """What the job was queued with."""
+        payload: Json = self.row["payload"]
+        return payload
 
     @property
     def attempt(self) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 
@@ -20,7 +21,7 @@ FIRST_CLAIM = 8
 
 
 class Claimer:
-    """The only one in this process that claims: one claim at a time, so that none is for a slot that another filled."""
+    """The only one in this process that claims AI work: one claim at a time, so none is for a slot already filled."""
 
     def __init__(  # noqa: PLR0913 - what a claim names, by name
         self,
@@ -103,3 +104,51 @@ class Claimer:
                 log.error("The database does not answer; no jobs are claimed", **details)
             else:
                 log.info("The database answers again")
+
+
+class BackgroundClaimer:
+    """The only one in this process that claims jobs of the background kinds, all of them with one statement."""
+
+    def __init__(
+        self,
+        db: Database,
+        executors: Mapping[str, Executor],
+        woken: asyncio.Event,
+        *,
+        name: str,
+        intervals: Intervals,
+    ) -> None:
+        """`executors` are by lane; each sets `woken` when it has room."""
+        self._db = db
+        self._executors = executors
+        self._woken = woken
+        self._name = name
+        self._intervals = intervals
+        self._claiming = True
+
+    async def claim_forever(self) -> None:
+        """Claim at every wake, and by itself every second or two."""
+        while self._claiming:
+            self._woken.clear()
+            wanted = {lane: executor.free for lane, executor in self._executors.items() if executor.free > 0}
+            if wanted:
+                await self._claim(wanted)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(*self._intervals.poll_s)):  # noqa: S311 - spreads load
+                    await self._woken.wait()
+
+    def stop(self) -> None:
+        """Claim nothing more; `claim_forever` then returns."""
+        self._claiming = False
+        self._woken.set()
+
+    async def _claim(self, wanted: Mapping[str, int]) -> None:
+        now, lease = time.monotonic(), timedelta(seconds=self._intervals.lease_s)
+        try:
+            async with self._db.as_system() as conn:
+                rows = await jobs.claim_background(conn, wanted, self._name, lease)
+        except AWAY as error:
+            log.warning("No background jobs are claimed", error=type(error).__name__)
+            return
+        for row in rows:
+            self._executors[row["lane"]].submit(row, now + self._intervals.lease_s)

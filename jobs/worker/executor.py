@@ -2,17 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TypeAlias
 from uuid import UUID
 
 from config.logging import context_with, get_logger
 from config.tracing import visit_span
-from jobs.queue.context import JobContext
 from jobs.queue.errors import UnknownJobType
 from jobs.queue.intervals import Intervals
+from jobs.queue.kind import Kind, Task
+from jobs.queue.retry import CAP_SECONDS
 from jobs.worker.attempt import JobAttempt, StopReason
 from jobs.worker.completer import Completer
 from jobs.worker.flag_guard import FlagGuard
@@ -23,14 +23,16 @@ from store.pool import Database, Record
 
 log = get_logger(__name__)
 
-Task: TypeAlias = Callable[[JobContext], Awaitable[None]]
-
 # Work that swallows its cancellation is left behind after this; its writes are fenced.
 PATIENCE_SECONDS = 5.0
 
 
 class Executor:
-    """Up to `size` jobs at once; `tasks` says which function does which job type."""
+    """Up to `size` jobs at once; `tasks` says which function does which job type.
+
+    `kind` is the one that all jobs here are of; without it, each is as an estimate is. `woken` is set when a slot falls
+    free, and by whoever knows that there is something to claim.
+    """
 
     def __init__(  # noqa: PLR0913 - what a worker is given at its start, by name
         self,
@@ -42,6 +44,8 @@ class Executor:
         metrics: WorkerMetrics,
         engine: str | None = None,
         flag_guard: FlagGuard | None = None,
+        kind: Kind | None = None,
+        woken: asyncio.Event | None = None,
     ) -> None:
         self._db = db
         self._flag_guard = flag_guard
@@ -51,6 +55,7 @@ class Executor:
         self._metrics = metrics
         self._engine = engine
         self._completer = Completer(db)
+        self._kind = kind
         self._prefetched: PrefetchBuffer[JobAttempt] = PrefetchBuffer(size)
         # All that we hold a lease of: those prefetched, and those that an attempt is under way at.
         self._runs: dict[UUID, JobAttempt] = {}
@@ -60,8 +65,7 @@ class Executor:
         # A cancel may arrive before the claim it is about has answered; a cancelled job never comes back.
         self._cancelled_early: deque[UUID] = deque(maxlen=256)
         # Set when a slot falls free, and by whoever knows that there is something to claim.
-        self.woken = asyncio.Event()
-        metrics.set_slots(size, lambda: len(self._attempts))
+        self.woken = woken or asyncio.Event()
 
     @property
     def runs(self) -> list[JobAttempt]:
@@ -82,6 +86,15 @@ class Executor:
     def free(self) -> int:
         """How many more jobs may start: a job that only stores its result needs no slot, as long as there are few."""
         return min(self._size - self._working, 2 * self._size - len(self._attempts))
+
+    @property
+    def under_way(self) -> int:
+        """Return how many attempts have not ended, those that only store their result too."""
+        return len(self._attempts)
+
+    def holds(self, job_id: UUID) -> bool:
+        """Tell whether a job is here at the moment."""
+        return job_id in self._runs
 
     def wake(self) -> None:
         """Look for jobs now."""
@@ -111,7 +124,7 @@ class Executor:
 
     def submit(self, row: Record, held_until: float) -> None:
         """Run a claimed job, now or as soon as there is a slot."""
-        run = JobAttempt(self._db, row, held_until, self._completer)
+        run = JobAttempt(self._db, row, held_until, self._completer, retry_cap_s=self._retry_cap_s)
         self._runs[run.job_id] = run
         self._metrics.started(run.row)
         if run.job_id in self._cancelled_early:
@@ -177,6 +190,15 @@ class Executor:
             self._start(run)
         self.wake()
 
+    @property
+    def _deadline_s(self) -> float:
+        timeout = None if self._kind is None else self._kind.timeout
+        return self._intervals.deadline_s if timeout is None else timeout.total_seconds()
+
+    @property
+    def _retry_cap_s(self) -> float:
+        return CAP_SECONDS if self._kind is None else self._kind.retry_cap_s
+
     async def _attempt(self, run: JobAttempt, work: "asyncio.Task[None] | None") -> None:
         outcome = Outcome.UNRECORDED
         try:
@@ -194,7 +216,7 @@ class Executor:
 
     async def _end_of(self, work: "asyncio.Task[None]", run: JobAttempt) -> BaseException | None:
         """Wait until the work has ended, is stopped or is out of time; return its error."""
-        await asyncio.wait({work, run.stopped}, timeout=self._intervals.deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, run.stopped}, timeout=self._deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
             run.stop(StopReason.OUT_OF_TIME)
             work.cancel()

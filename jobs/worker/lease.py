@@ -2,24 +2,33 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Protocol
 
 from config.logging import get_logger
 from jobs.queue.intervals import Intervals
 from jobs.worker.attempt import JobAttempt, StopReason
-from jobs.worker.executor import Executor
 from store.pool import AWAY, Database
 from store.queue import jobs
 
 log = get_logger(__name__)
 
 
-class LeaseKeeper:
-    """Renews the leases that the executor holds."""
+class Holder(Protocol):
+    """Holds leases: one executor, or the lanes of a worker."""
 
-    def __init__(self, db: Database, executor: Executor, intervals: Intervals) -> None:
+    @property
+    def runs(self) -> Sequence[JobAttempt]:
+        """Return all jobs that are ours at the moment."""
+
+
+class LeaseKeeper:
+    """Renews the leases that a holder has."""
+
+    def __init__(self, db: Database, holder: Holder, intervals: Intervals) -> None:
         self._db = db
-        self._executor = executor
+        self._holder = holder
         self._intervals = intervals
 
     async def keep_forever(self) -> None:
@@ -30,7 +39,7 @@ class LeaseKeeper:
 
     async def renew(self) -> None:
         """Renew once; stop jobs that are lost or cancelled."""
-        runs = self._executor.runs
+        runs = self._holder.runs
         if not runs:
             return
         asked_at = time.monotonic()
@@ -52,7 +61,7 @@ class LeaseKeeper:
 
     def _drop_overdue(self) -> None:
         """Stop jobs that may be another worker's by now: the fence would hold, but the work would be paid for twice."""
-        for run in self._executor.runs:
+        for run in self._holder.runs:
             if time.monotonic() > run.held_until:
                 _lose(run)
 

@@ -67,7 +67,7 @@ async def _record(conn: Connection, run: JobAttempt, error: BaseException | None
     if run.stop_reason is StopReason.HANDED_BACK:
         log.info("Job handed back", attempt=run.attempt)
         return await jobs.release(conn, run.lease)
-    verdict = judge(_cause(run, error), run.attempt)
+    verdict = judge(_cause(run, error), run.attempt, cap_s=run.retry_cap_s)
     _log_verdict(run, verdict, error)
     delay = None if verdict.delay_s is None else timedelta(seconds=verdict.delay_s)
     failure = jobs.Failure(verdict.error, verdict.code, delay, refund=verdict.refunds)

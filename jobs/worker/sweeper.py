@@ -6,7 +6,7 @@ import random
 from config.logging import get_logger
 from jobs.queue.intervals import Intervals
 from jobs.wakeup.notifier import Doorbell
-from jobs.worker.executor import Executor
+from jobs.worker.lanes import Lanes
 from jobs.worker.worker_metrics import WorkerMetrics
 from store.pool import AWAY, Database
 from store.queue import jobs
@@ -20,10 +20,10 @@ class Sweeper:
     """Sweeps by itself, so that it also runs without Redis; arq's cron calls it too."""
 
     def __init__(
-        self, db: Database, executor: Executor, doorbell: Doorbell, intervals: Intervals, metrics: WorkerMetrics
+        self, db: Database, lanes: Lanes, doorbell: Doorbell, intervals: Intervals, metrics: WorkerMetrics
     ) -> None:
         self._db = db
-        self._executor = executor
+        self._lanes = lanes
         self._doorbell = doorbell
         self._intervals = intervals
         self._metrics = metrics
@@ -51,6 +51,6 @@ class Sweeper:
             self._metrics.expired(freed)
             log.warning("Freed expired leases", **dict(found))
         if found["due"]:
-            self._executor.wake()
+            self._lanes.wake()
             await self._doorbell.ring()
         return freed

@@ -21,15 +21,19 @@ from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing
 from jobs.kinds.deliveries import open_dispatcher
 from jobs.kinds.maintenance import Maintenance, periodic_tasks
+from jobs.kinds.registry import KINDS
 from jobs.kinds.thumbnails import ThumbnailWorker
 from jobs.queue.intervals import Intervals
+from jobs.queue.kind import Kind, Task, by_name, unknown
+from jobs.queue.retry import retry_with_backoff
 from jobs.wakeup.arq_listener import ArqListener
 from jobs.wakeup.control_listener import ControlListener
 from jobs.wakeup.notifier import Doorbell
 from jobs.wakeup.redis_client import open_redis
-from jobs.worker.claimer import Claimer
-from jobs.worker.executor import Executor, Task
+from jobs.worker.claimer import BackgroundClaimer, Claimer
+from jobs.worker.executor import Executor
 from jobs.worker.flag_guard import FlagGuard
+from jobs.worker.lanes import Lanes
 from jobs.worker.lease import LeaseKeeper
 from jobs.worker.sweeper import Sweeper
 from jobs.worker.tasks import open_tasks
@@ -38,7 +42,8 @@ from store.accounts.flag_cache import FlagCache
 from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
 from store.ops.presence import Presence, process_name
-from store.pool import Database, WrongRole
+from store.pool import AWAY, Database, WrongRole
+from store.queue import kinds as known_kinds
 from store.sandbox.confinement import hide_memory
 from store.sandbox.survey import warn_of_missing_walls
 
@@ -52,7 +57,10 @@ END_SECONDS = 5.0
 
 
 class Worker:
-    """An executor with all that keeps it going: the doorbell, the leases, the sweep, the cancels."""
+    """Executors with all that keeps them going: the doorbell, the leases, the sweep, the cancels.
+
+    `tasks` are the functions by job type; what this worker does not do is not in there. `kinds` are all kinds.
+    """
 
     def __init__(
         self,
@@ -60,7 +68,10 @@ class Worker:
         tasks: Mapping[str, Task],
         settings: Settings,
         intervals: Intervals | None = None,
+        kinds: tuple[Kind, ...] = KINDS,
     ) -> None:
+        self._db = db
+        self._kinds = kinds
         self._intervals = intervals or Intervals()
         self._settings = settings
         self._metrics_registry = MetricsRegistry(settings)
@@ -80,6 +91,18 @@ class Worker:
             engine=engine,
             flag_guard=FlagGuard(flags),
         )
+        metrics.set_slots(self._executor.size, lambda: self._executor.under_way)
+        woken = asyncio.Event()
+        background = {
+            kind.lane: self._background(kind, tasks, metrics, woken)
+            for kind in (by_name(kinds).get(name) or unknown(name) for name in tasks)
+            if not kind.waited_for
+        }
+        self._background_claimer = BackgroundClaimer(
+            db, background, woken, name=process_name(), intervals=self._intervals
+        )
+        self._executors = (self._executor, *background.values())
+        self._lanes = Lanes(self._executor, background)
         self._claimer = Claimer(
             db,
             self._executor,
@@ -89,21 +112,21 @@ class Worker:
             engine=engine,
         )
         self._doorbell = Doorbell(open_redis(redis_url))
-        self._keeper = LeaseKeeper(db, self._executor, self._intervals)
-        self._sweeper = Sweeper(db, self._executor, self._doorbell, self._intervals, metrics)
+        self._keeper = LeaseKeeper(db, self._lanes, self._intervals)
+        self._sweeper = Sweeper(db, self._lanes, self._doorbell, self._intervals, metrics)
         self._maintenance = Maintenance(db, periodic_tasks(settings))
         self._thumbnails = ThumbnailWorker(db, settings) if settings.derivatives_ahead else None
         self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
         self._dispatcher = open_dispatcher(settings, db)
         self._control = ControlListener(
             control_url,
-            on_queued=self._executor.wake,
-            on_cancel=self._executor.cancel,
+            on_queued=self._lanes.wake,
+            on_cancel=self._lanes.cancel,
             on_flags=flags.forget,
             on_connect=self._keeper.renew,
         )
         self._arq_listener = ArqListener(
-            redis_url, self._executor.wake, self._sweeper.sweep, partial(clean_media, settings, db)
+            redis_url, self._lanes.wake, self._sweeper.sweep, partial(clean_media, settings, db)
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -111,24 +134,44 @@ class Worker:
 
         Raises the error of a loop that ended: a worker that can no longer do one part must not limp on.
         """
+        await retry_with_backoff(self._register_kinds, on=AWAY)
         loops = [asyncio.create_task(work, name=name) for name, work in self._loops()]
-        claiming = asyncio.create_task(self._claimer.claim_forever(), name="claims")
+        claims = (self._claimer, self._background_claimer)
+        claiming = [asyncio.create_task(claimer.claim_forever(), name="claims") for claimer in claims]
         asked = asyncio.create_task(stop.wait(), name="stop")
         log.info("Worker started", slots=self._executor.free)
         try:
-            await asyncio.wait({asked, claiming, *loops}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({asked, *claiming, *loops}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # A claim under way is waited for: cancelled, it may have taken jobs that nobody would run.
-            self._claimer.stop()
-            await asyncio.wait({claiming})
-            log.info("Worker stops", running=len(self._executor.runs), grace_s=self._intervals.grace_s)
-            await self._executor.shut_down(self._intervals.grace_s)
+            for claimer in claims:
+                claimer.stop()
+            await asyncio.wait(claiming)
+            log.info("Worker stops", running=len(self._lanes.runs), grace_s=self._intervals.grace_s)
+            await asyncio.gather(*(executor.shut_down(self._intervals.grace_s) for executor in self._executors))
             if left := await cancel_all(asked, *loops, again_s=END_SECONDS, tries=2):
                 log.warning("Some parts did not end in time", parts=sorted(task.get_name() for task in left))
             await self._doorbell.close()
-        for task in (claiming, *loops):
+        for task in (*claiming, *loops):
             if task.done() and not task.cancelled():
                 task.result()
+
+    def _background(
+        self, kind: Kind, tasks: Mapping[str, Task], metrics: WorkerMetrics, woken: asyncio.Event
+    ) -> Executor:
+        return Executor(
+            self._db,
+            tasks,
+            size=kind.slots(self._settings.worker_concurrency),
+            intervals=self._intervals,
+            metrics=metrics,
+            kind=kind,
+            woken=woken,
+        )
+
+    async def _register_kinds(self) -> None:
+        async with self._db.as_system() as conn:
+            await known_kinds.register(conn, [kind.as_row() for kind in self._kinds])
 
     def _load(self) -> dict[str, int]:
         return {"slots": self._executor.size, "running": self._executor.working}

@@ -34,10 +34,10 @@ class Lease:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to queue for a visit: a higher priority goes first, whoever's it is; without `run_at` it is due at once."""
+    """A job to queue: a higher priority goes first, whoever's it is; without `run_at` it is due at once."""
 
-    tenant_id: UUID
-    visit_id: UUID
+    tenant_id: UUID | None
+    visit_id: UUID | None
     job_type: str
     payload: Mapping[str, Any]
     idempotency_key: str | None = None
@@ -153,6 +153,11 @@ async def claim(  # noqa: PLR0913 - the function's own parameters
     While the breaker of `engine` is open no estimate is started.
     """
     return await conn.fetch(SQL.claim, limit, worker, lease, tenant_cap, everywhere, engine)
+
+
+async def claim_background(conn: Connection, limits: Mapping[str, int], worker: str, lease: timedelta) -> list[Record]:
+    """Start due jobs of lanes that nobody waits for, up to the limit of each, and return their rows."""
+    return await conn.fetch(SQL.claim_background, list(limits), list(limits.values()), worker, lease)
 
 
 async def renew(conn: Connection, leases: Sequence[Lease], length: timedelta) -> dict[UUID, bool]:

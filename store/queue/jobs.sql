@@ -1,6 +1,6 @@
 -- name: insert_job
 -- Queue a job; no row when its key is known or the visit has an active job of this type. The table tells the rest.
-INSERT INTO public.ai_jobs
+INSERT INTO public.jobs
     (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, created_by, priority, run_at, trace_context)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, greatest($9, now()), $10)
 ON CONFLICT DO NOTHING
@@ -13,7 +13,7 @@ WHERE tenant_id = $1 AND job_type = $2 AND idempotency_key = $3 LIMIT 1;
 
 -- name: active_job
 -- The visit's job that is queued or running.
-SELECT id FROM public.ai_jobs WHERE visit_id = $1 AND job_type = $2 AND status IN ('queued', 'running');
+SELECT id FROM public.jobs WHERE visit_id = $1 AND job_type = $2 AND status IN ('queued', 'running');
 
 -- name: job_status
 -- One job as its tenant sees it.
@@ -36,6 +36,10 @@ FROM public.site_visits WHERE id = $1;
 -- name: claim
 -- Start due jobs: limit, worker, lease, cap of a tenant, whether to look everywhere, engine.
 SELECT * FROM public.claim_ai_jobs($1, $2, $3, $4, $5, $6);
+
+-- name: claim_background
+-- Start due jobs of lanes: lanes, the limit of each, worker, lease.
+SELECT * FROM scopekit.claim_background_jobs($1, $2, $3, $4);
 
 -- name: renew
 -- Extend leases and tell which are still held, and which are to stop.

@@ -49,8 +49,9 @@ BEGIN
             ('visit_streams',        'r'),
             ('processing_events',    'ra'),
             ('progress_tickets',     'a'),
-            ('ai_jobs',              'r'),
-            ('ai_jobs_dlq',          'r'),
+            ('jobs',                 'r'),
+            ('jobs_dlq',             'r'),
+            ('job_kinds',            NULL),
             ('job_steps',            ''),
             ('cancelled_spending',   NULL),
             ('queue_control',        NULL),
@@ -109,11 +110,20 @@ CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPD
 
 -- A client enqueues a plain job; its turn, lease, attempts and results are the queue's to write.
 GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
-              priority, run_at) ON public.ai_jobs TO authenticated;
+              priority, run_at) ON public.jobs TO authenticated;
 -- A tenant may queue a job for later, and behind others; never before them, as priority goes before fairness.
-CREATE POLICY bounded_priority_and_time ON public.ai_jobs AS RESTRICTIVE FOR INSERT TO authenticated
+CREATE POLICY bounded_priority_and_time ON public.jobs AS RESTRICTIVE FOR INSERT TO authenticated
     WITH CHECK (priority BETWEEN -10 AND 0
                 AND run_at BETWEEN now() - interval '1 hour' AND now() + interval '90 days 1 hour');
+
+-- Other lanes are the product's own: a mail holds what its tenant's members must not read, nor send.
+CREATE POLICY ai_alone ON public.jobs AS RESTRICTIVE TO authenticated USING (lane = 'ai');
+CREATE POLICY ai_alone ON public.jobs_dlq AS RESTRICTIVE TO authenticated USING (lane = 'ai');
+REVOKE ALL ON public.ai_jobs, public.ai_jobs_dlq FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
+GRANT ALL ON public.ai_jobs, public.ai_jobs_dlq TO service_role;
+GRANT SELECT ON public.ai_jobs, public.ai_jobs_dlq TO authenticated;
+GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
+              priority, run_at) ON public.ai_jobs TO authenticated;
 
 -- A ticket stands for its maker's own token and for no longer than a minute. The gateway later acts under its claims, so
 -- whoever may insert a row (on Supabase any user may, by REST) must not write another tenant's into it.

@@ -1,10 +1,11 @@
--- The queue's tables, and how jobs get in.
+-- The queue's tables, and how jobs get in. One table holds the jobs of all kinds; the runbook's ai_jobs and ai_jobs_dlq
+-- are views of those whose lane is `ai`.
 --
 -- Lifecycle: queued -> running -> completed | failed | cancelled; a retry is queued with a later run_at. Each move is one
 -- function and one transaction, here and in queue_claims.sql, queue_moves.sql and dead_letters.sql.
 --
 -- Invariants
---   1. A job is in exactly one place: a row of ai_jobs, or (dead-lettered) a waiting row of ai_jobs_dlq.
+--   1. A job is in exactly one place: a row of jobs, or (dead-lettered) a waiting row of jobs_dlq.
 --   2. A running job has one lease token, given by the claim that started it. Every write of a worker names the
 --      token and locks the job's row first; when the token is no longer there it changes nothing and says so.
 --   3. A job is claimed by one worker at a time (SKIP LOCKED), never before run_at, never while its type is paused.
@@ -15,14 +16,36 @@
 --   7. Only the database's clock counts.
 --   8. Locks are taken in one order: job rows, then by visit id the visit and its stream. Sets of jobs are taken with
 --      SKIP LOCKED.
+--   9. A job is claimed in its lane, of which each has slots of its own: no lane's jobs wait behind another's. A tenant's
+--      user sees and queues jobs of the lane `ai` alone.
+--  10. What a job may do is written into its row as it is queued; what becomes of its kind later changes no queued job.
+
+-- The kinds of jobs, as the newest worker knows them (`jobs/kinds/registry.py`), and below those that the schema's own
+-- triggers queue. A job whose kind is not here is taken for one of a visit that speaks on its stream and does not end it.
+CREATE TABLE public.job_kinds (
+    name         text PRIMARY KEY CHECK (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+    subject      text NOT NULL CHECK (subject IN ('visit', 'tenant', 'none')),
+    lane         text NOT NULL,  -- `ai`, which people wait for, or one of its own
+    speaks       boolean NOT NULL,  -- whether it tells its visit's stream
+    ends_stream  boolean NOT NULL,  -- whether the visit's stream is about it, and ends with it
+    -- Of what there is one active job at a time; null: any number. A key is the job's own unique_key.
+    unique_by    text CHECK (unique_by IN ('visit', 'tenant', 'kind', 'key')),
+    max_attempts integer CHECK (max_attempts BETWEEN 1 AND 25),  -- null means 3
+    retention    interval NOT NULL,  -- of finished jobs
+    CONSTRAINT people_wait_for_somebodys CHECK (lane <> 'ai' OR subject <> 'none'),
+    CONSTRAINT speaks_of_a_visit CHECK (NOT speaks OR subject = 'visit'),
+    CONSTRAINT ends_what_it_speaks_on CHECK (NOT ends_stream OR speaks)
+);
+INSERT INTO public.job_kinds (name, subject, lane, speaks, ends_stream, unique_by, max_attempts, retention) VALUES
+    ('estimate', 'visit', 'ai', true, true, 'visit', NULL, '30 days');
 
 -- The jobs. A queued job has a turn when it stands in line; without one its time has not come yet (a retry that waits, a
 -- job for later), so that no claim steps over it. When it is due it joins the line like a new one.
 -- Every job leaves two dead versions behind, and the default of 20 % would let them pile up to a fifth of all jobs ever.
-CREATE TABLE public.ai_jobs (
+CREATE TABLE public.jobs (
     id                  uuid PRIMARY KEY DEFAULT uuidv7(),
-    tenant_id           uuid NOT NULL,
-    visit_id            uuid NOT NULL,
+    tenant_id           uuid,
+    visit_id            uuid,
     job_type            text NOT NULL,
     status              text NOT NULL DEFAULT 'queued'
                         CHECK (status IN ('queued', 'running', 'completed', 'failed', 'cancelled')),
@@ -47,7 +70,13 @@ CREATE TABLE public.ai_jobs (
     created_at          timestamptz NOT NULL DEFAULT now(),
     started_at          timestamptz,
     finished_at         timestamptz,
+    -- Of its kind, by set_kind.
+    lane                text NOT NULL,
+    speaks              boolean NOT NULL,
+    ends_stream         boolean NOT NULL,
+    unique_key          text,
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
+    CONSTRAINT visit_has_a_tenant CHECK (visit_id IS NULL OR tenant_id IS NOT NULL),
     CONSTRAINT leased_iff_running CHECK (
         (status = 'running') = (lease_token IS NOT NULL) AND (lease_token IS NULL) = (lease_expires_at IS NULL)),
     CONSTRAINT finished_iff_final CHECK (
@@ -55,24 +84,26 @@ CREATE TABLE public.ai_jobs (
     CONSTRAINT result_iff_completed CHECK ((status = 'completed') = (result IS NOT NULL))
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
         autovacuum_analyze_scale_factor = 0.02);
-CREATE UNIQUE INDEX ai_jobs_one_active ON public.ai_jobs (visit_id, job_type) WHERE status IN ('queued', 'running');
-CREATE UNIQUE INDEX ai_jobs_idempotency ON public.ai_jobs (tenant_id, job_type, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX ai_jobs_of_visit ON public.ai_jobs (visit_id, created_at DESC);
-CREATE INDEX ai_jobs_finished ON public.ai_jobs (finished_at DESC) WHERE status = 'completed';
--- By an expression, so that no planner takes this index for the question of ai_jobs_turns and steps over all tenants.
-CREATE INDEX ai_jobs_in_line ON public.ai_jobs ((-priority::integer), turn, id)
+CREATE UNIQUE INDEX jobs_one_active ON public.jobs (job_type, unique_key) WHERE status IN ('queued', 'running');
+CREATE UNIQUE INDEX jobs_idempotency ON public.jobs (tenant_id, job_type, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+CREATE INDEX jobs_of_visit ON public.jobs (visit_id, created_at DESC);
+CREATE INDEX jobs_finished ON public.jobs (lane, finished_at DESC) WHERE status IN ('completed', 'cancelled');
+-- By an expression, so that no planner takes this index for the question of jobs_turns and steps over all tenants.
+CREATE INDEX jobs_in_line ON public.jobs (lane, (-priority::integer), turn, id)
     WHERE status = 'queued' AND turn IS NOT NULL;
-CREATE INDEX ai_jobs_turns ON public.ai_jobs (tenant_id, priority, turn) WHERE status = 'queued' AND turn IS NOT NULL;
-CREATE INDEX ai_jobs_later ON public.ai_jobs (run_at) WHERE status = 'queued' AND turn IS NULL;
+CREATE INDEX jobs_turns ON public.jobs (lane, tenant_id, priority, turn)
+    WHERE status = 'queued' AND turn IS NOT NULL;
+CREATE INDEX jobs_later ON public.jobs (lane, run_at) WHERE status = 'queued' AND turn IS NULL;
 -- Not by expiry: few jobs run at a time, and a renewal then touches no index (a HOT update).
-CREATE INDEX ai_jobs_running ON public.ai_jobs (tenant_id) WHERE status = 'running';
+CREATE INDEX jobs_running ON public.jobs (tenant_id) WHERE status = 'running';
 
 -- Dead letters: jobs that failed for good, until an operator retries or discards them.
-CREATE TABLE public.ai_jobs_dlq (
+CREATE TABLE public.jobs_dlq (
     id              uuid PRIMARY KEY DEFAULT uuidv7(),
     original_job_id uuid NOT NULL,
-    tenant_id       uuid NOT NULL,
-    visit_id        uuid NOT NULL,
+    tenant_id       uuid,
+    visit_id        uuid,
     job_type        text NOT NULL,
     last_error      text,
     error_code      text,
@@ -83,24 +114,31 @@ CREATE TABLE public.ai_jobs_dlq (
     retried_at      timestamptz,
     -- A discarded letter counts as dealt with (retried_at) everywhere; to its tenant the job stays failed.
     discarded_at    timestamptz,
+    lane            text NOT NULL DEFAULT 'ai',
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT discarded_is_dealt_with CHECK (discarded_at IS NULL OR retried_at IS NOT NULL)
 );
 -- A redriven job keeps its id and may die again: at most one waiting row each.
-CREATE UNIQUE INDEX ai_jobs_dlq_waiting ON public.ai_jobs_dlq (original_job_id) WHERE retried_at IS NULL;
-CREATE INDEX ai_jobs_dlq_of_visit ON public.ai_jobs_dlq (visit_id);
-CREATE INDEX ai_jobs_dlq_newest ON public.ai_jobs_dlq (moved_at DESC);
-CREATE INDEX ai_jobs_dlq_idempotency ON public.ai_jobs_dlq (tenant_id, job_type, (job ->> 'idempotency_key'));
-CREATE TRIGGER fill_tenant BEFORE INSERT ON public.ai_jobs_dlq
+CREATE UNIQUE INDEX jobs_dlq_waiting ON public.jobs_dlq (original_job_id) WHERE retried_at IS NULL;
+CREATE INDEX jobs_dlq_of_visit ON public.jobs_dlq (visit_id);
+CREATE INDEX jobs_dlq_newest ON public.jobs_dlq (moved_at DESC);
+CREATE INDEX jobs_dlq_idempotency ON public.jobs_dlq (tenant_id, job_type, (job ->> 'idempotency_key'));
+CREATE TRIGGER fill_tenant BEFORE INSERT ON public.jobs_dlq
     FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
 
--- Checkpoints: what a rescued job does not do again. No key to ai_jobs, whose row moves to the DLQ and back.
+-- The AI work, under the runbook's names: its statements read and write these as if they were tables.
+CREATE VIEW public.ai_jobs WITH (security_invoker = true) AS SELECT * FROM public.jobs WHERE lane = 'ai';
+
+-- The same of its dead letters.
+CREATE VIEW public.ai_jobs_dlq WITH (security_invoker = true) AS SELECT * FROM public.jobs_dlq WHERE lane = 'ai';
+
+-- Checkpoints: what a rescued job does not do again. No key to jobs, whose row moves to the DLQ and back.
 CREATE TABLE public.job_steps (
     job_id     uuid NOT NULL,
     step       text NOT NULL,
     item       text NOT NULL DEFAULT '',
-    tenant_id  uuid NOT NULL REFERENCES public.tenants,
-    visit_id   uuid NOT NULL,
+    tenant_id  uuid REFERENCES public.tenants,
+    visit_id   uuid,
     value      jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (job_id, step, item),
@@ -151,30 +189,68 @@ CREATE TABLE public.periodic_tasks (
 
 -- Getting in ----------------------------------------------------------------------------------------------------------
 
+-- Write into a new job what its kind says.
+CREATE FUNCTION scopekit.set_kind() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_kind public.job_kinds;
+BEGIN
+    SELECT * INTO v_kind FROM public.job_kinds WHERE name = NEW.job_type;
+    IF NOT FOUND THEN
+        v_kind.subject := 'visit';
+        v_kind.unique_by := 'visit';
+    END IF;
+    IF NEW.visit_id IS NULL AND v_kind.subject = 'visit' OR NEW.tenant_id IS NULL AND v_kind.subject = 'tenant' THEN
+        RAISE EXCEPTION 'a job of kind % is of a %', NEW.job_type, v_kind.subject USING ERRCODE = 'not_null_violation';
+    END IF;
+    NEW.lane := coalesce(v_kind.lane, 'ai');
+    NEW.speaks := coalesce(v_kind.speaks, true);
+    NEW.ends_stream := coalesce(v_kind.ends_stream, false);
+    NEW.max_attempts := coalesce(NEW.max_attempts, v_kind.max_attempts);
+    NEW.unique_key := CASE v_kind.unique_by WHEN 'visit' THEN NEW.visit_id::text WHEN 'tenant' THEN NEW.tenant_id::text
+                           WHEN 'kind' THEN '' WHEN 'key' THEN NEW.unique_key END;
+    RETURN NEW;
+END $$;
+
+-- The runbook retries a dead letter by an INSERT of its visit, type and payload, which names no tenant and is no user's:
+-- the letter is marked as retried.
+CREATE FUNCTION scopekit.mark_retried() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    UPDATE public.jobs_dlq SET retried_at = now()
+    WHERE retried_at IS NULL AND visit_id = NEW.visit_id AND job_type = NEW.job_type AND payload = NEW.payload
+      AND current_setting('role') <> 'authenticated';
+    RETURN NEW;
+END $$;
+
 -- Whoever enqueues, with whatever INSERT, one job or ten thousand: the visits' subscribers and the workers are notified.
--- It writes what its caller, who may only queue jobs, must not.
+-- It writes what its caller, who may only queue jobs, must not. Workers are told the lane, so that only its slots look.
 CREATE FUNCTION scopekit.notify_enqueued() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     PERFORM scopekit.set_visits_status(array_agg(visit_id), 'finalizing') FROM enqueued
-    WHERE status = 'queued' AND job_type = 'estimate';
+    WHERE status = 'queued' AND ends_stream;
     PERFORM scopekit.bulk_append_events(
         'job.queued', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(CASE WHEN turn IS NULL
                   THEN jsonb_build_object('correlation_id', coalesce(correlation_id, id::text), 'run_at', run_at)
                   ELSE jsonb_build_object('correlation_id', coalesce(correlation_id, id::text)) END),
-        p_background => array_agg(job_type <> 'estimate'))
-    FROM (SELECT * FROM enqueued WHERE status = 'queued' ORDER BY visit_id) AS job HAVING count(*) > 0;
-    PERFORM pg_notify('scopekit_queue', '') WHERE EXISTS (SELECT FROM enqueued WHERE turn IS NOT NULL);
+        p_background => array_agg(NOT ends_stream))
+    FROM (SELECT * FROM enqueued WHERE status = 'queued' AND speaks ORDER BY visit_id) AS job HAVING count(*) > 0;
+    PERFORM pg_notify('scopekit_queue', lane) FROM enqueued WHERE turn IS NOT NULL GROUP BY lane;
     RETURN NULL;
 END $$;
 
--- After fill_tenant: triggers fire in the order of their names. Called only where the tenant is missing: 3 us.
-CREATE TRIGGER fill_tenant BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
+-- Triggers fire in the order of their names: dead_letter_retried, fill_tenant, set_kind, set_turn. The first two are called
+-- only where the tenant is missing: 3 us.
+CREATE TRIGGER dead_letter_retried BEFORE INSERT ON public.jobs FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
+    EXECUTE FUNCTION scopekit.mark_retried();
+CREATE TRIGGER fill_tenant BEFORE INSERT ON public.jobs FOR EACH ROW WHEN (NEW.tenant_id IS NULL)
     EXECUTE FUNCTION scopekit.fill_tenant_id();
-CREATE TRIGGER notify_enqueued AFTER INSERT ON public.ai_jobs REFERENCING NEW TABLE AS enqueued
+CREATE TRIGGER set_kind BEFORE INSERT ON public.jobs FOR EACH ROW EXECUTE FUNCTION scopekit.set_kind();
+CREATE TRIGGER notify_enqueued AFTER INSERT ON public.jobs REFERENCING NEW TABLE AS enqueued
     FOR EACH STATEMENT EXECUTE FUNCTION scopekit.notify_enqueued();
-CREATE TRIGGER recheck_flag BEFORE UPDATE OF status ON public.ai_jobs FOR EACH ROW
+CREATE TRIGGER recheck_flag BEFORE UPDATE OF status ON public.jobs FOR EACH ROW
     WHEN (OLD.status = 'running' AND NEW.status = 'queued' AND NEW.error_code = 'turned_off')
     EXECUTE FUNCTION scopekit.recheck_flag();
 
@@ -185,32 +261,35 @@ CREATE FUNCTION scopekit.iso(p_at timestamptz) RETURNS text LANGUAGE sql STABLE 
     $$ SELECT to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
 
 -- A job whose request sent no id goes by its own.
-CREATE FUNCTION scopekit.correlation(p_job public.ai_jobs) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+CREATE FUNCTION scopekit.correlation(p_job public.jobs) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
     $$ SELECT jsonb_build_object('correlation_id', coalesce(p_job.correlation_id, p_job.id::text)) $$;
 
 -- The id under which everything about a job is found, wherever its row is; each reader sees what RLS lets it see.
 CREATE FUNCTION scopekit.job_correlation(p_job_id uuid) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT correlation_id FROM public.ai_jobs WHERE id = p_job_id),
-                    (SELECT job ->> 'correlation_id' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id
+    SELECT coalesce((SELECT correlation_id FROM public.jobs WHERE id = p_job_id),
+                    (SELECT job ->> 'correlation_id' FROM public.jobs_dlq
+         WHERE original_job_id = p_job_id
                      ORDER BY moved_at DESC LIMIT 1),
                     p_job_id::text)
 $$;
 
--- Append one event of a job, with its correlation id.
-CREATE FUNCTION scopekit.append_event(p_job public.ai_jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
+-- Append one event of a job that speaks, with its correlation id.
+CREATE FUNCTION scopekit.append_event(p_job public.jobs, p_type text, p_payload jsonb DEFAULT '{}') RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
-    VALUES (p_job.visit_id, p_job.tenant_id, p_job.id, p_type, p_payload || scopekit.correlation(p_job),
-            p_job.job_type <> 'estimate');
+    SELECT p_job.visit_id, p_job.tenant_id, p_job.id, p_type, p_payload || scopekit.correlation(p_job),
+           NOT p_job.ends_stream
+    WHERE p_job.speaks;
 END $$;
 
 -- Whether a job runs beside the one that its visit's stream is about. Neither an estimate does, nor a job that the queue
 -- does not know.
 CREATE FUNCTION scopekit.is_background(p_job_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT coalesce(
-        (SELECT job_type <> 'estimate' FROM public.ai_jobs WHERE id = p_job_id),
-        (SELECT job_type <> 'estimate' FROM public.ai_jobs_dlq WHERE original_job_id = p_job_id
+        (SELECT NOT ends_stream FROM public.jobs WHERE id = p_job_id),
+        (SELECT NOT coalesce((job ->> 'ends_stream')::boolean, job_type = 'estimate') FROM public.jobs_dlq
+         WHERE original_job_id = p_job_id
          ORDER BY retried_at DESC NULLS FIRST LIMIT 1),
         false)
 $$;
@@ -226,16 +305,16 @@ CREATE FUNCTION scopekit.backoff(p_attempt integer, p_random double precision) R
 CREATE FUNCTION scopekit.queue_position(p_job_id uuid) RETURNS integer LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_job public.ai_jobs;
+    v_job public.jobs;
 BEGIN
-    SELECT * INTO v_job FROM public.ai_jobs
+    SELECT * INTO v_job FROM public.jobs
     WHERE id = p_job_id AND tenant_id = public.current_tenant_id() AND status = 'queued' AND turn IS NOT NULL;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
     RETURN 1 + (SELECT count(*) FROM (
-        SELECT 1 FROM public.ai_jobs
-        WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now() AND id <> p_job_id
+        SELECT 1 FROM public.jobs
+        WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now() AND id <> p_job_id AND lane = v_job.lane
           AND (-priority::integer, turn, id) < (-v_job.priority::integer, v_job.turn, v_job.id)
         ORDER BY -priority::integer, turn, id LIMIT 999) AS ahead);
 END $$;
@@ -247,22 +326,22 @@ SELECT id, tenant_id, visit_id, job_type, status, attempts, coalesce(max_attempt
        run_at, created_at, started_at, finished_at, last_error, error_code, result,
        cancel_requested_at IS NOT NULL AS cancel_requested, idempotency_key,
        extract(epoch FROM run_at - now())::double precision AS due_in_s
-FROM public.ai_jobs
+FROM public.jobs
 UNION ALL
 SELECT original_job_id, tenant_id, visit_id, job_type, 'failed', attempts,
        coalesce((job ->> 'max_attempts')::integer, 3), NULL,
        coalesce((job ->> 'run_at')::timestamptz, moved_at), coalesce((job ->> 'created_at')::timestamptz, moved_at),
        (job ->> 'started_at')::timestamptz, moved_at, last_error, error_code, NULL,
        job ->> 'cancel_requested_at' IS NOT NULL, job ->> 'idempotency_key', NULL
-FROM public.ai_jobs_dlq WHERE retried_at IS NULL OR discarded_at IS NOT NULL;
+FROM public.jobs_dlq WHERE retried_at IS NULL OR discarded_at IS NOT NULL;
 
 -- How these jobs have ended so far: for the trigger route, which watches jobs of every tenant.
 CREATE FUNCTION scopekit.job_outcomes(p_ids uuid[])
     RETURNS TABLE (job_id uuid, visit_id uuid, status text, result jsonb, error text) LANGUAGE sql STABLE
     SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT id, visit_id, status, result, last_error FROM public.ai_jobs WHERE id = ANY (p_ids)
+    SELECT id, visit_id, status, result, last_error FROM public.jobs WHERE id = ANY (p_ids)
     UNION ALL
-    SELECT original_job_id, visit_id, 'failed', NULL, last_error FROM public.ai_jobs_dlq
+    SELECT original_job_id, visit_id, 'failed', NULL, last_error FROM public.jobs_dlq
     WHERE original_job_id = ANY (p_ids) AND retried_at IS NULL
 $$;
 
@@ -276,13 +355,13 @@ $$;
 CREATE FUNCTION scopekit.due_jobs(p_limit integer) RETURNS SETOF uuid LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT next.id FROM (
-        (SELECT id, 0 AS later, row_number() OVER (ORDER BY -priority::integer, turn, id) AS place FROM public.ai_jobs
-         WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()
+        (SELECT id, 0 AS later, row_number() OVER (ORDER BY -priority::integer, turn, id) AS place FROM public.jobs
+         WHERE lane = 'ai' AND status = 'queued' AND turn IS NOT NULL AND run_at <= now()
            AND job_type <> ALL (scopekit.paused_types()) AND 'all' <> ALL (scopekit.paused_types())
          ORDER BY -priority::integer, turn, id LIMIT p_limit)
         UNION ALL
-        (SELECT id, 1, row_number() OVER (ORDER BY run_at) FROM public.ai_jobs
-         WHERE status = 'queued' AND turn IS NULL AND run_at <= now()
+        (SELECT id, 1, row_number() OVER (ORDER BY run_at) FROM public.jobs
+         WHERE lane = 'ai' AND status = 'queued' AND turn IS NULL AND run_at <= now()
            AND job_type <> ALL (scopekit.paused_types()) AND 'all' <> ALL (scopekit.paused_types())
          ORDER BY run_at LIMIT p_limit)
     ) AS next ORDER BY next.later, next.place LIMIT p_limit
@@ -356,3 +435,17 @@ BEGIN
     ON CONFLICT (name) DO UPDATE SET done_at = now() WHERE c.done_at < v_tick;
     RETURN FOUND;
 END $$;
+
+-- Kinds ---------------------------------------------------------------------------------------------------------------
+
+-- Write down the kinds that a worker knows, [{name, subject, lane, ...}, ...]; those it does not know stay. Nothing is
+-- written where nothing has changed.
+CREATE FUNCTION scopekit.register_kinds(p_kinds jsonb) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO public.job_kinds AS k
+    SELECT * FROM jsonb_populate_recordset(NULL::public.job_kinds, p_kinds) AS new ORDER BY new.name
+    ON CONFLICT (name) DO UPDATE
+        SET subject = excluded.subject, lane = excluded.lane, speaks = excluded.speaks,
+            ends_stream = excluded.ends_stream, unique_by = excluded.unique_by, max_attempts = excluded.max_attempts,
+            retention = excluded.retention
+        WHERE k IS DISTINCT FROM excluded
+$$;

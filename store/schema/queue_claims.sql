@@ -17,14 +17,15 @@ CREATE SEQUENCE scopekit.turn_served AS bigint MINVALUE 0 START 0;
 
 -- Turns ---------------------------------------------------------------------------------------------------------------
 
--- The turn now served at a priority.
-CREATE FUNCTION scopekit.current_turn(p_priority smallint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+-- The turn now served at a priority of a lane. The sequence is of the lane `ai`.
+CREATE FUNCTION scopekit.current_turn(p_lane text, p_priority smallint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    IF p_priority = 0 THEN
+    IF p_priority = 0 AND p_lane = 'ai' THEN
         RETURN (SELECT last_value FROM scopekit.turn_served);
     END IF;
-    RETURN coalesce((SELECT turn FROM public.ai_jobs
-                     WHERE status = 'queued' AND turn IS NOT NULL AND -priority::integer = -p_priority::integer
+    RETURN coalesce((SELECT turn FROM public.jobs
+                     WHERE lane = p_lane AND status = 'queued' AND turn IS NOT NULL
+                       AND -priority::integer = -p_priority::integer
                      ORDER BY turn LIMIT 1), 0);
 END $$;
 
@@ -39,14 +40,15 @@ END $$;
 -- One after the tenant's last waiting job, but never before the turn now served. Volatile, to see the rows that the same
 -- INSERT has made before this one. Planned for its one index whatever the statistics say: with those of an empty queue
 -- it would be a sequential scan for every row of a large INSERT.
-CREATE FUNCTION scopekit.next_turn(p_tenant_id uuid, p_priority smallint) RETURNS bigint LANGUAGE plpgsql
+CREATE FUNCTION scopekit.next_turn(p_lane text, p_tenant_id uuid, p_priority smallint) RETURNS bigint LANGUAGE plpgsql
     SET enable_sort = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
-    v_current bigint := scopekit.current_turn(p_priority);
+    v_current bigint := scopekit.current_turn(p_lane, p_priority);
 BEGIN
     RETURN greatest(v_current, (
-        SELECT turn + 1 FROM public.ai_jobs
-        WHERE status = 'queued' AND tenant_id = p_tenant_id AND priority = p_priority AND turn >= v_current
+        SELECT turn + 1 FROM public.jobs
+        WHERE status = 'queued' AND lane = p_lane AND tenant_id = p_tenant_id AND priority = p_priority
+          AND turn >= v_current
         ORDER BY turn DESC LIMIT 1));
 END $$;
 
@@ -57,7 +59,7 @@ END $$;
 CREATE FUNCTION scopekit.set_turn() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_lane CONSTANT text := NEW.tenant_id || '/' || NEW.priority || '/';
+    v_lane CONSTANT text := concat_ws('/', NEW.lane, NEW.tenant_id, NEW.priority, '');
     v_last text := current_setting('scopekit.last_turn', true);
 BEGIN
     IF NEW.run_at > now() THEN
@@ -65,41 +67,47 @@ BEGIN
         RETURN NEW;
     END IF;
     NEW.turn := CASE WHEN starts_with(v_last, v_lane) THEN substr(v_last, length(v_lane) + 1)::bigint + 1
-                     ELSE scopekit.next_turn(NEW.tenant_id, NEW.priority) END;
+                     ELSE scopekit.next_turn(NEW.lane, NEW.tenant_id, NEW.priority) END;
     v_last := set_config('scopekit.last_turn', v_lane || NEW.turn, true);
     RETURN NEW;
 END $$;
 
-CREATE TRIGGER set_turn BEFORE INSERT ON public.ai_jobs FOR EACH ROW WHEN (NEW.status = 'queued')
+CREATE TRIGGER set_turn BEFORE INSERT ON public.jobs FOR EACH ROW WHEN (NEW.status = 'queued')
     EXECUTE FUNCTION scopekit.set_turn();
 
--- Let up to p_limit jobs whose time has come join the line; returns how many did. Nearly always none is due: it ends there.
-CREATE FUNCTION scopekit.promote_due_jobs(p_limit integer) RETURNS integer LANGUAGE plpgsql
+-- Let up to p_limit jobs of each lane whose time has come join its line; returns how many did. Nearly always none is due:
+-- it ends there.
+CREATE FUNCTION scopekit.promote_due_jobs(p_limit integer, p_lanes text[]) RETURNS integer LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
-    v_due CONSTANT uuid[] := ARRAY(
-        SELECT id FROM public.ai_jobs WHERE status = 'queued' AND turn IS NULL AND run_at <= now()
-        ORDER BY run_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    v_due  uuid[] := '{}';
+    v_lane text;
 BEGIN
+    FOREACH v_lane IN ARRAY p_lanes LOOP
+        v_due := v_due || ARRAY(
+            SELECT id FROM public.jobs WHERE lane = v_lane AND status = 'queued' AND turn IS NULL AND run_at <= now()
+            ORDER BY run_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
+    END LOOP;
     IF cardinality(v_due) = 0 THEN
         RETURN 0;
     END IF;
     WITH due AS MATERIALIZED (
-        SELECT id, tenant_id, priority, run_at FROM public.ai_jobs WHERE id = ANY (v_due)
+        SELECT id, lane, tenant_id, priority, run_at FROM public.jobs WHERE id = ANY (v_due)
     ), ends AS MATERIALIZED (
-        SELECT tenant_id, priority, scopekit.next_turn(tenant_id, priority) AS turn FROM due GROUP BY 1, 2
+        SELECT lane, tenant_id, priority, scopekit.next_turn(lane, tenant_id, priority) AS turn FROM due GROUP BY 1, 2, 3
     ), placed AS (
         SELECT due.id, ends.turn - 1 + row_number() OVER (
-                   PARTITION BY tenant_id, priority ORDER BY due.run_at, due.id) AS turn
-        FROM due JOIN ends USING (tenant_id, priority)
+                   PARTITION BY lane, due.tenant_id, priority ORDER BY due.run_at, due.id) AS turn
+        FROM due JOIN ends USING (lane, priority) WHERE ends.tenant_id IS NOT DISTINCT FROM due.tenant_id
     )
-    UPDATE public.ai_jobs AS j SET turn = placed.turn FROM placed WHERE j.id = placed.id AND j.id = ANY (v_due);
+    UPDATE public.jobs AS j SET turn = placed.turn FROM placed WHERE j.id = placed.id AND j.id = ANY (v_due);
     RETURN cardinality(v_due);
 END $$;
 
 -- Claiming ------------------------------------------------------------------------------------------------------------
 
--- The cap: at every commit a tenant has at most as many jobs running as its cap allows. Only a claim raises that number,
+-- The cap: at every commit a tenant has at most as many jobs of the lane `ai` running as its cap allows. Only a claim
+-- raises that number,
 -- so capped claims are made one after the other (an advisory lock held to commit; each then sees what the last one took),
 -- and none takes more than what is left. Everything else only lowers it.
 CREATE FUNCTION scopekit.has_tenant_caps(p_cap integer) RETURNS boolean LANGUAGE sql STABLE AS $$
@@ -110,7 +118,7 @@ $$;
 CREATE FUNCTION scopekit.free_slots(p_tenant_id uuid, p_cap integer) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN coalesce((SELECT max_running_jobs FROM public.tenant_settings WHERE tenant_id = p_tenant_id), p_cap)
-           - (SELECT count(*) FROM public.ai_jobs WHERE status = 'running' AND tenant_id = p_tenant_id);
+           - (SELECT count(*) FROM public.jobs WHERE status = 'running' AND lane = 'ai' AND tenant_id = p_tenant_id);
 END $$;
 
 -- How many jobs may be claimed at a time as far as this engine goes: null any number, 0 no estimate, 1 the probe.
@@ -122,11 +130,11 @@ BEGIN
     WHERE name = 'engine:' || p_engine AND paused;
     RETURN CASE WHEN NOT FOUND THEN NULL
                 WHEN v_until > now() OR EXISTS (
-                    SELECT FROM public.ai_jobs WHERE status = 'running' AND job_type = 'estimate') THEN 0
+                    SELECT FROM public.jobs WHERE status = 'running' AND job_type = 'estimate') THEN 0
                 ELSE 1 END;
 END $$;
 
--- Lock the next up to p_limit jobs in line, from a turn on where the priority is the ordinary one.
+-- Lock the next up to p_limit jobs in the line of the lane `ai`, from a turn on where the priority is the ordinary one.
 -- Planned for this one index whatever the statistics say: taken while the queue was empty, they would have the planner
 -- sort a hundred thousand jobs at every claim.
 CREATE FUNCTION scopekit.lock_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[])
@@ -141,8 +149,8 @@ BEGIN
     FOR v_lane IN VALUES (-32767, -1, 0::bigint), (0, 0, p_from), (1, 32768, 0) LOOP
         EXIT WHEN v_left <= 0;
         RETURN QUERY
-            SELECT j.id, j.tenant_id, j.priority, j.turn FROM public.ai_jobs AS j
-            WHERE j.status = 'queued' AND -j.priority::integer BETWEEN v_lane.column1 AND v_lane.column2
+            SELECT j.id, j.tenant_id, j.priority, j.turn FROM public.jobs AS j
+            WHERE j.lane = 'ai' AND j.status = 'queued' AND -j.priority::integer BETWEEN v_lane.column1 AND v_lane.column2
               AND j.turn >= v_lane.column3 AND j.run_at <= now()
               AND j.job_type <> ALL (p_paused) AND j.tenant_id <> ALL (p_full)
             ORDER BY -j.priority::integer, j.turn, j.id LIMIT v_left FOR UPDATE SKIP LOCKED;
@@ -166,13 +174,14 @@ BEGIN
                CASE WHEN p_capped THEN coalesce(scopekit.free_slots(n.tenant_id, p_cap), p_limit) ELSE p_limit END AS free
         FROM scopekit.lock_next_jobs(p_limit, p_from, p_paused, p_full) AS n
     ) AS f;
-    UPDATE public.ai_jobs
+    UPDATE public.jobs
     SET status = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
         lease_expires_at = now() + p_lease, worker = p_worker, started_at = now()
     WHERE id = ANY (ids);
 END $$;
 
--- Start up to p_limit due jobs: priority, then turn (fairness between tenants), then age; of a tenant no more than its
+-- Start up to p_limit due jobs of the lane `ai`: priority, then turn (fairness between tenants), then age; of a tenant no
+-- more than its
 -- cap allows. p_engine makes this worker's estimates: while its breaker is open none is claimed, and one at a time while
 -- it is half open. With p_everywhere false it looks only from the turn now served on, and may miss a job whose transaction
 -- was open while others were served; a worker that asks like that asks everywhere every second or two.
@@ -184,14 +193,14 @@ END $$;
 CREATE FUNCTION public.claim_ai_jobs(p_limit integer, p_worker text DEFAULT 'unknown',
                                      p_lease interval DEFAULT interval '60 s', p_cap integer DEFAULT NULL,
                                      p_everywhere boolean DEFAULT true, p_engine text DEFAULT NULL)
-    RETURNS SETOF public.ai_jobs LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+    RETURNS SETOF public.jobs LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     c_slack  CONSTANT integer := 64;  -- turns served while an INSERT may still be on its way to its commit
     v_capped CONSTANT boolean := scopekit.has_tenant_caps(p_cap);
     v_slots  integer := scopekit.engine_slots(p_engine);
     v_limit  integer := p_limit;
     v_paused text[] := scopekit.paused_types();
-    v_current CONSTANT bigint := scopekit.current_turn(0::smallint);
+    v_current CONSTANT bigint := scopekit.current_turn('ai', 0::smallint);
     v_full   uuid[] := '{}';
     v_ids    uuid[] := '{}';
     v_first  bigint;
@@ -209,7 +218,7 @@ BEGIN
         v_limit := CASE v_slots WHEN 1 THEN least(p_limit, 1) ELSE p_limit END;
         v_paused := CASE v_slots WHEN 0 THEN v_paused || 'estimate'::text ELSE v_paused END;
     END IF;
-    PERFORM scopekit.promote_due_jobs(100);
+    PERFORM scopekit.promote_due_jobs(100, ARRAY['ai']);
     LOOP  -- Once; and once more for every tenant that is found full.
         SELECT * INTO v_some FROM scopekit.start_next_jobs(
             v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_current - c_slack END,
@@ -227,10 +236,51 @@ BEGIN
         'job.started', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
         array_agg(jsonb_build_object('attempt', attempts, 'worker', worker,
                                      'correlation_id', coalesce(correlation_id, id::text))),
-        p_background => array_agg(job_type <> 'estimate'))
+        p_background => array_agg(NOT ends_stream))
     FROM (
-        WITH started AS MATERIALIZED (SELECT * FROM public.ai_jobs WHERE id = ANY (v_ids))
-        SELECT * FROM started ORDER BY visit_id
+        WITH started AS MATERIALIZED (SELECT * FROM public.jobs WHERE id = ANY (v_ids))
+        SELECT * FROM started WHERE speaks ORDER BY visit_id
     ) AS started HAVING count(*) > 0;
-    RETURN QUERY SELECT * FROM public.ai_jobs WHERE id = ANY (v_ids) ORDER BY priority DESC, turn, id;
+    RETURN QUERY SELECT * FROM public.jobs WHERE id = ANY (v_ids) ORDER BY priority DESC, turn, id;
+END $$;
+
+-- Start up to p_limits[i] due jobs of each lane p_lanes[i], which is none that people wait for: no cap of tenants, no
+-- engine, and few enough at a time that a look from the beginning of its line is quick. The commit does not wait for its
+-- flush, as that of claim_ai_jobs.
+CREATE FUNCTION scopekit.claim_background_jobs(p_lanes text[], p_limits integer[], p_worker text, p_lease interval)
+    RETURNS SETOF public.jobs LANGUAGE plpgsql
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off AS $$
+DECLARE
+    v_paused CONSTANT text[] := scopekit.paused_types();
+    v_ids    uuid[] := '{}';
+    v_lane   record;
+BEGIN
+    IF 'all' = ANY (v_paused) THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM scopekit.promote_due_jobs(100, p_lanes);
+    FOR v_lane IN SELECT name, most FROM unnest(p_lanes, p_limits) AS l(name, most) WHERE name <> ALL (v_paused) LOOP
+        v_ids := v_ids || ARRAY(
+            SELECT id FROM public.jobs
+            WHERE lane = v_lane.name AND status = 'queued' AND turn IS NOT NULL AND run_at <= now()
+            ORDER BY -priority::integer, turn, id LIMIT v_lane.most FOR UPDATE SKIP LOCKED);
+    END LOOP;
+    IF cardinality(v_ids) = 0 THEN
+        RETURN;
+    END IF;
+    UPDATE public.jobs
+    SET status = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
+        lease_expires_at = now() + p_lease, worker = p_worker, started_at = now()
+    WHERE id = ANY (v_ids);
+    PERFORM scopekit.bulk_append_events(
+        'job.started', array_agg(visit_id), array_agg(tenant_id), array_agg(id),
+        array_agg(jsonb_build_object('attempt', attempts, 'worker', worker,
+                                     'correlation_id', coalesce(correlation_id, id::text))),
+        p_background => array_agg(NOT ends_stream))
+    FROM (
+        WITH started AS MATERIALIZED (SELECT * FROM public.jobs WHERE id = ANY (v_ids))
+        SELECT * FROM started WHERE speaks ORDER BY visit_id
+    ) AS started HAVING count(*) > 0;
+    RETURN QUERY SELECT * FROM public.jobs WHERE id = ANY (v_ids);
 END $$;

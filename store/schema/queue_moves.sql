@@ -3,11 +3,11 @@
 -- A worker's moves ----------------------------------------------------------------------------------------------------
 
 -- Lock a job for its worker; null when the lease is lost.
-CREATE FUNCTION scopekit.lock_leased_job(p_job_id uuid, p_token uuid) RETURNS public.ai_jobs LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.lock_leased_job(p_job_id uuid, p_token uuid) RETURNS public.jobs LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs;
+    v_job public.jobs;
 BEGIN
-    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND lease_token = p_token FOR UPDATE;
+    SELECT * INTO v_job FROM public.jobs WHERE id = p_job_id AND lease_token = p_token FOR UPDATE;
     RETURN v_job;
 END $$;
 
@@ -18,29 +18,31 @@ CREATE FUNCTION scopekit.renew_leases(p_jobs uuid[], p_tokens uuid[], p_lease in
     RETURNS TABLE (job_id uuid, cancel_requested boolean) LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 BEGIN
-    UPDATE public.ai_jobs SET lease_expires_at = now() + p_lease
-    WHERE id = ANY (ARRAY(SELECT id FROM public.ai_jobs WHERE id = ANY (p_jobs) AND lease_token = ANY (p_tokens)
+    UPDATE public.jobs SET lease_expires_at = now() + p_lease
+    WHERE id = ANY (ARRAY(SELECT id FROM public.jobs WHERE id = ANY (p_jobs) AND lease_token = ANY (p_tokens)
                           FOR UPDATE SKIP LOCKED));
-    RETURN QUERY SELECT id, cancel_requested_at IS NOT NULL FROM public.ai_jobs
+    RETURN QUERY SELECT id, cancel_requested_at IS NOT NULL FROM public.jobs
                  WHERE id = ANY (p_jobs) AND lease_token = ANY (p_tokens);
 END $$;
 
--- Append events [{type, payload}, ...] in order; false when the lease is lost. `p_relaxed` may lose the last few to
--- a power cut and spares each of them a disk write: for progress only.
+-- Append events [{type, payload}, ...] in order, unless the kind does not speak; false when the lease is lost.
+-- `p_relaxed` may lose the last few to a power cut and spares each of them a disk write: for progress only.
 CREATE FUNCTION scopekit.append_events(p_job_id uuid, p_token uuid, p_events jsonb, p_relaxed boolean DEFAULT false)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
+    v_job public.jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN false;
+    ELSIF NOT v_job.speaks THEN
+        RETURN true;
     END IF;
     IF p_relaxed THEN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
     SELECT v_job.visit_id, v_job.tenant_id, v_job.id, event.value ->> 'type', event.value -> 'payload',
-           v_job.job_type <> 'estimate'
+           NOT v_job.ends_stream
     FROM jsonb_array_elements(p_events) WITH ORDINALITY AS event(value, position) ORDER BY event.position;
     RETURN true;
 END $$;
@@ -49,7 +51,7 @@ END $$;
 CREATE FUNCTION scopekit.put_checkpoint(p_job_id uuid, p_token uuid, p_step text, p_item text, p_value jsonb)
     RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
+    v_job public.jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN false;
@@ -63,7 +65,7 @@ END $$;
 -- First statement of the finishing transaction: 'held', 'cancelled' (a cancel was accepted first) or 'lost'.
 CREATE FUNCTION scopekit.begin_completion(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
+    v_job public.jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     RETURN CASE WHEN v_job.id IS NULL THEN 'lost' WHEN v_job.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 ELSE 'held' END;
@@ -88,14 +90,14 @@ DECLARE
 BEGIN
     SELECT array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NULL),
            array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NOT NULL),
-           array_agg(l.visit_id) FILTER (WHERE l.cancel_requested_at IS NULL AND l.job_type = 'estimate')
+           array_agg(l.visit_id) FILTER (WHERE l.cancel_requested_at IS NULL AND l.ends_stream)
     INTO v_held, v_cancelled, v_estimates FROM (
-        SELECT lease_token, cancel_requested_at, visit_id, job_type FROM public.ai_jobs
+        SELECT lease_token, cancel_requested_at, visit_id, ends_stream FROM public.jobs
         WHERE id = ANY (v_ids) AND lease_token = ANY (v_tokens)
         ORDER BY id FOR UPDATE) AS l;
     PERFORM scopekit.set_visits_status(v_estimates, 'completed');
     WITH finished AS (
-        UPDATE public.ai_jobs AS j
+        UPDATE public.jobs AS j
         SET status = 'completed', result = d.result, finished_at = clock_timestamp(), last_error = NULL,
             error_code = NULL, lease_token = NULL, lease_expires_at = NULL
         FROM jsonb_to_recordset(p_done) AS d(id uuid, token uuid, result jsonb, analytics jsonb)
@@ -110,8 +112,9 @@ BEGIN
     )
     SELECT array_agg(f.visit_id), array_agg(f.tenant_id), array_agg(f.id),
            array_agg(f.result || jsonb_build_object('correlation_id', coalesce(f.correlation_id, f.id::text))),
-           array_agg(f.job_type <> 'estimate')
-    INTO v_visits, v_tenants, v_jobs, v_payloads, v_beside FROM (SELECT * FROM finished ORDER BY visit_id) AS f;
+           array_agg(NOT f.ends_stream)
+    INTO v_visits, v_tenants, v_jobs, v_payloads, v_beside
+    FROM (SELECT * FROM finished WHERE speaks ORDER BY visit_id) AS f;
     IF v_visits IS NOT NULL THEN
         PERFORM scopekit.bulk_append_events('job.completed', v_visits, v_tenants, v_jobs, v_payloads, p_background => v_beside);
     END IF;
@@ -136,7 +139,7 @@ CREATE FUNCTION scopekit.fail_job(p_job_id uuid, p_token uuid, p_error text, p_c
                                   p_refund boolean DEFAULT false)
     RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job    public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
+    v_job    public.jobs := scopekit.lock_leased_job(p_job_id, p_token);
     v_run_at timestamptz;
 BEGIN
     IF v_job.id IS NULL THEN
@@ -159,7 +162,7 @@ END $$;
 -- Hand a job back unharmed, as at shutdown. Returns as fail_job does.
 CREATE FUNCTION scopekit.release_job(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
+    v_job public.jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
@@ -175,7 +178,7 @@ END $$;
 -- The worker has stopped because of a cancel. Returns as fail_job does.
 CREATE FUNCTION scopekit.finish_cancelled(p_job_id uuid, p_token uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    v_job public.ai_jobs := scopekit.lock_leased_job(p_job_id, p_token);
+    v_job public.jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
     IF v_job.id IS NULL THEN
         RETURN NULL;
@@ -184,22 +187,22 @@ BEGIN
     RETURN 'cancelled';
 END $$;
 
--- A tenant's move, as the user, who may not write ai_jobs -------------------------------------------------------------
+-- A tenant's move, as the user, who may not write jobs -------------------------------------------------------------
 
 -- Cancel at once when queued; else notify the worker, which stops within half a second. Final jobs stay as they are.
 -- Returns the state the job is in now; null when it is not this tenant's or not there.
 CREATE FUNCTION scopekit.cancel_job(p_job_id uuid) RETURNS text LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_job public.ai_jobs;
+    v_job public.jobs;
 BEGIN
-    SELECT * INTO v_job FROM public.ai_jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id('member')
+    SELECT * INTO v_job FROM public.jobs WHERE id = p_job_id AND tenant_id = public.current_tenant_id('member')
     FOR UPDATE;
     IF v_job.status = 'queued' THEN
         PERFORM scopekit.cancel_locked_job(v_job);
         RETURN 'cancelled';
     ELSIF v_job.status = 'running' THEN
-        UPDATE public.ai_jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = p_job_id;
+        UPDATE public.jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()) WHERE id = p_job_id;
         PERFORM pg_notify('scopekit_control', jsonb_build_object('kind', 'cancel', 'job_id', p_job_id)::text);
     END IF;
     RETURN v_job.status;
@@ -209,25 +212,25 @@ END $$;
 -- What leaves the queue leaves it in sets: a sweep frees the hundred leases of a dead host in a few statements.
 
 -- Back into the queue, due after p_delay. Returns when.
-CREATE FUNCTION scopekit.requeue_job(p_job public.ai_jobs, p_attempts integer, p_delay interval)
+CREATE FUNCTION scopekit.requeue_job(p_job public.jobs, p_attempts integer, p_delay interval)
     RETURNS timestamptz LANGUAGE plpgsql AS $$
 DECLARE
     v_run_at timestamptz := now() + p_delay;
 BEGIN
-    UPDATE public.ai_jobs
+    UPDATE public.jobs
     SET status = 'queued', attempts = greatest(p_attempts, 0), run_at = v_run_at, last_error = p_job.last_error,
         error_code = p_job.error_code, lost_leases = p_job.lost_leases, lease_token = NULL, lease_expires_at = NULL,
-        turn = CASE WHEN p_delay <= interval '0' THEN scopekit.current_turn(p_job.priority) END
+        turn = CASE WHEN p_delay <= interval '0' THEN scopekit.current_turn(p_job.lane, p_job.priority) END
     WHERE id = p_job.id;
     RETURN v_run_at;
 END $$;
 
 -- Cancelled: its checkpoints go, and what they cost is kept.
-CREATE FUNCTION scopekit.cancel_locked_jobs(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.cancel_locked_jobs(p_jobs public.jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_ids CONSTANT uuid[] := ARRAY(SELECT id FROM unnest(p_jobs));
 BEGIN
-    UPDATE public.ai_jobs
+    UPDATE public.jobs
     SET status = 'cancelled', finished_at = now(), cancel_requested_at = coalesce(cancel_requested_at, now()),
         lease_token = NULL, lease_expires_at = NULL
     WHERE id = ANY (v_ids);
@@ -239,29 +242,28 @@ BEGIN
     WHERE c ->> 'cost' IS NOT NULL
     GROUP BY d.job_id, d.step, d.item, d.tenant_id, d.created_at
     ON CONFLICT DO NOTHING;
-    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs)
-    WHERE job_type = 'estimate';
+    PERFORM scopekit.set_visits_status(array_agg(visit_id), 'in_progress') FROM unnest(p_jobs) WHERE ends_stream;
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
-    SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j), j.job_type <> 'estimate'
-    FROM unnest(p_jobs) AS j ORDER BY j.visit_id;
+    SELECT j.visit_id, j.tenant_id, j.id, 'job.cancelled', scopekit.correlation(j), NOT j.ends_stream
+    FROM unnest(p_jobs) AS j WHERE j.speaks ORDER BY j.visit_id;
 END $$;
 
 -- One job is a set of one.
-CREATE FUNCTION scopekit.cancel_locked_job(p_job public.ai_jobs) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.cancel_locked_job(p_job public.jobs) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM scopekit.cancel_locked_jobs(ARRAY[p_job]);
 END $$;
 
 -- The workers are gone: each job waits its backoff, with the attempt spent and the loss counted.
-CREATE FUNCTION scopekit.requeue_lost(p_jobs public.ai_jobs[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION scopekit.requeue_lost(p_jobs public.jobs[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE public.ai_jobs AS j
+    UPDATE public.jobs AS j
     SET status = 'queued', turn = NULL, run_at = now() + scopekit.backoff(lost.lost_leases, random()),
         lost_leases = lost.lost_leases, lease_token = NULL, lease_expires_at = NULL
     FROM unnest(p_jobs) AS lost WHERE j.id = lost.id;
     INSERT INTO public.processing_events (visit_id, tenant_id, job_id, type, payload, background)
-    SELECT j.visit_id, j.tenant_id, j.id, 'job.released', scopekit.correlation(j), j.job_type <> 'estimate'
-    FROM unnest(p_jobs) AS j ORDER BY j.visit_id;
+    SELECT j.visit_id, j.tenant_id, j.id, 'job.released', scopekit.correlation(j), NOT j.ends_stream
+    FROM unnest(p_jobs) AS j WHERE j.speaks ORDER BY j.visit_id;
 END $$;
 
 -- Sweeping ------------------------------------------------------------------------------------------------------------
@@ -272,14 +274,14 @@ END $$;
 CREATE FUNCTION scopekit.sweep(p_limit integer DEFAULT 100)
     RETURNS TABLE (requeued integer, dead integer, cancelled integer, due integer) LANGUAGE plpgsql AS $$
 DECLARE
-    v_expired   CONSTANT public.ai_jobs[] := ARRAY(
-        SELECT j FROM public.ai_jobs AS j WHERE status = 'running' AND lease_expires_at < now()
+    v_expired   CONSTANT public.jobs[] := ARRAY(
+        SELECT j FROM public.jobs AS j WHERE status = 'running' AND lease_expires_at < now()
         ORDER BY lease_expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
-    v_visits    CONSTANT uuid[] := ARRAY(SELECT visit_id FROM unnest(v_expired));
-    v_cancelled public.ai_jobs[] := '{}';
-    v_dead      public.ai_jobs[] := '{}';
-    v_again     public.ai_jobs[] := '{}';
-    v_job       public.ai_jobs;
+    v_visits    CONSTANT uuid[] := ARRAY(SELECT visit_id FROM unnest(v_expired) WHERE speaks);
+    v_cancelled public.jobs[] := '{}';
+    v_dead      public.jobs[] := '{}';
+    v_again     public.jobs[] := '{}';
+    v_job       public.jobs;
 BEGIN
     FOREACH v_job IN ARRAY v_expired LOOP
         v_job.lost_leases := v_job.lost_leases + 1;
@@ -296,28 +298,35 @@ BEGIN
     PERFORM FROM public.site_visits WHERE id = ANY (v_visits) ORDER BY id FOR NO KEY UPDATE;
     PERFORM FROM public.visit_streams WHERE visit_id = ANY (v_visits) ORDER BY visit_id FOR NO KEY UPDATE;
     PERFORM scopekit.cancel_locked_jobs(v_cancelled), scopekit.dead_letter_jobs(v_dead), scopekit.requeue_lost(v_again);
-    PERFORM scopekit.promote_due_jobs(p_limit);
+    PERFORM scopekit.promote_due_jobs(p_limit, ARRAY(SELECT lane FROM public.job_kinds UNION SELECT 'ai'));
     requeued := cardinality(v_again); dead := cardinality(v_dead); cancelled := cardinality(v_cancelled);
     SELECT count(*) INTO due FROM (
-        SELECT 1 FROM public.ai_jobs WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()
+        SELECT 1 FROM public.jobs WHERE status = 'queued' AND turn IS NOT NULL AND run_at <= now()
         LIMIT 100) AS waiting;
     RETURN NEXT;
 END $$;
 
--- Delete finished jobs older than p_keep, and checkpoints that no job is left to read. Events stay as long as their visit:
--- a stream's history is read from its beginning. Returns how many rows went, at most about p_limit of each kind.
+-- Delete finished jobs that are older than their kind keeps them, AI work older than p_keep, and checkpoints that no job
+-- is left to read. Events stay as long as their visit: a stream's history is read from its beginning. Returns how many rows went, at most about p_limit of each kind.
 CREATE FUNCTION scopekit.prune(p_keep interval, p_limit integer DEFAULT 1000) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
-    v_jobs  integer;
+    v_jobs  integer := 0;
+    v_some  integer;
     v_steps integer;
+    v_lane  record;
 BEGIN
-    DELETE FROM public.ai_jobs WHERE id IN (
-        SELECT id FROM public.ai_jobs WHERE status IN ('completed', 'cancelled') AND finished_at < now() - p_keep
-        LIMIT p_limit FOR UPDATE SKIP LOCKED);
-    GET DIAGNOSTICS v_jobs = ROW_COUNT;
+    FOR v_lane IN SELECT 'ai' AS name, p_keep AS keep UNION ALL
+                  SELECT lane, max(retention) FROM public.job_kinds WHERE lane <> 'ai' GROUP BY lane LOOP
+        DELETE FROM public.jobs WHERE id IN (
+            SELECT id FROM public.jobs
+            WHERE lane = v_lane.name AND status IN ('completed', 'cancelled') AND finished_at < now() - v_lane.keep
+            LIMIT p_limit FOR UPDATE SKIP LOCKED);
+        GET DIAGNOSTICS v_some = ROW_COUNT;
+        v_jobs := v_jobs + v_some;
+    END LOOP;
     DELETE FROM public.job_steps AS s WHERE s.created_at < now() - p_keep
-        AND NOT EXISTS (SELECT FROM public.ai_jobs AS j WHERE j.id = s.job_id)
-        AND NOT EXISTS (SELECT FROM public.ai_jobs_dlq AS d
+        AND NOT EXISTS (SELECT FROM public.jobs AS j WHERE j.id = s.job_id)
+        AND NOT EXISTS (SELECT FROM public.jobs_dlq AS d
                         WHERE d.original_job_id = s.job_id AND d.retried_at IS NULL);
     GET DIAGNOSTICS v_steps = ROW_COUNT;
     RETURN v_jobs + v_steps;

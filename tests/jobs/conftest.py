@@ -11,9 +11,10 @@ from uuid import UUID
 import pytest
 
 from config.settings import Settings
+from jobs.kinds.registry import KINDS
 from jobs.queue.intervals import Intervals
+from jobs.queue.kind import Kind, Task
 from jobs.queue.queue import JobQueue
-from jobs.worker.executor import Task
 from jobs.worker.worker import Worker
 from store.pool import Database, Record
 from store.queue import jobs
@@ -41,7 +42,7 @@ def services(stack: Any, request: pytest.FixtureRequest) -> Services:
 @pytest.fixture(autouse=True)
 async def empty_queue(admin: Admin) -> None:
     """Start with nothing due: what an earlier test left must not be claimed by this one."""
-    await admin.execute("DELETE FROM ai_jobs; DELETE FROM queue_control")
+    await admin.execute("DELETE FROM jobs; DELETE FROM queue_control")
 
 
 @dataclass
@@ -83,11 +84,11 @@ class Bench:
 
     async def row(self, job_id: UUID) -> Record | None:
         """Return the job's row, None when it is gone."""
-        return await self.admin.fetchrow("SELECT * FROM ai_jobs WHERE id = $1", job_id)
+        return await self.admin.fetchrow("SELECT * FROM jobs WHERE id = $1", job_id)
 
     async def dead(self, job_id: UUID) -> list[Record]:
         """Return the job's dead letters."""
-        return await self.admin.fetch("SELECT * FROM ai_jobs_dlq WHERE original_job_id = $1 ORDER BY moved_at", job_id)
+        return await self.admin.fetch("SELECT * FROM jobs_dlq WHERE original_job_id = $1 ORDER BY moved_at", job_id)
 
     async def events(self, job_id: UUID) -> list[str]:
         """Return the types of the job's events in order."""
@@ -116,12 +117,12 @@ class Bench:
     async def expire(self, lease: Lease) -> None:
         """Let the lease have run out a moment ago."""
         await self.admin.execute(
-            "UPDATE ai_jobs SET lease_expires_at = now() - interval '1 s' WHERE id = $1", lease.job_id
+            "UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE id = $1", lease.job_id
         )
 
     async def due(self, job_id: UUID) -> None:
         """Let the job's backoff be over."""
-        await self.admin.execute("UPDATE ai_jobs SET run_at = now() WHERE id = $1", job_id)
+        await self.admin.execute("UPDATE jobs SET run_at = now() WHERE id = $1", job_id)
 
     async def sweep(self) -> dict[str, int]:
         """Sweep once."""
@@ -184,9 +185,13 @@ def working(service: Database, settings: Settings) -> Working:
 
     @asynccontextmanager
     async def run(
-        tasks: Mapping[str, Task], *, intervals: Intervals | None = None, **changes: Any
+        tasks: Mapping[str, Task],
+        *,
+        intervals: Intervals | None = None,
+        kinds: tuple[Kind, ...] = KINDS,
+        **changes: Any,
     ) -> AsyncIterator[Worker]:
-        worker = Worker(service, tasks, settings.model_copy(update=changes), intervals)
+        worker = Worker(service, tasks, settings.model_copy(update=changes), intervals, kinds)
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))
         try:

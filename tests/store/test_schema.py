@@ -40,7 +40,7 @@ async def test_schema_files_and_migrations_build_the_same(empty: str, admin: Adm
             "CREATE OR REPLACE FUNCTION scopekit.iso(p_at timestamptz) RETURNS text LANGUAGE sql AS 'SELECT NULL'",
             "functions",
         ),
-        ("ALTER TABLE ai_jobs RENAME COLUMN worker TO process", "columns"),
+        ("ALTER TABLE jobs RENAME COLUMN worker TO process", "columns"),
         ("DROP POLICY select_as_viewer ON site_visits", "policies"),
         ("ALTER TABLE site_visits DISABLE ROW LEVEL SECURITY", "relations"),
         ("GRANT SELECT ON service_keys TO anon", "rights on relations"),

@@ -14,7 +14,7 @@ from tests.tenants import Tenant, make_member
 
 # Tables that are no tenant's; nobody but service_role may touch them at all.
 _OPERATORS = {
-    *("alerts", "analytics_outbox", "periodic_tasks", "queue_control", "queue_samples", "service_keys"),
+    *("alerts", "analytics_outbox", "job_kinds", "periodic_tasks", "queue_control", "queue_samples", "service_keys"),
     *(
         "schema_migrations",
         "flag_kills",
@@ -148,7 +148,7 @@ async def test_the_owner_sees_its_own_rows(admin: Admin, db: Database, tenant: T
     tables = await _tables(admin)
     async with db.as_user(tenant.claims) as conn:
         seen = {table for table in tables if await _attempt(conn, f"SELECT 1 FROM {table}") > 0}
-    assert {"site_visits", "site_visit_media", "ai_jobs", "processing_events", "estimates", "shares"} <= seen
+    assert {"site_visits", "site_visit_media", "jobs", "processing_events", "estimates", "shares"} <= seen
     assert not {"job_steps", "analytics_events", "progress_tickets", "service_keys"} & seen
 
 

@@ -15,7 +15,7 @@ from gateway.app import create_app
 from gateway.auth.auth import authenticate
 from gateway.server.server import serve
 from jobs.queue.context import JobContext
-from jobs.worker.executor import Task
+from jobs.queue.kind import Task
 from jobs.worker.worker import main
 from store.pool import Database
 

@@ -3,13 +3,13 @@
 from tests.jobs.conftest import Bench
 
 FORGET = """
-TRUNCATE ai_jobs, ai_jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox;
+TRUNCATE jobs, jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox;
 """
 ENQUEUE = """
 WITH visits AS (INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, $2) RETURNING id)
 INSERT INTO ai_jobs (tenant_id, visit_id, job_type) SELECT $1, id, 'echo' FROM visits
 """
-READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'ai_jobs'::regclass"
+READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'jobs'::regclass"
 JOBS = 3000
 SOME = 20
 # Claimed, told, handed over, renewed, completed: a row is looked at some ten times.
@@ -19,7 +19,7 @@ LOOKS = 15
 async def test_no_plan_made_before_the_first_job_reads_the_whole_table(bench: Bench) -> None:
     """A worker's session plans while the queue is empty, and keeps these plans when it is full."""
     await bench.admin.execute(FORGET)
-    await bench.admin.execute("VACUUM ANALYZE ai_jobs")
+    await bench.admin.execute("VACUUM ANALYZE jobs")
     assert await _work_off(bench) == 0
     await bench.admin.execute(ENQUEUE, bench.tenant.id, JOBS)
     async with bench.admin.transaction():

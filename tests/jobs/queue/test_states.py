@@ -37,9 +37,9 @@ def test_every_state_can_be_reached() -> None:
 
 
 async def test_the_database_knows_the_same_states(admin: Admin) -> None:
-    """The CHECK on ai_jobs and the enum list the same names."""
+    """The CHECK on jobs and the enum list the same names."""
     check = await admin.fetchval(
-        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'ai_jobs_status_check'"
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'jobs_status_check'"
     )
     assert set(re.findall(r"'(\w+)'", check)) == set(State)
 
@@ -59,7 +59,7 @@ async def test_every_move_that_writes_a_state_is_written_by_the_database(admin: 
     """What the functions of the database set `status` to, taken together, is every state."""
     sources = await admin.fetch(
         "SELECT prosrc FROM pg_proc WHERE pronamespace IN ('scopekit'::regnamespace, 'public'::regnamespace) "
-        "AND prosrc LIKE '%ai_jobs%'"
+        "AND prosrc LIKE '%public.jobs%'"
     )
     written = {state for row in sources for state in re.findall(r"(?:SET status =|'status',) '(\w+)'", row["prosrc"])}
     assert written == set(State)

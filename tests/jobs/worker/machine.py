@@ -130,7 +130,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Queue a job, or be told which one is in the way."""
         job = NewJob(self.tenant.id, self.visits[visit], job_type, {}, idempotency_key=key)
         known = self.model.by_key(job_type, key)
-        in_the_way = self.model.active(job.visit_id, job_type)
+        in_the_way = self.model.active(self.visits[visit], job_type)
         if known is not None:
             if self.model.jobs[known].visit_id == job.visit_id:
                 status, new = self.user(jobs.enqueue, job)
@@ -149,6 +149,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert new
         job_id: UUID = status["id"]
         self.owner("UPDATE ai_jobs SET max_attempts = $2, priority = $3 WHERE id = $1", job_id, most, priority)
+        assert job.visit_id is not None
         self.model.add(job_id, Job(job.visit_id, job.job_type, job.idempotency_key, most))
         return job_id
 

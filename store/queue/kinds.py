@@ -1,0 +1,14 @@
+"""The kinds of jobs as the database knows them: what a new job's row says of its kind is taken from here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from store.pool import Connection
+from store.queries import Queries
+
+SQL = Queries("queue/kinds")
+
+
+async def register(conn: Connection, kinds: Sequence[Mapping[str, Any]]) -> None:
+    """Write down kinds, each a row of `job_kinds`, as service_role; others stay. Unchanged ones are not written."""
+    await conn.execute(SQL.register, list(kinds))
