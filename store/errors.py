@@ -8,6 +8,7 @@ SpineError
 |   +-- Forbidden         known caller, not allowed
 |   +-- Conflict          the state has moved on; read again
 |   |   +-- Locked        somebody else is at it (423); carries retry_after seconds
+|   |   +-- InProgress    the same request is under way (409); carries retry_after seconds
 |   +-- Gone              it was here and will not come back
 |   +-- TooLarge          past a size limit
 |   |   +-- OverQuota     the tenant's storage is full; fits once there is room
@@ -85,6 +86,16 @@ class Locked(Conflict):
     """Somebody else is at it."""
 
     code = "locked"
+
+    def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
+        super().__init__(detail, **extra)
+        self.retry_after = retry_after
+
+
+class InProgress(Conflict):
+    """The same request is under way."""
+
+    code = "idempotency_key_in_use"
 
     def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
         super().__init__(detail, **extra)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Hashable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import asyncpg
@@ -34,6 +35,10 @@ AWAY = (Unavailable, *DRIVER_TROUBLE)
 
 class WrongRole(Exception):
     """A login does not act in the role that it must have; the message says how to mend it."""
+
+
+# The transaction that the caller's further ones join, and whose it is: set by `spanning` for its block.
+_SPANNING: ContextVar["tuple[Mapping[str, Any], Connection] | None"] = ContextVar("spanning", default=None)
 
 
 class Database:
@@ -85,10 +90,28 @@ class Database:
 
         Raises `TooMany` when the tenant has its share of connections already, and as `connection` does.
         """
+        spanning = _SPANNING.get()
+        if spanning is not None and spanning[0] == claims:
+            async with spanning[1].transaction():
+                yield spanning[1]
+            return
         tenant_id = claims.get("app_metadata", {}).get("tenant_id")
         async with self._share.slot(tenant_id), self.connection() as connection, connection.transaction():
             await connection.execute(SQL.act_as, orjson.dumps(claims).decode(), self._signature() or self._name)
             yield connection
+
+    @asynccontextmanager
+    async def spanning(self, claims: Mapping[str, Any]) -> AsyncIterator[Connection]:
+        """Lend a transaction as `as_user` does, of which each further `as_user` of this caller in the block is a part.
+
+        All of it commits at the end of the block, or none of it.
+        """
+        async with self.as_user(claims) as connection:
+            before = _SPANNING.set((claims, connection))
+            try:
+                yield connection
+            finally:
+                _SPANNING.reset(before)
 
     @asynccontextmanager
     async def as_operator(self, claims: Mapping[str, Any]) -> AsyncIterator[Connection]:

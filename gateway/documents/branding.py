@@ -14,7 +14,8 @@ from gateway.auth.auth import admit
 from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.documents import colors
-from gateway.http.body import Trimmed, json_response, read_body, read_json
+from gateway.http.body import Trimmed, read_body, read_json
+from gateway.http.conditional import etag_of, require_match, tagged_response
 from gateway.http.text import OneLine
 from store.accounts import brands
 from store.errors import NotFound, SpineError
@@ -66,18 +67,23 @@ async def get_brand(request: Request) -> Response:
     """Answer the company's words, its colour (null: the standard one), and whether it has a logo."""
     principal = await admit(request)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        return json_response(_brand_json(await brands.get(conn)))
+        return tagged_response(request, _brand_json(await brands.get(conn)))
 
 
 async def change_brand(request: Request) -> Response:
-    """Change some of it; 403 for a member who is neither owner nor administrator."""
+    """Change some of it; 403 for a member who is neither owner nor administrator.
+
+    With If-Match only while it is as it was read: else 412.
+    """
     principal = await _admit_admin(request)
     change = await read_json(request, BrandChange)
     words = {name: getattr(change, name) for name in _WORDS if name in change.model_fields_set}
     async with context_of(request).db.as_user(principal.claims) as conn:
-        accent = change.accent if "accent" in change.model_fields_set else (await brands.get(conn))["accent"]
+        before = await brands.get(conn)
+        require_match(request, etag_of(_brand_json(before)))
+        accent = change.accent if "accent" in change.model_fields_set else before["accent"]
         await brands.change(conn, words, accent)
-        return json_response(_brand_json(await brands.get(conn)))
+        return tagged_response(request, _brand_json(await brands.get(conn)))
 
 
 async def get_logo(request: Request) -> Response:
@@ -101,7 +107,7 @@ async def put_logo(request: Request) -> Response:
         before = await brands.set_logo(conn, key)
         brand = await brands.get(conn)
     await _forget(context, before)
-    return json_response(_brand_json(brand))
+    return tagged_response(request, _brand_json(brand))
 
 
 async def delete_logo(request: Request) -> Response:

@@ -1,11 +1,11 @@
 """Estimates: read the newest or any version, see the changes, and edit lines and terms into the next one."""
 
-import re
 from dataclasses import replace
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,13 +17,14 @@ from gateway.estimates.learned_prices import learned
 from gateway.estimates.line_differences import changed_terms, differences
 from gateway.estimates.line_edits import LineEdit, apply_edit, next_terms
 from gateway.http.body import int_param, json_response, read_json, uuid_param
-from store.errors import Conflict, InvalidInput, NotFound, Unprocessable
+from gateway.http.conditional import require_match, tagged_response
+from store.errors import Conflict, NotFound, PreconditionFailed, PreconditionRequired, Unprocessable
 from store.estimates import estimates, money
 from store.pool import Connection
 from store.visits import visits
 
-_ETAG = re.compile(r'^(?:W/)?"?(\d{1,9})"?$')
 _EDIT_BYTES = 1024 * 1024
+_SAY_VERSION = 'Say which version was edited: If-Match: "<version>".'
 _MOST_VERSIONS = 999_999_999
 _TOLD = ("id", "version", "total", "created_at")
 
@@ -37,15 +38,17 @@ async def of_visit(request: Request) -> Response:
         estimate = await estimates.latest_for_visit(conn, visit_id)
     if estimate is None:
         raise NotFound("This visit has no estimate yet.", code="no_estimate_yet")
-    return _answer(estimate)
+    return _answer(request, estimate)
 
 
 async def get_estimate(request: Request) -> Response:
-    """Answer one version with its lines."""
+    """Answer one version with its lines; `Link: <...>; rel="latest-version"` where there is a newer one."""
     principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
     async with context_of(request).db.as_user(principal.claims) as conn:
-        return _answer(await estimates.get(conn, estimate_id))
+        estimate = await estimates.get(conn, estimate_id)
+        newest = await estimates.newest_id(conn, estimate["visit_id"])
+    return _answer(request, estimate, newest=newest)
 
 
 async def versions(request: Request) -> Response:
@@ -73,26 +76,44 @@ async def changes(request: Request) -> Response:
 
 
 async def put_lines(request: Request) -> Response:
-    """Save all lines, and the terms that are given, as the next version: 201.
+    """Save all lines, and the terms that are given, as the next version: 201, with its address in Location.
 
-    `If-Match: "<version>"` names the version that was edited: 428 without it, and 409 with the newest version's id and
-    its changes when a newer one exists.
+    `If-Match: "<version>"` names the version that was edited: 428 without it, and 412 with the newest version's id and
+    its changes when a newer one exists. The same edit sent again is answered with the version that it made.
     """
     principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
-    version = _if_match(request)
+    if "if-match" not in request.headers:
+        raise PreconditionRequired(_SAY_VERSION, field="if-match")
     edit = await read_json(request, LineEdit, limit=_EDIT_BYTES)
     async with context_of(request).db.as_user(principal.claims) as conn:
         estimate = await estimates.get(conn, estimate_id)
-        if estimate["version"] != version:
-            raise await _moved_on(conn, estimate)
+        _require_version(request, estimate)
         new = _next(estimate, edit, principal)
         new = replace(new, lines=await learned(conn, principal.tenant_id, edit, estimate["lines"], new.lines))
         try:
-            saved = await estimates.save_version(conn, new, after=version)
+            saved = await estimates.save_version(conn, new, after=estimate["version"])
         except Conflict:
-            raise await _moved_on(conn, estimate) from None
-    return _answer(saved, 201)
+            saved = await _newest(conn, estimate)
+            if not _is_made_by(new, saved, after=estimate["version"]):
+                raise _moved_on(estimate, saved) from None
+    return _answer(request, saved, 201)
+
+
+def _require_version(request: Request, estimate: dict[str, Any]) -> None:
+    """Pass when If-Match names this version, decided or not. Raises `PreconditionFailed`."""
+    require_match(request, f'"{estimate["version"]}"', _etag(estimate), required=True)
+
+
+def _is_made_by(new: estimates.NewEstimate, saved: dict[str, Any], *, after: int) -> bool:
+    """Tell whether a saved version is what this edit makes: its first answer was lost, and it was sent again."""
+    lines = [(line["needs_review"], line["price_item_id"]) for line in saved["lines"]]
+    return (saved["version"], saved["created_by"], saved["content_hash"], lines) == (
+        after + 1,
+        new.created_by,
+        new.content_hash,
+        [(line.needs_review, line.price_item_id) for line in new.lines],
+    )
 
 
 def _next(estimate: dict[str, Any], edit: LineEdit, principal: Principal) -> estimates.NewEstimate:
@@ -122,10 +143,13 @@ def _next(estimate: dict[str, Any], edit: LineEdit, principal: Principal) -> est
     return new
 
 
-async def _moved_on(conn: Connection, estimate: dict[str, Any]) -> Conflict:
+async def _newest(conn: Connection, estimate: dict[str, Any]) -> dict[str, Any]:
+    return await estimates.latest_for_visit(conn, estimate["visit_id"]) or estimate
+
+
+def _moved_on(estimate: dict[str, Any], newest: dict[str, Any]) -> PreconditionFailed:
     """Say which version is the newest, and how it differs from the one the edit started from."""
-    newest = await estimates.latest_for_visit(conn, estimate["visit_id"]) or estimate
-    return Conflict(
+    return PreconditionFailed(
         f"The newest version of this estimate is {newest['version']}. Read it and make the change there.",
         latest={name: newest[name] for name in ("id", "version", "content_hash", "created_at")},
         changes=differences(estimate["lines"], newest["lines"]),
@@ -133,18 +157,17 @@ async def _moved_on(conn: Connection, estimate: dict[str, Any]) -> Conflict:
     )
 
 
-def _if_match(request: Request) -> int:
-    value = request.headers.get("if-match")
-    if value is None:
-        raise HTTPException(428, 'Say which version was edited: If-Match: "<version>".')
-    match = _ETAG.match(value.strip())
-    if match is None:
-        raise InvalidInput('If-Match must be one version, such as "3".', field="if-match")
-    return int(match[1])
+def _etag(estimate: dict[str, Any]) -> str:
+    """Return a version's ETag: its number, and the decision on it once there is one."""
+    decided = "" if estimate["status"] == "draft" else f".{estimate['status']}"
+    return f'"{estimate["version"]}{decided}"'
 
 
-def _answer(estimate: dict[str, Any], status: int = 200) -> Response:
-    return json_response(estimate, status, {"etag": f'"{estimate["version"]}"'})
+def _answer(request: Request, estimate: dict[str, Any], status: int = 200, *, newest: UUID | None = None) -> Response:
+    headers = {"location": f"/v1/estimates/{estimate['id']}"} if status == HTTPStatus.CREATED else {}
+    if newest not in (None, estimate["id"]):
+        headers["link"] = f'</v1/estimates/{newest}>; rel="latest-version"'
+    return tagged_response(request, estimate, etag=_etag(estimate), status=status, headers=headers)
 
 
 routes = [

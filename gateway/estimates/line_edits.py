@@ -23,8 +23,18 @@ _TEXT = ("description", "category", "unit")
 OptionName = Annotated[OneLine, Trimmed, Field(min_length=1, max_length=60)]
 
 
+# What a line has when it is read and an edit cannot set: it may be sent back, and changes nothing.
+_READ_ONLY = frozenset(
+    {"position", "amount", "price_item_id", "match", "evidence", "assumptions", "confidence", "needs_review"}
+    | {"review_reasons"}
+)
+
+
 class EditedLine(BaseModel):
-    """A line as the contractor wants it; `id` names the line of the edited version it continues."""
+    """A line as the contractor wants it; `id` names the line of the edited version it continues.
+
+    Fields that only an answer has may be sent back as they were read: they are ignored.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,6 +49,13 @@ class EditedLine(BaseModel):
     confirmed: bool = Field(
         default=False, description="The contractor has checked the line: nothing is left to confirm."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_read_only(cls, sent: Any) -> Any:
+        return (
+            {name: value for name, value in sent.items() if name not in _READ_ONLY} if isinstance(sent, dict) else sent
+        )
 
 
 class Discount(BaseModel):

@@ -169,18 +169,18 @@ _FILE = {"text/csv": TEXT}
 _LOGO = {"image/png": BYTES, "image/jpeg": BYTES, "image/webp": BYTES}
 
 OPERATIONS = {
-    "GET /v1/visits/{visit_id}/estimate": Operation(gives(Estimate, headers=_VERSION)),
-    "GET /v1/estimates/{estimate_id}": Operation(gives(Estimate, headers=_VERSION)),
+    "GET /v1/visits/{visit_id}/estimate": Operation(gives(Estimate), conditional=True),
+    "GET /v1/estimates/{estimate_id}": Operation(gives(Estimate), conditional=True),
     "GET /v1/visits/{visit_id}/estimates": Operation(gives(Versions)),
     "GET /v1/estimates/{estimate_id}/changes": Operation(
         gives(Changes), params=(Param("since", whole_number(1, 999_999_999), "The version to compare with."),)
     ),
     "PUT /v1/estimates/{estimate_id}/lines": Operation(
-        gives(Estimate, 201, headers=_VERSION),
+        gives(Estimate, 201, headers=_VERSION | {"location": "The new version."}),
         takes=takes_json(LineEdit),
         must_take=True,
         params=(header("If-Match", _A_VERSION, "What the edit was made from.", required=True),),
-        refuses=(409, 428),
+        refuses=(412, 428),
     ),
     "GET /v1/price-items": Operation(
         gives(PriceItems),
@@ -193,8 +193,8 @@ OPERATIONS = {
     "POST /v1/price-items": Operation(gives(PriceItem, 201), takes=takes_json(NewPriceItem), must_take=True),
     "GET /v1/price-items/export": Operation({200: Answer("The whole book.", _FILE)}),
     "POST /v1/price-items/import": Operation(gives(Imported), takes=_FILE, must_take=True, refuses=(422,)),
-    "GET /v1/branding": Operation(gives(Brand)),
-    "PATCH /v1/branding": Operation(gives(Brand), takes=takes_json(BrandChange)),
+    "GET /v1/branding": Operation(gives(Brand), conditional=True),
+    "PATCH /v1/branding": Operation(gives(Brand), takes=takes_json(BrandChange), conditional=True),
     "GET /v1/branding/logo": Operation({302: Answer("Where it is.", {}, {"location": "A signed URL."})}),
     "PUT /v1/branding/logo": Operation(gives(Brand), takes=_LOGO, must_take=True, refuses=(422,)),
     "DELETE /v1/branding/logo": Operation({204: Answer("There is none any more.")}),

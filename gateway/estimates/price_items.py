@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth.auth import admit
+from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.estimates.price_file import NewPriceItem, read_file, write_file
 from gateway.http.body import int_param, json_response, read_body, read_json
@@ -101,7 +102,7 @@ def _text(request: Request, name: str, length: int) -> str:
 
 routes = [
     Route("/v1/price-items", list_items),
-    Route("/v1/price-items", create_item, methods=["POST"]),
+    Route("/v1/price-items", idempotent(create_item), methods=["POST"]),
     Route("/v1/price-items/export", export_items),
     Route("/v1/price-items/import", import_items, methods=["POST"]),
 ]

@@ -19,6 +19,9 @@ _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _UUID: Schema = {"type": "string", "format": "uuid"}
 _OBJECTS: Schema = {"type": "array", "items": {"type": "object", "additionalProperties": True}}
+_RETRY_AFTER: Mapping[str, Schema] = {
+    "retry_after": {**_COUNT, "description": "Seconds to wait, as in the header Retry-After."}
+}
 _FIELD_ERRORS: Schema = {
     "type": "array",
     "items": {
@@ -171,6 +174,12 @@ CODES: Mapping[str, ProblemCode] = {
     "share_revoked": ProblemCode(409, "Share was revoked", "Make a new share."),
     "already_decided": ProblemCode(409, "Already decided", "Read the decision; it stands."),
     "estimate_changed": ProblemCode(409, "Estimate has changed", "Read the estimate again before you decide."),
+    "idempotency_key_in_use": ProblemCode(
+        409,
+        "Request is in progress",
+        "Wait for Retry-After, then send the same request with the same key.",
+        _RETRY_AFTER,
+    ),
     "idempotency_key_reused": ProblemCode(
         422,
         "Idempotency-Key was used for another request",
@@ -189,13 +198,13 @@ CODES: Mapping[str, ProblemCode] = {
     ),
     "version_required": ProblemCode(428, "If-Match is required", "Send the ETag that you read in If-Match."),
     "tus_version_unsupported": ProblemCode(412, "Version of tus unsupported", "Send `Tus-Resumable: 1.0.0`."),
-    "locked": ProblemCode(423, "Locked", "Wait for Retry-After and try again: another request is at it."),
+    "locked": ProblemCode(423, "Locked", "Wait for Retry-After and try again: another request is at it.", _RETRY_AFTER),
     # How much, and when
     "rate_limited": ProblemCode(
         429,
         "Too many requests",
         "Wait for Retry-After and try again.",
-        {"retry_after": {**_COUNT, "description": "Seconds to wait, as in the header Retry-After."}},
+        _RETRY_AFTER,
     ),
     "internal_error": ProblemCode(500, "Internal error", "Try again; quote `correlation_id` when you report it."),
     "not_implemented": ProblemCode(501, "Not implemented", "Send a plain HTTP/1.1 request."),
@@ -203,7 +212,7 @@ CODES: Mapping[str, ProblemCode] = {
         503,
         "Unavailable",
         "Wait for Retry-After and send the same request again.",
-        {"retry_after": {**_COUNT, "description": "Seconds to wait, as in the header Retry-After."}},
+        _RETRY_AFTER,
     ),
     "http_version_unsupported": ProblemCode(505, "Version of HTTP unsupported", "Use HTTP/1.0 or HTTP/1.1."),
 }

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Mount, Route
 
 from gateway.http.problem_codes import CHECKSUM_MISMATCH, CODES, PAGES, codes_of
-from gateway.openapi.operation import UUID_TEXT, Answer, Caller, Content, Operation, Param
+from gateway.openapi.operation import UUID_TEXT, Answer, Caller, Content, Operation, Param, header
 
 _REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -62,6 +63,17 @@ _SCHEMES = {
 }
 
 
+_ETAGS = {"type": "string", "minLength": 1, "maxLength": 1000}
+_ETAG_HEADER = {"etag": "Of what is answered, for If-Match and If-None-Match."}
+_IF_MATCH = header("If-Match", _ETAGS, "Change it only while its ETag is one of these; `*` is any. Else 412.")
+_IF_NONE_MATCH = header("If-None-Match", _ETAGS, "Answer 304 while its ETag is one of these.")
+_IDEMPOTENCY_KEY = header(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 200},
+    "The same key, for 24 hours, gives the first answer again; with another request 422, while it is under way 409.",
+)
+
+
 class Undescribed(Exception):
     """A route has no description, or a description no route."""
 
@@ -99,11 +111,12 @@ def document(routes: Iterable[BaseRoute], operations: Mapping[str, Operation]) -
     known = {f"{method} {path_of(route)}": route for route in routes for method in methods_of(route)}
     if differing := known.keys() ^ operations.keys():
         raise Undescribed(f"Described or routed, and not both: {', '.join(sorted(differing))}.")
-    schemas, references = _schemas(operations.values())
+    completed = {name: _completed(operations[name], route, name.split(" ")[0]) for name, route in known.items()}
+    schemas, references = _schemas(completed.values())
     paths: dict[str, dict[str, Any]] = {}
     for name, route in known.items():
         method, _, path = name.partition(" ")
-        described = _Described(operations[name], references)
+        described = _Described(completed[name], references)
         paths.setdefault(path, {})[method.lower()] = _words(route, method) | described.as_json(path)
     return {
         "openapi": "3.1.0",
@@ -116,7 +129,7 @@ def document(routes: Iterable[BaseRoute], operations: Mapping[str, Operation]) -
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": _refusals(operations.values()),
+            "responses": _refusals(completed.values()),
             "securitySchemes": _SCHEMES,
         },
     }
@@ -143,6 +156,23 @@ def handler_of(route: Route, method: str) -> Callable[..., Any]:
     whose = route.endpoint
     handler: Callable[..., Any] = getattr(whose, method.lower()) if inspect.isclass(whose) else whose
     return handler
+
+
+def _completed(operation: Operation, route: BaseRoute, method: str) -> Operation:
+    """Add what conditional requests and Idempotency-Key bring: a header each, and their answers."""
+    one = operation
+    if one.conditional and method == "GET":
+        unchanged = Answer("It is as the client has it.", headers=_ETAG_HEADER)
+        told = {
+            status: replace(answer, headers={**answer.headers, **_ETAG_HEADER})
+            for status, answer in one.answers.items()
+        }
+        one = replace(one, answers={**told, 304: unchanged}, params=(*one.params, _IF_NONE_MATCH))
+    elif one.conditional:
+        one = replace(one, params=(*one.params, _IF_MATCH), refuses=(*one.refuses, 412))
+    if isinstance(route, Route) and getattr(handler_of(route, method), "idempotent", False):
+        one = replace(one, params=(*one.params, _IDEMPOTENCY_KEY), refuses=(*one.refuses, 409, 422))
+    return one
 
 
 def _words(route: BaseRoute, method: str) -> dict[str, str]:

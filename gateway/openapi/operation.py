@@ -68,6 +68,7 @@ class Operation:
     must_take: bool = False
     params: tuple[Param, ...] = ()
     refuses: tuple[int, ...] = ()
+    conditional: bool = False
 
     @property
     def refusals(self) -> list[int]:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth.auth import admit
+from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.documents.certificate import Certificate
 from gateway.http.body import json_response, read_json, uuid_param
@@ -148,10 +149,10 @@ def status_of(share: Record) -> str:
 
 
 routes = [
-    Route("/v1/estimates/{estimate_id}/shares", create_share, methods=["POST"]),
+    Route("/v1/estimates/{estimate_id}/shares", idempotent(create_share), methods=["POST"]),
     Route("/v1/estimates/{estimate_id}/shares", list_shares),
     Route("/v1/shares/{share_id}/revoke", revoke_share, methods=["POST"]),
-    Route("/v1/shares/{share_id}/rotate", rotate_share, methods=["POST"]),
+    Route("/v1/shares/{share_id}/rotate", idempotent(rotate_share), methods=["POST"]),
     Route("/v1/shares/{share_id}/timeline", timeline),
     Route("/v1/shares/{share_id}/certificate", certificate),
 ]

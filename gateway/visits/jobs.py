@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,13 +13,13 @@ from starlette.routing import Route
 from config.flags import Flag
 from config.logging import correlation_id
 from gateway.auth.auth import admit, require_flag
+from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.visits.queue_trigger import process_queue
-from store.errors import InvalidInput, Unprocessable
+from store.errors import Unprocessable
 from store.queue import jobs
 
-LONGEST_KEY = 200
 # As the policy of jobs has it: a tenant may put its own jobs behind others, never before them.
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 0
 FARTHEST = timedelta(days=90)
@@ -48,7 +49,6 @@ async def request_estimate(request: Request) -> Response:
     principal = await admit(request)
     await require_flag(request, principal, Flag.ESTIMATION)
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
-    key = _idempotency_key(request)
     asked = await read_json(request, EstimateRequest)
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
@@ -59,15 +59,15 @@ async def request_estimate(request: Request) -> Response:
             conn,
             tenant_id=principal.tenant_id,
             visit_id=visit_id,
-            idempotency_key=key,
             correlation_id=correlation_id(),
             created_by=principal.user_id,
             priority=asked.priority,
             run_at=asked.run_at,
         )
-    if created:
-        await context.queue.ring()
-    return json_response(job, 202, {"location": f"/v1/jobs/{job['id']}"})
+    answer = json_response(job, 202, {"location": f"/v1/jobs/{job['id']}"})
+    # Once the answer is on its way the row is committed, whichever transaction it is in: then a worker can find it.
+    answer.background = BackgroundTask(context.queue.ring) if created else None
+    return answer
 
 
 async def read(request: Request) -> Response:
@@ -92,17 +92,8 @@ def _job_id(request: Request) -> UUID:
     return uuid_param(request.path_params["job_id"], "job_id")
 
 
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
-        raise InvalidInput(f"Idempotency-Key must have 1 to {LONGEST_KEY} printable characters.")
-    return key
-
-
 routes = [
-    Route("/v1/visits/{visit_id}/estimate", request_estimate, methods=["POST"]),
+    Route("/v1/visits/{visit_id}/estimate", idempotent(request_estimate), methods=["POST"]),
     Route("/v1/jobs/{job_id}", read, methods=["GET"]),
     Route("/v1/jobs/{job_id}/cancel", cancel, methods=["POST"]),
     Route("/functions/v1/queue-processor", process_queue, methods=["POST"]),

@@ -4,11 +4,11 @@ from typing import Any
 from uuid import UUID
 
 from gateway.estimates.openapi import EstimateHead
-from gateway.openapi.operation import Operation, Param, Shape, gives, header, takes_json, whole_number
+from gateway.openapi.operation import Operation, Param, Shape, gives, takes_json, whole_number
 from gateway.openapi.values import Moment
 from gateway.uploads.openapi import Medium
 from gateway.visits import visits
-from gateway.visits.jobs import LONGEST_KEY, EstimateRequest
+from gateway.visits.jobs import EstimateRequest
 
 
 class Visit(Shape):
@@ -76,11 +76,6 @@ class KeptSyncEvent(Shape):
     created_at: Moment
 
 
-_IDEMPOTENCY = header(
-    "Idempotency-Key",
-    {"type": "string", "pattern": rf"^[ -~]{{1,{LONGEST_KEY}}}$"},
-    "The same key gives the first job again.",
-)
 _BATCH = {
     "type": "object",
     "properties": {
@@ -97,15 +92,14 @@ OPERATIONS = {
     "GET /v1/visits": Operation(
         gives(Visits), params=(Param("limit", whole_number(1, visits.MOST_LISTED), "How many at most."),)
     ),
-    "GET /v1/visits/{visit_id}": Operation(gives(WholeVisit)),
-    "PATCH /v1/visits/{visit_id}": Operation(gives(Visit), takes=takes_json(visits.VisitFields)),
+    "GET /v1/visits/{visit_id}": Operation(gives(WholeVisit), conditional=True),
+    "PATCH /v1/visits/{visit_id}": Operation(gives(Visit), takes=takes_json(visits.VisitFields), conditional=True),
     "POST /v1/visits/{visit_id}/sync-events": Operation(
         gives(KeptSyncEvent, 201), takes=takes_json(visits.SyncEvent), must_take=True
     ),
     "POST /v1/visits/{visit_id}/estimate": Operation(
         gives(Job, 202, headers={"location": "Where it stands."}),
         takes=takes_json(EstimateRequest),
-        params=(_IDEMPOTENCY,),
         refuses=(409,),
     ),
     "GET /v1/jobs/{job_id}": Operation(gives(Job)),

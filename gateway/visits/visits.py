@@ -9,12 +9,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth.auth import admit
+from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.http.body import int_param, json_response, read_json, uuid_param
+from gateway.http.conditional import etag_of, require_match, tagged_response
 from gateway.http.text import OneLine
 from store.estimates import estimates
 from store.media import media
-from store.pool import Record
+from store.pool import Connection, Record
 from store.queue import jobs
 from store.visits import sync_events, visits
 
@@ -70,20 +72,23 @@ async def read(request: Request) -> Response:
     """Answer a visit with its media, its newest job's status and the head of its newest estimate."""
     principal, visit_id = await admit(request), _visit_id(request)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        visit = _public(await visits.get(conn, visit_id))
-        visit["media"] = [media.public(row) for row in await media.of_visit(conn, visit_id)]
-        visit["job"] = await jobs.latest_status(conn, visit_id)
-        visit["estimate"] = _head(await estimates.latest_for_visit(conn, visit_id))
-    return json_response(visit)
+        visit = await _with_all(conn, await visits.get(conn, visit_id))
+    return tagged_response(request, visit)
 
 
 async def update(request: Request) -> Response:
-    """Change the given fields of a visit."""
+    """Change the given fields of a visit; with If-Match only while it is as it was read: else 412."""
     principal, visit_id = await admit(request), _visit_id(request)
     fields = await read_json(request, VisitFields, limit=128 * 1024)
     async with context_of(request).db.as_user(principal.claims) as conn:
+        if "if-match" not in request.headers:
+            return json_response(_public(await visits.update(conn, visit_id, **fields.model_dump())))
+        # An ETag is of all that a visit holds, which costs four queries: only a client that compares pays for it.
+        before = await visits.lock(conn, visit_id)
+        require_match(request, etag_of(await _with_all(conn, before)))
         row = await visits.update(conn, visit_id, **fields.model_dump())
-    return json_response(_public(row))
+        etag = etag_of(await _with_all(conn, row))
+    return tagged_response(request, _public(row), etag=etag)
 
 
 async def report_sync_event(request: Request) -> Response:
@@ -100,6 +105,15 @@ def _visit_id(request: Request) -> UUID:
     return uuid_param(request.path_params["visit_id"], "visit_id")
 
 
+async def _with_all(conn: Connection, row: Record) -> dict[str, Any]:
+    """Return a visit as `read` answers it, which is what its ETag is of."""
+    visit = _public(row)
+    visit["media"] = [media.public(medium) for medium in await media.of_visit(conn, row["id"])]
+    visit["job"] = await jobs.latest_status(conn, row["id"])
+    visit["estimate"] = _head(await estimates.latest_for_visit(conn, row["id"]))
+    return visit
+
+
 def _public(row: Record) -> dict[str, Any]:
     return {name: row[name] for name in _PUBLIC}
 
@@ -110,9 +124,9 @@ def _head(estimate: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 routes = [
-    Route("/v1/visits", create, methods=["POST"]),
+    Route("/v1/visits", idempotent(create), methods=["POST"]),
     Route("/v1/visits", list_recent, methods=["GET"]),
     Route("/v1/visits/{visit_id}", read, methods=["GET"]),
     Route("/v1/visits/{visit_id}", update, methods=["PATCH"]),
-    Route("/v1/visits/{visit_id}/sync-events", report_sync_event, methods=["POST"]),
+    Route("/v1/visits/{visit_id}/sync-events", idempotent(report_sync_event), methods=["POST"]),
 ]

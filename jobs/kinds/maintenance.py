@@ -9,7 +9,7 @@ from functools import partial
 
 from config.logging import get_logger
 from config.settings import Settings
-from store.accounts import sessions
+from store.accounts import idempotency, sessions
 from store.events import event_bus
 from store.limits import shared_limits
 from store.media import expired_forms
@@ -43,9 +43,10 @@ class PeriodicTask:
 
 
 async def prune(conn: Connection) -> None:
-    """Forget jobs that finished a month ago, sessions that are over, and limits' buckets that are full again."""
+    """Forget old jobs, idempotency keys, sessions that are over, and limits' buckets that are full again."""
     await outbox.forget(conn, KEEP_FINISHED)
     await shared_limits.forget_full_buckets(conn)
+    await idempotency.forget(conn)
     gone = await maintenance.prune(conn, KEEP_FINISHED)
     if gone:
         log.info("Forgot old jobs", rows=gone)

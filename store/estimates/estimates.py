@@ -185,6 +185,12 @@ def adjustments_of(estimate: Mapping[str, Any]) -> money.Adjustments:
     )
 
 
+async def newest_id(conn: Connection, visit_id: UUID) -> UUID | None:
+    """Return the id of the newest version."""
+    found: UUID | None = await conn.fetchval(SQL.newest_id, visit_id)
+    return found
+
+
 async def latest_for_visit(conn: Connection, visit_id: UUID) -> dict[str, Any] | None:
     """Return the newest version with its lines, or None while there is none."""
     record = await conn.fetchrow(SQL.latest_of_visit, visit_id)

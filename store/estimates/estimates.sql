@@ -40,6 +40,10 @@ SELECT id, visit_id, version, status, job_id, engine, model, summary, coverage, 
        unpriced_count, content_hash, created_by, created_at
 FROM estimates WHERE visit_id = $1 ORDER BY version DESC LIMIT 1;
 
+-- name: newest_id
+-- The newest version's id.
+SELECT id FROM estimates WHERE visit_id = $1 ORDER BY version DESC LIMIT 1;
+
 -- name: lines_of_estimate
 -- Its lines in their order.
 SELECT id, position, description, category, quantity, unit, unit_price, amount, price_item_id, match, evidence,

@@ -31,6 +31,7 @@ BEGIN
             ('api_keys',             ''),
             ('invitations',          ''),
             ('people_audit',         ''),
+            ('idempotency_keys',     'raw'),
             ('flag_changes',         'r'),
             ('flag_kills',           NULL),
             ('killed_flag_tenants',            NULL),

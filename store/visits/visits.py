@@ -30,6 +30,11 @@ async def get(conn: Connection, visit_id: UUID) -> Record:
     return _found(await conn.fetchrow(SQL.get_visit, visit_id))
 
 
+async def lock(conn: Connection, visit_id: UUID) -> Record:
+    """Return a visit, and let nobody else change it before the transaction ends. Raises `NotFound`."""
+    return _found(await conn.fetchrow(SQL.lock_visit, visit_id))
+
+
 async def list_recent(conn: Connection, limit: int) -> list[Record]:
     """Return the newest visits, each with its `media_count`."""
     return await conn.fetch(SQL.recent_visits, limit)

@@ -7,6 +7,10 @@ VALUES ($1, $2, $3, $4, $5, $6) RETURNING *;
 -- One visit, when it is the caller's.
 SELECT * FROM site_visits WHERE id = $1;
 
+-- name: lock_visit
+-- One visit, held to the end of the transaction.
+SELECT * FROM site_visits WHERE id = $1 FOR NO KEY UPDATE;
+
 -- name: recent_visits
 -- The newest visits, with what a list shows of each.
 SELECT v.*, count(m.id) AS media_count

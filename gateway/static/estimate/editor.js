@@ -199,7 +199,7 @@ export class Editor {
   }
 
   #refused(error) {
-    if (error.status === 409 && error.members.latest) return this.#showMoved(error.members);
+    if (error.status === 412 && error.members.latest) return this.#showMoved(error.members);
     const faults = error.status === 422 ? (error.members.errors ?? []).map((fault) => this.#placed(fault)) : [];
     return faults.length > 0 ? this.#show(faults) : showProblem(error, "Not saved");
   }

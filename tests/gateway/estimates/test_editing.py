@@ -127,30 +127,66 @@ async def test_what_cannot_be_read_is_refused_in_words(
 
 
 async def test_an_edit_must_name_its_version(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
-    """Without If-Match 428, with something else than a version 400; nothing is saved."""
-    statuses = [(await _put(client, tenant, visit, [NEW_LINE], value)).status_code for value in (None, "*", '"abc"')]
-    assert statuses == [428, 400, 400]
+    """Without If-Match 428, with another ETag or a weak one 412, with what is none 400; nothing is saved."""
+    values = (None, '"abc"', 'W/"1"', "1", "abc")
+    statuses = [(await _put(client, tenant, visit, [NEW_LINE], value)).status_code for value in values]
+    assert statuses == [428, 412, 412, 400, 400]
     newest = await client.get(f"/v1/visits/{visit.id}/estimate", headers=tenant.headers)
     assert newest.json()["version"] == 1
 
 
-@pytest.mark.parametrize("if_match", ['"1"', "1", 'W/"1"'])
-async def test_a_version_may_be_written_in_three_ways(
+@pytest.mark.parametrize("if_match", ['"1"', '"7", "1"', "*"])
+async def test_a_version_may_be_named_alone_in_a_list_or_as_any(
     client: httpx.AsyncClient, tenant: Tenant, visit: Visit, if_match: str
 ) -> None:
-    """Quoted, bare, or weak as some proxies make it."""
-    assert (await _put(client, tenant, visit, [NEW_LINE], if_match)).status_code == 201
+    """As RFC 9110 has it; the answer says where the new version is, and the old one leads there."""
+    answer = await _put(client, tenant, visit, [NEW_LINE], if_match)
+    assert (answer.status_code, answer.headers["location"]) == (201, f"/v1/estimates/{answer.json()['id']}")
+    old = await client.get(f"/v1/estimates/{visit.estimate['id']}", headers=tenant.headers)
+    assert old.headers["link"] == f'<{answer.headers["location"]}>; rel="latest-version"'
+    newest = await client.get(answer.headers["location"], headers=tenant.headers)
+    assert "link" not in newest.headers
+
+
+async def test_an_estimate_that_the_client_has_is_not_sent_again(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """304 while If-None-Match names its ETag, weak or strong, or any."""
+    path = f"/v1/visits/{visit.id}/estimate"
+    for tags in ('"1"', 'W/"1"', '"0", "1"', "*"):
+        answer = await client.get(path, headers=tenant.headers | {"if-none-match": tags})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", '"1"'), tags
+    assert (await client.get(path, headers=tenant.headers | {"if-none-match": '"2"'})).status_code == 200
+
+
+async def test_lines_as_read_can_be_sent_back(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
+    """What only an answer has is ignored; what a line never has is refused."""
+    read = (await client.get(f"/v1/visits/{visit.id}/estimate", headers=tenant.headers)).json()["lines"]
+    answer = await _put(client, tenant, visit, [read[0] | {"amount": "1.00"}, read[1]])
+    assert answer.status_code == 201
+    assert [line["amount"] for line in answer.json()["lines"]] == [line["amount"] for line in read]
+    assert (await _put(client, tenant, visit, [read[0] | {"colour": "red"}])).status_code == 422
+
+
+async def test_an_edit_that_is_sent_again_recognises_itself(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit
+) -> None:
+    """Its answer was lost: the same edit gets the version that it made, and makes no other."""
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*(_put(client, tenant, visit, [NEW_LINE]) for _ in range(4)))
+    assert {(answer.status_code, answer.json()["version"]) for answer in answers} == {(201, 2)}
+    assert len({answer.json()["id"] for answer in answers}) == 1
 
 
 async def test_an_edit_of_an_old_version_hears_what_has_changed(
     client: httpx.AsyncClient, tenant: Tenant, visit: Visit
 ) -> None:
-    """409 names the newest version and its differences, line by line; nothing is overwritten."""
+    """412 names the newest version and its differences, line by line; nothing is overwritten."""
     gutter, _ = visit.estimate["lines"]
     newest = (await _put(client, tenant, visit, [_as_sent(gutter, quantity="30"), NEW_LINE])).json()
     answer = await _put(client, tenant, visit, [NEW_LINE])
     problem = answer.json()
-    assert (answer.status_code, problem["latest"]["version"], problem["latest"]["id"]) == (409, 2, newest["id"])
+    assert (answer.status_code, problem["latest"]["version"], problem["latest"]["id"]) == (412, 2, newest["id"])
     more_gutter, debris = problem["changes"]
     assert more_gutter == {
         "change": "changed",
@@ -167,15 +203,17 @@ async def test_a_new_estimate_from_the_queue_counts_as_newer(
     """A version the worker saved meanwhile is not overwritten either, even where its lines are the same."""
     await save_next(service, visit)
     answer = await _put(client, tenant, visit, [NEW_LINE])
-    assert (answer.status_code, answer.json()["changes"]) == (409, [])
+    assert (answer.status_code, answer.json()["changes"]) == (412, [])
 
 
 async def test_of_edits_at_once_one_wins(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:
     """Ten edits of version 1 at the same moment make one version 2; nine hear that it is there."""
     async with asyncio.timeout(30):
-        answers = await asyncio.gather(*(_put(client, tenant, visit, [NEW_LINE]) for _ in range(10)))
-    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 9}
-    assert {answer.json()["latest"]["version"] for answer in answers if answer.status_code == 409} == {2}
+        answers = await asyncio.gather(
+            *(_put(client, tenant, visit, [NEW_LINE | {"quantity": str(number)}]) for number in range(1, 11))
+        )
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 412: 9}
+    assert {answer.json()["latest"]["version"] for answer in answers if answer.status_code == 412} == {2}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +229,7 @@ async def test_of_edits_at_once_one_wins(client: httpx.AsyncClient, tenant: Tena
         ({"description": "  "}, "lines.0.description"),
         ({"description": "x" * 501}, "lines.0.description"),
         ({"unit": ""}, "lines.0.unit"),
-        ({"amount": "1.00"}, "lines.0.amount"),
+        ({"colour": "red"}, "lines.0.colour"),
         ({"id": "0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90"}, "lines.0.id"),
     ],
 )
@@ -321,7 +359,7 @@ async def test_a_price_is_not_learned_by_an_edit_that_came_too_late(
     """The edit and what it teaches the price book are one transaction."""
     await _edit(client, tenant, visit.estimate["id"], 1, lines=[NEW_LINE])
     late = await _edit(client, tenant, visit.estimate["id"], 1, lines=[NEW_LINE | {"learn": True}])
-    assert (late.status_code, await _book(client, tenant, "haul away debris")) == (409, [])
+    assert (late.status_code, await _book(client, tenant, "haul away debris")) == (412, [])
 
 
 async def test_versions_are_listed_and_compared(client: httpx.AsyncClient, tenant: Tenant, visit: Visit) -> None:

@@ -1,0 +1,28 @@
+-- Idempotency keys: what was answered under a key.
+
+-- The body is sealed by the key itself, of which only the hash is here: it may hold a link that is shown once.
+CREATE TABLE public.idempotency_keys (
+    tenant_id   uuid NOT NULL REFERENCES public.tenants ON DELETE CASCADE,
+    user_id     uuid NOT NULL,
+    key_hash    bytea NOT NULL CHECK (length(key_hash) = 32),
+    fingerprint bytea NOT NULL CHECK (length(fingerprint) = 32),
+    status      integer NOT NULL CHECK (status BETWEEN 200 AND 299),
+    headers     jsonb NOT NULL CHECK (jsonb_typeof(headers) = 'object'),
+    body        bytea NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, user_id, key_hash)
+);
+CREATE INDEX idempotency_keys_by_age ON public.idempotency_keys (created_at);
+
+ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
+REVOKE ALL ON public.idempotency_keys FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
+GRANT ALL ON public.idempotency_keys TO service_role;
+GRANT SELECT, INSERT, UPDATE ON public.idempotency_keys TO authenticated;
+CREATE POLICY select_as_viewer ON public.idempotency_keys FOR SELECT TO authenticated
+    USING (tenant_id = (SELECT public.current_tenant_id('viewer')));
+CREATE POLICY insert_as_member ON public.idempotency_keys FOR INSERT TO authenticated
+    WITH CHECK (tenant_id = (SELECT public.current_tenant_id('member')));
+CREATE POLICY update_as_member ON public.idempotency_keys FOR UPDATE TO authenticated
+    USING (tenant_id = (SELECT public.current_tenant_id('member')));
+CREATE POLICY delete_as_member ON public.idempotency_keys FOR DELETE TO authenticated
+    USING (tenant_id = (SELECT public.current_tenant_id('member')));
