@@ -13,6 +13,8 @@ from gateway.openapi.operation import Operation
 from gateway.ops import openapi as ops
 from gateway.pages import openapi as pages
 from gateway.progress import openapi as progress
+from gateway.progress.asyncapi import asyncapi_document
+from gateway.progress.event_types import SHAPES
 from gateway.shares import openapi as shares
 from gateway.uploads import openapi as uploads
 from gateway.visits import openapi as visits
@@ -30,7 +32,7 @@ OPERATIONS: dict[str, Operation] = {
 
 def describe(routes: list[BaseRoute]) -> dict[str, Any]:
     """Describe these routes. Raises `Undescribed` for one that nobody has described."""
-    return document(routes, OPERATIONS)
+    return document(routes, OPERATIONS, SHAPES)
 
 
 async def openapi(request: Request) -> Response:
@@ -41,4 +43,9 @@ async def openapi(request: Request) -> Response:
     return Response(app.state.openapi, media_type="application/json")
 
 
-routes = [Route("/openapi.json", openapi)]
+async def asyncapi(_request: Request) -> Response:
+    """Answer the description of the streams and their messages, as AsyncAPI 3."""
+    return Response(orjson.dumps(asyncapi_document()), media_type="application/json")
+
+
+routes = [Route("/openapi.json", openapi), Route("/asyncapi.json", asyncapi)]

@@ -81,13 +81,15 @@ def stack(request: pytest.FixtureRequest) -> Endpoints:
 
 
 @pytest.fixture(scope="session")
-def services(stack: Endpoints, request: pytest.FixtureRequest) -> Services:
-    """Give this xdist worker its own database, bucket and Redis number."""
+def services(stack: Endpoints, request: pytest.FixtureRequest) -> Iterator[Services]:
+    """Give this xdist worker its own database, bucket and Redis number; at the end look at each of its events."""
+    from tests.event_contract import violations_in_table
     from tests.stack import make_bucket, make_services, xdist_worker
 
     services = asyncio.run(make_services(stack, xdist_worker(request.config)))
     asyncio.run(make_bucket(services))
-    return services
+    yield services
+    assert asyncio.run(violations_in_table(services.admin_url)) == []
 
 
 @pytest.fixture

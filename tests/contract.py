@@ -62,7 +62,8 @@ class Witness:
         if len(ways) != 1:
             self.broken.append(f"{path}: {len(ways)} descriptions fit {message}")
         elif (inner := ways[0]["properties"]["data"].get("contentSchema")) is not None:
-            wrong = jsonschema_rs.validator_for(inner).iter_errors(orjson.loads(message["data"]))
+            validator = self._validator(f"{path} {message.get('event')}", inner)
+            wrong = validator.iter_errors(orjson.loads(message["data"]))
             self.broken += [f"{path}: data{error.instance_path}: {error.message}" for error in wrong]
 
     def _resolved(self, answer: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import MODULES, modules_page
+from docs.generate import ASYNCAPI, EVENT_TYPES, MODULES, asyncapi_text, event_types_page, modules_page
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")))
@@ -31,6 +31,12 @@ def test_the_make_targets_of_the_readme_exist() -> None:
 def test_the_module_list_is_generated_from_the_code() -> None:
     """`python -m docs.generate` would change nothing."""
     assert MODULES.read_text(encoding="utf-8") == modules_page()
+
+
+def test_the_descriptions_of_events_are_generated_from_the_code() -> None:
+    """`python -m docs.generate` would change nothing."""
+    assert EVENT_TYPES.read_text(encoding="utf-8") == event_types_page()
+    assert ASYNCAPI.read_text(encoding="utf-8") == asyncapi_text()
 
 
 def test_our_package_names_are_not_depended_on() -> None:

@@ -106,13 +106,15 @@ def _problem_schema() -> dict[str, Any]:
     }
 
 
-def document(routes: Iterable[BaseRoute], operations: Mapping[str, Operation]) -> dict[str, Any]:
-    """Describe every method of every route. Raises `Undescribed`."""
+def document(
+    routes: Iterable[BaseRoute], operations: Mapping[str, Operation], shapes: Iterable[type[BaseModel]] = ()
+) -> dict[str, Any]:
+    """Describe every method of every route, and these shapes beside those of answers. Raises `Undescribed`."""
     known = {f"{method} {path_of(route)}": route for route in routes for method in methods_of(route)}
     if differing := known.keys() ^ operations.keys():
         raise Undescribed(f"Described or routed, and not both: {', '.join(sorted(differing))}.")
     completed = {name: _completed(operations[name], route, name.split(" ")[0]) for name, route in known.items()}
-    schemas, references = _schemas(completed.values())
+    schemas, references = _schemas(completed.values(), shapes)
     paths: dict[str, dict[str, Any]] = {}
     for name, route in known.items():
         method, _, path = name.partition(" ")
@@ -223,9 +225,12 @@ class _Described:
         }
 
 
-def _schemas(operations: Iterable[Operation]) -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], str], Any]]:
+def _schemas(
+    operations: Iterable[Operation], shapes: Iterable[type[BaseModel]]
+) -> tuple[dict[str, Any], Mapping[tuple[type[BaseModel], str], Any]]:
     """Let pydantic write the schema of every model, each under its own name."""
-    wanted = dict.fromkeys(pair for one in operations for pair in _models(one))
+    beside = [(shape, "serialization") for shape in shapes]
+    wanted = dict.fromkeys([*beside, *(pair for one in operations for pair in _models(one))])
     references, definitions = models_json_schema(list(wanted), ref_template=_REF)  # type: ignore[arg-type]
     return {"Problem": _problem_schema(), **definitions["$defs"]}, references  # type: ignore[return-value]
 

@@ -105,6 +105,7 @@ OPERATIONS = {
     "GET /readyz": Operation(gives(Readiness, text="Ready.") | gives(Readiness, 503, text="Not now."), "nobody"),
     "GET /metrics": Operation({200: Answer("Prometheus' text format.", {"text/plain": TEXT})}, "scheduler"),
     "GET /openapi.json": Operation(gives({"type": "object"}, text="This document."), "nobody"),
+    "GET /asyncapi.json": Operation(gives({"type": "object"}, text="The AsyncAPI document."), "nobody"),
     "GET /problems": Operation({200: Answer("Every code.", {**HTML, JSON: ProblemPages})}, "nobody", refuses=(503,)),
     "GET /problems/{code}": Operation(
         {200: Answer("The code.", {**HTML, JSON: ProblemPage})}, "nobody", refuses=(404, 503)

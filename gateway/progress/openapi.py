@@ -3,7 +3,7 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from gateway.openapi.operation import (
     JSON,
@@ -18,6 +18,7 @@ from gateway.openapi.operation import (
     whole_number,
 )
 from gateway.openapi.values import Moment
+from gateway.progress.event_types import CONTROLS, MESSAGES
 from gateway.progress.multi_stream import MOST_VISITS
 from gateway.progress.responses import PAGE
 from gateway.progress.visit_stream import StreamRequest
@@ -31,8 +32,21 @@ class Ticket(Shape):
     url: str
 
 
+def _describe_payloads(schema: dict[str, Any]) -> None:
+    """Say for each known type which payload it has; another type has any."""
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"type": {"const": name}}},
+            "then": {"properties": {"payload": {"$ref": f"#/components/schemas/{each.shape.__name__}"}}},
+        }
+        for name, each in MESSAGES.items()
+    ]
+
+
 class Event(Shape):
     """Something that happened at a visit; `seq` increases from one to the next, and may leap."""
+
+    model_config = ConfigDict(json_schema_extra=_describe_payloads)
 
     visit_id: UUID
     seq: int
@@ -57,15 +71,34 @@ _STREAM = (
     "Server-sent events. Unnamed messages are the visit's events, `id` their seq; `hello`, `end` and `drain` are named."
     " A comment every 30 s keeps it alive. Too many streams: `end {reason: busy}` at once; come back after `retry`."
 )
+_ID = {"type": "string", "description": "The seq of an event of a visit; on several visits, a cursor."}
+_RETRY = {"type": "integer", "minimum": 0, "description": "Milliseconds to wait before coming back."}
+
+
+def _data(model: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{model}"}
+    return {"type": "string", "contentMediaType": JSON, "contentSchema": schema}
+
+
 _MESSAGE = {
-    "type": "object",
-    "required": ["data"],
-    "properties": {
-        "id": {"type": "string", "description": "The seq of an event of a visit; on several visits, a cursor."},
-        "event": {"enum": ["message", "hello", "end", "drain"], "description": "`message` where none is named."},
-        "data": {"type": "string", "contentMediaType": JSON},
-        "retry": {"type": "integer"},
-    },
+    "oneOf": [
+        {
+            "type": "object",
+            "description": "An event of a visit, or a `snapshot`.",
+            "required": ["data"],
+            "properties": {"id": _ID, "data": _data("Event")},
+            "not": {"required": ["event"]},
+        },
+        *(
+            {
+                "type": "object",
+                "description": each.when,
+                "required": ["event", "data"],
+                "properties": {"event": {"const": name}, "retry": _RETRY, "data": _data(each.shape.__name__)},
+            }
+            for name, each in CONTROLS.items()
+        ),
+    ]
 }
 _SSE = {200: Answer(_STREAM, {"text/event-stream": _MESSAGE})}
 _OVER = {204: Answer("The job is over and all was told; do not come back.")}

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway.estimates.openapi import EstimateHead
+from gateway.openapi.job import Job
 from gateway.openapi.operation import Operation, Param, Shape, gives, takes_json, whole_number
 from gateway.openapi.values import Moment
 from gateway.uploads.openapi import Medium
@@ -34,28 +35,6 @@ class Visits(Shape):
     """The newest visits first."""
 
     visits: list[ListedVisit]
-
-
-class Job(Shape):
-    """Where a job stands; `message` says it in plain words."""
-
-    id: UUID
-    visit_id: UUID
-    job_type: str
-    status: str
-    attempts: int
-    max_attempts: int
-    position: int | None
-    run_at: Moment | None
-    created_at: Moment
-    started_at: Moment | None
-    finished_at: Moment | None
-    last_error: str | None
-    error_code: str | None
-    result: dict[str, Any] | None
-    cancel_requested: bool
-    correlation_id: str | None
-    message: str
 
 
 class WholeVisit(Visit):

@@ -39,6 +39,7 @@ from store.events import events
 from store.limits.shared_limits import SharedLimits
 from store.pool import Database
 from store.visits import visits
+from tests.event_contract import example_of
 from tests.realtime.feed.watcher import eventually
 from tests.stack import Services, make_services
 from tests.tenants import Tenant
@@ -102,12 +103,16 @@ async def make_visit(db: Database, tenant: Tenant) -> UUID:
 async def tell(
     db: Database, tenant: Tenant, visit_id: UUID, *types: str, payload: Any = None, job_id: UUID | None = None
 ) -> int:
-    """Insert events, each in a transaction of its own; returns the last seq."""
+    """Insert events, each in a transaction of its own; returns the last seq.
+
+    Without a payload each has the example of its type.
+    """
     seq = 0
     for type_ in types:
         async with db.as_user(tenant.claims) as conn:
+            given = example_of(type_) if payload is None else payload
             seq = await events.append(
-                conn, tenant_id=tenant.id, visit_id=visit_id, type=type_, payload=payload, job_id=job_id
+                conn, tenant_id=tenant.id, visit_id=visit_id, type=type_, payload=given, job_id=job_id
             )
     return seq
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 
+from tests.event_contract import violations_of_stream
 from tests.realtime.client.eventsource import EventStream, Message
 
 SECONDS = 30.0  # a deadline for a busy machine, not a promise of ours
@@ -38,6 +39,7 @@ class Watcher:
         self.stream = EventStream()
         self.closed = asyncio.Event()
         self.broken = False
+        self.violations: set[str] = set()
         self._changed = asyncio.Condition()
 
     @property
@@ -59,7 +61,10 @@ class Watcher:
         """Read to the end."""
         try:
             async for chunk in self.response.aiter_raw():
+                before = len(self.stream.messages)
                 self.stream.feed(chunk)
+                new = self.stream.messages[before:]
+                self.violations |= set(violations_of_stream((message.event, message.json) for message in new))
                 await self._tell()
         except httpx.TransportError:
             self.broken = True
@@ -98,7 +103,7 @@ async def watch(
     verify: ssl.SSLContext | bool = True,
     http2: bool = False,
 ) -> AsyncIterator[Watcher]:
-    """Open a stream and read it until the block is left."""
+    """Open a stream and read it until the block is left; each message has to be as the contract describes it."""
     sent = dict(headers or {})
     if last_id is not None:
         sent["last-event-id"] = str(last_id)
@@ -114,3 +119,4 @@ async def watch(
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+        assert not watcher.violations, watcher.violations

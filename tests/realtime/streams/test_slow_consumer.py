@@ -81,7 +81,7 @@ async def drained(raw: socket.socket) -> EventStream:
 
 async def flood(admin: "asyncpg.Connection[asyncpg.Record]", visit: UUID, count: int, type_: str, size: int) -> None:
     """Insert many events of `size` bytes, each in a transaction of its own."""
-    payload = {"step": "look", "pad": "x" * size}
+    payload = {"step": "look", "done": 1, "total": 1, "item": "x" * size}
     for _ in range(count):
         await admin.execute(
             "INSERT INTO processing_events (visit_id, type, payload) VALUES ($1, $2, $3)", visit, type_, payload
