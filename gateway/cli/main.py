@@ -9,7 +9,7 @@ import typer
 
 from config.logging import configure_logging
 from gateway.auth.auth import mint
-from gateway.cli import deploy, dlq, flags, operators, queue, secrets, share
+from gateway.cli import bucket, deploy, dlq, flags, operators, queue, secrets, share
 from gateway.cli.cleanup import cleanup
 from gateway.cli.common import DryRun, Exit, Json, environment, fail, report_failures, say
 from gateway.cli.doctor import doctor
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(queue.app, name="queue")
 app.add_typer(operators.app, name="operators")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(bucket.app, name="bucket")
 app.add_typer(deploy.app, name="deploy")
 app.command()(deploy.rollback)
 app.add_typer(flags.app, name="flags")

@@ -23,10 +23,11 @@ from store.objects.s3_errors import MISSING, error_code, s3_call
 from store.objects.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Sequence
     from datetime import datetime
 
     from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_s3.type_defs import CORSRuleTypeDef
 
     from config.settings import Settings
 
@@ -98,6 +99,21 @@ class ObjectStore:
                 if error_code(error) not in MISSING | {"NoSuchBucket"}:
                     raise
                 await self._create_bucket()
+
+    async def allow_origins(self, origins: Sequence[str]) -> None:
+        """Let pages of these origins post forms and read files by signed URLs (CORS); replaces the rules."""
+        rule: CORSRuleTypeDef = {
+            "AllowedOrigins": list(origins),
+            "AllowedMethods": ["GET", "HEAD", "POST"],
+            "AllowedHeaders": ["*"],
+            "ExposeHeaders": ["ETag", "Content-Range"],
+            "MaxAgeSeconds": 3600,
+        }
+        async with s3_call():
+            if origins:
+                await self._client.put_bucket_cors(Bucket=self.bucket, CORSConfiguration={"CORSRules": [rule]})
+            else:
+                await self._client.delete_bucket_cors(Bucket=self.bucket)
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], *, content_type: str) -> StoredObject:
         """Store the bytes that `chunks` yields. Raises, and undoes, as `uploading` does."""

@@ -32,7 +32,7 @@ def test_compose_starts_weed_as_the_local_stack_does() -> None:
     assert service["depends_on"] == {"s3-keys": {"condition": "service_completed_successfully"}}
     assert SERVICES["s3-keys"]["command"] == ["store.objects.seaweed", "/s3-keys", "s3"]
     readers = {name for name, each in SERVICES.items() if any("s3-keys:" in v for v in each.get("volumes", ()))}
-    assert readers == {"s3-keys", "s3", "bucket"}
+    assert readers == {"s3-keys", "s3"}
 
 
 def test_keys_are_made_once(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class Servers:
         self._wait("valkey", ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/6379"])
 
     def s3(self, keys: Path, hosts: Path) -> None:
-        """Start weed by the file's own command and make the bucket by the bucket service's own."""
+        """Start weed by the file's own command."""
         service, data = self._services["s3"], self._directory / "s3"
         data.mkdir()
         walls = ["bwrap", "--dev-bind", "/", "/", "--bind", str(data), "/data", "--ro-bind", str(keys), "/s3-keys"]
@@ -106,7 +106,6 @@ class Servers:
         self._start("s3", [*walls, "weed", *service["command"]], environment, cwd=data)
         test = service["healthcheck"]["test"][1:]
         self._wait("s3", [*walls, *test], seconds=90)
-        self.run("s3", [*walls, *self._services["bucket"]["entrypoint"]], environment)
 
     def proxy(self, hosts: Path) -> None:
         """Start Debian's Caddy with the shipped Caddyfile; certificates are of its own authority."""

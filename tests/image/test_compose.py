@@ -66,7 +66,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     directory = tmp_path_factory.mktemp("compose")
     directory.chmod(0o755)
     compose = load(VARIABLES)
-    members = {name: service["networks"] for name, service in compose["services"].items() if name != "bucket"}
+    members = {name: service["networks"] for name, service in compose["services"].items()}
     subnets = {"front": compose["networks"]["front"]["ipam"]["config"][0]["subnet"], "inside": "172.31.241.0/24"}
     networks = Networks(members | {"customer": ["front"]}, subnets)
     try:
@@ -80,6 +80,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
                 servers.valkey()
                 containers.run("s3-keys")
                 servers.s3(containers.volume("s3-keys"), networks.hosts("s3", directory, {}))
+                containers.run("bucket")
                 containers.run("migrate")
                 ours = [containers.start("gateway"), containers.start("worker")]
                 servers.proxy(networks.hosts("proxy", directory, {}))
