@@ -5,7 +5,7 @@ Flags are nested objects in `tenant_settings.feature_flags`; the dotted name is 
 read, and the database turns the other into it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -69,6 +69,18 @@ def value_of(flags: Mapping[str, Any], flag: Flag) -> Any:
             return None
         value = value.get(key)
     return value
+
+
+def nested(names: Iterable[str]) -> dict[str, Any]:
+    """Return flags as they are stored, with these on."""
+    flags: dict[str, Any] = {}
+    for name in names:
+        *path, last = name.split(".")
+        inner = flags
+        for key in path:
+            inner = inner.setdefault(key, {})
+        inner[last] = True
+    return flags
 
 
 def is_on(flags: Mapping[str, Any], flag: Flag) -> bool:

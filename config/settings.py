@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.flags import Flag
 from config.secrets_file import read_secrets
 
 
@@ -83,6 +84,18 @@ class Settings(BaseSettings):
         None,
         description="Origin in share links, such as `https://share.example.com`; else the request's own.",
     )
+    sign_up: Literal["invite", "open", "closed"] = Field(
+        "invite",
+        description="Who may make an account: the invited, everybody, or only people the command line invites.",
+    )
+    company_flags: Names = Field(
+        ("visits.enabled", "visits.ai_estimation_enabled", "visits.ws_progress_enabled"),
+        description="Comma list of the flags that are on for a new company.",
+    )
+    mail_url: SecretStr | None = Field(
+        None, description="SMTP server, such as `smtp://user:password@host:587` or `smtps://...`; needs PUBLIC_URL."
+    )
+    mail_from: str = Field("ScopeKit <no-reply@localhost>", description="Sender of mails.")
     allowed_origins: Names = Field((), description="Comma list of origins that browsers may call from (CORS).")
     secrets_file: Path | None = Field(
         None,
@@ -209,9 +222,9 @@ class Settings(BaseSettings):
             return values
         return values | {name.lower(): value for name, value in read_secrets(Path(path)).items()}
 
-    _lists = field_validator("allowed_origins", "trusted_proxies", "jwt_secrets", "openai_prices", mode="before")(
-        _comma_list
-    )
+    _lists = field_validator(
+        "allowed_origins", "trusted_proxies", "jwt_secrets", "openai_prices", "company_flags", mode="before"
+    )(_comma_list)
     _urls = field_validator(
         *("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", "otlp_endpoint"), mode="before"
     )(_without_trailing_slash)
@@ -257,6 +270,20 @@ class Settings(BaseSettings):
             raise ValueError("each is an address or a network such as 10.0.0.0/8")
         return proxies
 
+    @field_validator("company_flags")
+    @classmethod
+    def _known_flags(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(names) <= set(Flag):
+            raise ValueError(f"each is one of {', '.join(Flag)}")
+        return names
+
+    @field_validator("mail_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"smtps?://[^\s/?#]+/?", value.get_secret_value()):
+            raise ValueError("it must be smtp://user:password@host:port or smtps://...")
+        return value
+
     @field_validator("openai_prices")
     @classmethod
     def _prices(cls, prices: tuple[str, ...]) -> tuple[str, ...]:
@@ -266,8 +293,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not self.jwt_secrets and not self.jwks_url:
-            raise ValueError("set JWT_SECRETS, JWT_JWKS_URL or SUPABASE_URL: without one nobody can log in")
+        if self.mail_url is not None and self.public_url is None and not self.is_local:
+            raise ValueError("MAIL_URL needs PUBLIC_URL: mails carry links to it")
         if self.estimate_engine == "openai" and self.openai_api_key is None:
             raise ValueError("set OPENAI_API_KEY, or ESTIMATE_ENGINE=local")
         if self._is_budgeted and self._unpriced:
@@ -283,6 +310,14 @@ class Settings(BaseSettings):
     def _unpriced(self) -> set[str]:
         priced = {price.partition("=")[0].strip() for price in self.openai_prices}
         return {self.openai_model, self.openai_transcribe_model} - priced
+
+    @property
+    def app_origin(self) -> str:
+        """The origin of the links in mails."""
+        if self.public_url is None:
+            return f"http://127.0.0.1:{self.port}"
+        parts = urlsplit(str(self.public_url))
+        return f"{parts.scheme}://{parts.netloc}"
 
     @property
     def jwks_url(self) -> str | None:

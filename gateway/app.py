@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway import catalogue
+from gateway.accounts import email_code, invitations, setup, sign_in
 from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
@@ -47,6 +48,10 @@ _MODULES = (
     branding,
     shares,
     share_page,
+    sign_in,
+    email_code,
+    invitations,
+    setup,
     ops_page,
     problems,
     shell,

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from gateway.accounts import openapi as accounts
 from gateway.estimates import openapi as estimates
 from gateway.openapi.document import document
 from gateway.openapi.operation import Operation
@@ -26,6 +27,7 @@ OPERATIONS: dict[str, Operation] = {
     **progress.OPERATIONS,
     **estimates.OPERATIONS,
     **shares.OPERATIONS,
+    **accounts.OPERATIONS,
     **ops.OPERATIONS,
 }
 

@@ -14,6 +14,7 @@ from config.metrics_registry import MetricsRegistry
 from config.secrets_in_use import keys_in_use
 from config.settings import Settings
 from config.tracing import flush_traces
+from gateway.accounts import setup
 from gateway.auth.auth import Authenticator
 from gateway.context import Context
 from gateway.documents.typesetter import Typesetter
@@ -75,6 +76,7 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
     hub = await opened.enter_async_context(Hub.open(settings, db))
     flags = FlagCache(db, lambda: hub.listener_generation)
     hub.on_flags = flags.forget
+    await setup.offer(settings, db)
     memberships = MembershipCache(db, lambda: hub.listener_generation)
     hub.on_membership = memberships.forget_member
     sessions = SessionCache(db, lambda: hub.listener_generation)

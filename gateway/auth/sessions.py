@@ -97,6 +97,7 @@ async def end(request: Request, response: Response) -> None:
     if principal is not None and principal.session_id is not None:
         async with context_of(request).db.as_system() as conn:
             await sessions.end(conn, principal.user_id, UUID(principal.session_id))
+        context_of(request).sessions.forget(principal.session_id)
     name = cookie_name(request)
     if name is not None:
         response.delete_cookie(name, path="/", secure=name == SECURE_COOKIE, httponly=True, samesite="lax")

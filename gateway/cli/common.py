@@ -21,7 +21,7 @@ from config.flags import FlagError
 from config.rotation import RotationError
 from config.secrets_file import SecretsFileError
 from config.settings import Settings, SettingsError, load_settings, local_env_file
-from store.errors import Conflict, NotFound, SpineError
+from store.errors import Conflict, InvalidInput, NotFound, SpineError
 from store.pool import Connection, Database, WrongRole
 
 Answer = TypeVar("Answer")
@@ -45,6 +45,7 @@ ENDINGS: dict[type[BaseException], Exit] = {
     SecretsFileError: Exit.CONFIG,
     WrongRole: Exit.CONFIG,
     NotFound: Exit.NOT_FOUND,
+    InvalidInput: Exit.USAGE,
     Conflict: Exit.REFUSED,
     SpineError: Exit.FAILED,
     OSError: Exit.FAILED,  # no server, or too late

@@ -9,7 +9,7 @@ import typer
 
 from config.logging import configure_logging
 from gateway.auth.auth import mint
-from gateway.cli import bucket, deploy, dlq, flags, operators, queue, secrets, share
+from gateway.cli import bucket, company, deploy, dlq, flags, operators, people, queue, secrets, share
 from gateway.cli.cleanup import cleanup
 from gateway.cli.common import DryRun, Exit, Json, environment, fail, report_failures, say
 from gateway.cli.doctor import doctor
@@ -26,6 +26,8 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES, help="Run and mind ScopeKit."
 )
 app.add_typer(queue.app, name="queue")
+app.add_typer(company.app, name="company")
+app.add_typer(people.app, name="people")
 app.add_typer(operators.app, name="operators")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(bucket.app, name="bucket")

@@ -15,9 +15,10 @@ from gateway.documents.document import Document
 from gateway.http.body import json_response
 from gateway.http.client_info import client_info_of, public_origin
 from gateway.http.errors import STATUS
+from gateway.http.form import read_form
 from gateway.shares import downloads, files
 from gateway.shares.access import SESSION_COOKIE, WRONG_PASSCODES, bucket_of, find, key_of, of_session, require_our_form
-from gateway.shares.form import DecisionForm, OpenForm, read_form
+from gateway.shares.form import DecisionForm, OpenForm
 from gateway.shares.link_secrets import digest, new_secret, passcode_fits
 from gateway.shares.middleware import NO_LINK, address_here, share_route, wants_page
 from store.errors import Conflict, Forbidden, Gone, NotFound, RequestError, TooMany

@@ -26,6 +26,7 @@ BEGIN
             ('sign_in_codes',        NULL),
             ('sign_in_attempts',     NULL),
             ('setup_code',           NULL),
+            ('mail_queue',           NULL),
             ('passkeys',             NULL),
             ('sessions',             NULL),
             ('api_keys',             ''),
@@ -177,7 +178,7 @@ BEGIN
             -- Signing in, and sessions: for a browser whose secret the gateway has verified.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'add_passkey', 'ask_for_code', 'begin_attempt', 'choose_company', 'companies_of', 'end_sessions',
-                'ended_sessions', 'find_passkey', 'is_empty', 'join_by_link', 'may_sign_in', 'offer_setup',
+                'ended_sessions', 'find_passkey', 'found_company', 'is_empty', 'join_by_link', 'may_sign_in', 'offer_setup',
                 'passkeys_of', 'read_api_key', 'read_invitation', 'read_link', 'read_session', 'read_user',
                 'remove_passkey', 'rotate_session', 'sessions_of', 'set_up', 'sign_in_user', 'start_session',
                 'take_attempt', 'try_code', 'use_code', 'use_passkey']),

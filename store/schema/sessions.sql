@@ -395,13 +395,24 @@ CREATE FUNCTION scopekit.own_invitations()
     SELECT * FROM scopekit.invitations_of(public.current_tenant_id('admin'))
 $$;
 
--- Invite into the caller's company: the invitation's id; null for a member, or where the caller may not.
+-- Invite into the caller's company, and queue the mail: the invitation's id; null for a member, or where the caller may
+-- not.
 CREATE FUNCTION scopekit.invite_person(p_email text, p_role text) RETURNS uuid
-    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT scopekit.offer_membership(public.current_tenant_id('admin'), p_email, p_role, NULL,
-                                     nullif(auth.jwt() ->> 'sub', '')::uuid)
-    WHERE scopekit.may_grant(p_role)
-$$;
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_id uuid;
+BEGIN
+    IF NOT scopekit.may_grant(p_role) THEN
+        RETURN NULL;
+    END IF;
+    v_id := scopekit.offer_membership(public.current_tenant_id('admin'), p_email, p_role, NULL,
+                                      nullif(auth.jwt() ->> 'sub', '')::uuid);
+    IF v_id IS NOT NULL THEN
+        INSERT INTO public.mail_queue (kind, about) VALUES ('invitation', v_id)
+        ON CONFLICT (kind, about) DO UPDATE SET tries = 0, due_at = clock_timestamp();
+    END IF;
+    RETURN v_id;
+END $$;
 
 -- Withdraw an invitation of the caller's company.
 CREATE FUNCTION scopekit.withdraw_invitation(p_id uuid) RETURNS boolean
@@ -491,11 +502,18 @@ BEGIN
     RETURN v_user;
 END $$;
 
--- Ask for a code by e-mail, in a browser that holds this secret.
+-- Ask for a code by e-mail, in a browser that holds this secret. Its mail is queued whoever asks, so that an answer tells
+-- nobody which addresses have accounts; the one who sends it looks.
 CREATE FUNCTION scopekit.ask_for_code(p_email text, p_next text, p_browser_hash bytea) RETURNS uuid
-    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    INSERT INTO public.sign_in_codes (email, next, browser_hash) VALUES (p_email, p_next, p_browser_hash) RETURNING id
-$$;
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_id uuid;
+BEGIN
+    INSERT INTO public.sign_in_codes (email, next, browser_hash) VALUES (p_email, p_next, p_browser_hash)
+    RETURNING id INTO v_id;
+    INSERT INTO public.mail_queue (kind, about) VALUES ('sign_in', v_id);
+    RETURN v_id;
+END $$;
 
 -- Keep the code and the link that a mail is about to carry; the ten minutes begin now. False for a request that is used or
 -- too old.
@@ -670,4 +688,56 @@ BEGIN
     INSERT INTO public.memberships (tenant_id, user_id, role)
     VALUES (scopekit.create_company(p_company, p_flags), v_user, 'owner');
     RETURN v_user;
+END $$;
+
+-- Mail ----------------------------------------------------------------------------------------------------------------
+
+-- Take the mail that is due first, for half a minute; a second sender does not get it meanwhile.
+CREATE FUNCTION scopekit.take_mail() RETURNS TABLE (id uuid, kind text, about uuid, tries integer, waited interval)
+    LANGUAGE sql AS $$
+    UPDATE public.mail_queue AS q SET tries = q.tries + 1, due_at = clock_timestamp() + interval '30 seconds'
+    WHERE q.id = (SELECT w.id FROM public.mail_queue w WHERE w.due_at <= clock_timestamp()
+                  ORDER BY w.due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING q.id, q.kind, q.about, q.tries, clock_timestamp() - q.queued_at
+$$;
+
+-- The address and the words of an invitation that is open, with a new token; no row for one that is not. Its week begins
+-- now.
+CREATE FUNCTION scopekit.set_invitation_token(p_id uuid, p_token_hash bytea)
+    RETURNS TABLE (email text, role text, company text, inviter text) LANGUAGE sql AS $$
+    UPDATE public.invitations AS i SET token_hash = p_token_hash, expires_at = now() + interval '7 days'
+    FROM public.tenants AS t
+    WHERE i.id = p_id AND t.id = i.tenant_id AND i.accepted_at IS NULL AND i.withdrawn_at IS NULL
+    RETURNING i.email, i.role, t.name,
+              coalesce((SELECT nullif(u.name, '') FROM public.users u WHERE u.id = i.invited_by),
+                       (SELECT u.email FROM public.users u WHERE u.id = i.invited_by), '')
+$$;
+
+-- Make a company for a user who signed up, and its owner.
+CREATE FUNCTION scopekit.found_company(p_user_id uuid, p_name text, p_flags jsonb) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_tenant uuid := scopekit.create_company(p_name, p_flags);
+BEGIN
+    INSERT INTO public.memberships (tenant_id, user_id, role) VALUES (v_tenant, p_user_id, 'owner');
+    RETURN v_tenant;
+END $$;
+
+-- End every membership, API key and open invitation of a company; how many members, null for no such company. What it holds
+-- stays until it is deleted.
+CREATE FUNCTION scopekit.close_company(p_tenant_id uuid) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    v_left integer;
+BEGIN
+    PERFORM FROM public.tenants WHERE id = p_tenant_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    UPDATE public.invitations SET withdrawn_at = now()
+    WHERE tenant_id = p_tenant_id AND accepted_at IS NULL AND withdrawn_at IS NULL;
+    UPDATE public.api_keys SET revoked_at = now() WHERE tenant_id = p_tenant_id AND revoked_at IS NULL;
+    DELETE FROM public.memberships WHERE tenant_id = p_tenant_id;
+    GET DIAGNOSTICS v_left = ROW_COUNT;
+    PERFORM scopekit.note_people(p_tenant_id, 'company.close', '', jsonb_build_object('members', v_left));
+    RETURN v_left;
 END $$;

@@ -93,15 +93,27 @@ def test_a_malformed_variable_is_refused_without_its_value(
     assert caught.value.__context__ is None or "hush" not in str(caught.value.__context__)
 
 
-def test_nobody_can_log_in_without_a_key(environment: pytest.MonkeyPatch) -> None:
-    """A gateway that would refuse every token does not start."""
+def test_a_gateway_without_token_keys_starts(environment: pytest.MonkeyPatch) -> None:
+    """Sessions and API keys need none; every token is refused."""
     environment.delenv("JWT_SECRETS")
-    with pytest.raises(SettingsError, match="JWT_JWKS_URL"):
-        load_settings()
+    settings = load_settings()
+    assert (settings.jwt_secrets, settings.jwks_url) == ((), None)
     environment.setenv("SUPABASE_URL", "https://project.supabase.example/")
     settings = load_settings()
     assert settings.jwks_url == "https://project.supabase.example/auth/v1/.well-known/jwks.json"
     assert settings.issuer == "https://project.supabase.example/auth/v1"
+
+
+def test_mails_need_an_address_for_their_links(environment: pytest.MonkeyPatch) -> None:
+    """A link of a mail is never made from what a request says."""
+    environment.setenv("MAIL_URL", "smtp://mail.example:587")
+    with pytest.raises(SettingsError, match="PUBLIC_URL"):
+        load_settings()
+    environment.setenv("PUBLIC_URL", "https://app.example/x")
+    assert load_settings().app_origin == "https://app.example"
+    environment.setenv("MAIL_URL", "https://mail.example")
+    with pytest.raises(SettingsError, match="MAIL_URL"):
+        load_settings()
 
 
 def test_traces_without_their_library_are_refused_at_the_start(environment: pytest.MonkeyPatch) -> None:

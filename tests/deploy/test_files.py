@@ -89,7 +89,7 @@ def test_what_is_left_out_of_env_is_as_the_settings_have_it(
     """Started with nothing but what compose insists on, each setting that is passed on has its own default."""
     for name in os.environ:
         monkeypatch.delenv(name)
-    said = {"JWT_SECRETS": "x" * 32, "OPENAI_API_KEY": "sk-x", "PUBLIC_HOST": "share.example.com"}
+    said = {"OPENAI_API_KEY": "sk-x", "PUBLIC_HOST": "share.example.com"}
     environment = compose["services"]["worker"]["environment"]
     for name, value in environment.items():
         monkeypatch.setenv(name, _interpolated(value, said))

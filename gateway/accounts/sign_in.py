@@ -1,0 +1,51 @@
+"""The sign-in page, and what every way in ends with."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from config.logging import get_logger
+from gateway.accounts import attempts
+from gateway.accounts.pages import as_page, require_our_form, safe_path, show
+from gateway.accounts.ways import ways_on
+from gateway.auth import sessions
+from gateway.context import context_of
+from store.people import sign_in as rows
+from store.people.sign_in import Proof
+
+_log = get_logger(__name__)
+
+
+async def page(request: Request) -> Response:
+    """Show the ways in that are on; `next` is where to go afterwards."""
+    settings = context_of(request).settings
+    next_path = safe_path(request.query_params.get("next"))
+    return show(request, "sign_in.html", ways=ways_on(settings), next=next_path, sign_up=settings.sign_up)
+
+
+async def finish(request: Request, proof: Proof, next_path: str) -> Response:
+    """Sign in the person whom a way has proven, or tell them that there is no account for them."""
+    context = context_of(request)
+    async with context.db.as_system() as conn:
+        user_id = await rows.user_of(conn, proof, is_open=context.settings.sign_up == "open")
+    if user_id is None:
+        _log.info("Nobody known signed in", way=proof.way)
+        return show(request, "no_account.html", status=403)
+    response = RedirectResponse(safe_path(next_path), 303)
+    await sessions.start(request, response, user_id=user_id, way=proof.way)
+    attempts.forget(request, response, proof.way)
+    return response
+
+
+async def sign_out(request: Request) -> Response:
+    """End the browser's session, and show the sign-in page."""
+    require_our_form(request)
+    response = RedirectResponse("/sign-in", 303)
+    await sessions.end(request, response)
+    return response
+
+
+routes: list[BaseRoute] = [
+    Route("/sign-in", as_page(page)),
+    Route("/sign-out", as_page(sign_out), methods=["POST"]),
+]

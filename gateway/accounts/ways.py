@@ -1,0 +1,27 @@
+"""The ways in that the settings turn on, as the sign-in page offers them."""
+
+from dataclasses import dataclass
+
+from config.settings import Settings
+
+
+@dataclass(frozen=True)
+class WayIn:
+    """One way: `template` is the part of the sign-in page that begins it, and sees this as `way`."""
+
+    name: str
+    label: str
+    template: str
+
+
+def ways_on(settings: Settings) -> list[WayIn]:
+    """Return the ways that are on, in the order of the page."""
+    ways = []
+    if settings.mail_url is not None:
+        ways.append(WayIn("email", "E-mail", "accounts/ways/email.html"))
+    return ways
+
+
+def is_on(settings: Settings, name: str) -> bool:
+    """Tell whether a way is on."""
+    return any(way.name == name for way in ways_on(settings))

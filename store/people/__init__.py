@@ -1,0 +1,1 @@
+"""How people come in: addresses, codes and invitations, and the people of a company."""

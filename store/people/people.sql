@@ -1,0 +1,82 @@
+-- name: people
+-- The people of the request's company.
+SELECT user_id, email, name, role, since, last_seen_at FROM scopekit.own_people();
+
+-- name: invitations
+-- Its open invitations.
+SELECT id, email, role, created_at, expires_at FROM scopekit.own_invitations();
+
+-- name: invite
+-- Invites into it; null for a member.
+SELECT scopekit.invite_person($1, $2);
+
+-- name: has_role
+-- Whether the request's user has at least this role.
+SELECT public.current_tenant_id($1) IS NOT NULL;
+
+-- name: withdraw
+-- Withdraws an invitation of it.
+SELECT scopekit.withdraw_invitation($1);
+
+-- name: change
+-- Gives a person of it another role, or removes them.
+SELECT scopekit.change_own_person($1, $2);
+
+-- name: audit
+-- What was done to its people.
+SELECT at, actor, action, target, detail, address_prefix FROM scopekit.own_audit($1);
+
+-- name: read_invitation
+-- The invitation behind a mailed link.
+SELECT company, email, role, has_account FROM scopekit.read_invitation($1);
+
+-- name: join_by_link
+-- Makes the account that an invitation's link is for.
+SELECT scopekit.join_by_link($1);
+
+-- name: set_invitation_token
+-- An invitation's address and words, with a new token.
+SELECT email, role, company, inviter FROM scopekit.set_invitation_token($1, $2);
+
+-- name: found_company
+-- Makes a company for a user who signed up.
+SELECT scopekit.found_company($1, $2, $3);
+
+-- name: people_of
+-- The people of any company.
+SELECT user_id, email, name, role, since, last_seen_at FROM scopekit.people_of($1);
+
+-- name: invitations_of
+-- The open invitations of any company.
+SELECT id, email, role, created_at, expires_at FROM scopekit.invitations_of($1);
+
+-- name: offer
+-- Offers membership of any company.
+SELECT scopekit.offer_membership($1, $2, $3, $4, NULL);
+
+-- name: change_person
+-- Changes or removes a person of any company.
+SELECT scopekit.change_person($1, $2, $3);
+
+-- name: create_company
+-- Makes a company.
+SELECT scopekit.create_company($1, $2);
+
+-- name: companies
+-- Every company.
+SELECT t.id, t.name, t.created_at,
+       (SELECT count(*) FROM memberships m
+        WHERE m.tenant_id = t.id AND NOT EXISTS (SELECT FROM api_keys k WHERE k.id = m.user_id)) AS people
+FROM tenants t ORDER BY t.name, t.id;
+
+-- name: rename
+-- Renames a company.
+UPDATE tenants SET name = $2 WHERE id = $1 RETURNING id;
+
+-- name: close_company
+-- Ends a company's memberships, API keys and invitations; how many members.
+SELECT scopekit.close_company($1);
+
+-- name: user_by_email
+-- Whose address this is.
+SELECT id FROM users WHERE email = $1;

@@ -1,0 +1,1 @@
+"""Tokens and the cache of what they were read as."""

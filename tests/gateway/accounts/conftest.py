@@ -1,0 +1,73 @@
+"""The gateway over TLS with a mail server, and a browser that sends our own forms."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from config.settings import Settings
+from gateway.app import create_app
+from jobs.kinds.mail import MailSender
+from store.pool import Database
+from tests.contract import Witness
+from tests.mail_catcher import Catcher, catch_mail
+from tests.product import free_port
+from tests.stack import Services
+
+ORIGIN = "https://app.example"
+OUR_FORM = {"sec-fetch-site": "same-origin", "accept": "text/html"}
+
+OpenBrowser = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def catcher() -> Iterator[Catcher]:
+    """A mail server."""
+    with catch_mail(free_port()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings(services: Services, catcher: Catcher) -> Settings:
+    """Settings with mail on."""
+    return services.settings(mail_url=catcher.url, mail_from="ScopeKit <no-reply@app.example>", public_url=ORIGIN)
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[Starlette]:
+    """The gateway; every test begins with fresh limits."""
+    application = create_app(settings)
+    async with application.router.lifespan_context(application) as state:
+        assert state is not None
+        application.state.context = state["context"]
+        yield application
+
+
+@pytest.fixture
+async def sender(service: Database, settings: Settings, admin: Any) -> MailSender:
+    """The worker's part that sends mails; nothing waits from the test before."""
+    await admin.execute("DELETE FROM mail_queue")
+    await admin.execute("DELETE FROM scopekit.limit_buckets")
+    return MailSender(service, settings)
+
+
+@pytest.fixture
+async def open_browser(app: Starlette, witness: Witness, sender: MailSender) -> AsyncIterator[OpenBrowser]:
+    """Open browsers with cookies of their own, over TLS."""
+
+    async def with_state(scope: Any, receive: Any, send: Any) -> None:
+        scope["state"] = {"context": app.state.context}
+        await witness.call(app, scope, receive, send)
+
+    async with AsyncExitStack() as opened:
+
+        async def open_one(address: str = "203.0.113.9") -> httpx.AsyncClient:
+            transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=False, client=(address, 50_000))
+            return await opened.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=OUR_FORM | {"origin": ORIGIN})
+            )
+
+        yield open_one
