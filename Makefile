@@ -7,7 +7,7 @@ STAMP := .venv/.installed-from
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev stop clean install develop test check format image image-check licenses sbom lock baseline
+.PHONY: help run dev stop clean install develop test check format site image image-check licenses sbom lock baseline
 
 help: ## Show this
 	@echo "ScopeKit: site visits into priced, evidence-backed estimates"
@@ -56,12 +56,20 @@ endef
 test: develop ## Run the tests; ARGS= is handed to pytest
 	@$(BIN)/python -m pytest -n 3 $(ARGS)
 
-check: develop ## Everything CI checks: format, lint, types, floors, tests
+check: develop ## Everything CI checks: format, lint, types, import contracts, site, tests
 	@echo "== format";  $(BIN)/ruff format --check .
 	@echo "== lint";    $(BIN)/ruff check .
 	@echo "== types";   $(BIN)/mypy --strict .
-	@echo "== floors";  $(BIN)/lint-imports
+	@echo "== imports"; $(BIN)/lint-imports
+	@echo "== site";    $(SITE)
 	@echo "== tests";   $(BIN)/python -m pytest -n 3 $(ARGS)
+
+# A link that leads nowhere, to a page or to a heading, is an error.
+SITE = $(BIN)/python -m sphinx -q -n -W --keep-going -c docs -b dirhtml . build/site
+
+site: develop ## Build the documents' site into build/site; a broken link fails
+	@$(SITE)
+	@echo "build/site/docs/index.html"
 
 format: develop ## Format the code and fix what can be fixed
 	@$(BIN)/ruff format .
@@ -88,6 +96,6 @@ RESOLVE := uv pip compile --universal --python-version 3.11 pyproject.toml --gen
 	--no-annotate --no-header
 
 lock: ## Resolve the three locks anew: develop, run, deploy; needs uv
-	$(RESOLVE) --extra local --extra otel --group dev --group bench -o requirements-dev.lock
+	$(RESOLVE) --extra local --extra otel --group dev --group docs --group bench -o requirements-dev.lock
 	$(RESOLVE) --extra local --extra otel --constraints requirements-dev.lock -o requirements.lock
 	$(RESOLVE) --extra otel --constraints requirements-dev.lock -o deploy/requirements.lock

@@ -26,7 +26,9 @@ LOOK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
+    """The database's answer to one scrape."""
+
     usage: float
     health: "Record"
     depths: "list[Record]"
@@ -40,7 +42,7 @@ class QueueMetrics(Collector):
     """The database's numbers as they were when it was last asked."""
 
     def __init__(self) -> None:
-        self._known: _Known | None = None
+        self._known: Known | None = None
         self._looked_at = float("-inf")
 
     async def refresh(self, db: "Database") -> None:
@@ -57,16 +59,21 @@ class QueueMetrics(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Give every family; of the database's only if it answered."""
-        yield _gauge("database_up", "1 when the database gave its numbers.", self._known is not None)
-        if self._known is not None:
-            yield from _of_queue(self._known)
-            yield from _of_outbox(self._known.outbox)
-            yield from _of_alerts(self._known.alerts)
+        return families(self._known)
 
 
-async def _ask(db: "Database") -> _Known:
+def families(known: Known | None) -> Iterable[GaugeMetricFamily]:
+    """Give the families of an answer, or of a database that gave none."""
+    yield _gauge("database_up", "1 when the database gave its numbers.", known is not None)
+    if known is not None:
+        yield from _of_queue(known)
+        yield from _of_outbox(known.outbox)
+        yield from _of_alerts(known.alerts)
+
+
+async def _ask(db: "Database") -> Known:
     async with db.connection() as conn:
-        return _Known(
+        return Known(
             usage=await health.notify_queue_usage(conn),
             health=await health.queue_health(conn),
             depths=await health.queue_depths(conn),
@@ -77,7 +84,7 @@ async def _ask(db: "Database") -> _Known:
         )
 
 
-def _of_queue(known: _Known) -> Iterable[GaugeMetricFamily]:
+def _of_queue(known: Known) -> Iterable[GaugeMetricFamily]:
     yield _gauge("notify_queue_usage_ratio", "How full the server's notification queue is.", known.usage)
     last = known.health["last_job_success"]
     if last is not None:

@@ -1,16 +1,12 @@
-"""Settings: read once, complete or refused by name, never printed, and documented."""
+"""Settings: read once, complete or refused by name, never printed."""
 
-import re
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from config.settings import Settings, SettingsError, load_settings
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 ENOUGH = {
     "DATABASE_URL": "postgresql://gateway:hush-one@db.example.test/scopekit",
     "REDIS_URL": "redis://:hush-two@redis.example.test/0",
@@ -129,18 +125,3 @@ def test_secrets_hide_in_the_object_too(environment: pytest.MonkeyPatch) -> None
     """A log line or a traceback with the settings in it gives away no key."""
     shown = repr(load_settings())
     assert not {name for name in ("hush-three", "hush-four", "hush-five", "hush-six") if name in shown}
-
-
-def test_the_page_documents_every_variable_and_no_other() -> None:
-    """The configuration table and the code say the same, default and meaning included."""
-    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| (.*?) \| (.*?) \|$", PAGE.read_text(), re.MULTILINE)
-    documented = {name: (default, meaning) for name, default, meaning in rows}
-    assert documented == {name.upper(): _row(field) for name, field in Settings.model_fields.items()}
-
-
-def _row(field: Any) -> tuple[str, str]:
-    if field.is_required():
-        return "required", field.description
-    default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-    shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
-    return shown, field.description
