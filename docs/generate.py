@@ -8,14 +8,18 @@ from docs.generators.event_types import asyncapi_text, event_types_page
 from docs.generators.metrics import metrics_page
 from docs.generators.modules import modules_page
 from docs.generators.settings import HEAD, settings_table
+from docs.generators.typed_events import python, typescript
 
 REFERENCE = Path(__file__).parent / "reference"
+PACKAGES = Path(__file__).parent.parent / "packages"
 _SETTINGS = re.compile(re.escape(HEAD) + r"(?:\|.*\n)*")
 
 
 def pages() -> dict[Path, str]:
     """Return the text that each generated page should have."""
     return {
+        PACKAGES / "progress" / "events.d.ts": typescript(),
+        PACKAGES / "progress-python" / "scopekit_progress" / "events.py": python(),
         REFERENCE / "modules.md": modules_page(),
         REFERENCE / "command-line.md": command_line_page(),
         REFERENCE / "metrics.md": metrics_page(),
