@@ -14,6 +14,7 @@ from gateway.cli.cleanup import cleanup
 from gateway.cli.common import DryRun, Exit, Json, environment, fail, report_failures, say
 from gateway.cli.doctor import doctor
 from gateway.cli.slo import slo
+from gateway.cli.stream import stream
 from gateway.pages import demo
 from store.sandbox.confinement import hide_memory
 
@@ -39,6 +40,7 @@ app.add_typer(secrets.app, name="secrets")
 app.command()(cleanup)
 app.command()(doctor)
 app.command()(slo)
+app.command()(stream)
 
 
 @app.command()
