@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway import catalogue
-from gateway.accounts import email_code, invitations, setup, sign_in
+from gateway.accounts import company_settings, email_code, invitations, keys, people, setup, sign_in, you
 from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
@@ -52,6 +52,10 @@ _MODULES = (
     email_code,
     invitations,
     setup,
+    people,
+    keys,
+    company_settings,
+    you,
     ops_page,
     problems,
     shell,

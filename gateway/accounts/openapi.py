@@ -1,8 +1,12 @@
 """What `/openapi.json` says of signing in, joining and setting up: pages and their forms."""
 
+from gateway.accounts.company_settings import SettingsForm
 from gateway.accounts.email_code import CodeForm, EmailForm, LinkForm
 from gateway.accounts.invitations import JoinForm
+from gateway.accounts.keys import KeyForm
+from gateway.accounts.people import InviteForm, RoleForm
 from gateway.accounts.setup import SetupForm
+from gateway.accounts.you import ChooseForm, FoundForm
 from gateway.openapi.operation import TEXT, Answer, Content, Operation
 
 FORM = "application/x-www-form-urlencoded"
@@ -21,6 +25,29 @@ def _form(takes: Content, text: str, *problems: int) -> Operation:
     shown = {status: Answer("What is wrong.", _WRONG) for status in sorted({403, 422, *problems})}
     return Operation(
         {303: Answer(text, headers={"location": "Where to go on."}), **shown}, "nobody", takes=takes, refuses=(503,)
+    )
+
+
+def _wrong(*statuses: int) -> dict[int, Answer]:
+    return {status: Answer("What is wrong.", _WRONG) for status in statuses}
+
+
+def _company(text: str) -> Operation:
+    return Operation(
+        {
+            200: Answer(text, _HTML),
+            303: Answer("Sign in, or choose a company.", headers={"location": "Where."}),
+            **_wrong(400, 401, 403, 404),
+        },
+        refuses=(429, 503),
+    )
+
+
+def _change(takes: Content, text: str, *problems: int) -> Operation:
+    return Operation(
+        {303: Answer(text, headers={"location": "The page."}), **_wrong(400, 401, 403, 404, 422, 429, *problems)},
+        takes=takes,
+        refuses=(503,),
     )
 
 
@@ -49,6 +76,25 @@ OPERATIONS = {
     "GET /sign-in/link/{token}": _page("Whether to go on.", refuses=(404, 410)),
     "POST /join": _form({FORM: JoinForm}, "Joined and signed in.", 410, 429),
     "GET /join/{token}": _page("Who invites whom.", refuses=(410, 429)),
+    "GET /company": _company("The people of the company."),
+    "GET /company/people": _company("The people of the company."),
+    "POST /company/people/invite": _change({FORM: InviteForm}, "The invitation's mail is queued.", 409),
+    "POST /company/people/invitations/{invitation_id}/withdraw": _change({}, "The invitation is withdrawn."),
+    "POST /company/people/{user_id}": _change({FORM: RoleForm}, "The person has another role, or is removed.", 409),
+    "GET /company/keys": _company("The API keys of the company."),
+    "POST /company/keys": Operation(
+        {200: Answer("The key, this once.", _HTML), **_wrong(401, 403, 404, 422)},
+        takes={FORM: KeyForm},
+        refuses=(429, 503),
+    ),
+    "POST /company/keys/{key_id}/revoke": _change({}, "The key is revoked."),
+    "GET /company/settings": _company("What the company has set."),
+    "POST /company/settings": _change({FORM: SettingsForm}, "Saved."),
+    "GET /company/you": _company("The caller's companies and sessions."),
+    "POST /company/you/sessions/{session_id}/end": _change({}, "The session is over."),
+    "POST /company/you/sessions/end-others": _change({}, "All other sessions are over."),
+    "POST /company/you/company": _change({FORM: ChooseForm}, "The session acts for another company."),
+    "POST /company/you/companies": _change({FORM: FoundForm}, "The company is made."),
     "GET /setup": _page("The form for the first company.", refuses=(404,)),
     "POST /setup": _form({FORM: SetupForm}, "The company is there, and its owner signed in.", 404, 429),
 }

@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -14,6 +14,7 @@ from config.settings import Settings
 from gateway.accounts.pages import as_page, require_our_form, show, show_problem
 from gateway.auth import credentials, sessions
 from gateway.context import context_of
+from gateway.http.body import Trimmed
 from gateway.http.client_info import address_of, limit_key
 from gateway.http.form import read_form
 from gateway.http.text import OneLine
@@ -33,7 +34,7 @@ class SetupForm(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     code: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)]
-    company: Annotated[OneLine, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    company: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=200)]
     email: Annotated[str, StringConstraints(max_length=320)]
 
 

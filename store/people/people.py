@@ -1,6 +1,7 @@
 """The people of a company: who belongs to it, who is invited, and what was done. The company is the request's own."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +51,12 @@ async def change(conn: Connection, user_id: UUID, role: Role | None) -> None:
     Raises `NotFound`, `Conflict` for the last owner, and `Forbidden` as `invite` does; everybody may leave.
     """
     _require_done(await conn.fetchval(SQL.change, user_id, role))
+
+
+async def change_company(conn: Connection, name: str, currency: str, tax_rate: Decimal) -> None:
+    """Change the request's company. Raises `Forbidden` unless an admin asks."""
+    if not await conn.fetchval(SQL.change_company, name, currency, tax_rate):
+        raise Forbidden("Only an owner or an administrator changes the company's settings.")
 
 
 async def audit(conn: Connection, limit: int) -> list[Record]:

@@ -22,6 +22,10 @@ SELECT scopekit.withdraw_invitation($1);
 -- Gives a person of it another role, or removes them.
 SELECT scopekit.change_own_person($1, $2);
 
+-- name: change_company
+-- Changes the request's company.
+SELECT scopekit.change_company($1, $2, $3);
+
 -- name: audit
 -- What was done to its people.
 SELECT at, actor, action, target, detail, address_prefix FROM scopekit.own_audit($1);

@@ -173,7 +173,7 @@ BEGIN
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
             ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'set_visits_status', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[
-                'change_own_person', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
+                'change_company', 'change_own_person', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
                 'own_people', 'revoke_api_key', 'withdraw_invitation']),
             -- Signing in, and sessions: for a browser whose secret the gateway has verified.
             ('scopekit', 'scopekit_gateway', ARRAY[

@@ -23,7 +23,7 @@ def _logo() -> FilePayload:
 
 
 async def _open(page: Page) -> None:
-    await page.get_by_role("button", name="Company & branding").click()
+    await page.get_by_role("button", name="Branding").click()
     await expect(page.get_by_role("button", name="Save", exact=True)).to_be_enabled()
 
 
@@ -88,7 +88,7 @@ async def test_a_member_is_not_shown_the_way_in_and_it_fits_a_phone(
     member = await sign_in(await open_person(**PHONE), server, await make_member(admin, tenant))
     await expect(member.page.get_by_role("button", name="Price book")).to_be_visible()
     await expect(member.page.locator("#tenant-name")).not_to_be_empty()
-    await expect(member.page.get_by_role("button", name="Company & branding")).to_be_hidden()
+    await expect(member.page.get_by_role("button", name="Branding")).to_be_hidden()
     owner = await sign_in(await open_person(**PHONE), server, tenant)
     await _open(owner.page)
     await owner.shoot("branding-phone")

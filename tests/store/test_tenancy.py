@@ -199,7 +199,13 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
     as_the_caller = {"set_visits_status", "job_correlation"}  # run with the caller's own rights, under RLS
     checking_the_tenant = {"cancel_job", "queue_position", "rotate_share", "find_price_items", "resembling_price_items"}
     checking_the_tenant |= {"change_own_person", "invite_person", "own_audit", "own_invitations", "own_people"}
-    checking_the_tenant |= {"create_api_key", "list_api_keys", "revoke_api_key", "withdraw_invitation"}
+    checking_the_tenant |= {
+        "change_company",
+        "create_api_key",
+        "list_api_keys",
+        "revoke_api_key",
+        "withdraw_invitation",
+    }
     assert {row["proname"] for row in rows} <= pure | as_the_caller | checking_the_tenant
 
 

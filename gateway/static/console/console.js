@@ -200,6 +200,12 @@ async function confirm(owner) {
   }
 }
 
+/** The company's page leads here to what is set in a dialog. */
+function openNamedDialog() {
+  const button = { "#branding": "open-branding", "#prices": "open-price-book" }[location.hash];
+  if (button) byId(button).click();
+}
+
 async function start() {
   setUpEvidence();
   setUpFiles();
@@ -210,6 +216,7 @@ async function start() {
     byId("tenant-name").textContent = me.tenant.name;
     new PriceBook(me.tenant.currency);
     new Branding(me.role);
+    openNamedDialog();
     const blocked = await uploads.restore(ownerOf(me)).catch((error) => error);
     if (confirmed) uploads.start();
     else confirm(ownerOf(me));

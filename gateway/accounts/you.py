@@ -1,0 +1,104 @@
+"""A person's own page: their companies, and where they are signed in. For everybody who is signed in."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from config.flags import nested
+from gateway.accounts.company import YOU, company_page, render
+from gateway.auth.principal import Principal
+from gateway.context import context_of
+from gateway.http.body import Trimmed, uuid_param
+from gateway.http.form import read_form
+from gateway.http.text import OneLine
+from store.accounts import sessions
+from store.errors import Forbidden, NotFound
+from store.people import people
+
+
+class ChooseForm(BaseModel):
+    """The company to act for."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    company: UUID
+
+
+class FoundForm(BaseModel):
+    """The company to make."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=200)]
+
+
+async def page(request: Request, principal: Principal) -> Response:
+    """Show the companies, and each browser that is signed in."""
+    context = context_of(request)
+    async with context.db.as_system() as conn:
+        found = await sessions.of_user(conn, principal.user_id)
+    may_found = context.settings.sign_up == "open"
+    return await render(request, principal, "you.html", sessions=found, own=_session_id(principal), may_found=may_found)
+
+
+async def end_session(request: Request, principal: Principal) -> Response:
+    """End one session, wherever it is; its streams end within a second."""
+    session_id = uuid_param(request.path_params["session_id"], "session_id")
+    async with context_of(request).db.as_system() as conn:
+        if not await sessions.end(conn, principal.user_id, session_id):
+            raise NotFound("This session is over already.")
+    context_of(request).sessions.forget(str(session_id))
+    return RedirectResponse(YOU, 303)
+
+
+async def end_others(request: Request, principal: Principal) -> Response:
+    """End every session but this one."""
+    async with context_of(request).db.as_system() as conn:
+        await sessions.end(conn, principal.user_id, None, but=_session_id(principal))
+    return RedirectResponse(YOU, 303)
+
+
+async def choose(request: Request, principal: Principal) -> Response:
+    """Let this browser act for another company of the user."""
+    form = await read_form(request, ChooseForm)
+    await _choose(request, principal, form.company)
+    return RedirectResponse("/", 303)
+
+
+async def found(request: Request, principal: Principal) -> Response:
+    """Make a company, where everybody may, and act for it."""
+    settings = context_of(request).settings
+    if settings.sign_up != "open":
+        raise Forbidden("Companies are made by the operator of this server.")
+    form = await read_form(request, FoundForm)
+    async with context_of(request).db.as_system() as conn:
+        company = await people.found_company(conn, principal.user_id, form.name, nested(settings.company_flags))
+    await _choose(request, principal, company)
+    return RedirectResponse("/", 303)
+
+
+async def _choose(request: Request, principal: Principal, company: UUID) -> None:
+    session_id = _session_id(principal)
+    if session_id is None:
+        raise Forbidden("A token acts for the company that it names.")
+    async with context_of(request).db.as_system() as conn:
+        if not await sessions.choose_company(conn, session_id, company):
+            raise NotFound("You do not belong to this company, or not any more.")
+    context_of(request).sessions.forget(str(session_id))
+
+
+def _session_id(principal: Principal) -> UUID | None:
+    return None if principal.session_id is None else UUID(principal.session_id)
+
+
+routes: list[BaseRoute] = [
+    Route(YOU, company_page(page)),
+    Route(f"{YOU}/sessions/{{session_id}}/end", company_page(end_session), methods=["POST"]),
+    Route(f"{YOU}/sessions/end-others", company_page(end_others), methods=["POST"]),
+    Route(f"{YOU}/company", company_page(choose), methods=["POST"]),
+    Route(f"{YOU}/companies", company_page(found), methods=["POST"]),
+]
