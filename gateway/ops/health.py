@@ -15,7 +15,10 @@ from gateway.http.rate_limiter import spend
 # The runbook's line between healthy and degraded.
 HEALTHY_DEPTH = 100
 
-_UNKNOWN: dict[str, Any] = {"depth": 0, "last_job_success": None}
+# An estimate that may start and has not: the queue stands still.
+LONGEST_WAIT_SECONDS = 300.0
+
+_UNKNOWN: dict[str, Any] = {"depth": 0, "last_job_success": None, "overdue": 0.0}
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -30,7 +33,10 @@ async def health(request: Request) -> Response:
     queue, storage = await asyncio.gather(probe.queue(), probe.storage())
     database = queue is not None
     found, switches = queue or (_UNKNOWN, [])
-    queue_healthy = database and found["depth"] < HEALTHY_DEPTH
+    stands_still = found["overdue"] > LONGEST_WAIT_SECONDS and not any(
+        switch["state"] == "paused" for switch in switches
+    )
+    queue_healthy = database and found["depth"] < HEALTHY_DEPTH and not stands_still
     all_well = storage and queue_healthy
     paused = [{key: switch[key] for key in ("name", "state", "until")} for switch in switches]
     report = {

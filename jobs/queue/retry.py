@@ -8,6 +8,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeVar
 
+from jobs.queue.own_trouble import CODE as OWN_TROUBLE_CODE
+from jobs.queue.own_trouble import SECONDS as OWN_TROUBLE_SECONDS
+from jobs.queue.own_trouble import is_own_trouble
+
 T = TypeVar("T")
 Random = Callable[[], float]  # from 0 up to, not including, 1
 
@@ -20,6 +24,7 @@ QUOTA_SECONDS = 300.0  # somebody has to pay first; asking more often helps nobo
 LONGEST_SNOOZE_SECONDS = 3600.0
 
 ERROR_LENGTH = 1000
+OWN_TROUBLE = "Something of ours does not answer just now. This goes on by itself."
 
 
 class Action(StrEnum):
@@ -85,8 +90,10 @@ def backoff(attempt: int, random: Random = random.random, *, cap_s: float = CAP_
 def judge(error: BaseException, attempt: int, random: Random = random.random, *, cap_s: float = CAP_SECONDS) -> Verdict:
     """Decide by `POLICY` and by the error's own fields: `code`, `retryable`, `retry_after_s`.
 
-    An error that says nothing is ours and worth another attempt; its text stays in the log.
+    Our own trouble costs no attempt. Another error that says nothing is worth another one; its text stays in the log.
     """
+    if is_own_trouble(error):
+        return Verdict(Action.SNOOZE, _snooze(OWN_TROUBLE_SECONDS, random), OWN_TROUBLE, OWN_TROUBLE_CODE)
     code = getattr(error, "code", None)
     if not isinstance(code, str):
         return Verdict(Action.RETRY, backoff(attempt, random, cap_s=cap_s), _unexpected(error), "internal_error")

@@ -42,6 +42,8 @@ class JobAttempt:
         self.lease = Lease(row["id"], row["lease_token"])
         self.held_until = held_until
         self.retry_cap_s = retry_cap_s
+        # Taken for lost only because the database did not say otherwise in time: it goes back if it is ours after all.
+        self.is_unconfirmed = False
         self.stop_reason: StopReason | None = None
         self.stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Whoever gave this attempt a slot has it back once the work has its result and only storing it is left.

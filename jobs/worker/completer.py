@@ -3,21 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import asyncpg
 
-from jobs.queue.retry import retry_with_backoff
 from store.pool import Database
 from store.queue import jobs
 from store.queue.jobs import Completion, Done, Lease
 
 # One statement's worth: 128 jobs are some 10 ms of the database's time, and wait for each other's locks no longer.
 BATCH_MOST = 128
-# Somebody locked the same visits in another order, as an operator who queues dead jobs again may. Nothing was written,
-# and a batch's work is not to be done again for that.
-IN_THE_WAY = (asyncpg.DeadlockDetectedError,)
+# A transaction elsewhere holds the visit; the others of the batch are completed, and this one is asked for again.
+BUSY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,10 +36,13 @@ class Completer:
     ) -> Completion:
         """Store result, final event and analytics; returns when they are committed. Raises the database's errors."""
         asked = _Asked(Done(lease, result, analytics))
+        self._put(asked)
+        return await asked.answer
+
+    def _put(self, asked: _Asked) -> None:
         self._waiting.append(asked)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        return await asked.answer
 
     async def _write(self) -> None:
         try:
@@ -55,7 +55,7 @@ class Completer:
 
     async def _commit(self, batch: Sequence[_Asked]) -> None:
         try:
-            answers = await retry_with_backoff(partial(self._ask, [asked.done for asked in batch]), on=IN_THE_WAY)
+            answers = await self._ask([asked.done for asked in batch])
         except asyncpg.DataError as error:  # one result cannot be stored; its neighbours can
             if len(batch) == 1:
                 _refuse(batch, error)
@@ -66,7 +66,11 @@ class Completer:
             _refuse(batch, error)
         else:
             for asked in batch:
-                if not asked.answer.done():  # its work was cancelled meanwhile
+                if asked.answer.done():  # its work was cancelled meanwhile
+                    continue
+                if answers[asked.done.lease] == "busy":
+                    asyncio.get_running_loop().call_later(BUSY_SECONDS, self._put, asked)
+                else:
                     asked.answer.set_result(answers[asked.done.lease])
 
     async def _ask(self, done: Sequence[Done]) -> dict[Lease, Completion]:

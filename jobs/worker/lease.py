@@ -63,10 +63,11 @@ class LeaseKeeper:
         """Stop jobs that may be another worker's by now: the fence would hold, but the work would be paid for twice."""
         for run in self._holder.runs:
             if time.monotonic() > run.held_until:
-                _lose(run)
+                _lose(run, confirmed=False)
 
 
-def _lose(run: JobAttempt) -> None:
+def _lose(run: JobAttempt, *, confirmed: bool = True) -> None:
     """Stop it, unless its end is being stored: that may be why it is no longer ours, and its own answer will tell."""
     if not run.worked.done():
+        run.is_unconfirmed = not confirmed
         run.stop(StopReason.LOST)

@@ -1,11 +1,15 @@
 """Records how an attempt ended: completed, to be tried again, handed back, cancelled or dead."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 
 from config.logging import get_logger
 from jobs.queue.errors import JobCancelled, LeaseLost, NoResult, OutOfTime
-from jobs.queue.retry import QUOTA_SECONDS, Action, Verdict, judge, retry_with_backoff
+from jobs.queue.own_trouble import is_own_trouble
+from jobs.queue.retry import QUOTA_SECONDS, Action, Verdict, backoff, judge
 from jobs.worker.attempt import JobAttempt, StopReason
 from jobs.worker.worker_metrics import Outcome
 from store.pool import AWAY, Connection, Database
@@ -20,6 +24,11 @@ _OUTCOMES: dict[Settled, Outcome] = {
     "cancelled": Outcome.CANCELLED,
 }
 
+# LOST: not confirmed, or it would not have come so far.
+_HANDED_BACK = (StopReason.HANDED_BACK, StopReason.LOST)
+# How often an outcome is tried to be recorded that the database refuses while it is there.
+TRIES = 5
+
 # The job type whose work asks an engine.
 ESTIMATE = "estimate"
 
@@ -27,15 +36,15 @@ ESTIMATE = "estimate"
 async def settle(db: Database, run: JobAttempt, error: BaseException | None, engine: str | None = None) -> Outcome:
     """Record the end of an attempt, fenced, and return it; `engine` names the breaker to open when it cannot work.
 
-    `error` is the work's exception, None when it returned or was stopped. Raises the database's errors when it
-    stayed away; then the lease expires and the sweeper does the rest.
+    `error` is the work's exception, None when it returned or was stopped. A database that is away is waited for: no
+    attempt is lost to it.
     """
     if run.finished:
         log.info("Job completed", attempt=run.attempt)
         if engine is not None and run.row["job_type"] == ESTIMATE:
             await _close_breaker(db, engine)
         return Outcome.COMPLETED
-    if run.stop_reason is StopReason.LOST or isinstance(error, LeaseLost):
+    if (run.stop_reason is StopReason.LOST and not run.is_unconfirmed) or isinstance(error, LeaseLost):
         log.warning("Lease lost; this attempt wrote nothing more", attempt=run.attempt)
         return Outcome.LOST
 
@@ -43,13 +52,23 @@ async def settle(db: Database, run: JobAttempt, error: BaseException | None, eng
         async with db.as_system() as conn:
             return await _record(conn, run, error, engine)
 
-    # Five tries take about 15 s, and the lease lasts a minute.
-    state = await retry_with_backoff(record, on=AWAY)
+    state = await _until_there(record)
     if state is None:
         log.warning("The job had moved on before this attempt ended", attempt=run.attempt)
         return Outcome.LOST
-    handed_back = state == "queued" and run.stop_reason is StopReason.HANDED_BACK
+    handed_back = state == "queued" and run.stop_reason in _HANDED_BACK
     return Outcome.RELEASED if handed_back else _OUTCOMES[state]
+
+
+async def _until_there(record: Callable[[], Awaitable[Settled | None]]) -> Settled | None:
+    for tries in count(1):
+        try:
+            return await record()
+        except AWAY as error:
+            if tries >= TRIES and not is_own_trouble(error):
+                raise
+            await asyncio.sleep(backoff(min(tries, 2)))
+    raise AssertionError  # pragma: no cover - it counts for ever
 
 
 async def _close_breaker(db: Database, engine: str) -> None:
@@ -64,7 +83,7 @@ async def _record(conn: Connection, run: JobAttempt, error: BaseException | None
     if run.stop_reason is StopReason.CANCELLED or isinstance(error, JobCancelled):
         log.info("Job cancelled", attempt=run.attempt)
         return await jobs.finish_cancelled(conn, run.lease)
-    if run.stop_reason is StopReason.HANDED_BACK:
+    if run.stop_reason in _HANDED_BACK:
         log.info("Job handed back", attempt=run.attempt)
         return await jobs.release(conn, run.lease)
     verdict = judge(_cause(run, error), run.attempt, cap_s=run.retry_cap_s)

@@ -8,12 +8,17 @@ from jobs.queue.intervals import Intervals
 from jobs.wakeup.notifier import Doorbell
 from jobs.worker.lanes import Lanes
 from jobs.worker.worker_metrics import WorkerMetrics
+from store.ops import health
 from store.pool import AWAY, Database
 from store.queue import jobs
 
 log = get_logger(__name__)
 
 BATCH = 100
+# A database that comes back is given to other workers first, to renew their leases.
+RETURN_SECONDS = 3.0
+# Two looks that find no session of a worker free its leases: it is noticed in 3 s.
+WATCH_SECONDS = 0.9
 
 
 class Sweeper:
@@ -27,6 +32,7 @@ class Sweeper:
         self._doorbell = doorbell
         self._intervals = intervals
         self._metrics = metrics
+        self._was_away = False
 
     async def sweep_forever(self) -> None:
         """Sweep at the start, then every `sweep_s`, give or take a tenth so that workers drift apart."""
@@ -39,12 +45,32 @@ class Sweeper:
         while await self._sweep_batch() >= BATCH:
             pass
 
+    async def watch_forever(self) -> None:
+        """Look every second for workers whose sessions are gone, and free their leases."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                async with self._db.as_system() as conn:
+                    expired = await jobs.expire_sessions(conn)
+            except AWAY as error:
+                log.info("Other workers' sessions were not looked at", error=type(error).__name__)
+                continue
+            if expired:
+                log.warning("A worker is gone; its jobs go on", leases=expired)
+                await self.sweep()
+
     async def _sweep_batch(self) -> int:
         try:
+            if self._was_away:
+                async with self._db.connection() as conn:
+                    await health.ping(conn)
+                self._was_away = False
+                await asyncio.sleep(RETURN_SECONDS)
             async with self._db.as_system() as conn:
                 found = await jobs.sweep(conn, BATCH)
         except AWAY as error:
             log.warning("The sweep was put off", error=type(error).__name__)
+            self._was_away = True
             return 0
         freed: int = found["requeued"] + found["dead"] + found["cancelled"]
         if freed:

@@ -126,6 +126,7 @@ class Worker:
             on_cancel=self._lanes.cancel,
             on_flags=flags.forget,
             on_connect=self._keeper.renew,
+            worker=process_name() if may_listen else None,
         )
         self._arq_listener = ArqListener(
             redis_url, self._lanes.wake, self._sweeper.sweep, partial(clean_media, settings, db)
@@ -181,6 +182,7 @@ class Worker:
     def _loops(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         yield "leases", self._keeper.keep_forever()
         yield "sweep", self._sweeper.sweep_forever()
+        yield "watch", self._sweeper.watch_forever()
         yield "maintenance", self._maintenance.run_forever()
         yield "presence", self._presence.keep_forever()
         yield "control", self._control.listen_forever()

@@ -12,7 +12,7 @@ async def ping(conn: Connection) -> None:
 
 
 async def queue_health(conn: Connection) -> Record:
-    """Return (depth: queued jobs, last_job_success: time or None) over all tenants."""
+    """Return (depth: due jobs, last_job_success: time or None, overdue: seconds the oldest has been due)."""
     row = await conn.fetchrow(SQL.queue_health)
     assert row is not None  # noqa: S101 - the function always gives one row
     return row

@@ -3,8 +3,8 @@
 SELECT 1;
 
 -- name: queue_health
--- Queued jobs of all tenants, and when one last completed.
-SELECT depth, last_job_success FROM scopekit.queue_health();
+-- Due jobs of all tenants, when one last completed, and how long the oldest has been due.
+SELECT depth, last_job_success, overdue FROM scopekit.queue_health();
 
 -- name: notify_queue_usage
 -- How full the server's queue of notifications is.

@@ -21,7 +21,7 @@ SQL = Queries("queue/jobs")
 _LOOKS = 3
 
 Settled = Literal["queued", "failed", "cancelled"]
-Completion = Literal["completed", "cancelled", "lost"]
+Completion = Literal["completed", "cancelled", "lost", "busy"]
 
 
 @dataclass(frozen=True)
@@ -233,6 +233,17 @@ async def sweep(conn: Connection, limit: int) -> Record:
     row = await conn.fetchrow(SQL.sweep, limit)
     assert row is not None  # noqa: S101 - the function always gives one row
     return row
+
+
+async def hold_session(conn: Connection, worker: str) -> bool:
+    """Let a worker's leases hang on this session, as service_role; False while an earlier one has not ended."""
+    return bool(await conn.fetchval(SQL.hold_session, worker))
+
+
+async def expire_sessions(conn: Connection) -> int:
+    """Let the leases of workers expire whose sessions are gone; returns how many."""
+    expired: int = await conn.fetchval(SQL.expire_sessions)
+    return expired
 
 
 # What the trigger asks --------------------------------------------------------------------------------------------

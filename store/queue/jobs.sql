@@ -85,6 +85,14 @@ SELECT scopekit.finish_cancelled($1, $2);
 -- Free expired leases; count what is due.
 SELECT requeued, dead, cancelled, due FROM scopekit.sweep($1);
 
+-- name: hold_session
+-- Let this worker's leases hang on this session; false while an earlier one of its has not ended.
+SELECT scopekit.hold_session($1);
+
+-- name: expire_sessions
+-- Let the leases of workers expire whose sessions are gone; how many.
+SELECT scopekit.expire_sessions();
+
 -- name: due_jobs
 -- The next jobs in line, of every tenant.
 SELECT * FROM scopekit.due_jobs($1);

@@ -54,6 +54,7 @@ BEGIN
             ('jobs',                 'r'),
             ('jobs_dlq',             'r'),
             ('job_kinds',            NULL),
+            ('worker_sessions',      NULL),
             ('job_steps',            ''),
             ('cancelled_spending',   NULL),
             ('queue_control',        NULL),

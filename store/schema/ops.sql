@@ -214,19 +214,20 @@ END $$;
 
 -- Numbers -------------------------------------------------------------------------------------------------------------
 
--- Two numbers for the health check, across tenants: no row.
-CREATE FUNCTION scopekit.queue_health(OUT depth bigint, OUT last_job_success timestamptz)
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT (SELECT count(*) FROM public.ai_jobs WHERE status = 'queued'),
-           (SELECT max(finished_at) FROM public.ai_jobs WHERE status = 'completed')
-$$;
-
 -- How long the oldest job that may start has waited, in seconds. Jobs whose time is yet to come wait on purpose, as they
 -- do while their flag is off, and do not count.
 CREATE FUNCTION scopekit.queue_overdue() RETURNS double precision
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT coalesce(greatest(extract(epoch FROM clock_timestamp() - min(run_at)), 0), 0)
     FROM public.ai_jobs WHERE status = 'queued' AND run_at <= now()
+$$;
+
+-- Three numbers for the health check, across tenants: no row. What is for later, or held by a flag, is no backlog.
+CREATE FUNCTION scopekit.queue_health(OUT depth bigint, OUT last_job_success timestamptz, OUT overdue double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT (SELECT count(*) FROM public.ai_jobs WHERE status = 'queued' AND run_at <= now()),
+           (SELECT max(finished_at) FROM public.ai_jobs WHERE status = 'completed'),
+           scopekit.queue_overdue()
 $$;
 
 -- Numbers by state, across tenants, for an operator's graphs: no row. Each state is counted through an index that holds

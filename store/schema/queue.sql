@@ -15,7 +15,7 @@
 --   6. After a cancel was accepted a job never completes. Final states never change; a redrive starts a dead job anew.
 --   7. Only the database's clock counts.
 --   8. Locks are taken in one order: job rows, then by visit id the visit and its stream. Sets of jobs are taken with
---      SKIP LOCKED.
+--      SKIP LOCKED, and so are their visits and streams: what one transaction elsewhere holds keeps no other job waiting.
 --   9. A job is claimed in its lane, of which each has slots of its own: no lane's jobs wait behind another's. A tenant's
 --      user sees and queues jobs of the lane `ai` alone.
 --  10. What a job may do is written into its row as it is queued; what becomes of its kind later changes no queued job.
@@ -185,6 +185,14 @@ CREATE TABLE public.queue_control (
 CREATE TABLE public.periodic_tasks (
     name    text PRIMARY KEY,
     done_at timestamptz NOT NULL
+);
+
+-- Workers whose leases hang on a database session: it has an advisory lock for as long as it lives. A row is there from a
+-- worker's first session until its leases are freed; `missing_since` and `looked_at` are of looks that found no session.
+CREATE TABLE public.worker_sessions (
+    worker        text PRIMARY KEY,
+    missing_since timestamptz,
+    looked_at     timestamptz
 );
 
 -- Getting in ----------------------------------------------------------------------------------------------------------

@@ -134,11 +134,30 @@ BEGIN
                 ELSE 1 END;
 END $$;
 
+-- Which of these visits a transaction elsewhere holds: its stream, and with p_status the visit too. The others are locked.
+-- Who would wait for one waits for all the jobs behind it.
+CREATE FUNCTION scopekit.held_elsewhere(p_streams uuid[], p_status uuid[]) RETURNS uuid[] LANGUAGE plpgsql
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+DECLARE
+    v_held uuid[] := '{}';
+BEGIN
+    IF cardinality(p_status) > 0 THEN
+        v_held := ARRAY(
+            SELECT id FROM unnest(p_status) AS v(id)
+            EXCEPT SELECT l.id FROM (SELECT id FROM public.site_visits WHERE id = ANY (p_status)
+                                     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS l);
+    END IF;
+    RETURN v_held || ARRAY(
+        SELECT s.visit_id FROM public.visit_streams AS s WHERE s.visit_id = ANY (p_streams)
+        EXCEPT SELECT l.visit_id FROM (SELECT visit_id FROM public.visit_streams WHERE visit_id = ANY (p_streams)
+                                       ORDER BY visit_id FOR NO KEY UPDATE SKIP LOCKED) AS l);
+END $$;
+
 -- Lock the next up to p_limit jobs in the line of the lane `ai`, from a turn on where the priority is the ordinary one.
 -- Planned for this one index whatever the statistics say: taken while the queue was empty, they would have the planner
 -- sort a hundred thousand jobs at every claim.
-CREATE FUNCTION scopekit.lock_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[])
-    RETURNS TABLE (id uuid, tenant_id uuid, priority smallint, turn bigint) LANGUAGE plpgsql
+CREATE FUNCTION scopekit.lock_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[], p_held uuid[])
+    RETURNS TABLE (id uuid, tenant_id uuid, visit_id uuid, priority smallint, turn bigint) LANGUAGE plpgsql
     SET enable_sort = off SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -149,30 +168,41 @@ BEGIN
     FOR v_lane IN VALUES (-32767, -1, 0::bigint), (0, 0, p_from), (1, 32768, 0) LOOP
         EXIT WHEN v_left <= 0;
         RETURN QUERY
-            SELECT j.id, j.tenant_id, j.priority, j.turn FROM public.jobs AS j
+            SELECT j.id, j.tenant_id, j.visit_id, j.priority, j.turn FROM public.jobs AS j
             WHERE j.lane = 'ai' AND j.status = 'queued' AND -j.priority::integer BETWEEN v_lane.column1 AND v_lane.column2
               AND j.turn >= v_lane.column3 AND j.run_at <= now()
               AND j.job_type <> ALL (p_paused) AND j.tenant_id <> ALL (p_full)
+              AND (NOT j.speaks OR j.visit_id <> ALL (p_held))
             ORDER BY -j.priority::integer, j.turn, j.id LIMIT v_left FOR UPDATE SKIP LOCKED;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         v_left := v_left - v_rows;
     END LOOP;
 END $$;
 
--- Start up to p_limit of the next in line, of each tenant as many as it has room for. `full_tenants` are those that had
--- none left for a job seen here; `first` and `last` are the turns seen at ordinary priority.
-CREATE FUNCTION scopekit.start_next_jobs(p_limit integer, p_from bigint, p_paused text[], p_full uuid[],
-                                         p_capped boolean, p_cap integer, p_worker text, p_lease interval,
-                                         OUT ids uuid[], OUT full_tenants uuid[], OUT first bigint, OUT last bigint)
+-- Start up to p_limit of the next p_look in line, of each tenant as many as it has room for. `full_tenants` are those that
+-- had none left for a job seen here, `held` the visits that a transaction elsewhere holds; `first` and `last` are the turns
+-- seen at ordinary priority.
+CREATE FUNCTION scopekit.start_next_jobs(p_limit integer, p_look integer, p_from bigint, p_paused text[], p_full uuid[],
+                                         p_held uuid[], p_capped boolean, p_cap integer, p_worker text, p_lease interval,
+                                         OUT ids uuid[], OUT full_tenants uuid[], OUT held uuid[], OUT first bigint,
+                                         OUT last bigint)
     LANGUAGE plpgsql AS $$
+DECLARE
+    v_seen   uuid[];
+    v_visits uuid[];
 BEGIN
-    SELECT coalesce(array_agg(f.id) FILTER (WHERE f.nth <= f.free), '{}'),
+    SELECT coalesce(array_agg(n.id), '{}'), coalesce(array_agg(n.visit_id), '{}') INTO v_seen, v_visits
+    FROM scopekit.lock_next_jobs(p_look, p_from, p_paused, p_full, p_held) AS n;
+    held := scopekit.held_elsewhere(v_visits, '{}');
+    SELECT coalesce((array_agg(f.id ORDER BY f.priority DESC, f.turn, f.id) FILTER (WHERE f.nth <= f.free))[1:p_limit],
+                    '{}'),
            coalesce(array_agg(DISTINCT f.tenant_id) FILTER (WHERE f.nth > f.free), '{}'),
            min(f.turn) FILTER (WHERE f.priority = 0), max(f.turn) FILTER (WHERE f.priority = 0)
     INTO ids, full_tenants, first, last FROM (
         SELECT n.*, row_number() OVER (PARTITION BY n.tenant_id ORDER BY n.priority DESC, n.turn, n.id) AS nth,
                CASE WHEN p_capped THEN coalesce(scopekit.free_slots(n.tenant_id, p_cap), p_limit) ELSE p_limit END AS free
-        FROM scopekit.lock_next_jobs(p_limit, p_from, p_paused, p_full) AS n
+        FROM public.jobs AS n
+        WHERE n.id = ANY (v_seen) AND (NOT n.speaks OR n.visit_id <> ALL (held))
     ) AS f;
     UPDATE public.jobs
     SET status = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),
@@ -202,6 +232,8 @@ DECLARE
     v_paused text[] := scopekit.paused_types();
     v_current CONSTANT bigint := scopekit.current_turn('ai', 0::smallint);
     v_full   uuid[] := '{}';
+    v_held   uuid[] := '{}';
+    v_look   integer := 0;
     v_ids    uuid[] := '{}';
     v_first  bigint;
     v_some   record;
@@ -219,17 +251,22 @@ BEGIN
         v_paused := CASE v_slots WHEN 0 THEN v_paused || 'estimate'::text ELSE v_paused END;
     END IF;
     PERFORM scopekit.promote_due_jobs(100, ARRAY['ai']);
-    LOOP  -- Once; and once more for every tenant that is found full.
+    LOOP  -- Once; once more for every tenant that is found full, and further on past visits that are held elsewhere.
         SELECT * INTO v_some FROM scopekit.start_next_jobs(
-            v_limit - cardinality(v_ids), CASE WHEN p_everywhere THEN 0 ELSE v_current - c_slack END,
-            v_paused, v_full, v_capped, p_cap, p_worker, p_lease);
+            v_limit - cardinality(v_ids), greatest(v_limit - cardinality(v_ids), v_look),
+            CASE WHEN p_everywhere THEN 0 ELSE v_current - c_slack END,
+            v_paused, v_full, v_held, v_capped, p_cap, p_worker, p_lease);
         v_ids := v_ids || v_some.ids;
         v_full := v_full || v_some.full_tenants;
+        v_held := v_held || v_some.held;
         v_first := least(v_first, v_some.first);
-        EXIT WHEN cardinality(v_some.full_tenants) = 0 OR cardinality(v_ids) >= v_limit;
+        EXIT WHEN cardinality(v_some.full_tenants || v_some.held) = 0 OR cardinality(v_ids) >= v_limit
+                  OR cardinality(v_held) > 5000;
+        v_look := CASE WHEN cardinality(v_some.held) > 0 THEN least(4 * cardinality(v_held), 1000) ELSE 0 END;
     END LOOP;
-    -- Past a tenant that waits for its cap the front does not move; where nobody is left in line it goes on by one.
-    IF cardinality(v_full) = 0 THEN
+    -- Past a tenant that waits for its cap, or a visit that is held, the front does not move; where nobody is left in line
+    -- it goes on by one.
+    IF cardinality(v_full || v_held) = 0 THEN
         PERFORM scopekit.advance_turn(CASE WHEN cardinality(v_ids) < v_limit THEN v_some.last + 1 ELSE v_first END);
     END IF;
     PERFORM scopekit.bulk_append_events(
@@ -253,6 +290,7 @@ CREATE FUNCTION scopekit.claim_background_jobs(p_lanes text[], p_limits integer[
 DECLARE
     v_paused CONSTANT text[] := scopekit.paused_types();
     v_ids    uuid[] := '{}';
+    v_held   uuid[];
     v_lane   record;
 BEGIN
     IF 'all' = ANY (v_paused) THEN
@@ -268,6 +306,10 @@ BEGIN
     END LOOP;
     IF cardinality(v_ids) = 0 THEN
         RETURN;
+    END IF;
+    v_held := scopekit.held_elsewhere(ARRAY(SELECT visit_id FROM public.jobs WHERE id = ANY (v_ids) AND speaks), '{}');
+    IF cardinality(v_held) > 0 THEN
+        v_ids := ARRAY(SELECT id FROM public.jobs WHERE id = ANY (v_ids) AND (NOT speaks OR visit_id <> ALL (v_held)));
     END IF;
     UPDATE public.jobs
     SET status = 'running', attempts = attempts + 1, lease_token = gen_random_uuid(),

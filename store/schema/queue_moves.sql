@@ -73,12 +73,15 @@ END $$;
 
 -- Complete many jobs, [{id, token, result, analytics}, ...], each by its own token and all in one commit; `analytics`
 -- is null or {event, properties}. Answers for each token: completed, cancelled (a cancel was accepted first; left as it
--- is) or lost. Two attempts at one job may stand in one batch; a token is of one attempt, so all that follows goes by it.
+-- is), lost, or busy (a transaction elsewhere holds the job, its visit or its stream; left as it is, ask again). Two attempts at one job may stand in one batch; a token is of one attempt, so all that follows goes by it.
 CREATE FUNCTION scopekit.complete_jobs(p_done jsonb) RETURNS TABLE (job_id uuid, token uuid, answer text)
     LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
     v_ids       CONSTANT uuid[] := ARRAY(SELECT d.id FROM jsonb_to_recordset(p_done) AS d(id uuid));
     v_tokens    CONSTANT uuid[] := ARRAY(SELECT d.token FROM jsonb_to_recordset(p_done) AS d(token uuid));
+    v_locked    uuid[];
+    v_elsewhere uuid[];
+    v_left      uuid[];
     v_held      uuid[];
     v_cancelled uuid[];
     v_estimates uuid[];
@@ -88,13 +91,19 @@ DECLARE
     v_payloads  jsonb[];
     v_beside    boolean[];
 BEGIN
-    SELECT array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NULL),
-           array_agg(l.lease_token) FILTER (WHERE l.cancel_requested_at IS NOT NULL),
-           array_agg(l.visit_id) FILTER (WHERE l.cancel_requested_at IS NULL AND l.ends_stream)
-    INTO v_held, v_cancelled, v_estimates FROM (
-        SELECT lease_token, cancel_requested_at, visit_id, ends_stream FROM public.jobs
+    SELECT array_agg(l.id), coalesce(array_agg(l.visit_id) FILTER (WHERE l.speaks), '{}'),
+           coalesce(array_agg(l.visit_id) FILTER (WHERE l.ends_stream), '{}')
+    INTO v_locked, v_visits, v_estimates FROM (
+        SELECT id, visit_id, speaks, ends_stream FROM public.jobs
         WHERE id = ANY (v_ids) AND lease_token = ANY (v_tokens)
-        ORDER BY id FOR UPDATE) AS l;
+        ORDER BY id FOR UPDATE SKIP LOCKED) AS l;
+    v_elsewhere := scopekit.held_elsewhere(v_visits, v_estimates);
+    SELECT array_agg(j.lease_token) FILTER (WHERE j.cancel_requested_at IS NULL),
+           array_agg(j.lease_token) FILTER (WHERE j.cancel_requested_at IS NOT NULL),
+           array_agg(j.visit_id) FILTER (WHERE j.cancel_requested_at IS NULL AND j.ends_stream)
+    INTO v_held, v_cancelled, v_estimates FROM public.jobs AS j
+    WHERE j.id = ANY (v_locked) AND j.lease_token = ANY (v_tokens)
+      AND (NOT j.speaks OR j.visit_id <> ALL (v_elsewhere));
     PERFORM scopekit.set_visits_status(v_estimates, 'completed');
     WITH finished AS (
         UPDATE public.jobs AS j
@@ -118,17 +127,24 @@ BEGIN
     IF v_visits IS NOT NULL THEN
         PERFORM scopekit.bulk_append_events('job.completed', v_visits, v_tenants, v_jobs, v_payloads, p_background => v_beside);
     END IF;
+    IF coalesce(cardinality(v_held), 0) < cardinality(v_tokens) THEN
+        v_left := ARRAY(SELECT lease_token FROM public.jobs WHERE id = ANY (v_ids) AND lease_token = ANY (v_tokens));
+    END IF;
     RETURN QUERY
         SELECT d.id, d.token,
                CASE WHEN d.token = ANY (v_held) THEN 'completed' WHEN d.token = ANY (v_cancelled) THEN 'cancelled'
-                    ELSE 'lost' END
+                    WHEN d.token = ANY (v_left) THEN 'busy' ELSE 'lost' END
         FROM jsonb_to_recordset(p_done) AS d(id uuid, token uuid);
 END $$;
 
--- One job is a set of one.
+-- One job is a set of one, and waits for whoever holds its visit: nobody waits behind it.
 CREATE FUNCTION scopekit.complete_job(p_job_id uuid, p_token uuid, p_result jsonb, p_analytics jsonb)
     RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    v_job CONSTANT public.jobs := scopekit.lock_leased_job(p_job_id, p_token);
 BEGIN
+    PERFORM FROM public.site_visits WHERE id = v_job.visit_id AND v_job.ends_stream FOR NO KEY UPDATE;
+    PERFORM FROM public.visit_streams WHERE visit_id = v_job.visit_id AND v_job.speaks FOR NO KEY UPDATE;
     RETURN (SELECT answer = 'completed' FROM scopekit.complete_jobs(jsonb_build_array(jsonb_build_object(
         'id', p_job_id, 'token', p_token, 'result', p_result, 'analytics', p_analytics))));
 END $$;
@@ -268,16 +284,75 @@ END $$;
 
 -- Sweeping ------------------------------------------------------------------------------------------------------------
 
--- Free up to p_limit expired leases, let as many due jobs join the line, and count the jobs that wait for a worker. What
--- becomes of each is decided first, then the visits of all are locked in the order of their ids, the visits before the
--- streams, as every transaction that locks several does.
+-- Whether the database has been up long enough for workers to have come back to it: a restart ends all sessions and lets
+-- leases expire, and is no worker's end.
+CREATE FUNCTION scopekit.is_steady() RETURNS boolean LANGUAGE sql STABLE AS
+    $$ SELECT pg_postmaster_start_time() < now() - interval '3 s' $$;
+
+-- This session is the worker's: its leases hang on it. False while another session of the worker's has not ended yet.
+CREATE FUNCTION scopekit.hold_session(p_worker text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT pg_try_advisory_lock(7263, hashtext(p_worker)) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO public.worker_sessions (worker) VALUES (p_worker)
+    ON CONFLICT (worker) DO UPDATE SET missing_since = NULL, looked_at = NULL;
+    RETURN true;
+END $$;
+
+-- Let the leases of workers expire whose sessions are gone: two looks in a row, 1.8 s apart or more, have found none, so
+-- that one that only connects again keeps its jobs. Returns how many leases.
+CREATE FUNCTION scopekit.expire_sessions() RETURNS integer LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    v_look   CONSTANT timestamptz := clock_timestamp();
+    v_worker public.worker_sessions;
+    v_some   integer;
+    v_all    integer := 0;
+BEGIN
+    IF NOT scopekit.is_steady() THEN
+        RETURN 0;
+    END IF;
+    FOR v_worker IN
+        SELECT * FROM public.worker_sessions AS w WHERE NOT EXISTS (
+            SELECT FROM pg_locks AS l
+            WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 7263 AND l.objsubid = 2
+              AND l.objid::bigint = (hashtext(w.worker)::bigint & 4294967295)
+              AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()))
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        IF v_worker.missing_since IS NULL OR v_worker.looked_at < v_look - interval '3 s' THEN
+            UPDATE public.worker_sessions SET missing_since = v_look, looked_at = v_look WHERE worker = v_worker.worker;
+        ELSIF v_worker.missing_since > v_look - interval '1.8 s' THEN
+            UPDATE public.worker_sessions SET looked_at = v_look WHERE worker = v_worker.worker;
+        ELSE
+            UPDATE public.jobs SET lease_expires_at = now() - interval '1 ms'
+            WHERE id IN (SELECT id FROM public.jobs WHERE status = 'running' AND worker = v_worker.worker
+                         FOR UPDATE SKIP LOCKED);
+            GET DIAGNOSTICS v_some = ROW_COUNT;
+            v_all := v_all + v_some;
+            IF NOT EXISTS (SELECT FROM public.jobs WHERE status = 'running' AND worker = v_worker.worker
+                           AND lease_expires_at >= now()) THEN
+                DELETE FROM public.worker_sessions WHERE worker = v_worker.worker;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN v_all;
+END $$;
+
+-- Free up to p_limit expired leases, let as many due jobs join the line, and count the jobs that wait for a worker. Jobs
+-- whose visit a transaction elsewhere holds are left to the next sweep. The visits of all are locked in the order of their
+-- ids, before it is decided what becomes of each job.
 CREATE FUNCTION scopekit.sweep(p_limit integer DEFAULT 100)
     RETURNS TABLE (requeued integer, dead integer, cancelled integer, due integer) LANGUAGE plpgsql AS $$
 DECLARE
+    v_found     CONSTANT public.jobs[] := ARRAY(
+        SELECT j FROM public.jobs AS j WHERE status = 'running' AND lease_expires_at < now() AND scopekit.is_steady()
+        ORDER BY lease_expires_at LIMIT 10 * p_limit FOR UPDATE SKIP LOCKED);
+    v_elsewhere CONSTANT uuid[] := scopekit.held_elsewhere(
+        ARRAY(SELECT visit_id FROM unnest(v_found) WHERE speaks),
+        ARRAY(SELECT visit_id FROM unnest(v_found) WHERE ends_stream));
     v_expired   CONSTANT public.jobs[] := ARRAY(
-        SELECT j FROM public.jobs AS j WHERE status = 'running' AND lease_expires_at < now()
-        ORDER BY lease_expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED);
-    v_visits    CONSTANT uuid[] := ARRAY(SELECT visit_id FROM unnest(v_expired) WHERE speaks);
+        SELECT f FROM unnest(v_found) AS f WHERE NOT f.speaks OR f.visit_id <> ALL (v_elsewhere) LIMIT p_limit);
     v_cancelled public.jobs[] := '{}';
     v_dead      public.jobs[] := '{}';
     v_again     public.jobs[] := '{}';
@@ -295,8 +370,6 @@ BEGIN
             v_again := v_again || v_job;
         END IF;
     END LOOP;
-    PERFORM FROM public.site_visits WHERE id = ANY (v_visits) ORDER BY id FOR NO KEY UPDATE;
-    PERFORM FROM public.visit_streams WHERE visit_id = ANY (v_visits) ORDER BY visit_id FOR NO KEY UPDATE;
     PERFORM scopekit.cancel_locked_jobs(v_cancelled), scopekit.dead_letter_jobs(v_dead), scopekit.requeue_lost(v_again);
     PERFORM scopekit.promote_due_jobs(p_limit, ARRAY(SELECT lane FROM public.job_kinds UNION SELECT 'ai'));
     requeued := cardinality(v_again); dead := cardinality(v_dead); cancelled := cardinality(v_cancelled);

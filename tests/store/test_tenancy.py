@@ -14,7 +14,16 @@ from tests.tenants import Tenant, make_member
 
 # Tables that are no tenant's; nobody but service_role may touch them at all.
 _OPERATORS = {
-    *("alerts", "analytics_outbox", "job_kinds", "periodic_tasks", "queue_control", "queue_samples", "service_keys"),
+    *(
+        "alerts",
+        "analytics_outbox",
+        "job_kinds",
+        "worker_sessions",
+        "periodic_tasks",
+        "queue_control",
+        "queue_samples",
+        "service_keys",
+    ),
     *(
         "schema_migrations",
         "flag_kills",

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx
@@ -67,14 +67,33 @@ async def test_a_hundred_queued_jobs_degrade_it_but_stay_ready(
         await admin.execute("DELETE FROM ai_jobs WHERE tenant_id = $1", tenant.id)
 
 
-async def _queue_jobs(admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, count: int) -> None:
+async def _queue_jobs(
+    admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, count: int, *, later: timedelta = timedelta()
+) -> None:
     await admin.execute(
         "WITH visits AS (INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, $2) RETURNING id) "
         "INSERT INTO ai_jobs (tenant_id, visit_id, job_type, run_at) "
-        "SELECT $1, id, 'estimate', now() + interval '1 day' FROM visits",
+        "SELECT $1, id, 'estimate', now() + $3 FROM visits",
         tenant.id,
         count,
+        later,
     )
+
+
+async def test_what_is_for_later_is_no_backlog(
+    client: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
+) -> None:
+    """A hundred estimates for next month are not due; one that has been due for ten minutes stands still."""
+    await admin.execute("DELETE FROM ai_jobs WHERE status = 'queued'")
+    await _queue_jobs(admin, tenant, 100, later=timedelta(days=30))
+    try:
+        report = await _answer(client, "/health", 200)
+        assert report.json()["queue"] == {"depth": 0, "healthy": True, "paused": []}
+        await _queue_jobs(admin, tenant, 1, later=timedelta(minutes=-10))
+        report = await _answer(client, "/health", 503)
+        assert (report.json()["queue"]["depth"], report.json()["queue"]["healthy"]) == (1, False)
+    finally:
+        await admin.execute("DELETE FROM ai_jobs WHERE tenant_id = $1", tenant.id)
 
 
 async def test_a_store_that_is_away_degrades_it(services: Services) -> None:

@@ -1,11 +1,14 @@
 """When to try again."""
 
 import asyncio
+import errno
 from itertools import product, repeat
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from jobs.kinds.estimate.errors import (
     BadInput,
@@ -21,6 +24,7 @@ from jobs.kinds.estimate.errors import (
 )
 from jobs.queue.errors import JobCancelled, JobError, OutOfTime, UnknownJobType
 from jobs.queue.retry import POLICY, Action, backoff, judge, retry_with_backoff
+from store.errors import Unavailable
 from tests.jobs.conftest import Admin
 
 MIDDLE = 0.5  # the random number that gives no jitter
@@ -70,6 +74,17 @@ async def test_the_database_waits_as_long_as_we_do(admin: Admin) -> None:
         (BadInput("bad"), Action.DEAD_LETTER),
         (NothingToEstimate("empty"), Action.DEAD_LETTER),
         (UnknownJobType("x"), Action.DEAD_LETTER),
+        (Unavailable("the file store does not answer"), Action.SNOOZE),
+        (asyncpg.AdminShutdownError("restart"), Action.SNOOZE),
+        (asyncpg.TooManyConnectionsError("full"), Action.SNOOZE),
+        (asyncpg.DiskFullError("full"), Action.SNOOZE),
+        (asyncpg.InterfaceError("connection is closed"), Action.SNOOZE),
+        (ConnectionResetError("peer"), Action.SNOOZE),
+        (OSError(errno.ENOSPC, "no space"), Action.SNOOZE),
+        (MemoryError(), Action.SNOOZE),
+        (RedisConnectionError("away"), Action.SNOOZE),
+        (asyncpg.UniqueViolationError("bug"), Action.RETRY),
+        (FileNotFoundError(errno.ENOENT, "bug"), Action.RETRY),
         (JobCancelled("stop"), Action.DEAD_LETTER),
     ],
 )

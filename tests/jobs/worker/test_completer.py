@@ -8,11 +8,8 @@ import pytest
 from jobs.worker.completer import Completer
 from store.queue import jobs
 from store.queue.jobs import Done, Lease
-from tests.jobs.conftest import DEADLINE_SECONDS, Bench
-from tests.stack import Services
-from tests.waiting import until_somebody_waits_for
+from tests.jobs.conftest import Bench
 
-LOCK_STREAM = "SELECT FROM visit_streams WHERE visit_id = $1 FOR UPDATE"
 ANALYTICS = {"event": "done", "properties": {"lines": 2}}
 
 
@@ -78,26 +75,6 @@ async def test_what_was_given_up_while_it_waited_is_not_completed(bench: Bench) 
     waiting.cancel()
     assert await begun == "completed"
     assert (await bench.status(given_up.job_id))["status"] == "running"
-
-
-async def test_a_batch_in_a_deadlock_is_written_after_it(bench: Bench, services: Services) -> None:
-    """Somebody locks the same two visits the other way round: the server gives the batch up, and it is asked again."""
-    leases = [await bench.running() for _ in range(2)]
-    first, second = await bench.admin.fetch(
-        "SELECT visit_id FROM ai_jobs WHERE id = ANY ($1) ORDER BY visit_id", [lease.job_id for lease in leases]
-    )
-    other = await asyncpg.connect(services.admin_url, server_settings={"deadlock_timeout": "1min"})
-    try:
-        async with asyncio.timeout(DEADLINE_SECONDS), other.transaction():
-            await other.execute(LOCK_STREAM, second["visit_id"])
-            completer = Completer(bench.service)
-            batch = asyncio.gather(*(completer.complete(lease, {}, None) for lease in leases))
-            await until_somebody_waits_for(other.get_server_pid(), bench.admin)
-            await other.execute(LOCK_STREAM, first["visit_id"])  # returns once the batch has been given up
-        assert await asyncio.wait_for(batch, DEADLINE_SECONDS) == ["completed"] * 2
-    finally:
-        await other.close()
-    assert [(await bench.events(lease.job_id)).count("job.completed") for lease in leases] == [1, 1]
 
 
 async def test_a_result_that_cannot_be_stored_fails_alone(bench: Bench) -> None:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from config.logging import get_logger
 from store.sandbox.memory_cap import HELPERS
 from store.sandbox.pipe import READY, command, surroundings
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
+log = get_logger(__name__)
+
+NO_MEMORY = "There was not enough memory for this; it is tried again."
 _START_SECONDS = 30.0
+# From the end of its answers to the end of the process.
+_END_SECONDS = 1.0
 _LONGEST_ANSWER = 64 * 1024**2
 
 
 class HelperBroke(Exception):
     """The helper died in the middle of this work."""
+
+
+class HelperKilled(HelperBroke):
+    """The kernel killed the helper, for want of memory: our trouble, and not the file's."""
 
 
 class HelperTooSlow(Exception):
@@ -44,7 +56,7 @@ class Helper:
     async def ask(self, head: dict[str, Any], body: bytes, *, seconds: float) -> tuple[dict[str, Any], bytes]:
         """Send work and wait for its answer; the time starts when the helper is free.
 
-        Raises `HelperTooSlow` or `HelperBroke`.
+        Raises `HelperTooSlow`, `HelperBroke`, or `HelperKilled` when the kernel ended it for want of memory.
         """
         async with self._turn:
             answered = False
@@ -56,6 +68,9 @@ class Helper:
             except TimeoutError:
                 raise HelperTooSlow(f"no answer within {seconds:.0f} s") from None
             except (OSError, EOFError, ValueError) as error:
+                if await self._was_killed():
+                    log.critical("A helper was killed: the machine has no memory left", work=head["work"])
+                    raise HelperKilled("the kernel killed the helper") from error
                 raise HelperBroke(f"the helper ended: {type(error).__name__}") from error
             finally:
                 self.working.clear()
@@ -73,6 +88,15 @@ class Helper:
         if process.stdin is not None:
             process.stdin.close()
         await process.wait()
+
+    async def _was_killed(self) -> bool:
+        """Tell whether the kernel has ended the process; a decoder that a file breaks ends by another signal."""
+        if self._process is None:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                return await self._process.wait() == -signal.SIGKILL
+        return False
 
     async def _exchange(self, process: Process, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         assert process.stdin is not None  # noqa: S101 - both were asked for as pipes

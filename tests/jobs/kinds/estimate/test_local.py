@@ -15,7 +15,7 @@ import pytest
 
 from jobs.kinds.estimate.engines.base import Clip
 from jobs.kinds.estimate.engines.local.engine import LocalEngine
-from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperTooSlow
+from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperKilled, HelperTooSlow
 from jobs.kinds.estimate.errors import UnusableMedium
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.model import Heard
@@ -157,11 +157,20 @@ async def test_a_call_past_its_deadline_ends_the_process(helper: Helper, spoken_
 async def test_a_crash_of_the_decoder_is_a_typed_outcome(helper: Helper, spoken_note: bytes) -> None:
     """When the process dies in the middle, its caller hears of it and the next call works."""
     work = asyncio.create_task(ask(helper, spoken_note))
-    os.kill(await started(helper), signal.SIGKILL)
-    with pytest.raises(HelperBroke):
+    os.kill(await started(helper), signal.SIGSEGV)
+    with pytest.raises(HelperBroke) as caught:
         await work
+    assert not isinstance(caught.value, HelperKilled)
     answer, _ = await ask(helper, b"no audio")
     assert "problem" in answer
+
+
+async def test_a_helper_killed_by_the_kernel_is_not_the_recordings_fault(helper: Helper, spoken_note: bytes) -> None:
+    """As the kernel does where there is no memory: told apart from a crash, so that the job is tried again."""
+    work = asyncio.create_task(ask(helper, spoken_note))
+    os.kill(await started(helper), signal.SIGKILL)
+    with pytest.raises(HelperKilled):
+        await work
 
 
 async def test_the_process_has_no_secret(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from jobs.kinds.estimate.book.book import EMPTY
 from jobs.kinds.estimate.coverage import count, name_of
 from jobs.kinds.estimate.engines.base import every_time, show_nobody
-from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperTooSlow
+from jobs.kinds.estimate.engines.model_client import NO_MEMORY, Helper, HelperBroke, HelperKilled, HelperTooSlow
 from jobs.kinds.estimate.errors import Misconfigured, Transient, UnusableMedium
 from jobs.kinds.estimate.model import Draft, Drafted, Heard, ModelCall, Observations, Seen, Transcript
 from jobs.kinds.estimate.rules.lines import Reading, read_lines
 from jobs.kinds.estimate.rules.nameplates import Plate, backed, untied
 from jobs.kinds.estimate.rules.passages import Passage, of_transcript
+from store.errors import Unavailable
 from store.events.events import storable
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class LocalEngine:
             answer = await self._hear(clip)
         except HelperTooSlow as error:
             raise Transient("Transcribing a recording took too long.") from error
+        except HelperKilled as error:
+            raise Unavailable(NO_MEMORY) from error
         except HelperBroke as error:
             raise UnusableMedium("This recording broke the speech engine twice; it may be damaged.") from error
         if "missing" in answer:
@@ -111,6 +114,8 @@ class LocalEngine:
             answer, _ = await self._helper.ask(head, photo.content, seconds=_READ_SECONDS)
         except HelperTooSlow:
             return {"unread": "it took too long"}
+        except HelperKilled as error:
+            raise Unavailable(NO_MEMORY) from error
         except HelperBroke:
             return {"unread": "it broke the reader"}
         if "missing" in answer:

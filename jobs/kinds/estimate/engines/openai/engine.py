@@ -19,7 +19,7 @@ from jobs.kinds.estimate.engines import prompts
 from jobs.kinds.estimate.engines.base import Clip, every_time, show_nobody
 from jobs.kinds.estimate.engines.cost import priced, read_prices
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
-from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperTooSlow
+from jobs.kinds.estimate.engines.model_client import NO_MEMORY, Helper, HelperBroke, HelperKilled, HelperTooSlow
 from jobs.kinds.estimate.engines.openai.answers import draft_of, joined, line_of, observations_of, transcript_of
 from jobs.kinds.estimate.engines.openai.chat import Chat
 from jobs.kinds.estimate.engines.openai.errors import SETTINGS_OF, as_ours
@@ -28,6 +28,7 @@ from jobs.kinds.estimate.engines.openai.responses import Question, Responses, re
 from jobs.kinds.estimate.engines.openai.schema import DraftAnswer, LookAnswer, Spoken
 from jobs.kinds.estimate.errors import MalformedAnswer, Misconfigured, UnusableMedium, paid_for
 from jobs.kinds.estimate.model import Drafted, Heard, ModelCall, Seen
+from store.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -244,6 +245,8 @@ class OpenAIEngine:
         """Have the helper open a file; one that it cannot open is that file's problem."""
         try:
             answer, body = await self._helper.ask(head, content, seconds=seconds)
+        except HelperKilled as error:
+            raise Unavailable(NO_MEMORY) from error
         except (HelperBroke, HelperTooSlow) as error:
             raise UnusableMedium(f"This {noun} could not be opened; it may be damaged.") from error
         if "problem" in answer:
