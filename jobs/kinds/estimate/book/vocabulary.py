@@ -67,7 +67,7 @@ MEANINGS = _pairs(
     bathtub: tub | bath tub
     garbage disposal: disposal | disposer | disp | insinkerator | garbage disposal
     vanity sink: lav | lavatory
-    angle stop: supply stop | shutoff stop | stops | angle valve | angle stop | angle stops
+    angle stop: supply stop | shutoff stop | angle valve | angle stop | angle stops
     hose bib: hosebib | hose bibb | spigot | sillcock | hydrant | hose bib
     pressure reducing valve: prv
     snake: auger | cable out | rooter | rod | rod out
@@ -120,7 +120,6 @@ MEANINGS = _pairs(
     patch: patching
     landscape: lndscp
     irrigation: sprinkler system
-    sprinkler: sprinkler head
     shrub: bush | bushes
     dumpster: roll off | rolloff | roll-off | container
     haul debris: haul everything | haul trash | haul junk | haul all
@@ -158,6 +157,7 @@ MEANINGS = _pairs(
     pressure treated: pt
     plywood: ply
     customer supplied: owner supplied | client supplied | homeowner supplied
+    stainless: ss | s/s
     pool: pileta
     hip ridge: h & r
     dishwasher hookup: dw hookup | dw hook up

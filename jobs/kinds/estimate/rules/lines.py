@@ -15,10 +15,10 @@ from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
 from jobs.kinds.estimate.rules import remarks
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.amounts import Amount, chosen, contradicts, measured_otherwise
+from jobs.kinds.estimate.rules.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
 from jobs.kinds.estimate.rules.phrases import bare
-from jobs.kinds.estimate.rules.reader import Item, Remark, read_passage
+from jobs.kinds.estimate.rules.reader import UNNAMED, Item, Remark, read_passage
 from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content, is_verb
 from store.estimates.units import EACH, PACKAGES, canonical
 
@@ -93,8 +93,12 @@ def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
                 found.append(_Found(item, passage))
     trades = _trades(found, book)
     lines: list[_Found] = []
-    for one in found:
-        fit = _fit(one.item, book, trades)
+    for heard in found:
+        one, fit = heard, _fit(heard.item, book, trades)
+        if fit is None:
+            area = replace(heard.item, amounts=feet_as_area(heard.item.amounts))
+            fit = _fit(area, book, trades) if area.amounts != heard.item.amounts else None
+            one = heard if fit is None or fit.item.unit == EACH else replace(heard, item=area)
         _add(lines, replace(one, fit=fit, line=_line(one.item, one.passage, fit)))
     return Reading(tuple(one.line for one in lines if one.line), tuple(_told(noted)))
 
@@ -148,7 +152,10 @@ def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
         evidence=tuple(passage.evidence(span) for span in item.spans),
         assumptions=(*(amount.assumptions if amount else ()), *item.assumptions, *told),
     )
-    line = line.flagged(*item.doubts, *doubts, *(amount.doubts if amount else ()))
+    priced = price is not None
+    line = line.flagged(
+        *(d for d in item.doubts if not (priced and d == UNNAMED)), *doubts, *(amount.doubts if amount else ())
+    )
     line = _counted_as_one(line, item, fit) if amount is None and price is None else line
     line = _hard_to_hear(line, passage, amount)
     return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.rules.tokens import Token
 
 JOINTS = frozenset({"and", "&", "+", "plus", "then", "also", "but", "so"})
+_WE = frozenset({"we", "we'll", "i", "i'll", "let's", "we're", "i'm"})
 _THEY = frozenset({"that's", "it's", "they're"})
 _SUBJECTS = frozenset(["i", "i'll", "he", "she", "they", "we", "don't", "do", "the", "leave", "keep", "that's", "you"])
 _PREDICATES = frozenset(
@@ -175,8 +176,9 @@ class Seam:
         if not self.named_before and not self.counted_before:
             return False
         listed = self.joint in JOINTS | {","} and self._is_listed_in_a_remark()
-        if listed or (self.joint == "so" and not begins_with_work(self.piece)):
-            return False
+        if listed or self.joint == "so":
+            # "Both springs are broken, so we'll do a new pair."
+            return not listed and (begins_with_work(self.piece) or self.leads or self.piece[0].text in _WE)
         if self.joint == ":" and remarks.remark_of(self.text_before + ":") is not None:
             return False
         heads = self.joint == ":" and len(self.named_before) <= _LONG_HEADING and not self.counted_before
