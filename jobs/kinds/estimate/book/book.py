@@ -63,6 +63,7 @@ class Book:
         terms = self._understood(terms)
         unknown = (word for word in terms.words if not self.knows(word) and word not in place_stems())
         meant = {word: self._meant(word) for word in unknown}
+        meant |= {word: frozenset({f"{word}board"}) for word in terms.words if self.knows(f"{word}board")}
         words = {*terms.words, *(other for others in meant.values() for other in others)}
         found = [self._with_word.get(word, []) for word in words]
         seen = {id(item): item for items in found if len(items) <= _POSTINGS for item in items}
@@ -104,6 +105,10 @@ class Book:
     def names_a_thing(self, word: str) -> bool:
         """Whether a stem is the head of an item."""
         return word in self._heads
+
+    def names_several(self, word: str) -> bool:
+        """Whether a stem is the head of items that say different things of it."""
+        return self._heads.get(word, 0) > 1
 
     def tells_the_category(self, item: Item, word: str) -> bool:
         """Whether a stem only says which category an item is of: "pool" among pool work."""
@@ -166,8 +171,8 @@ class Book:
         return {word: 0.3 + 0.7 * math.log((1 + len(self.items)) / count) / most for word, count in counts.items()}
 
     @cached_property
-    def _heads(self) -> frozenset[str]:
-        return frozenset(head for item in self.items for head in item.terms.heads)
+    def _heads(self) -> Counter[str]:
+        return Counter(head for words, heads in {(i.terms.words, i.terms.heads) for i in self.items} for head in heads)
 
     @cached_property
     def _common(self) -> frozenset[tuple[str, str]]:

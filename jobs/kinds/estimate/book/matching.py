@@ -28,7 +28,7 @@ _SIZE, _SIZE_NOT_SAID, _SIZE_NOT_SOLD = 0.8, 0.35, 0.25
 # that no item has may be a maker's name, and what stands behind the thing only says more of it.
 _KNOWN, _UNKNOWN, _BEHIND = 1.0, 0.55, 0.3
 _FEW, _RARE = 2, 0.85
-_OTHER_WORK, _OTHER_TRADE, _DIFFER, _BY_TRADE = 0.6, 0.6, 0.6, 0.5
+_OTHER_WORK, _OTHER_TRADE, _OF_SEVERAL, _DIFFER, _OFFERED, _BY_TRADE = 0.6, 0.6, 0.7, 0.6, 0.45, 0.5
 # How much of the item must have been said, and of the line be explained, for a match that nobody has to look at.
 _SAID, _SAID_IN_TRADE, _EXPLAINED = 0.62, 0.45, 0.6
 
@@ -82,6 +82,10 @@ class Lexicon(Protocol):
         """Whether it is the head of an item."""
         ...
 
+    def names_several(self, word: str) -> bool:
+        """Whether it is the head of several items."""
+        ...
+
     def works_in_kind(self, category: str) -> str | None:
         """Return the kind of work that most items of a category are."""
         ...
@@ -124,12 +128,13 @@ def compare(line: Terms, item: Item, lexicon: Lexicon, *, measured: bool, in_tra
     by_unit = measured and canonical(item.unit) in PACKAGES
     fit = _Comparison(line, item, lexicon, sizes).fit(by_unit=by_unit, in_trade=in_trade, trade_does=trade_does)
     if (fit is None or fit.score < _BY_TRADE) and measured and in_trade and _removes_alike(line, item.terms):
-        return Fit(item, _BY_TRADE, Head.OMITTED, shared=1, sure=False, in_trade=True)
+        # "Bust out the old one" among concrete; another thing that the book knows is only offered it.
+        named = any(lexicon.knows(word) for word in line.heads if kind_of_word(word) is None)
+        return Fit(item, _OFFERED if named else _BY_TRADE, Head.OMITTED, sure=False, in_trade=True)
     return fit
 
 
 def _removes_alike(line: Terms, item: Terms) -> bool:
-    """Whether both take something out: "bust out the old one" among concrete, with the trade's unit."""
     return line.kinds == item.kinds == {"remove"} and line.heads.isdisjoint(item.heads)
 
 
@@ -178,6 +183,8 @@ class _Comparison:
             score *= _OTHER_WORK
         if evidence == 1 and not in_trade and not by_unit and self._lacks_only_its_trade(unsaid):
             score *= _OTHER_TRADE
+        elif evidence == 1 and unsaid and not in_trade and any(map(self.lexicon.names_several, self.things)):
+            score *= _OF_SEVERAL  # "board" is no more the green one than the fascia's
         differ = any(weight >= _KNOWN or (unsaid and weight >= _UNKNOWN) for weight in foreign.values())
         score *= _DIFFER if differ else 1.0
         complete = not unsaid and not self.unsaid_sizes and self.head is Head.SAME

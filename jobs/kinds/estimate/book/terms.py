@@ -13,7 +13,7 @@ from jobs.kinds.estimate.book.stems import singular, stem
 from jobs.kinds.estimate.book.vocabulary import ADJECTIVES, FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES, PLAIN_VERBS
 from jobs.kinds.estimate.rules.numbers import read_number
 from jobs.kinds.estimate.rules.tokens import tokenise
-from jobs.kinds.estimate.rules.words import NOUN_TOO, PREPOSITIONS, is_verb
+from jobs.kinds.estimate.rules.words import NOUN_TOO, is_verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,7 @@ _PULLED = re.compile(
     r"\bpull (?:the |up |out |old )*"
     r"((?:\w+ ){0,4}(?:baseboards?|carpet|pad|trim|flooring|laminate|toilet|vanity|cabinets?)\b)"
 )
+_PREFIXED = re.compile(r"\bre-(?=[a-z])")
 _POSSESSIVE = re.compile(r"(?<=[a-z])['\u2019]s\b")
 # "Take the dead oak down": the verb and its particle stand apart.
 _PARTED = re.compile(r"\b(take|tear|rip|pull|bust|knock|break|cut)\b([^,.;:]{0,60}?)\b(?:down|out|up|off|away)\b")
@@ -77,6 +78,8 @@ _WHERE = frozenset(
         "because",
     ]
 )
+# They may say where before anything is named: "by the gate they want a flood light".
+_LEADS = frozenset({"at", "by", "near", "behind", "under", "over", "above", "below", "along", "inside", "in", "on"})
 _JOINS = frozenset({"and", "or", "&", "/", "+"})
 # At the front of a line these only carry their object: "run a footing", "pull a permit".
 _LIGHT_VERBS = frozenset({"run", "pull", "do", "make", "build", "put"})
@@ -137,7 +140,7 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def terms_of(text: str) -> Terms:
     """Read a description."""
-    plain = _POSSESSIVE.sub("", folded(text))
+    plain = _PREFIXED.sub("re", _POSSESSIVE.sub("", folded(text)))
     for spelled, joined in _SPELLED:
         plain = plain.replace(spelled, joined)
     others = LABOR_ONLY.search(plain) is not None
@@ -215,7 +218,7 @@ class _Description:
         token = self.tokens[i]
         if self.main is None and not place_stems().issuperset(self.words) and self._ends_main(i):
             self.main = len(dict.fromkeys(self.words))
-        leads = bool(self.words) or token.text in PREPOSITIONS
+        leads = bool(self.words) or token.text in _LEADS
         self.where = (self.where or (token.text in _WHERE and leads)) and token.kind != "mark" and token.text not in _WE
         self.bracketed = token.text == "(" or (self.bracketed and token.text != ")")
         if token.text in _JOINS:

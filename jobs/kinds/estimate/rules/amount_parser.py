@@ -402,7 +402,7 @@ def _after_per(tokens: Sequence[Token], i: int) -> int:
 
 def _multiplied(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     """Take "2 in each of the 3 bedrooms" as six, and "one per bedroom, 3 bedrooms" as three."""
-    found = _by_the_day(tokens, _each(tokens, found))
+    found = _by_sides(tokens, _by_the_day(tokens, _each(tokens, found)))
     counts = [amount for amount in found if amount.kind == "count"]
     for first, second in pairwise(counts):
         if _is_for_each(tokens, first, second):
@@ -435,6 +435,22 @@ def _per_unknown(tokens: Sequence[Token], amount: Amount) -> Amount:
     return replace(amount, doubts=(*amount.doubts, f"said for each {thing}; how many there are was not said"))
 
 
+def _is_per(tokens: Sequence[Token], i: int, thing: str) -> bool:
+    return text_at(tokens, i) in {"/", "per"} and bool(thing) and singular(text_at(tokens, i + 1)) == thing
+
+
+def _by_sides(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
+    """Take "2 sides x 9 ft" as 18 feet."""
+    for first, second in pairwise(found):
+        sides = first.kind == "size" and any(unit == "side" for _, unit in first.sizes)
+        if sides and second.kind == "measure" and _is_by(tokens, first.end):
+            value = first.value * second.value
+            said = f"{plain(first.value)} x {plain(second.value)} {second.unit} = {plain(value)}"
+            made = replace(second, value=value, grip="firm", sizes=frozenset(), assumptions=(said,))
+            return [made if a is second else a for a in found]
+    return found
+
+
 def _by_the_day(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     """Take "3 days x 8 hrs" as 24 hours."""
     for first, second in pairwise(found):
@@ -451,6 +467,9 @@ def _each(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     """Take "two downspouts, 10 feet each" as 20 feet."""
     counts = [amount for amount in found if amount.kind == "count"]
     measures = [a for a in found if a.kind == "measure" and text_at(tokens, a.end) in {"each", "ea", "apiece"}]
+    if len(counts) == 1 and not measures:  # "2 pallets, 450 sf/pallet"
+        thing = singular(text_at(tokens, counts[0].end))
+        measures = [a for a in found if a.kind == "measure" and _is_per(tokens, a.end, thing)]
     if len(counts) != 1 or len(measures) != 1 or counts[0].start > measures[0].start:
         return found
     (count,), (measure,) = counts, measures

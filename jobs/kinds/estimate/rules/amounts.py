@@ -84,7 +84,12 @@ def chosen(amounts: Iterable[Amount], unit: str | None, words: Iterable[str] = (
         return best or next((_taken_as(a, name) for a in stated if _is_unitless(a)), None)
     own = [a for a in stated if a.unit == name]
     if name == EACH:
-        own = [replace(a, kind="count", value=2 * a.value, unit=None) for a in stated if a.unit == "pair"]
+        pairs = ("a pair was taken as two",)
+        own = [
+            replace(a, kind="count", value=2 * a.value, unit=None, doubts=(*a.doubts, *pairs))
+            for a in stated
+            if a.unit == "pair"
+        ]
         own += [replace(a, kind="count", unit=None) for a in stated if a.unit in PACKAGES - {"pair"}]
     counts = [a for a in stated if a.kind == "count" and a.unit is None]
     mentioned = name == EACH or name not in PACKAGES or any(canonical(word) == name or word in ROOMS for word in words)

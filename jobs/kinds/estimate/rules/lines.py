@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NOT_STATED = "quantity not stated"
 TAKEN_AS_ONE = "no number was given; taken as one"
+_LABOR = "labor"
 _ONE = Decimal(1)
 _CENT = Decimal("0.01")
 _TYPED = 0.9
@@ -127,7 +128,7 @@ def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
     stated = [f for f in ranked if chosen(item.amounts, f.item.unit, item.clause.words) is not None]
     best = book.best(ranked) or (book.best(stated) if stated else None)
     if best is None and any(a.stated and a.unit == "hour" for a in item.amounts):
-        return book.best(book.rank("labor", as_sold, trades))
+        return book.best(book.rank(_LABOR, as_sold, trades))
     return best
 
 
@@ -144,7 +145,7 @@ def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
         amount = None
     line = DraftLine(
         description=_description(item, amount),
-        named=_named(item, amount),
+        named=_named(item, amount, fit),
         category=(fit.item.category.lower() if fit and fit.item.category else category_of(_words(item).split())),
         quantity=amount.value if amount else _ONE,
         unit=unit if amount else EACH,
@@ -204,14 +205,17 @@ def _price_said(
     return (value, True), (f"price as said: {said} for all",), ()
 
 
-def _named(item: Item, amount: Amount | None) -> str:
+def _named(item: Item, amount: Amount | None, fit: Fit | None) -> str:
     """Return what the price book is searched for: the words of the item and its sizes."""
     sizes = " ".join(
         item.clause.source[a.at : a.until]
         for a in item.amounts
         if a.sizes and not _is_of(a, amount) and a.kind != "label"
     )
-    return f"{_words(item)} , {sizes}".strip(" ,")[:_LONGEST]
+    words = _words(item)
+    if fit is not None and fit.item.terms.heads == {_LABOR} and _LABOR not in terms_of(words).words:
+        return _LABOR  # "touch up paint, hourly, 3 hrs"
+    return f"{words} , {sizes}".strip(" ,")[:_LONGEST]
 
 
 def _words(item: Item) -> str:

@@ -5,6 +5,7 @@ A `Seam` is asked one question after the other; the first that can answer does.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.rules.tokens import Token
 
 JOINTS = frozenset({"and", "&", "+", "plus", "then", "also", "but", "so"})
+_WE_INSTALL = re.compile(
+    r"^\W*(?:we|i)(?:'ll| will)? (?:install|hang|set|hook up|mount|put in)(?: it| them| those)?\W*$"
+)
 _WE = frozenset({"we", "we'll", "i", "i'll", "let's", "we're", "i'm"})
 _THEY = frozenset({"that's", "it's", "they're"})
 _SUBJECTS = frozenset(["i", "i'll", "he", "she", "they", "we", "don't", "do", "the", "leave", "keep", "that's", "you"])
@@ -273,6 +277,8 @@ class Seam:
         """Whether the piece says more of the thing before it: "no charge", "not painted", "the owner did that"."""
         if remarks.CORRECTING.fullmatch(self.text + " "):
             return None
+        if _WE_INSTALL.match(self.text):
+            return False  # "thermostat by owner, we install"
         if LABOR_ONLY.search(self.text):
             shared = set(map(stem, self.named)) & set(map(stem, self.named_before))
             return False if not self.named[1:] or shared else None
