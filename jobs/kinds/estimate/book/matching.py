@@ -183,7 +183,7 @@ class _Comparison:
             score *= _OTHER_WORK
         if evidence == 1 and not in_trade and not by_unit and self._lacks_only_its_trade(unsaid):
             score *= _OTHER_TRADE
-        elif evidence == 1 and unsaid and not in_trade and any(map(self.lexicon.names_several, self.things)):
+        elif evidence == 1 and self._is_one_of_several(unsaid, in_trade=in_trade):
             score *= _OF_SEVERAL  # "board" is no more the green one than the fascia's
         differ = any(weight >= _KNOWN or (unsaid and weight >= _UNKNOWN) for weight in foreign.values())
         score *= _DIFFER if differ else 1.0
@@ -230,6 +230,11 @@ class _Comparison:
         if in_trade:
             unsaid = {w for w in unsaid if kind_of_word(w) or not self.lexicon.tells_the_category(self.item, w)}
         return unsaid
+
+    def _is_one_of_several(self, unsaid: set[str], *, in_trade: bool) -> bool:
+        """Whether the line names a thing of which the book has several, and does not say which."""
+        lacks = bool(unsaid) or self.unsaid_sizes > 0
+        return lacks and not in_trade and any(map(self.lexicon.names_several, self.things))
 
     def _lacks_only_its_trade(self, unsaid: set[str]) -> bool:
         """Whether the line could be the item if the visit were of its trade: "10 openings" are no pool opening."""
