@@ -226,7 +226,8 @@ class _Reader:
         lead = remarks.CORRECTING.match(clause.text + " ")
         rest = tuple(t for t in clause.tokens if t.start >= clause.span[0] + (lead.end() if lead else 0))
         amounts = stated_in(rest)
-        of_thing = amounts and content_of(rest[amounts[0].end :])  # "make it sixty square feet of ply"
+        # "Make it sixty square feet of ply."
+        of_thing = content_of(rest[amounts[0].end :]) if amounts else []
         index = self._meant(_stems(rest, amounts) or of_thing, amounts[0]) if amounts and self._items else None
         if index is None:
             return False
