@@ -132,6 +132,10 @@ class Settings(BaseSettings):
     )
     s3_region: str = Field("us-east-1", description="S3 region.")
     s3_bucket: str = Field("site-visits", description="Private bucket of all media.")
+    s3_originals_bucket: str = Field(
+        "",
+        description="Private bucket of files that came as another type; empty is S3_BUCKET with `-originals`.",
+    )
     s3_access_key_id: SecretStr = Field(description="S3 access key id.")
     s3_secret_access_key: SecretStr = Field(description="S3 secret key.")
     tenant_media_bytes: int = Field(

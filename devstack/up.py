@@ -43,7 +43,7 @@ LOCAL = (
         "PORT",
         "ALLOWED_ORIGINS",
     ),
-    *("S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_REGION", "S3_BUCKET"),
+    *("S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_REGION", "S3_BUCKET", "S3_ORIGINALS_BUCKET"),
     *("JWT_SECRETS", "INTERNAL_QUEUE_KEY", "SECRETS_FILE"),
 )
 # A machine may be slow, or have other work: with a load of 25 on two cores a start took over 90 s. So it has as long as

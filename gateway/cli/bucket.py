@@ -1,4 +1,4 @@
-"""`scopekit bucket`: the private bucket of all media, made and opened to the browsers that post to it."""
+"""`scopekit bucket`: the private buckets of all media, made and opened to the browsers that post to them."""
 
 import asyncio
 
@@ -8,19 +8,19 @@ from config.settings import Settings
 from gateway.cli.common import DryRun, Json, environment, report_failures, say
 from store.objects.objects import ObjectStore
 
-app = typer.Typer(no_args_is_help=True, help="Make the bucket of media.")
+app = typer.Typer(no_args_is_help=True, help="Make the buckets of media.")
 
 
 @app.callback()
 def _group() -> None:
-    """Make the bucket of media."""
+    """Make the buckets of media."""
 
 
 @app.command()
 def create(*, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Make S3_BUCKET where it is missing, and let pages of ALLOWED_ORIGINS and PUBLIC_URL post forms to it (CORS).
+    """Make S3_BUCKET and S3_ORIGINALS_BUCKET where they are missing, and let browsers post forms to them (CORS).
 
-    Safe to repeat. Needs keys that may make a bucket and set its CORS rules.
+    Pages of ALLOWED_ORIGINS and PUBLIC_URL may. Safe to repeat. Needs keys that may make buckets and set CORS rules.
     """
     settings = environment()
     origins = _origins(settings)

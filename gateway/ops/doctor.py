@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from config.settings import Settings
 from gateway.ops.provider_keys import takes_key
 from realtime.bus.redis_stream import SILENCE_SECONDS, BusStream
-from store.objects.objects import ObjectStore
+from store.objects.objects import ObjectStore, bucket_names
 from store.ops import health, presence
 from store.pool import Database
 from store.queue import queue_control
@@ -137,20 +137,22 @@ async def _event_bus(settings: Settings) -> Finding:
 async def _bucket(settings: Settings) -> Finding:
     async with ObjectStore.open(settings) as objects:
         await objects.ping()
-    return Finding("bucket", "ok", f"{settings.s3_bucket} opens with these keys")
+        names = f"{objects.bucket} and {objects.originals.bucket}"
+    return Finding("bucket", "ok", f"{names} open with these keys")
 
 
 async def _bucket_policy(settings: Settings) -> Finding:
-    """Ask as nobody for the list of keys."""
+    """Ask as nobody for the list of each bucket's keys."""
     async with httpx.AsyncClient(timeout=5) as client:
-        answer = await client.get(_bucket_url(settings))
-    if answer.status_code == HTTPStatus.OK:
-        do = "Take its public policy away: photos of people's homes are in it."
-        return Finding("bucket policy", "fail", f"anybody may list {settings.s3_bucket}", do)
-    if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return Finding("bucket policy", "ok", f"anonymous requests are refused ({answer.status_code})")
-    do = "Ask again; if it stays so, look at what stands before the store."
-    return Finding("bucket policy", "warn", f"the store answers anonymous requests {answer.status_code}", do)
+        answers = {name: (await client.get(_bucket_url(settings, name))).status_code for name in bucket_names(settings)}
+    for name, status in answers.items():
+        if status == HTTPStatus.OK:
+            do = "Take its public policy away: photos of people's homes are in it."
+            return Finding("bucket policy", "fail", f"anybody may list {name}", do)
+        if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            do = "Ask again; if it stays so, look at what stands before the store."
+            return Finding("bucket policy", "warn", f"the store answers anonymous requests {status}", do)
+    return Finding("bucket policy", "ok", f"anonymous requests are refused ({', '.join(map(str, answers.values()))})")
 
 
 async def _clock(settings: Settings) -> Finding:
@@ -159,7 +161,7 @@ async def _clock(settings: Settings) -> Finding:
         theirs = (await connection.fetchval("SELECT clock_timestamp()")).timestamp()
         skews = {"the database": theirs - (asked + time.time()) / 2}
     async with httpx.AsyncClient(timeout=5) as client:
-        answer = await client.get(_bucket_url(settings))
+        answer = await client.get(_bucket_url(settings, settings.s3_bucket))
     if date := answer.headers.get("date"):
         skews["the store"] = parsedate_to_datetime(date).timestamp() - time.time()
     other, skew = max(skews.items(), key=lambda item: abs(item[1]))
@@ -237,7 +239,7 @@ LOOKS: dict[str, tuple[Look, str]] = {
     "LISTEN": (_notify, "Check DATABASE_LISTEN_URL, or DATABASE_URL where it is not set."),
     "event bus": (_event_bus, "Check BUS_URL, or REDIS_URL where it is not set; without it gateways poll the table."),
     "redis": (_redis, "Check REDIS_URL and that the server runs; without it jobs start a second or two late."),
-    "bucket": (_bucket, "Check S3_ENDPOINT_URL, S3_BUCKET and the S3 keys."),
+    "bucket": (_bucket, "Check S3_ENDPOINT_URL, S3_BUCKET, S3_ORIGINALS_BUCKET and the S3 keys."),
     "bucket policy": (_bucket_policy, "Check S3_ENDPOINT_URL and that the store runs."),
     "clock": (_clock, "The database and the store must both answer for this."),
     "disk": (_disk, "Check the disk of TMPDIR."),
@@ -248,10 +250,10 @@ LOOKS: dict[str, tuple[Look, str]] = {
 }
 
 
-def _bucket_url(settings: Settings) -> str:
+def _bucket_url(settings: Settings, name: str) -> str:
     if settings.s3_endpoint_url:
-        return f"{settings.s3_endpoint_url}/{settings.s3_bucket}"
-    return f"https://{settings.s3_bucket}.s3.{settings.s3_region}.amazonaws.com/"
+        return f"{settings.s3_endpoint_url}/{name}"
+    return f"https://{name}.s3.{settings.s3_region}.amazonaws.com/"
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from store.pool import Record
 from store.visits import visits
 
 MAX_HASHES = 1000
+ORIGINAL = "original"
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -73,7 +74,7 @@ async def urls(request: Request) -> Response:
                 {
                     "media_id": row["id"],
                     "type": row["media_type"],
-                    "url": await context.objects.presign_get(
+                    "url": await context.objects.holding(row["content_type"]).presign_get(
                         row["storage_path"], ttl=ttl, content_type=row["content_type"]
                     ),
                     "expires_at": expires_at,
@@ -106,21 +107,26 @@ async def delete(request: Request) -> Response:
     principal, context = await admit(request), context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         row = await media.remove(conn, _media_id(request))
-    await context.objects.discard(*media.keys_of(row))
+    for bucket in (context.objects, context.objects.originals):
+        await bucket.discard(*media.keys_of(row))
     return Response(status_code=204)
 
 
 async def content(request: Request) -> Response:
-    """Redirect to the bytes: the original, or with ?size=thumb|view a photo's JPEG for people's eyes."""
+    """Redirect to the bytes: with ?size=thumb|view a photo's JPEG for people, with ?size=original the file as sent."""
     principal, context = await admit(request), context_of(request)
-    size = _size(request)
+    size, wants_original = _size(request), request.query_params.get("size") == ORIGINAL
     async with context.db.as_user(principal.claims) as conn:
         row = await media.get(conn, _media_id(request))
-    if size is None:
+    if wants_original and row["original_path"] is not None:
+        key, kind, name = row["original_path"], row["original_type"], row["original_name"] or None
+    elif size is None:
         key, kind, name = row["storage_path"], row["content_type"], row["original_name"] or None
     else:
         key, kind, name = await ensure_derivative(context.objects, context.decoder, row, size), "image/jpeg", None
-    url = await context.objects.presign_get(key, ttl=context.settings.ai_fetch_ttl, content_type=kind, filename=name)
+    url = await context.objects.holding(kind).presign_get(
+        key, ttl=context.settings.ai_fetch_ttl, content_type=kind, filename=name
+    )
     return RedirectResponse(url, 302, {"cache-control": "private, no-store"})
 
 
@@ -141,9 +147,11 @@ def _size(request: Request) -> Size | None:
     for size in get_args(Size):
         if given == size:
             return size  # type: ignore[no-any-return]
-    if given is None:
+    if given in (None, ORIGINAL):
         return None
-    raise InvalidInput(f"size is one of: {', '.join(get_args(Size))}.", code="invalid_parameter", field="size")
+    raise InvalidInput(
+        f"size is one of: {', '.join((*get_args(Size), ORIGINAL))}.", code="invalid_parameter", field="size"
+    )
 
 
 routes = [

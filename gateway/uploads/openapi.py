@@ -22,8 +22,16 @@ from gateway.uploads.tus.headers import CHUNK_TYPE, VERSION
 from gateway.uploads.upload_body import INTEGER, LABEL_LENGTH
 from store.media.media import EDGES
 from store.media.recordings import LAST_SEQUENCE
-from store.objects.content import TYPES, UNKNOWN
+from store.objects.content import ALL_TYPES, UNKNOWN
 from store.objects.objects import MEDIA_BYTES
+
+
+class OriginalFile(Shape):
+    """A file as it was sent, where it had to be turned into another type."""
+
+    content_type: str
+    file_size: int
+    sha256: Sha256
 
 
 class Medium(Shape):
@@ -49,6 +57,7 @@ class Medium(Shape):
     problem: str | None
     note: str | None
     created_at: Moment
+    original: OriginalFile | None
 
 
 class Media(Shape):
@@ -116,8 +125,8 @@ _DURATION = header("x-duration-ms", whole_number(0, INTEGER), "How long a record
 _SAYS_TUS = {"tus-resumable": "The version of tus."}
 _STANDS = _SAYS_TUS | {"upload-offset": "How much is safe.", "upload-expires": "Until when it can go on."}
 # Whatever it is called: its bytes say what it is.
-_FILE = dict.fromkeys((*TYPES, UNKNOWN.name), BYTES)
-_SOUND = dict.fromkeys((*(name for name, kind in TYPES.items() if kind.media_type == "audio"), UNKNOWN.name), BYTES)
+_FILE = dict.fromkeys((*ALL_TYPES, UNKNOWN.name), BYTES)
+_SOUND = dict.fromkeys((*(name for name, kind in ALL_TYPES.items() if kind.media_type == "audio"), UNKNOWN.name), BYTES)
 _CHUNK = {CHUNK_TYPE: BYTES}
 _NEW = {"location": "Where its bytes are."}
 
@@ -160,7 +169,7 @@ OPERATIONS = {
     "DELETE /v1/media/{media_id}": Operation({204: Answer("It is gone.")}),
     "GET /v1/media/{media_id}/content": Operation(
         _bare(302, "Where the bytes are, for a while.", {"location": "A signed URL."}),
-        params=(Param("size", {"enum": [*EDGES]}, "A photo's JPEG of this size; else the original."),),
+        params=(Param("size", {"enum": [*EDGES, media.ORIGINAL]}, "A photo's JPEG, or the file as it was sent."),),
         refuses=(422,),
     ),
     "POST /v1/visits/{visit_id}/recordings/{recording_id}/chunks": Operation(

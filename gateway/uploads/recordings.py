@@ -66,14 +66,15 @@ async def add_chunk(request: Request) -> Response:
     await admit_chunk(context, principal, chunk, declared_length(request) or 1)
     async with receiving(request) as (head, chunks):
         chunk = chunk.recognised(head)
-        stored = await context.objects.put_stream(chunk.storage_path, chunks, content_type=chunk.kind.name)
+        bucket = context.objects.holding(chunk.kind.name)
+        stored = await bucket.put_stream(chunk.storage_path, chunks, content_type=chunk.kind.name)
     try:
         row, created = await _enter(context, principal, chunk, stored)
     except RequestError:
-        await context.objects.discard(chunk.storage_path)
+        await bucket.discard(chunk.storage_path)
         raise
     if not created:
-        await context.objects.discard(chunk.storage_path)
+        await bucket.discard(chunk.storage_path)
     return json_response({name: row[name] for name in _PUBLIC}, 201 if created else 200)
 
 
@@ -106,7 +107,7 @@ async def finalize(request: Request) -> Response:
     stored = await _join(context, draft, files)
     forget = partial(recordings.forget_joined, chunks=chunks, recording_id=recording_id, visit_id=visit_id)
     row, created = await finalize_upload(context, principal, draft, stored, along=forget)
-    await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
+    await _discard(context, chunks)
     return json_response(media.public(row), 201 if created else 200, {"location": f"/v1/media/{row['id']}/content"})
 
 
@@ -116,7 +117,7 @@ async def drop(request: Request) -> Response:
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         chunks = await recordings.discard(conn, recording_id, visit_id)
-    await context.objects.discard(*(chunk["storage_path"] for chunk in chunks))
+    await _discard(context, chunks)
     return Response(status_code=204)
 
 
@@ -147,20 +148,26 @@ async def _join(context: Context, draft: Draft, files: list[list[Record]]) -> St
     objects, kind = context.objects, draft.kind.name
     if len(files) > 1 and kind != _JUST_APPENDED:
         async with AsyncExitStack() as opened:
-            spools = [
-                await opened.enter_async_context(objects.spooled(*(chunk["storage_path"] for chunk in file)))
-                for file in files
-            ]
+            spools = [await opened.enter_async_context(objects.spooled(*map(_place, file))) for file in files]
             joined = await context.decoder.join(spools, kind, tenant=draft.tenant_id)
-        return await objects.put_stream(draft.storage_path, _once(joined), content_type=kind)
-    keys = [chunk["storage_path"] for file in files for chunk in file]
-    async with aclosing(counted(_in_a_row(context, keys))) as chunks:
-        return await objects.put_stream(draft.storage_path, chunks, content_type=kind)
+        return await objects.holding(kind).put_stream(draft.storage_path, _once(joined), content_type=kind)
+    places = [_place(chunk) for file in files for chunk in file]
+    async with aclosing(counted(_in_a_row(context, places))) as chunks:
+        return await objects.holding(kind).put_stream(draft.storage_path, chunks, content_type=kind)
 
 
-async def _in_a_row(context: Context, keys: Sequence[str]) -> AsyncGenerator[bytes, None]:
-    for key in keys:
-        async with aclosing(context.objects.chunks(key)) as chunks:
+async def _discard(context: Context, chunks: Sequence[Record]) -> None:
+    for content_type, key in map(_place, chunks):
+        await context.objects.holding(content_type).discard(key)
+
+
+def _place(chunk: Record) -> tuple[str, str]:
+    return chunk["content_type"], chunk["storage_path"]
+
+
+async def _in_a_row(context: Context, places: Sequence[tuple[str, str]]) -> AsyncGenerator[bytes, None]:
+    for content_type, key in places:
+        async with aclosing(context.objects.holding(content_type).chunks(key)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -182,7 +189,7 @@ def _draft(principal: Principal, visit_id: UUID, recording_id: UUID, first: Reco
     return Draft(
         *(recording_id, principal.tenant_id, visit_id, media.new_key(principal.tenant_id, visit_id, recording_id)),
         declared_type=first["declared_type"],
-        kind=content.TYPES[first["content_type"]],
+        kind=content.ALL_TYPES[first["content_type"]],
         original_name=file_name(wish.original_name),
         label=label(wish.label),
         sequence=wish.sequence,

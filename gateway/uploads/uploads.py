@@ -71,7 +71,8 @@ async def upload(request: Request) -> Response:
         if known is not None:
             return json_response(media.public(media.require_same(known, visit_id, await _sha256(chunks))))
         draft = draft.recognised(head)
-        async with context.objects.uploading(draft.storage_path, chunks, content_type=draft.kind.name) as stored:
+        bucket = context.objects.holding(draft.kind.name)
+        async with bucket.uploading(draft.storage_path, chunks, content_type=draft.kind.name) as stored:
             return _answer(*await finalize_upload(context, principal, draft, stored))
 
 
@@ -88,7 +89,7 @@ async def presign(request: Request) -> Response:
         await tenants.lock_tenant(conn)  # many who ask at once are promised no more room than there is
         await quota.require_room(conn, draft.id, wish.file_size, default=context.settings.tenant_media_bytes)
         key = await media.promise(conn, draft, file_size=wish.file_size, sha256=wish.sha256, ttl=ttl)
-    form = await context.objects.presign_post(
+    form = await context.objects.holding(draft.kind.name).presign_post(
         key, content_type=draft.kind.name, max_bytes=wish.file_size, ttl=FORM_SECONDS
     )
     answer = {"media_id": draft.id, "url": form.url, "fields": form.fields, "expires_at": expires_at}
@@ -106,9 +107,11 @@ async def complete(request: Request) -> Response:
         promise = await media.promised(conn, media_id, visit_id)
     # The form stays good for a while: what is verified must lie where its holder can no longer replace it.
     draft = Draft.of_row(media_id, promise).at_new_key()
+    arrived, bucket = promise["storage_path"], context.objects.holding(promise["content_type"])
     try:
-        draft = draft.recognised(await head_of(context, promise["storage_path"]))
-        await context.objects.copy(promise["storage_path"], draft.storage_path, content_type=draft.kind.name)
+        draft = draft.recognised(await head_of(bucket, arrived))
+        target = context.objects.holding(draft.kind.name)
+        await target.copy(arrived, draft.storage_path, content_type=draft.kind.name, of=bucket)
         await require_still(context, draft)
         stored = await measure(context, draft)
         require_as_announced(stored, promise)
@@ -116,14 +119,15 @@ async def complete(request: Request) -> Response:
         detail = "The file has not arrived in the store; send it, or ask for a new upload."
         raise Conflict(detail, code="upload_missing") from None
     except RequestError:
-        await context.objects.discard(draft.storage_path, promise["storage_path"])
+        await context.objects.holding(draft.kind.name).discard(draft.storage_path)
+        await bucket.discard(arrived)
         raise
     except BaseException:
-        await context.objects.discard(draft.storage_path)
+        await context.objects.holding(draft.kind.name).discard(draft.storage_path)
         raise
     close = partial(media.close_promise, promise=promise)
     row, created = await finalize_upload(context, principal, draft, stored, along=close)
-    await context.objects.discard(promise["storage_path"])
+    await bucket.discard(arrived)
     return _answer(row, created)
 
 

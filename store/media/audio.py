@@ -16,7 +16,23 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 # Naming the container keeps FFmpeg from trying playlists and other formats that reach for further files.
-DEMUXERS = {"audio/webm": "matroska", "audio/mp4": "mp4", "audio/aac": "aac", "audio/mpeg": "mp3"}
+DEMUXERS = {
+    "audio/webm": "matroska",
+    "audio/mp4": "mp4",
+    "audio/aac": "aac",
+    "audio/mpeg": "mp3",
+    "audio/ogg": "ogg",
+    "audio/wav": "wav",
+    "audio/flac": "flac",
+    "audio/aiff": "aiff",
+    "audio/x-caf": "caf",
+    "audio/amr": "amr",
+    "audio/3gpp": "mp4",
+    "video/quicktime": "mp4",
+    "video/mp4": "mp4",
+    "video/webm": "matroska",
+    "audio/x-matroska": "matroska",
+}
 # The bases of FFmpeg's errors; a file that ends before it begins is an EOFError.
 FAULTS = (OSError, ValueError, EOFError)
 # Telephones record at 8 kHz and studios at 192. At 1 Hz a file of 120 kB became 1.9 GB of samples.
@@ -51,6 +67,8 @@ class SoundReader:
         self.lost = 0.0
         self._container = container
         self._tick = float(self.stream.time_base or 0)
+        # Times tell what a demuxer skipped; beside a video, other packets lie between.
+        self._shows_gaps = "matroska" in container.format.name and len(container.streams) == 1
         # Where the last packet ended, in ticks and in bytes.
         self._end: int | None = None
         self._end_byte: int | None = None
@@ -113,7 +131,7 @@ class SoundReader:
             return
         if self._end is not None and self._end_byte is not None and packet.pos is not None:
             skipped, gap = packet.pos - self._end_byte, (packet.pts - self._end) * self._tick
-            if skipped > _MOST_OVERHEAD_BYTES and gap > 0 and "matroska" in self._container.format.name:
+            if skipped > _MOST_OVERHEAD_BYTES and gap > 0 and self._shows_gaps:
                 self.lost += gap
         self._end = max(self._end or 0, packet.pts + (packet.duration or 0))
         self._end_byte = None if packet.pos is None else packet.pos + packet.size

@@ -82,40 +82,47 @@ class Cleanup:
     async def _tenant(self, tenant_id: UUID, report: Report) -> None:
         report.expired += await self._forget_expired(tenant_id)
         # Objects first, rows after: an object whose row comes in between is known when it is judged.
-        written = await self.objects.keys(f"{tenant_id}/")
-        begun = await self.objects.unfinished(f"{tenant_id}/")
+        buckets = (self.objects, self.objects.originals)
+        written = [await bucket.keys(f"{tenant_id}/") for bucket in buckets]
+        begun = [await bucket.unfinished(f"{tenant_id}/") for bucket in buckets]
         async with self.db.as_system() as conn:
             rows = await conn.fetch(SQL.media_of_tenant, tenant_id)
             others = {row["key"] for row in await conn.fetch(SQL.other_keys, tenant_id)}
         known = others.union(*(keys_of(row) for row in rows))
-        report.orphans += await self._drop_objects({key: at for key, at in written.items() if key not in known})
-        report.parts += await self._drop_parts([each for each in begun if each.key not in others])
-        report.lost += await self._mark_lost([row for row in rows if row["storage_path"] not in written])
+        for bucket, keys, unfinished in zip(buckets, written, begun, strict=True):
+            unknown = {key: at for key, at in keys.items() if key not in known}
+            report.orphans += await self._drop_objects(bucket, unknown)
+            report.parts += await self._drop_parts(bucket, [each for each in unfinished if each.key not in others])
+        keys_of_all = written[0].keys() | written[1].keys()
+        report.lost += await self._mark_lost([row for row in rows if row["storage_path"] not in keys_of_all])
 
-    async def _drop_objects(self, unknown: dict[str, datetime]) -> list[str]:
+    async def _drop_objects(self, bucket: ObjectStore, unknown: dict[str, datetime]) -> list[str]:
         orphans = [key for key, at in unknown.items() if datetime.now(UTC) - at >= self.retention]
         if not self.dry_run:
-            await self.objects.delete(*orphans)
+            await bucket.delete(*orphans)
         return orphans
 
-    async def _drop_parts(self, unknown: list[Unfinished]) -> list[str]:
+    async def _drop_parts(self, bucket: ObjectStore, unknown: list[Unfinished]) -> list[str]:
         age = min(self.retention, PARTS_RETENTION)
         orphans = [each for each in unknown if datetime.now(UTC) - each.begun >= age]
         if not self.dry_run:
             for each in orphans:
-                await self.objects.multipart.abort(each.key, each.upload_id)
+                await bucket.multipart.abort(each.key, each.upload_id)
         return [each.key for each in orphans]
 
     async def _mark_lost(self, rows: list[Record]) -> list[UUID]:
         lost = []
         for row in rows:
             # Asked once more: it may have been stored since the listing.
-            if row["status"] == "stored" and await self.objects.head(row["storage_path"]) is None:
+            if row["status"] == "stored" and await self._is_lost(row):
                 lost.append(row["id"])
                 if not self.dry_run:
                     async with self.db.as_system() as conn:
                         await conn.execute(SQL.mark_lost, row["id"], row["storage_path"], LOST)
         return lost
+
+    async def _is_lost(self, row: Record) -> bool:
+        return await self.objects.holding(row["content_type"]).head(row["storage_path"]) is None
 
     async def _forget_expired(self, tenant_id: UUID) -> int:
         sql = SQL.expired_uploads if self.dry_run else SQL.forget_expired

@@ -4,7 +4,7 @@ SELECT id FROM tenants ORDER BY id;
 
 -- name: media_of_tenant
 -- Where each of a tenant's media lies.
-SELECT id, tenant_id, visit_id, storage_path, created_at, status FROM site_visit_media WHERE tenant_id = $1;
+SELECT id, tenant_id, visit_id, content_type, storage_path, original_path, created_at, status FROM site_visit_media WHERE tenant_id = $1;
 
 -- name: other_keys
 -- The keys that are no medium's: of uploads that are not media yet, and of the logo.

@@ -8,6 +8,7 @@ import pkgutil
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
+    from av.video.stream import VideoStream
 
 MAX_PIXELS = 100_000_000
 # A JPEG is decoded at an eighth of its size where that is enough; phones of today make 200 megapixels.
@@ -40,6 +42,7 @@ _TURNS: dict[int, Image.Transpose | None] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_VIDEOS = {"audio/webm": "video/webm", "audio/mp4": "video/mp4"}
 _ON_ITS_SIDE = {5, 6, 7, 8}
 MAX_AUDIO_SECONDS = 4 * 3600
 # An hour of sound, and a quarter of what a file may cost: what comes after it is only walked through, for its length.
@@ -53,6 +56,8 @@ _PILLOW = {
     "image/webp": "WEBP",
     "image/heic": "HEIF",
     "image/heif": "HEIF",
+    "image/avif": "AVIF",
+    "image/gif": "GIF",
 }
 
 
@@ -277,15 +282,23 @@ def _check_audio(data: bytes, content_type: str) -> Findings:
 
     try:
         with av.open(io.BytesIO(data), mode="r", format=DEMUXERS[content_type], metadata_errors="replace") as container:
-            return _measure(container)
+            really = _VIDEOS.get(content_type) if pictures_of(container) else None
+            return replace(_measure(container), really=really)
     except Unreadable:
         raise
     except Exception as error:
         raise Unreadable("This recording cannot be played: the file is damaged or incomplete.") from error
 
 
+def pictures_of(container: InputContainer) -> list[VideoStream]:
+    """Return a recording's video; the cover of a recording is none."""
+    return [stream for stream in container.streams.video if not stream.disposition & stream.disposition.attached_pic]
+
+
 def _measure(container: InputContainer) -> Findings:
     """Walk through the packets; a browser's recording does not say its own length."""
+    if not container.streams.audio and pictures_of(container):
+        return Findings(duration_ms=round((container.duration or 0) / 1000))
     if not container.streams.audio:
         raise Unreadable("There is no sound in this recording.")
     reader = SoundReader(container)

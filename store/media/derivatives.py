@@ -46,11 +46,12 @@ async def forget_wanted(conn: Connection, photo: Record) -> None:
 async def _make(objects: ObjectStore, decoder: Decoder, row: Record, size: Size, key: str) -> None:
     if row.get("problem"):
         raise Unprocessable(row["problem"], code="file_unusable")
-    if await objects.head(row["storage_path"]) is None:
+    bucket = objects.holding(row["content_type"])
+    if await bucket.head(row["storage_path"]) is None:
         raise NotFound("The photo is not in the store any more.")
-    async with objects.spooled(row["storage_path"]) as photo:
+    async with bucket.spooled(row["storage_path"]) as photo:
         jpeg = await decoder.render(photo, row["content_type"], EDGES[size], tenant=row["tenant_id"])
     await objects.put(key, jpeg, content_type="image/jpeg")
-    if await objects.head(row["storage_path"]) is None:  # deleted meanwhile: nobody would come by for what is made now
+    if await bucket.head(row["storage_path"]) is None:  # deleted meanwhile: nobody would come by for what is made now
         await objects.discard(key)
         raise NotFound("The photo is not in the store any more.")

@@ -29,6 +29,7 @@ async def sweep(conn: Connection, objects: ObjectStore) -> int:
     The rows are locked meanwhile, so a new form for one of these keys waits. Raises `Unavailable`.
     """
     rows = await conn.fetch(SQL.lock_expired, ARRIVAL, AT_ONCE)
-    await objects.delete(*(row["storage_path"] for row in rows))
+    for bucket in (objects, objects.originals):
+        await bucket.delete(*(row["storage_path"] for row in rows))
     await conn.execute(SQL.forget, [row["tenant_id"] for row in rows], [row["id"] for row in rows])
     return len(rows)

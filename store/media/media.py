@@ -9,7 +9,7 @@ from uuid import UUID
 
 from store.errors import Conflict, NotFound
 from store.events import events
-from store.objects.content import TYPES, UNKNOWN, ContentType, Findings, recognise
+from store.objects.content import ALL_TYPES, UNKNOWN, ContentType, Findings, recognise
 from store.objects.object_upload import StoredObject
 from store.pool import Connection, Record
 from store.queries import Queries
@@ -36,6 +36,18 @@ _PUBLIC = (
     *("duration_ms", "width", "height", "status", "problem", "note", "created_at"),
 )
 
+_ORIGINAL = {"content_type": "type", "file_size": "size", "sha256": "sha256"}
+
+
+@dataclass(frozen=True)
+class Original:
+    """A file as it was sent, in the bucket of originals."""
+
+    path: str
+    content_type: str
+    size: int
+    sha256: str
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -52,13 +64,14 @@ class Draft:
     sequence: int | None = None
     duration_ms: int | None = None
     created_by: UUID | None = None
+    original: Original | None = None
 
     @classmethod
     def of_row(cls, media_id: UUID, row: Record) -> Self:
         """Read back what the row of a promised, resumable or chunked upload keeps of its medium."""
         fields = ("tenant_id", "visit_id", "storage_path", "declared_type", "original_name", "label", "sequence")
         known = {name: row[name] for name in (*fields, "duration_ms", "created_by")}
-        return cls(id=media_id, kind=TYPES.get(row["content_type"], UNKNOWN), **known)
+        return cls(id=media_id, kind=ALL_TYPES.get(row["content_type"], UNKNOWN), **known)
 
     def recognised(self, head: bytes) -> Self:
         """Return the same medium as what its first bytes say it is. Raises `UnsupportedType`."""
@@ -80,13 +93,15 @@ def derivative_key(row: Record, size: Size) -> str:
 
 
 def keys_of(row: Record) -> tuple[str, ...]:
-    """Return every key a medium may have objects under."""
-    return (row["storage_path"], *(derivative_key(row, size) for size in EDGES))
+    """Return every key a medium may have objects under, in either bucket."""
+    originals = () if row["original_path"] is None else (row["original_path"],)
+    return (row["storage_path"], *(derivative_key(row, size) for size in EDGES), *originals)
 
 
 def public(row: Record) -> dict[str, Any]:
     """Return what a client sees of a medium: everything but where it lies and who is concerned."""
-    return {name: row[name] for name in _PUBLIC}
+    original = {name: row[f"original_{part}"] for name, part in _ORIGINAL.items()}
+    return {name: row[name] for name in _PUBLIC} | {"original": original if row["original_path"] else None}
 
 
 async def insert(conn: Connection, draft: Draft, stored: StoredObject, findings: Findings) -> tuple[Record, bool]:
@@ -96,7 +111,8 @@ async def insert(conn: Connection, draft: Draft, stored: StoredObject, findings:
     """
     row = await conn.fetchrow(SQL.insert_media, *_row(draft, stored, findings))
     if row is None:
-        return require_same(await find(conn, draft.id), draft.visit_id, stored.sha256), False
+        sha256 = stored.sha256 if draft.original is None else draft.original.sha256
+        return require_same(await find(conn, draft.id), draft.visit_id, sha256), False
     payload = {"media_id": str(row["id"]), "media_type": row["media_type"], "name": row["original_name"]}
     await events.append(conn, tenant_id=draft.tenant_id, visit_id=draft.visit_id, type="media.stored", payload=payload)
     return row, True
@@ -106,7 +122,7 @@ def require_same(row: Record | None, visit_id: UUID, sha256: str) -> Record:
     """Return the row that already has this id. Raises `Conflict` unless it is of this visit, with these bytes."""
     if row is None or row["visit_id"] != visit_id:
         raise Conflict("This media id is taken; choose a new one.", code="media_id_taken")
-    if row["sha256"] != sha256:
+    if sha256 not in (row["sha256"], row["original_sha256"]):
         detail = "This media id already holds another file; choose a new one."
         raise Conflict(detail, code="media_id_taken", sha256=row["sha256"])
     return row
@@ -189,7 +205,13 @@ def _row(draft: Draft, stored: StoredObject, findings: Findings) -> tuple[Any, .
         *(stored.size, stored.sha256, draft.original_name, draft.label, draft.sequence, duration_ms),
         *(findings.width, findings.height, status, findings.problem, draft.created_by, draft.declared_type),
         findings.note,
+        *_original(draft),
     )
+
+
+def _original(draft: Draft) -> tuple[Any, ...]:
+    it = draft.original
+    return (None,) * 4 if it is None else (it.path, it.content_type, it.size, it.sha256)
 
 
 def _found(row: Record | None) -> Record:

@@ -2,8 +2,8 @@
 -- A medium whose object is safely stored; no row when the id is taken, by whomever.
 INSERT INTO site_visit_media (id, tenant_id, visit_id, media_type, content_type, storage_path, file_size, sha256,
                               original_name, label, sequence, duration_ms, width, height, status, problem, created_by,
-                              declared_type, note)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                              declared_type, note, original_path, original_type, original_size, original_sha256)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
 ON CONFLICT (id) DO NOTHING RETURNING *;
 
 -- name: get_media
@@ -15,9 +15,12 @@ SELECT * FROM site_visit_media WHERE id = $1;
 SELECT * FROM site_visit_media WHERE visit_id = $1 ORDER BY sequence NULLS LAST, created_at, id;
 
 -- name: media_by_hash
--- Which of these hashes a visit holds: the oldest medium of each.
-SELECT DISTINCT ON (sha256) sha256, id AS media_id FROM site_visit_media
-WHERE visit_id = $1 AND sha256 = ANY ($2) ORDER BY sha256, created_at, id;
+-- Which of these hashes a visit holds, as what was sent or what was made of it: the oldest medium of each.
+SELECT DISTINCT ON (sha256) sha256, media_id FROM (
+    SELECT sha256, id AS media_id, created_at FROM site_visit_media WHERE visit_id = $1 AND sha256 = ANY ($2)
+    UNION ALL
+    SELECT original_sha256, id, created_at FROM site_visit_media WHERE visit_id = $1 AND original_sha256 = ANY ($2)
+) AS held ORDER BY sha256, created_at, media_id;
 
 -- name: set_label
 -- Rename a medium.

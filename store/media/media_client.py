@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from config.logging import get_logger
 from store.errors import Unavailable, Unprocessable
 from store.fair_share import FairShare
-from store.objects.content import Findings
+from store.objects.content import Converted, Findings
 from store.sandbox.memory_cap import HELPERS
 from store.sandbox.pipe import READY, command, surroundings
 
@@ -29,6 +29,8 @@ _log = get_logger(__name__)
 
 # What a file may cost in processor time is its own affair; beyond it, it is too hard.
 CPU_SECONDS = 20.0
+# Sound is coded anew at 25 to 100 times its own speed.
+CONVERSION_CPU_SECONDS = 45.0
 # What it takes on the clock is the machine's: beyond it nobody looked.
 FILE_SECONDS = 60.0
 START_SECONDS = 20.0
@@ -98,21 +100,26 @@ class Decoder:
         """Put recordings one behind the other. Raises as `render`."""
         return await self._make(tenant, "join", files, content_type)
 
+    async def convert(self, file: Spool, content_type: str, *, tenant: Hashable = None) -> list[Converted]:
+        """Make files of our types: one, or of a video its sound and one picture. Raises as `render`."""
+        answer, body = await self._ask(tenant, "convert", [file], content_type, cpu_seconds=CONVERSION_CPU_SECONDS)
+        _require_made(answer)
+        made, start = [], 0
+        for part in answer["parts"]:
+            end = start + part["size"]
+            made.append(Converted(part["content_type"], body[start:end], Findings(**part["findings"])))
+            start = end
+        return made
+
     async def _make(self, tenant: Hashable, task: str, files: Sequence[Spool], content_type: str, **more: Any) -> bytes:
         answer, body = await self._ask(tenant, task, files, content_type, **more)
-        match answer["outcome"]:
-            case "made":
-                return body
-            case "unreadable":
-                raise Unprocessable(answer["problem"], code="file_unusable")
-            case "broke":
-                raise Unprocessable(TOO_HARD, code="file_unusable")
-        raise Unavailable("The file couldn't be checked right now. Try again.")
+        _require_made(answer)
+        return body
 
     async def _ask(
         self, tenant: Hashable, task: str, files: Sequence[Spool], content_type: str, **more: Any
     ) -> tuple[dict[str, Any], bytes]:
-        request = {"task": task, "content_type": content_type, "cpu_seconds": self._cpu_seconds, **more}
+        request = {"task": task, "content_type": content_type, "cpu_seconds": self._cpu_seconds} | more
         loop = asyncio.get_running_loop()
 
         def begin() -> asyncio.Future[tuple[dict[str, Any], bytes]]:
@@ -136,6 +143,17 @@ class Decoder:
             for file in files:
                 file.close()
             self._idle.put(helper)
+
+
+def _require_made(answer: dict[str, Any]) -> None:
+    match answer["outcome"]:
+        case "made":
+            return
+        case "unreadable":
+            raise Unprocessable(answer["problem"])
+        case "broke":
+            raise Unprocessable(TOO_HARD)
+    raise Unavailable("The file couldn't be checked right now. Try again.")
 
 
 class _NotStarted(Exception):

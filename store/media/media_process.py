@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from store.media import decode
+from store.media.conversion import convert
 from store.media.decode import Unreadable, check, join, render
 from store.sandbox.confinement import confine
 from store.sandbox.linux import exit_on
@@ -61,6 +62,17 @@ def _join(files: list[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], 
     return _made(lambda: join(files, request["content_type"]))
 
 
+def _convert(files: list[bytes], request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    try:
+        made = convert(files[0], request["content_type"])
+    except Unreadable as problem:
+        return {"outcome": "unreadable", "problem": str(problem)}, b""
+    parts = [
+        {"content_type": part.content_type, "size": len(part.body), "findings": asdict(part.findings)} for part in made
+    ]
+    return {"outcome": "made", "parts": parts}, b"".join(part.body for part in made)
+
+
 def _made(make: Callable[[], bytes]) -> tuple[dict[str, Any], bytes]:
     try:
         return {"outcome": "made"}, make()
@@ -68,7 +80,7 @@ def _made(make: Callable[[], bytes]) -> tuple[dict[str, Any], bytes]:
         return {"outcome": "unreadable", "problem": str(problem)}, b""
 
 
-_TASKS = {"check": _check, "render": _render, "join": _join}
+_TASKS = {"check": _check, "render": _render, "join": _join, "convert": _convert}
 
 
 if __name__ == "__main__":

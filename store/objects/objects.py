@@ -1,4 +1,8 @@
-"""The private bucket: every photo and recording, streamed in, signed out."""
+"""The private buckets: every photo and recording, streamed in, signed out.
+
+The first one takes the nine types of `content.TYPES`. What came as another type, and what is not known yet, lies in the
+second one, `originals`: where an object lies follows from its content type.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from config.logging import get_logger
 from store.errors import NotFound, TooLarge, Unavailable
+from store.objects.content import TYPES
 from store.objects.multipart import Multipart
 from store.objects.object_upload import ObjectUpload, StoredObject
 from store.objects.s3_errors import MISSING, error_code, s3_call
@@ -66,15 +71,16 @@ class PostForm:
 
 
 class ObjectStore:
-    """One client per process, opened in the lifespan.
+    """A bucket, and `originals` beside it; one client per process, opened in the lifespan.
 
     Every method raises `Unavailable` when the store does not answer.
     """
 
-    def __init__(self, client: S3Client, public: S3Client, bucket: str) -> None:
+    def __init__(self, client: S3Client, public: S3Client, bucket: str, originals: str | None = None) -> None:
         self._client = client
         self._public = public
         self.bucket = bucket
+        self.originals = self if originals is None else ObjectStore(client, public, originals)
         self.multipart = Multipart(client, bucket)
         self._cleanups: set[asyncio.Task[None]] = set()
 
@@ -84,14 +90,25 @@ class ObjectStore:
         """Open the client; on leaving, unfinished clean-ups get their time."""
         inner, outer = settings.s3_endpoint_url, settings.s3_public_endpoint_url
         async with _client(settings, inner) as client, _client(settings, outer or inner) as public:
-            store = cls(client, public, settings.s3_bucket)
+            store = cls(client, public, *bucket_names(settings))
             try:
                 yield store
             finally:
-                await asyncio.gather(*store._cleanups, return_exceptions=True)
+                await store.originals.settled()
+                await store.settled()
+
+    async def settled(self) -> None:
+        """Give unfinished clean-ups their time."""
+        await asyncio.gather(*self._cleanups, return_exceptions=True)
+
+    def holding(self, content_type: str) -> ObjectStore:
+        """Return the bucket that takes objects of this type."""
+        return self if content_type in TYPES else self.originals
 
     async def ensure_bucket(self) -> None:
-        """Create the bucket where it is missing."""
+        """Create the buckets where they are missing."""
+        if self.originals is not self:
+            await self.originals.ensure_bucket()
         async with s3_call():
             try:
                 await self._client.head_bucket(Bucket=self.bucket)
@@ -102,6 +119,8 @@ class ObjectStore:
 
     async def allow_origins(self, origins: Sequence[str]) -> None:
         """Let pages of these origins post forms and read files by signed URLs (CORS); replaces the rules."""
+        if self.originals is not self:
+            await self.originals.allow_origins(origins)
         rule: CORSRuleTypeDef = {
             "AllowedOrigins": list(origins),
             "AllowedMethods": ["GET", "HEAD", "POST"],
@@ -140,13 +159,13 @@ class ObjectStore:
         async with s3_call(moving=True):
             await self._client.put_object(Bucket=self.bucket, Key=key, Body=io.BytesIO(body), ContentType=content_type)
 
-    async def copy(self, source: str, target: str, *, content_type: str) -> None:
-        """Copy within the bucket, at the store's side. Raises `NotFound`."""
+    async def copy(self, source: str, target: str, *, content_type: str, of: ObjectStore | None = None) -> None:
+        """Copy from this bucket or another one, at the store's side. Raises `NotFound`."""
         async with s3_call(source, moving=True):
             await self._client.copy_object(
                 Bucket=self.bucket,
                 Key=target,
-                CopySource={"Bucket": self.bucket, "Key": source},
+                CopySource={"Bucket": (of or self).bucket, "Key": source},
                 ContentType=content_type,
                 MetadataDirective="REPLACE",
             )
@@ -176,16 +195,17 @@ class ObjectStore:
                     yield chunk
 
     @asynccontextmanager
-    async def spooled(self, *keys: str) -> AsyncIterator[Spool]:
-        """Lend objects, one behind the other, as one file on this disk.
+    async def spooled(self, *keys: str | tuple[str, str]) -> AsyncIterator[Spool]:
+        """Lend objects, one behind the other, as one file on this disk; a key may come with its content type.
 
         Raises `NotFound`, `TooLarge` past a medium's size, and `Unavailable` past 30 s.
         """
         spool = Spool(MEDIA_BYTES)
         try:
             async with _in_time(_SPOOL_SECONDS):
-                for key in keys:
-                    await self._fill(spool, key)
+                for place in keys:
+                    bucket, key = (self, place) if isinstance(place, str) else (self.holding(place[0]), place[1])
+                    await bucket.fill(spool, key)
             yield spool
         finally:
             spool.close()
@@ -273,11 +293,14 @@ class ObjectStore:
         await asyncio.shield(task)
 
     async def ping(self) -> None:
-        """Ask for the bucket; the caller sets the deadline."""
+        """Ask for the buckets; the caller sets the deadline."""
         async with s3_call():
             await self._client.head_bucket(Bucket=self.bucket)
+        if self.originals is not self:
+            await self.originals.ping()
 
-    async def _fill(self, spool: Spool, key: str) -> None:
+    async def fill(self, spool: Spool, key: str) -> None:
+        """Add an object to a spool. Raises `NotFound`, and `TooLarge` past a medium's size."""
         async with aclosing(self.chunks(key)) as chunks:
             async for chunk in chunks:
                 if spool.fill(memoryview(chunk)):
@@ -305,6 +328,11 @@ class ObjectStore:
         # The answer to the last request may have been lost on its way, so the object is deleted too.
         await upload.abort()
         await self.delete(upload.key)
+
+
+def bucket_names(settings: Settings) -> tuple[str, str]:
+    """Return the names of the bucket of media and of the one of originals."""
+    return settings.s3_bucket, settings.s3_originals_bucket or f"{settings.s3_bucket}-originals"
 
 
 @cache

@@ -227,7 +227,7 @@ END $$;
 DO $$
 DECLARE
     -- current_tenant_id() is null for a user who may not: then nothing matches.
-    c_own CONSTANT text := $p$ bucket_id = 'site-visits'
+    c_own CONSTANT text := $p$ bucket_id IN ('site-visits', 'site-visits-originals')
         AND split_part(name, '/', 1) = (SELECT public.current_tenant_id(%L))::text $p$;
 BEGIN
     IF to_regclass('storage.objects') IS NULL THEN

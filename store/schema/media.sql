@@ -27,17 +27,27 @@ CREATE TABLE public.site_visit_media (
     -- What its sender called it; what it is stands in content_type.
     declared_type text NOT NULL DEFAULT '' CHECK (length(declared_type) <= 255),
     note          text,  -- what is wrong with it, though it can be used
+    -- What was sent, where it had to be turned into another type; it lies in the bucket of originals.
+    original_path   text UNIQUE,
+    original_type   text,
+    original_size   bigint CHECK (original_size BETWEEN 1 AND 104857600),
+    original_sha256 text CHECK (original_sha256 ~ '^[0-9a-f]{64}$'),
     UNIQUE (id, tenant_id),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     -- A client's file name never reaches the store.
     CONSTRAINT storage_path_is_its_own CHECK (
-        storage_path ~ ('^' || tenant_id || '/' || visit_id || '/' || id || '(/[0-9a-z]{1,32})?$'))
+        storage_path ~ ('^' || tenant_id || '/' || visit_id || '/' || id || '(/[0-9a-z]{1,32})?$')),
+    CONSTRAINT original_path_is_its_own CHECK (
+        original_path ~ ('^' || tenant_id || '/' || visit_id || '/' || id || '/[0-9a-z]{1,32}$')),
+    CONSTRAINT original_is_whole CHECK (num_nulls(original_path, original_type, original_size, original_sha256) IN (0, 4))
 );
 CREATE INDEX site_visit_media_of_visit ON public.site_visit_media (visit_id, created_at);
 -- Not unique: the same photo may hang in two visits, or twice in one.
 CREATE INDEX site_visit_media_by_hash ON public.site_visit_media (visit_id, sha256);
+CREATE INDEX site_visit_media_by_original_hash ON public.site_visit_media (visit_id, original_sha256)
+    WHERE original_sha256 IS NOT NULL;
 -- A tenant's sum is read before each upload, from the index alone.
-CREATE INDEX site_visit_media_sizes ON public.site_visit_media (tenant_id) INCLUDE (file_size);
+CREATE INDEX site_visit_media_sizes ON public.site_visit_media (tenant_id) INCLUDE (file_size, original_size);
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.site_visit_media
     FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
 
@@ -194,8 +204,8 @@ END $$;
 CREATE TRIGGER enqueue_derivatives AFTER INSERT ON public.site_visit_media FOR EACH ROW
     WHEN (NEW.media_type = 'photo' AND NEW.status = 'stored') EXECUTE FUNCTION scopekit.enqueue_derivatives();
 
--- On Supabase: the private bucket with its limits. Elsewhere the gateway holds the same rules over a plain S3 bucket,
--- and this does not run.
+-- On Supabase: the private buckets with their limits. Elsewhere the gateway holds the same rules over plain S3 buckets,
+-- and this does not run. Into the second one goes what came as another type, and what is not known yet.
 DO $$
 BEGIN
     IF to_regclass('storage.buckets') IS NULL THEN
@@ -203,8 +213,12 @@ BEGIN
     END IF;
     INSERT INTO storage.buckets (id, name, public, file_size_limit, allowed_mime_types)
     VALUES ('site-visits', 'site-visits', false, 104857600, ARRAY[
-        'image/jpeg', 'image/png', 'image/webp', 'image/heic', 'image/heif',
-        'audio/webm', 'audio/mp4', 'audio/aac', 'audio/mpeg'])
+                'image/jpeg', 'image/png', 'image/webp', 'image/heic', 'image/heif',
+                'audio/webm', 'audio/mp4', 'audio/aac', 'audio/mpeg']),
+           ('site-visits-originals', 'site-visits-originals', false, 104857600, ARRAY[
+                'image/avif', 'image/gif', 'audio/ogg', 'audio/wav', 'audio/flac', 'audio/aiff', 'audio/x-caf',
+                'audio/amr', 'audio/3gpp', 'audio/x-matroska', 'video/quicktime', 'video/mp4', 'video/webm',
+                'application/octet-stream'])
     ON CONFLICT (id) DO UPDATE SET
         public             = EXCLUDED.public,
         file_size_limit    = EXCLUDED.file_size_limit,

@@ -20,7 +20,7 @@ from asyncpg import PostgresError
 
 from config.logging import get_logger
 from store.errors import Locked, SpineError, TooLarge
-from store.objects.content import HEAD_BYTES, TYPES, UNKNOWN, recognise
+from store.objects.content import ALL_TYPES, HEAD_BYTES, UNKNOWN, recognise
 from store.objects.spool import PART_BYTES, Spool
 from store.uploads import resumables
 
@@ -53,12 +53,12 @@ class ResumableWriter:
         self._multipart_id: str | None = row["multipart_id"]
         # Of these the row knows nothing yet, for certain.
         self._begun: str | None = None
-        self._tails: list[str] = []
+        self._tails: list[tuple[str, str]] = []
         self._etags: list[str] = list(row["etags"])
         self._sent: int = min(PART_BYTES * len(self._etags), row["file_size"])
         self._part = Spool()
         # Before the first part is sent, the row has a guess.
-        self._kind = TYPES[row["content_type"]] if row["etags"] else UNKNOWN
+        self._kind = ALL_TYPES[row["content_type"]] if row["etags"] else UNKNOWN
         # The file itself, when one part was enough for it: whoever opens it need not fetch it.
         self.whole: Spool | None = None
         self._renewed = time.monotonic()
@@ -145,10 +145,15 @@ class ResumableWriter:
     def _received(self) -> int:
         return self._sent + self._part.size
 
+    @property
+    def _type(self) -> str:
+        """The file's type, a guess until its first bytes are there; a tail lies where such files do."""
+        return str(self.row["content_type"]) if self._kind is UNKNOWN else self._kind.name
+
     async def _take_up_tail(self) -> None:
         if self.row["tail_path"] is None:
             return
-        async with aclosing(self._objects.chunks(self.row["tail_path"])) as chunks:
+        async with aclosing(self._objects.holding(self.row["content_type"]).chunks(self.row["tail_path"])) as chunks:
             async for chunk in chunks:
                 self._part.fill(memoryview(chunk))
 
@@ -159,7 +164,7 @@ class ResumableWriter:
 
     async def _send_part(self) -> None:
         self._recognise()
-        key, multipart = self.row["storage_path"], self._objects.multipart
+        key, multipart = self.row["storage_path"], self._objects.holding(self._kind.name).multipart
         if self._multipart_id is None:
             self._multipart_id = self._begun = await multipart.begin(key, content_type=self._kind.name)
         self._etags.append(await multipart.send(key, self._multipart_id, len(self._etags) + 1, self._part))
@@ -176,12 +181,12 @@ class ResumableWriter:
             await self._send_part()
             return None
         tail = f"{self.row['storage_path']}-{secrets.token_hex(6)}"
-        self._tails.append(tail)
-        await self._objects.multipart.put(tail, self._part, content_type="application/octet-stream")
+        self._tails.append((self._type, tail))
+        await self._objects.holding(self._type).multipart.put(tail, self._part, content_type=self._type)
         return tail
 
     async def _commit(self, *, tail: str | None) -> None:
-        before, unknown = self.row["tail_path"], (self._begun, self._tails)
+        before, unknown = (self.row["content_type"], self.row["tail_path"]), (self._begun, self._tails)
         self._begun, self._tails = None, []  # even if no answer comes: the row may have them
         try:
             async with self._db.as_user(self._claims) as conn:
@@ -192,14 +197,14 @@ class ResumableWriter:
                     multipart_id=self._multipart_id,
                     etags=self._etags,
                     tail_path=tail,
-                    content_type=self.row["content_type"] if self._kind is UNKNOWN else self._kind.name,
+                    content_type=self._type,
                 )
         except Locked:
             self._begun, self._tails = unknown
             raise
         self._renewed = time.monotonic()
-        if before is not None:
-            await self._objects.discard(before)
+        if before[1] is not None:
+            await self._objects.holding(before[0]).discard(before[1])
 
     async def _renew_if_due(self) -> None:
         if time.monotonic() - self._renewed < _RENEW_SECONDS:
@@ -219,8 +224,10 @@ class ResumableWriter:
 
     async def _drop_unknown(self) -> None:
         if self._begun is not None:
-            await self._objects.multipart.abort(self.row["storage_path"], self._begun)
-        await self._objects.delete(*self._tails)
+            bucket = self._objects.holding(self._kind.name)
+            await bucket.multipart.abort(self.row["storage_path"], self._begun)
+        for content_type, tail in self._tails:
+            await self._objects.holding(content_type).delete(tail)
 
     async def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -47,16 +47,18 @@ async def end(context: Context, principal: Principal, upload_id: UUID) -> bool:
 
 
 async def _put_together(context: Context, row: Record) -> None:
+    bucket = context.objects.holding(row["content_type"])
     try:
-        await context.objects.multipart.complete(row["storage_path"], row["multipart_id"], row["etags"])
+        await bucket.multipart.complete(row["storage_path"], row["multipart_id"], row["etags"])
     except NotFound:
         # An earlier attempt got this far.
-        if await context.objects.head(row["storage_path"]) is None:
+        if await bucket.head(row["storage_path"]) is None:
             raise Gone("The store has lost a part of this file; send it again.", code="upload_expired") from None
 
 
 async def _drop(context: Context, row: Record) -> None:
+    bucket = context.objects.holding(row["content_type"])
     if row["multipart_id"] is not None:
-        await context.objects.multipart.abort(row["storage_path"], row["multipart_id"])
+        await bucket.multipart.abort(row["storage_path"], row["multipart_id"])
     tail = [] if row["tail_path"] is None else [row["tail_path"]]
-    await context.objects.delete(row["storage_path"], *tail)
+    await bucket.delete(row["storage_path"], *tail)

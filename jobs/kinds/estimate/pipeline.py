@@ -45,7 +45,7 @@ async def open_estimate(settings: Settings, db: Database) -> AsyncIterator[Calla
     async with open_engine(settings) as engine, ObjectStore.open(settings) as objects:
 
         async def fetch(medium: Medium) -> bytes:
-            return await objects.get(medium.storage_path)
+            return await objects.holding(medium.content_type).get(medium.storage_path)
 
         yield Pipeline(db, engine, fetch, limits).run
 
