@@ -54,14 +54,7 @@ async def require_live(connection: HTTPConnection, principal: Principal) -> None
         raise Unauthenticated(_ENDED)
 
 
-async def start(
-    request: Request,
-    response: Response,
-    *,
-    user_id: UUID,
-    way: str,
-    seconds: float = sessions.DAYS * 86_400,
-) -> None:
+async def start(request: Request, response: Response, *, user_id: UUID, way: str) -> None:
     """Sign the browser in, in place of whoever was signed in there. Raises `Forbidden` without TLS."""
     require_safe(request)
     held, secret = _held(request), credentials.new_secret()
@@ -74,7 +67,6 @@ async def start(
             device=device_of(request.headers.get("user-agent", "")),
             address_prefix=address_prefix(address_of(request)),
             replaces=None if held is None else held.id,
-            seconds=seconds,
         )
     _keep(request, response, Credential(session_id, secret))
 

@@ -21,7 +21,6 @@ _LOCKS: Mapping[Caller, list[dict[str, list[str]]]] = {
     "user": [{"token": []}, {"session": []}],
     "watcher": [{"token": []}, {"session": []}, {"ticket": []}],
     "operator": [{"token": []}, {"session": []}],
-    "newcomer": [{}],
     "scheduler": [{"internalKey": []}, {"token": []}],
     "reader": [{"reading": []}, {}],
     "nobody": [{}],
@@ -30,7 +29,6 @@ _LOCKS: Mapping[Caller, list[dict[str, list[str]]]] = {
 _ALSO_REFUSED_IN: Mapping[Caller, str] = {
     "reader": "text/html",
     "operator": "text/html",
-    "newcomer": "text/html",
     "watcher": "text/plain",
 }
 _SCHEMES = {

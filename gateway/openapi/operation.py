@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 Schema: TypeAlias = Mapping[str, Any]
 Content: TypeAlias = Mapping[str, "type[BaseModel] | Schema"]
 
-# Who may call: a signed-in user, a user or the holder of a ticket, an operator of the whole product, who signs in as
-# one, who holds the internal key, who holds a link, or anybody.
-Caller = Literal["user", "watcher", "operator", "newcomer", "scheduler", "reader", "nobody"]
+# Who may call: a signed-in user, a user or the holder of a ticket, an operator of the whole product, the holder of the
+# internal key, the holder of a link, or anybody.
+Caller = Literal["user", "watcher", "operator", "scheduler", "reader", "nobody"]
 
 JSON = "application/json"
 TEXT: Schema = {"type": "string"}
@@ -25,7 +25,6 @@ _OF_CALLER: Mapping[Caller, frozenset[int]] = {
     "user": frozenset({401, 403, 404, 429, 503}),
     "watcher": frozenset({401, 403, 404, 429, 503}),
     "operator": frozenset({401, 403, 404, 503}),
-    "newcomer": frozenset({401, 403, 503}),
     "scheduler": frozenset({401, 503}),
     "reader": frozenset({404, 410, 429, 503}),
     "nobody": frozenset(),

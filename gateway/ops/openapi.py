@@ -75,12 +75,6 @@ _DEED = (409,)
 
 OPERATIONS = {
     "GET /ops": Operation({200: Answer("How the product stands.", _PAGE), 303: Answer("Signed in.")}, "operator"),
-    "POST /ops/session": Operation(
-        {303: Answer("Signed in.", {}, {"location": "The page.", "set-cookie": "The session."})},
-        "newcomer",
-        takes={"application/x-www-form-urlencoded": _TOKEN},
-        must_take=True,
-    ),
     "GET /ops/live": Operation(
         {
             200: Answer(

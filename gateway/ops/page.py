@@ -11,11 +11,8 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from config.logging import get_logger
-from gateway.auth import sessions
 from gateway.auth.principal import Principal
 from gateway.context import context_of
-from gateway.http.body import read_body
-from gateway.http.client_info import came_from_our_page
 from gateway.ops import actions
 from gateway.ops.access import operator_of, require_operator
 from gateway.ops.dashboard import SECTIONS, dashboard_of
@@ -30,8 +27,6 @@ _log = get_logger(__name__)
 LOOK_SECONDS = 0.9
 # A proxy ends what says nothing for a minute.
 BEAT_SECONDS = 20.0
-LONGEST_TOKEN = 8192
-SESSION_SECONDS = 12 * 3600
 
 
 async def page(request: Request) -> Response:
@@ -46,26 +41,6 @@ async def page(request: Request) -> Response:
     sections = await dashboard_of(request).sections(principal.claims)
     words = {"sections": sections, "names": SECTIONS, "modules": modules_of("ops/ops.js")}
     return _fresh(context.templates.TemplateResponse(request, "ops/page.html", words))
-
-
-async def sign_in(request: Request) -> Response:
-    """Keep an operator's token, pasted into our own form, as the browser's session."""
-    if not came_from_our_page(request, context_of(request).settings):
-        raise Forbidden("Please sign in on the page itself.")
-    body = await read_body(request, limit=LONGEST_TOKEN)
-    token = body.decode("ascii", "replace").removeprefix("token=").strip()
-    try:
-        principal = await context_of(request).auth.verify(token)
-        principal.require_unexpired()
-        await require_operator(request, principal)
-    except Unauthenticated as refusal:
-        return _way_in(request, str(refusal), 401)
-    except Forbidden:
-        return _way_in(request, "This token does not belong to an operator.", 403)
-    answer = RedirectResponse("/ops", HTTPStatus.SEE_OTHER)
-    seconds = min(SESSION_SECONDS, principal.expires_at - time.time())
-    await sessions.start(request, answer, user_id=principal.user_id, way="token", seconds=seconds)
-    return answer
 
 
 async def live(request: Request) -> StreamingResponse:
@@ -118,7 +93,6 @@ def _fresh(answer: Response) -> Response:
 
 routes: list[BaseRoute] = [
     Route("/ops", page),
-    Route("/ops/session", sign_in, methods=["POST"]),
     Route("/ops/live", live),
     *actions.routes,
 ]

@@ -132,6 +132,12 @@ async def offer(conn: Connection, tenant_id: UUID, email: str, role: Role, token
     return found
 
 
+async def user_of_email(conn: Connection, email: str, *, make: bool) -> UUID | None:
+    """Return the account of an address, with `make` a new one where there is none."""
+    user_id: UUID | None = await conn.fetchval(SQL.make_user if make else SQL.user_by_email, email)
+    return user_id
+
+
 async def change_person(conn: Connection, tenant_id: UUID, email: str, role: Role | None) -> None:
     """Change or remove a person by address. Raises `NotFound`, and `Conflict` for the last owner."""
     user_id = await conn.fetchval(SQL.user_by_email, email)

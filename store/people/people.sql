@@ -81,6 +81,10 @@ UPDATE tenants SET name = $2 WHERE id = $1 RETURNING id;
 -- Ends a company's memberships, API keys and invitations; how many members.
 SELECT scopekit.close_company($1);
 
+-- name: make_user
+-- Makes an account of an address, where there is none.
+INSERT INTO users (email) VALUES ($1) ON CONFLICT (email) DO UPDATE SET email = excluded.email RETURNING id;
+
 -- name: user_by_email
 -- Whose address this is.
 SELECT id FROM users WHERE email = $1;

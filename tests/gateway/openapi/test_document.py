@@ -37,7 +37,7 @@ async def test_the_document_is_served(client: httpx.AsyncClient) -> None:
     assert document["openapi"] == "3.1.0"
     assert document["paths"]["/v1/visits"]["post"]["security"] == [{"token": []}, {"session": []}]
     assert document["paths"]["/livez"]["get"]["security"] == [{}]
-    assert document["paths"]["/ops/session"]["post"]["security"] == [{}], "who signs in has no token yet"
+    assert document["paths"]["/sign-in"]["get"]["security"] == [{}], "who signs in has no session yet"
     assert set(document["components"]["securitySchemes"]) >= {"token", "session", "ticket", "internalKey"}
 
 
