@@ -15,6 +15,7 @@ from gateway.http.cors import cors
 from gateway.http.errors import HANDLERS, UnhandledErrorMiddleware
 from gateway.http.http_metrics import HttpMetrics
 from gateway.http.middleware import Correlation, SecurityHeaders
+from gateway.http.query import KnownParameters
 from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
 from gateway.ops import health, metrics
@@ -26,7 +27,7 @@ from gateway.shares import page as share_page
 from gateway.shares import shares
 from gateway.uploads import media, recordings, uploads
 from gateway.uploads.tus import routes as tus_routes
-from gateway.visits import jobs, visits
+from gateway.visits import changes, jobs, visits
 
 # Routes are tried in order: what is asked for most comes first.
 _MODULES = (
@@ -41,6 +42,7 @@ _MODULES = (
     recordings,
     media,
     jobs,
+    changes,
     multi_stream,
     tenant_stream,
     estimates,
@@ -89,7 +91,13 @@ def middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware
         Middleware(UnhandledErrorMiddleware),
     ]
     streams = Middleware(StreamApp, origins=settings.allowed_origins, shaping=shaping)
-    return [Middleware(Correlation, metrics=http_metrics), *traced, streams, *shaping]
+    return [
+        Middleware(Correlation, metrics=http_metrics),
+        *traced,
+        streams,
+        *shaping,
+        Middleware(KnownParameters, known=catalogue.known_parameters),
+    ]
 
 
 def content_security_policy(settings: Settings) -> str:

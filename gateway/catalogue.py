@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.accounts import openapi as accounts
 from gateway.estimates import openapi as estimates
-from gateway.openapi.document import document
+from gateway.openapi.document import document, path_of
 from gateway.openapi.operation import Operation
 from gateway.ops import openapi as ops
 from gateway.pages import openapi as pages
@@ -30,6 +30,14 @@ OPERATIONS: dict[str, Operation] = {
     **accounts.OPERATIONS,
     **ops.OPERATIONS,
 }
+
+
+def known_parameters(route: Route, method: str) -> frozenset[str] | None:
+    """Return the query parameters of a method of a route; None where any may come, as with streams."""
+    operation = OPERATIONS.get(f"{'GET' if method == 'HEAD' else method} {path_of(route)}")
+    if operation is None or operation.caller == "watcher":
+        return None
+    return frozenset(param.name for param in operation.params if param.where == "query")
 
 
 def describe(routes: list[BaseRoute]) -> dict[str, Any]:

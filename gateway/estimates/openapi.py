@@ -7,17 +7,19 @@ from pydantic import Field
 
 from gateway.documents.branding import BrandChange
 from gateway.estimates.line_edits import LineEdit
-from gateway.estimates.price_file import NewPriceItem
+from gateway.estimates.price_file import NewPriceItem, PriceItemChange
 from gateway.estimates.price_items import MOST_SHOWN
 from gateway.openapi.operation import (
     BYTES,
     TEXT,
     Answer,
     Operation,
+    PageOf,
     Param,
     Shape,
     gives,
     header,
+    paged,
     takes_json,
     whole_number,
 )
@@ -136,7 +138,7 @@ class PriceItem(Shape):
     updated_at: Moment
 
 
-class PriceItems(Shape):
+class PriceItems(PageOf):
     """Best first."""
 
     price_items: list[PriceItem]
@@ -184,13 +186,20 @@ OPERATIONS = {
     ),
     "GET /v1/price-items": Operation(
         gives(PriceItems),
-        params=(
+        params=paged(
+            MOST_SHOWN,
             Param("q", {"type": "string", "maxLength": 200}, "Words to look for."),
             Param("unit", {"type": "string", "maxLength": 32}, "Only what is sold by this unit."),
-            Param("limit", whole_number(1, MOST_SHOWN), "How many at most."),
         ),
     ),
-    "POST /v1/price-items": Operation(gives(PriceItem, 201), takes=takes_json(NewPriceItem), must_take=True),
+    "POST /v1/price-items": Operation(
+        gives(PriceItem, 201, headers={"location": "Where it is.", "etag": "Its ETag."}),
+        takes=takes_json(NewPriceItem),
+        must_take=True,
+    ),
+    "GET /v1/price-items/{item_id}": Operation(gives(PriceItem), conditional=True),
+    "PATCH /v1/price-items/{item_id}": Operation(gives(PriceItem), takes=takes_json(PriceItemChange), conditional=True),
+    "DELETE /v1/price-items/{item_id}": Operation({204: Answer("It is gone.")}, conditional=True),
     "GET /v1/price-items/export": Operation({200: Answer("The whole book.", _FILE)}),
     "POST /v1/price-items/import": Operation(gives(Imported), takes=_FILE, must_take=True, refuses=(422,)),
     "GET /v1/branding": Operation(gives(Brand), conditional=True),

@@ -35,6 +35,18 @@ class NewPriceItem(BaseModel):
     unit_price: Price
 
 
+class PriceItemChange(BaseModel):
+    """Changes of an item; a field left out, or null, stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: Annotated[OneLine, Trimmed, Field(max_length=64)] | None = None
+    description: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=500)] | None = None
+    category: Annotated[OneLine, Trimmed, Field(max_length=100)] | None = None
+    unit: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=32)] | None = None
+    unit_price: Price | None = None
+
+
 def read_file(content: bytes) -> list[NewItem]:
     """Read a file with a header line; columns may come in any order, others are ignored.
 

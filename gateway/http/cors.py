@@ -9,14 +9,24 @@ from gateway.http.middleware import CORRELATION_HEADER
 
 _ALLOWED_HEADERS = (
     *("authorization", "x-client-info", "apikey", "content-type", "x-sequence", "x-duration-ms"),  # the runbook's
-    *("x-media-id", "x-file-name", "x-label", "last-event-id", "idempotency-key", "if-match", CORRELATION_HEADER),
+    *(
+        "x-media-id",
+        "x-file-name",
+        "x-label",
+        "last-event-id",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        CORRELATION_HEADER,
+    ),
     *("tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum"),
     *("x-http-method-override", "x-request-id"),  # tus clients' own
     *("cache-control", "x-region"),  # EventSource polyfills' and supabase-js's
     *("traceparent", "tracestate", "baggage", "sentry-trace"),  # tracing in the browser
 )
 _EXPOSED_HEADERS = (
-    *(CORRELATION_HEADER, "etag", "location", "retry-after"),
+    *(CORRELATION_HEADER, "etag", "link", "location", "retry-after", "www-authenticate"),
+    *("idempotency-replayed", "ratelimit", "ratelimit-policy", "deprecation", "sunset"),
     *("tus-resumable", "tus-version", "tus-extension", "tus-max-size", "tus-checksum-algorithm"),
     *("upload-offset", "upload-length", "upload-expires", "upload-metadata"),
 )

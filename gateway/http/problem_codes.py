@@ -67,6 +67,9 @@ CODES: Mapping[str, ProblemCode] = {
     "invalid_parameter": ProblemCode(
         400, "Invalid parameter", "Change the parameter or header that `field` names.", _field_member()
     ),
+    "unknown_parameter": ProblemCode(
+        400, "Unknown parameter", "Remove the query parameter that `field` names.", _field_member()
+    ),
     "value_not_storable": ProblemCode(
         400, "Value cannot be stored", "Remove characters that are not text, and numbers that are out of range."
     ),
@@ -123,6 +126,9 @@ CODES: Mapping[str, ProblemCode] = {
     "method_not_allowed": ProblemCode(405, "Method not allowed", "Use one of the methods in the `Allow` header."),
     "gone": ProblemCode(410, "Gone", "Begin again: what was here has ended."),
     "link_ended": ProblemCode(410, "Link has ended", "Ask the sender for a new link."),
+    "changes_expired": ProblemCode(
+        410, "Changes are no longer kept", "Read everything anew, then follow the feed from `after=latest`."
+    ),
     "upload_expired": ProblemCode(410, "Upload has expired", "Begin a new upload."),
     # Its state
     "conflict": ProblemCode(409, "Conflict", "Read the state again, then decide."),
@@ -164,6 +170,12 @@ CODES: Mapping[str, ProblemCode] = {
         "Visit has an active job",
         "Follow the job that `job_id` names, or cancel it.",
         {"job_id": {**_UUID, "description": "The job that works on the visit."}},
+    ),
+    "external_id_taken": ProblemCode(
+        409,
+        "External id is taken",
+        "Read the visit that `visit_id` names: it may be the one you mean.",
+        {"visit_id": {**_UUID, "description": "The visit that has this external id."}},
     ),
     "share_outdated": ProblemCode(
         409,

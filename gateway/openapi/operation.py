@@ -37,6 +37,13 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class PageOf(Shape):
+    """A page of a list: `next` is the `after` of the next page, null on the last one."""
+
+    has_more: bool
+    next: str | None
+
+
 @dataclass(frozen=True)
 class Param:
     """One value in the query or in a header."""
@@ -93,6 +100,15 @@ def takes_json(model: type[BaseModel]) -> Content:
 def header(name: str, schema: Schema, description: str, *, required: bool = False) -> Param:
     """Describe a header of the request."""
     return Param(name, schema, description, "header", required)
+
+
+def paged(most: int = 200, *more: Param) -> tuple[Param, ...]:
+    """Describe the parameters of a list: these filters, and its pages."""
+    return (
+        *more,
+        Param("limit", whole_number(1, most), "How many at most."),
+        Param("after", {"type": "string", "maxLength": 1024}, "The `next` of the page before."),
+    )
 
 
 def whole_number(low: int, high: int) -> Schema:

@@ -60,7 +60,9 @@ async def insert(request: Request) -> Response:
 
 async def _open_visit(request: Request, principal: Principal) -> UUID:
     async with context_of(request).db.as_user(principal.claims) as conn:
-        row = await visits.create(conn, tenant_id=principal.tenant_id, user_id=principal.user_id, title=TITLE)
+        row = await visits.create(
+            conn, tenant_id=principal.tenant_id, user_id=principal.user_id, fields=visits.VisitFields(title=TITLE)
+        )
     visit_id: UUID = row["id"]
     return visit_id
 

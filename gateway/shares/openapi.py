@@ -5,7 +5,19 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from gateway.openapi.operation import BYTES, TEXT, Answer, Content, Operation, Param, Shape, gives, takes_json
+from gateway.openapi.operation import (
+    BYTES,
+    TEXT,
+    Answer,
+    Content,
+    Operation,
+    PageOf,
+    Param,
+    Shape,
+    gives,
+    paged,
+    takes_json,
+)
 from gateway.openapi.values import Moment, Sha256
 from gateway.shares.form import DecisionForm, OpenForm
 from gateway.shares.shares import Rotation, ShareOrder
@@ -49,7 +61,7 @@ class NewLink(Share):
     url: str
 
 
-class Shares(Shape):
+class Shares(PageOf):
     """The newest first."""
 
     shares: list[Share]
@@ -110,9 +122,10 @@ _IMAGE = {200: Answer("The JPEG.", {"image/jpeg": BYTES})}
 
 OPERATIONS = {
     "POST /v1/estimates/{estimate_id}/shares": Operation(
-        gives(NewLink, 201), takes=takes_json(ShareOrder), refuses=(409,)
+        gives(NewLink, 201, headers={"location": "Where it is."}), takes=takes_json(ShareOrder), refuses=(409,)
     ),
-    "GET /v1/estimates/{estimate_id}/shares": Operation(gives(Shares)),
+    "GET /v1/estimates/{estimate_id}/shares": Operation(gives(Shares), params=paged()),
+    "GET /v1/shares/{share_id}": Operation(gives(Share), conditional=True),
     "POST /v1/shares/{share_id}/revoke": Operation(gives(Share)),
     "POST /v1/shares/{share_id}/rotate": Operation(gives(NewLink), takes=takes_json(Rotation), refuses=(409,)),
     "GET /v1/shares/{share_id}/timeline": Operation(gives(Timeline)),

@@ -1,6 +1,9 @@
 """The contractor's side of shares: make a link, replace it, follow it, end it."""
 
+from datetime import datetime
+from http.client import CREATED
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
@@ -13,7 +16,9 @@ from gateway.context import context_of
 from gateway.documents.certificate import Certificate
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.client_info import public_origin
+from gateway.http.conditional import tagged_response
 from gateway.http.cost_limits import PASSCODE_SHARES
+from gateway.http.paging import read_page
 from gateway.http.text import OneLine
 from gateway.shares.link_secrets import digest, hash_passcode, new_secret
 from store.estimates import estimates
@@ -72,12 +77,22 @@ async def create_share(request: Request) -> Response:
 
 
 async def list_shares(request: Request) -> Response:
-    """Answer {shares: [...]}, newest first, with the views and the decision of each."""
+    """Answer {shares: [...], has_more, next}, newest first, with the views and the decision of each."""
     principal = await admit(request)
     estimate_id = uuid_param(request.path_params["estimate_id"], "estimate_id")
+    page = read_page(request, datetime.fromisoformat, UUID, usual=100)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        rows = await shares.of_estimate(conn, estimate_id)
-    return json_response({"shares": [share_json(row) for row in rows]})
+        rows = await shares.of_estimate(conn, estimate_id, page.reach, page.after)
+    return json_response(page.answer("shares", rows, lambda row: (row["created_at"], row["id"]), share_json))
+
+
+async def read_share(request: Request) -> Response:
+    """Answer a share with its views and its decision."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        share = await shares.get(conn, share_id)
+    return tagged_response(request, share_json(share))
 
 
 async def revoke_share(request: Request) -> Response:
@@ -124,33 +139,21 @@ async def certificate(request: Request) -> Response:
 
 def _with_link(request: Request, share: Record, token: str, status: int) -> Response:
     link = f"{public_origin(request, context_of(request).settings)}/e/{token}"
-    return json_response(share_json(share) | {"token": token, "url": link}, status, {"cache-control": "no-store"})
+    headers = {"cache-control": "no-store"} | ({"location": f"/v1/shares/{share['id']}"} if status == CREATED else {})
+    return json_response(share_json(share) | {"token": token, "url": link}, status, headers)
 
 
 def share_json(share: Record) -> dict[str, Any]:
     """Shape a share for its owner, with its `status`; `decision` is None or {decision, name, message, decided_at}."""
     plain = {key: value for key, value in share.items() if key not in _DECISION}
     decided = {key: share[key] for key in _DECISION}
-    return plain | {"status": status_of(share), "decision": decided if share["decision"] else None}
-
-
-def status_of(share: Record) -> str:
-    """Return the one status of a share: revoked, its decision, expired, used_up, opened or unopened.
-
-    A revoked link is revoked whatever was answered before; a decision outlasts the end of its link.
-    """
-    if share["state"] == "revoked":
-        return "revoked"
-    if share["decision"]:
-        return str(share["decision"])
-    if share["state"] != "ready":
-        return str(share["state"])
-    return "opened" if share["views"] else "unopened"
+    return plain | {"decision": decided if share["decision"] else None}
 
 
 routes = [
     Route("/v1/estimates/{estimate_id}/shares", idempotent(create_share), methods=["POST"]),
     Route("/v1/estimates/{estimate_id}/shares", list_shares),
+    Route("/v1/shares/{share_id}", read_share),
     Route("/v1/shares/{share_id}/revoke", revoke_share, methods=["POST"]),
     Route("/v1/shares/{share_id}/rotate", idempotent(rotate_share), methods=["POST"]),
     Route("/v1/shares/{share_id}/timeline", timeline),

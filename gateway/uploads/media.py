@@ -1,6 +1,7 @@
 """What a visit holds: its photos and recordings, their labels, and signed ways to see and hear them."""
 
 import time
+from datetime import datetime
 from typing import Annotated, get_args
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.context import Context, context_of
 from gateway.http.body import json_response, read_json, uuid_param
+from gateway.http.paging import read_page
 from gateway.uploads.upload_body import LABEL_LENGTH, label
 from store.errors import InvalidInput
 from store.media import media
@@ -42,9 +44,14 @@ class Label(BaseModel):
 
 
 async def list_media(request: Request) -> Response:
-    """Answer {media: [...]} in the order they were taken."""
-    _, rows = await _of_visit(request)
-    return json_response({"media": [media.public(row) for row in rows]})
+    """Answer {media: [...], has_more, next} in the order they were taken."""
+    principal = await admit(request)
+    visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
+    page = read_page(request, int, datetime.fromisoformat, UUID, usual=200, most=1000)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        await visits.get(conn, visit_id)
+        rows = await media.page_of_visit(conn, visit_id, page.reach, page.after)
+    return json_response(page.answer("media", rows, media.place, media.public))
 
 
 async def check(request: Request) -> Response:

@@ -8,11 +8,13 @@ from gateway.openapi.operation import (
     UUID_TEXT,
     Answer,
     Operation,
+    PageOf,
     Param,
     Schema,
     Shape,
     gives,
     header,
+    paged,
     takes_json,
     whole_number,
 )
@@ -60,7 +62,7 @@ class Medium(Shape):
     original: OriginalFile | None
 
 
-class Media(Shape):
+class Media(PageOf):
     """In the order they were taken."""
 
     media: list[Medium]
@@ -142,7 +144,7 @@ _CAPABILITIES = Operation(
 _OF_UPLOAD = (404, 409, 410, 412, 423, 460)
 
 OPERATIONS = {
-    "GET /v1/visits/{visit_id}/media": Operation(gives(Media)),
+    "GET /v1/visits/{visit_id}/media": Operation(gives(Media), params=paged(1000)),
     "POST /v1/visits/{visit_id}/media": Operation(
         gives(Medium, 200, text="This id held these bytes already.") | gives(Medium, 201, headers=_NEW),
         takes=_FILE,

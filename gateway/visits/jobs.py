@@ -16,12 +16,15 @@ from gateway.auth.auth import admit, require_flag
 from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
+from gateway.http.paging import read_page
+from gateway.http.query import choice_params
 from gateway.visits.queue_trigger import process_queue
 from store.errors import Unprocessable
 from store.queue import jobs
 
 # As the policy of jobs has it: a tenant may put its own jobs behind others, never before them.
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 0
+JOB_STATUSES = ("queued", "running", "completed", "failed", "cancelled")
 FARTHEST = timedelta(days=90)
 
 
@@ -70,6 +73,18 @@ async def request_estimate(request: Request) -> Response:
     return answer
 
 
+async def list_jobs(request: Request) -> Response:
+    """Answer {jobs: [...], has_more, next}, newest first."""
+    principal = await admit(request)
+    page = read_page(request, datetime.fromisoformat, UUID)
+    asked = request.query_params.get("visit_id")
+    visit_id = None if asked is None else uuid_param(asked, "visit_id")
+    statuses = choice_params(request, "status", JOB_STATUSES)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        rows = await jobs.listed(conn, page.reach, page.after, visit_id=visit_id, statuses=statuses)
+    return json_response(page.answer("jobs", rows, lambda job: (job["created_at"], job["id"])))
+
+
 async def read(request: Request) -> Response:
     """Answer where a job stands."""
     principal, job_id = await admit(request), _job_id(request)
@@ -94,6 +109,7 @@ def _job_id(request: Request) -> UUID:
 
 routes = [
     Route("/v1/visits/{visit_id}/estimate", idempotent(request_estimate), methods=["POST"]),
+    Route("/v1/jobs", list_jobs, methods=["GET"]),
     Route("/v1/jobs/{job_id}", read, methods=["GET"]),
     Route("/v1/jobs/{job_id}/cancel", cancel, methods=["POST"]),
     Route("/functions/v1/queue-processor", process_queue, methods=["POST"]),

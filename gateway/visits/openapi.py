@@ -1,26 +1,34 @@
 """`/openapi.json` on visits and their jobs."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
+
+from pydantic import Field
 
 from gateway.estimates.openapi import EstimateHead
 from gateway.openapi.job import Job
-from gateway.openapi.operation import Operation, Param, Shape, gives, takes_json, whole_number
+from gateway.openapi.operation import UUID_TEXT, Operation, PageOf, Param, Shape, gives, paged, takes_json
 from gateway.openapi.values import Moment
 from gateway.uploads.openapi import Medium
-from gateway.visits import visits
-from gateway.visits.jobs import EstimateRequest
+from gateway.visits import changes, visits
+from gateway.visits.jobs import JOB_STATUSES, EstimateRequest
+
+VisitStatus = Annotated[str, Field(json_schema_extra={"enum": [*visits.STATUSES]})]
+VisitState = Annotated[str, Field(json_schema_extra={"enum": [*visits.STATES]})]
 
 
 class Visit(Shape):
-    """A visit without its contents."""
+    """A visit without its contents; `status` is its estimate's, `state` how far it is with its customer."""
 
     id: UUID
     title: str
     customer_name: str
     address: str
     notes: str
-    status: str
+    external_id: str | None
+    metadata: dict[str, str]
+    status: VisitStatus
+    state: VisitState
     created_at: Moment
     updated_at: Moment
 
@@ -31,10 +39,34 @@ class ListedVisit(Visit):
     media_count: int
 
 
-class Visits(Shape):
+class Visits(PageOf):
     """The newest visits first."""
 
     visits: list[ListedVisit]
+
+
+class Jobs(PageOf):
+    """The newest first."""
+
+    jobs: list[Job]
+
+
+class Change(Shape):
+    """A thing that was made, changed or removed."""
+
+    kind: Literal["visit", "media", "estimate", "share", "price_item"]
+    id: UUID
+    visit_id: UUID | None
+    action: Literal["created", "updated", "deleted"]
+    changed_at: Moment
+
+
+class Changes(Shape):
+    """Changes, the oldest first; go on from `next`, which is always there."""
+
+    changes: list[Change]
+    has_more: bool
+    next: str
 
 
 class WholeVisit(Visit):
@@ -64,15 +96,39 @@ _BATCH = {
     },
 }
 
+
+def _choices(values: tuple[str, ...]) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string", "enum": [*values]}, "minItems": 1, "maxItems": 20}
+
+
+_WORDS = {"type": "string", "maxLength": 200}
+_JOB_STATUS = Param("status", _choices(JOB_STATUSES), "With one of these statuses.")
+_FILTERS = (
+    Param("status", _choices(visits.STATUSES), "With one of these statuses."),
+    Param("state", _choices(visits.STATES), "In one of these states."),
+    Param("customer", _WORDS, "With these words in the customer's name."),
+    Param("updated_since", {"type": "string", "format": "date-time"}, "Changed at this time or later."),
+    Param("q", _WORDS, "With these words in title, customer, address or notes."),
+    Param("external_id", _WORDS, "With this id of another system."),
+)
+
 OPERATIONS = {
     "POST /v1/visits": Operation(
         gives(Visit, 201, headers={"location": "Where it is."}), takes=takes_json(visits.VisitFields)
     ),
-    "GET /v1/visits": Operation(
-        gives(Visits), params=(Param("limit", whole_number(1, visits.MOST_LISTED), "How many at most."),)
+    "GET /v1/visits": Operation(gives(Visits), params=paged(visits.MOST_LISTED, *_FILTERS)),
+    "GET /v1/changes": Operation(
+        gives(Changes),
+        params=paged(changes.MOST_TOLD),
+        refuses=(410,),
+    ),
+    "GET /v1/jobs": Operation(
+        gives(Jobs), params=paged(200, Param("visit_id", UUID_TEXT, "Of this visit."), _JOB_STATUS)
     ),
     "GET /v1/visits/{visit_id}": Operation(gives(WholeVisit), conditional=True),
-    "PATCH /v1/visits/{visit_id}": Operation(gives(Visit), takes=takes_json(visits.VisitFields), conditional=True),
+    "PATCH /v1/visits/{visit_id}": Operation(
+        gives(Visit), takes=takes_json(visits.VisitFields), refuses=(409,), conditional=True
+    ),
     "POST /v1/visits/{visit_id}/sync-events": Operation(
         gives(KeptSyncEvent, 201), takes=takes_json(visits.SyncEvent), must_take=True
     ),

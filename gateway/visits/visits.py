@@ -1,5 +1,6 @@
 """Visits: opened, listed, read with all they hold, changed; and an app's reports of its time offline."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,8 +12,10 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
-from gateway.http.body import int_param, json_response, read_json, uuid_param
+from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.conditional import etag_of, require_match, tagged_response
+from gateway.http.paging import read_page
+from gateway.http.query import choice_params, moment_param, text_param
 from gateway.http.text import OneLine
 from store.estimates import estimates
 from store.media import media
@@ -23,9 +26,22 @@ from store.visits import sync_events, visits
 LISTED = 50
 MOST_LISTED = 200
 
-_PUBLIC = ("id", "title", "customer_name", "address", "notes", "status", "created_at", "updated_at")
+MOST_METADATA, METADATA_LENGTH = 50, 500
+STATUSES = ("in_progress", "finalizing", "completed", "failed")
+STATES = (
+    *("open", "estimating", "failed", "draft"),
+    *("sent", "opened", "accepted", "declined", "changes_requested", "expired", "used_up", "revoked"),
+)
+
+_TEXT_LENGTH = 200
+_PUBLIC = (
+    *("id", "title", "customer_name", "address", "notes", "external_id", "metadata", "status", "state"),
+    *("created_at", "updated_at"),
+)
 
 Short = Annotated[OneLine, Field(max_length=200)]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.-]+$")]
+MetadataText = Annotated[str, Field(max_length=METADATA_LENGTH)]
 
 
 class VisitFields(BaseModel):
@@ -37,6 +53,17 @@ class VisitFields(BaseModel):
     customer_name: Short | None = None
     address: Annotated[OneLine, Field(max_length=500)] | None = None
     notes: Annotated[str, Field(max_length=20_000)] | None = None
+    external_id: Annotated[OneLine, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="How another system calls the visit; one visit of a company has it."
+    )
+    metadata: Annotated[dict[MetadataKey, MetadataText], Field(max_length=MOST_METADATA)] | None = Field(
+        default=None, description="Words of another system about the visit; they replace those before."
+    )
+
+    @property
+    def fields(self) -> visits.VisitFields:
+        """The same for the store."""
+        return visits.VisitFields(**self.model_dump())
 
 
 class SyncEvent(BaseModel):
@@ -53,19 +80,25 @@ async def create(request: Request) -> Response:
     principal = await admit(request)
     fields = await read_json(request, VisitFields, limit=128 * 1024)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        row = await visits.create(
-            conn, tenant_id=principal.tenant_id, user_id=principal.user_id, **fields.model_dump(exclude_none=True)
-        )
+        row = await visits.create(conn, tenant_id=principal.tenant_id, user_id=principal.user_id, fields=fields.fields)
     return json_response(_public(row), 201, {"location": f"/v1/visits/{row['id']}"})
 
 
-async def list_recent(request: Request) -> Response:
-    """Answer {visits: [...]}, newest first, each with its `media_count`."""
+async def list_visits(request: Request) -> Response:
+    """Answer {visits: [...], has_more, next}, newest first, each with its `media_count` and its `state` in one word."""
     principal = await admit(request)
-    limit = int_param(request.query_params.get("limit"), "limit", low=1, high=MOST_LISTED) or LISTED
+    page = read_page(request, datetime.fromisoformat, UUID, usual=LISTED, most=MOST_LISTED)
+    only = visits.VisitFilter(
+        statuses=choice_params(request, "status", STATUSES),
+        states=choice_params(request, "state", STATES),
+        customer=text_param(request, "customer", _TEXT_LENGTH),
+        updated_since=moment_param(request, "updated_since"),
+        text=text_param(request, "q", _TEXT_LENGTH),
+        external_id=text_param(request, "external_id", _TEXT_LENGTH),
+    )
     async with context_of(request).db.as_user(principal.claims) as conn:
-        rows = await visits.list_recent(conn, limit)
-    return json_response({"visits": [_public(row) | {"media_count": row["media_count"]} for row in rows]})
+        rows = await visits.listed(conn, page.reach, page.after, only)
+    return json_response(page.answer("visits", rows, lambda row: (row["created_at"], row["id"]), _listed))
 
 
 async def read(request: Request) -> Response:
@@ -82,11 +115,11 @@ async def update(request: Request) -> Response:
     fields = await read_json(request, VisitFields, limit=128 * 1024)
     async with context_of(request).db.as_user(principal.claims) as conn:
         if "if-match" not in request.headers:
-            return json_response(_public(await visits.update(conn, visit_id, **fields.model_dump())))
+            return json_response(_public(await visits.update(conn, visit_id, fields.fields)))
         # An ETag is of all that a visit holds, which costs four queries: only a client that compares pays for it.
         before = await visits.lock(conn, visit_id)
         require_match(request, etag_of(await _with_all(conn, before)))
-        row = await visits.update(conn, visit_id, **fields.model_dump())
+        row = await visits.update(conn, visit_id, fields.fields)
         etag = etag_of(await _with_all(conn, row))
     return tagged_response(request, _public(row), etag=etag)
 
@@ -114,6 +147,10 @@ async def _with_all(conn: Connection, row: Record) -> dict[str, Any]:
     return visit
 
 
+def _listed(row: Record) -> dict[str, Any]:
+    return _public(row) | {"media_count": row["media_count"]}
+
+
 def _public(row: Record) -> dict[str, Any]:
     return {name: row[name] for name in _PUBLIC}
 
@@ -125,7 +162,7 @@ def _head(estimate: dict[str, Any] | None) -> dict[str, Any] | None:
 
 routes = [
     Route("/v1/visits", idempotent(create), methods=["POST"]),
-    Route("/v1/visits", list_recent, methods=["GET"]),
+    Route("/v1/visits", list_visits, methods=["GET"]),
     Route("/v1/visits/{visit_id}", read, methods=["GET"]),
     Route("/v1/visits/{visit_id}", update, methods=["PATCH"]),
     Route("/v1/visits/{visit_id}/sync-events", idempotent(report_sync_event), methods=["POST"]),

@@ -10,7 +10,7 @@ from functools import partial
 from config.logging import get_logger
 from config.settings import Settings
 from store.accounts import idempotency, sessions
-from store.events import event_bus
+from store.events import changes, event_bus
 from store.limits import shared_limits
 from store.media import expired_forms
 from store.objects.objects import ObjectStore
@@ -47,6 +47,7 @@ async def prune(conn: Connection) -> None:
     await outbox.forget(conn, KEEP_FINISHED)
     await shared_limits.forget_full_buckets(conn)
     await idempotency.forget(conn)
+    await changes.forget(conn)
     gone = await maintenance.prune(conn, KEEP_FINISHED)
     if gone:
         log.info("Forgot old jobs", rows=gone)

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from store.errors import NotFound
 from store.estimates.units import compatible
 from store.pool import Connection, Record
 from store.queries import Queries
@@ -31,9 +32,34 @@ class NewItem:
     category: str = ""
 
 
-async def listed(conn: Connection, limit: int) -> list[Record]:
-    """Return the active items by category and description."""
-    return await conn.fetch(SQL.list_items, limit)
+async def listed(
+    conn: Connection, limit: int, after: tuple[str, str, UUID] | None = None, *, unit: str = ""
+) -> list[Record]:
+    """Return the active items behind a position (category, description, id), in that order."""
+    units = list(compatible(unit)) if unit else None
+    return await conn.fetch(SQL.list_items, limit, *(after or (None, None, None)), units)
+
+
+async def get(conn: Connection, item_id: UUID, *, held: bool = False) -> Record:
+    """Return an active item, held to the end of the transaction if asked. Raises `NotFound`."""
+    row = await conn.fetchrow(SQL.hold_item if held else SQL.get_item, item_id)
+    if row is None:
+        raise NotFound("There is no such price item.")
+    return row
+
+
+async def change(conn: Connection, item_id: UUID, new: NewItem) -> Record:
+    """Write an item anew and return its row. Raises `NotFound`."""
+    values = (new.code, new.description, new.category, new.unit, new.unit_price)
+    row = await conn.fetchrow(SQL.change_item, item_id, *values)
+    if row is None:
+        raise NotFound("There is no such price item.")
+    return row
+
+
+async def remove(conn: Connection, item_id: UUID) -> None:
+    """Remove an item; estimates that name it keep what they took from it."""
+    await conn.execute(SQL.remove_item, item_id)
 
 
 async def find(conn: Connection, query: str, limit: int, *, unit: str = "") -> list[Record]:

@@ -1,7 +1,31 @@
 -- name: list_items
--- The whole book in its order.
+-- The book in its order, behind a place ($2 to $4), of any of these units.
 SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
-FROM price_items WHERE active ORDER BY category, description, id LIMIT $1;
+FROM price_items
+WHERE active AND ($4::uuid IS NULL OR (category, description, id) > ($2, $3, $4))
+  AND ($5::text[] IS NULL OR lower(unit) = ANY ($5))
+ORDER BY category, description, id LIMIT $1;
+
+-- name: get_item
+-- One item of the book.
+SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
+FROM price_items WHERE active AND id = $1;
+
+-- name: hold_item
+-- One item of the book, held to the end of the transaction.
+SELECT id, code, description, category, unit, unit_price, active, created_at, updated_at
+FROM price_items WHERE active AND id = $1 FOR UPDATE;
+
+-- name: change_item
+-- Every field of an item anew.
+UPDATE price_items
+SET code = $2, description = $3, category = $4, unit = $5, unit_price = $6, updated_at = now()
+WHERE active AND id = $1
+RETURNING id, code, description, category, unit, unit_price, active, created_at, updated_at;
+
+-- name: remove_item
+-- One item less.
+DELETE FROM price_items WHERE id = $1;
 
 -- name: bound_search
 -- What each statement of a search may take, whatever the book holds.

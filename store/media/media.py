@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 from uuid import UUID
 
@@ -20,6 +20,8 @@ Size = Literal["thumb", "view"]
 # Pixels of the longer side of what people look at.
 EDGES: dict[Size, int] = {"thumb": 400, "view": 2000}
 
+# Where media without a number stand: behind all others.
+_LAST = 2**31 - 1
 _PUBLIC = (
     *(
         "id",
@@ -141,6 +143,19 @@ async def get(conn: Connection, media_id: UUID) -> Record:
 async def of_visit(conn: Connection, visit_id: UUID) -> list[Record]:
     """Return a visit's media in the order they were taken."""
     return await conn.fetch(SQL.media_of_visit, visit_id)
+
+
+async def page_of_visit(
+    conn: Connection, visit_id: UUID, limit: int, after: tuple[int, datetime, UUID] | None
+) -> list[Record]:
+    """Return a visit's media behind a place, in the order they were taken."""
+    return await conn.fetch(SQL.media_page, visit_id, limit, *(after or (None, None, None)))
+
+
+def place(row: Record) -> tuple[int, datetime, UUID]:
+    """Return where a medium stands in that order."""
+    sequence = _LAST if row["sequence"] is None else row["sequence"]
+    return sequence, row["created_at"], row["id"]
 
 
 async def by_hash(conn: Connection, visit_id: UUID, hashes: Sequence[str]) -> dict[str, UUID]:

@@ -14,6 +14,14 @@ SELECT * FROM site_visit_media WHERE id = $1;
 -- All media of a visit in the order they were taken.
 SELECT * FROM site_visit_media WHERE visit_id = $1 ORDER BY sequence NULLS LAST, created_at, id;
 
+-- name: media_page
+-- Media of a visit behind a place ($3 to $5) in the order they were taken; those without a number come last.
+SELECT * FROM site_visit_media
+WHERE visit_id = $1
+  AND ($5::uuid IS NULL
+       OR (coalesce(sequence, 2147483647), created_at, id) > ($3::integer, $4::timestamptz, $5::uuid))
+ORDER BY coalesce(sequence, 2147483647), created_at, id LIMIT $2;
+
 -- name: media_by_hash
 -- Which of these hashes a visit holds, as what was sent or what was made of it: the oldest medium of each.
 SELECT DISTINCT ON (sha256) sha256, media_id FROM (

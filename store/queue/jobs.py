@@ -113,6 +113,19 @@ async def status(conn: Connection, job_id: UUID) -> dict[str, Any]:
     return job_status(row)
 
 
+async def listed(
+    conn: Connection,
+    limit: int,
+    after: tuple[datetime, UUID] | None = None,
+    *,
+    visit_id: UUID | None = None,
+    statuses: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the statuses of a company's jobs behind a position, newest first."""
+    rows = await conn.fetch(SQL.list_jobs, limit, *(after or (None, None)), visit_id, statuses)
+    return [job_status(row) for row in rows]
+
+
 async def latest_status(conn: Connection, visit_id: UUID, job_type: str = "estimate") -> dict[str, Any] | None:
     """Return the status of the visit's newest job of this type, or None when it never had one."""
     row = await conn.fetchrow(SQL.latest_job_status, visit_id, job_type)

@@ -19,6 +19,13 @@ SELECT id FROM public.jobs WHERE visit_id = $1 AND job_type = $2 AND status IN (
 -- One job as its tenant sees it.
 SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses WHERE id = $1 LIMIT 1;
 
+-- name: list_jobs
+-- Jobs as their tenant sees them, newest first: $1 of them, behind $2 and $3; of a visit $4 and with a status $5, or any.
+SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses
+WHERE ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3::uuid))
+  AND visit_id IS NOT NULL AND ($4::uuid IS NULL OR visit_id = $4) AND ($5::text[] IS NULL OR status = ANY ($5))
+ORDER BY created_at DESC, id DESC LIMIT $1;
+
 -- name: latest_job_status
 -- The newest job of a visit, of one type.
 SELECT *, scopekit.job_correlation(id) AS correlation_id FROM scopekit.job_statuses

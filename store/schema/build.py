@@ -16,7 +16,7 @@ BASELINE = DIRECTORY / "0001_baseline.sql"
 AREAS = (
     *("roles", "users", "tenancy", "flags", "visits", "media", "prices", "estimates", "events", "event_bus"),
     *("queue", "queue_claims", "queue_moves", "dead_letters", "shares", "analytics", "ops", "sessions", "alerts"),
-    *("limits", "idempotency", "grants"),
+    *("limits", "idempotency", "changes", "grants"),
 )
 _HEAD = "-- The whole schema. Made of store/schema/*.sql by `python -m store.schema.build`: edit those.\n"
 

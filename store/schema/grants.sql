@@ -33,6 +33,7 @@ BEGIN
             ('invitations',          ''),
             ('people_audit',         ''),
             ('idempotency_keys',     'raw'),
+            ('changes',              'r'),
             ('flag_changes',         'r'),
             ('flag_kills',           NULL),
             ('killed_flag_tenants',            NULL),
@@ -170,7 +171,7 @@ BEGIN
         SELECT wanted.schema, wanted.roles, name FROM (VALUES
             -- What a tenant's user calls: pure, or checking the tenant, or running with the caller's own rights.
             ('public', 'authenticated, service_role', ARRAY[
-                'current_tenant_id', 'search_text', 'share_state']),
+                'current_tenant_id', 'search_text', 'share_state', 'share_status', 'visit_state']),
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
             ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'set_visits_status', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[

@@ -104,6 +104,33 @@ CREATE FUNCTION public.share_state(p_revoked_at timestamptz, p_expires_at timest
     END
 $$;
 
+-- The one status of a share: revoked, its decision, expired, used_up, opened or sent. A revoked link is revoked whatever
+-- was answered before; a decision outlasts the end of its link.
+CREATE FUNCTION public.share_status(p_decision text, p_revoked_at timestamptz, p_expires_at timestamptz,
+                                    p_views integer, p_max_views integer) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN p_revoked_at IS NOT NULL THEN 'revoked'
+        WHEN p_decision IS NOT NULL THEN p_decision
+        WHEN public.share_state(p_revoked_at, p_expires_at, p_views, p_max_views) <> 'ready'
+            THEN public.share_state(p_revoked_at, p_expires_at, p_views, p_max_views)
+        WHEN p_views > 0 THEN 'opened'
+        ELSE 'sent'
+    END
+$$;
+
+-- How far a visit is, in one word: accepted once any version was; else the status of its newest share; else whether
+-- there is an estimate, and what its job does. As the caller may see it.
+CREATE FUNCTION public.visit_state(p_visit_id uuid, p_status text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT coalesce(
+        (SELECT 'accepted' FROM public.estimates e WHERE e.visit_id = p_visit_id AND e.status = 'accepted' LIMIT 1),
+        (SELECT public.share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views)
+         FROM public.shares s LEFT JOIN public.share_decisions d ON d.share_id = s.id
+         WHERE s.visit_id = p_visit_id ORDER BY s.created_at DESC, s.id DESC LIMIT 1),
+        CASE p_status WHEN 'finalizing' THEN 'estimating' WHEN 'failed' THEN 'failed' END,
+        (SELECT 'draft' FROM public.estimates e WHERE e.visit_id = p_visit_id LIMIT 1),
+        'open')
+$$;
+
 -- The share whose link and live session these are, or no row: a session dies with its share.
 CREATE FUNCTION scopekit.live_share(p_token_hash bytea, p_session_hash bytea)
     RETURNS SETOF public.shares LANGUAGE sql STABLE SECURITY DEFINER

@@ -13,9 +13,14 @@ CREATE TABLE public.site_visits (
     created_by    uuid,
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
+    external_id   text CHECK (length(external_id) BETWEEN 1 AND 200),  -- how another system calls it
+    metadata      jsonb NOT NULL DEFAULT '{}'
+                  CHECK (jsonb_typeof(metadata) = 'object' AND pg_column_size(metadata) <= 16384),
     UNIQUE (id, tenant_id)
 );
 CREATE INDEX site_visits_newest ON public.site_visits (tenant_id, created_at DESC);
+CREATE UNIQUE INDEX site_visits_external_id ON public.site_visits (tenant_id, external_id)
+    WHERE external_id IS NOT NULL;
 
 -- What the app reports of its work offline. `upload_failed` with its attempts feeds an alert.
 CREATE TABLE public.visit_sync_events (

@@ -6,6 +6,7 @@ The upper half acts for the tenant (`db.as_user`), under RLS. The lower half act
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -88,16 +89,18 @@ async def create(conn: Connection, estimate_id: UUID, new: NewShare, *, tenant_i
     return await get(conn, share_id)
 
 
-async def of_estimate(conn: Connection, estimate_id: UUID) -> list[Record]:
-    """Return the shares of an estimate, newest first; raises `NotFound` for an unknown estimate."""
+async def of_estimate(
+    conn: Connection, estimate_id: UUID, limit: int, after: tuple[datetime, UUID] | None = None
+) -> list[Record]:
+    """Return an estimate's shares behind a position, newest first; raises `NotFound` for an unknown estimate."""
     if await conn.fetchrow(SQL.newest_of_visit, estimate_id) is None:
         raise NotFound("There is no such estimate.")
-    return await conn.fetch(SQL.shares_of_estimate, estimate_id, None)
+    return await conn.fetch(SQL.shares_of_estimate, estimate_id, None, limit, *(after or (None, None)))
 
 
 async def get(conn: Connection, share_id: UUID) -> Record:
     """Return one share with its state, views and decision; raises `NotFound`."""
-    row = await conn.fetchrow(SQL.shares_of_estimate, None, share_id)
+    row = await conn.fetchrow(SQL.shares_of_estimate, None, share_id, 1, None, None)
     if row is None:
         raise NotFound("There is no such share.")
     return row

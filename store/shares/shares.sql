@@ -12,17 +12,19 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8), $9)
 RETURNING id;
 
 -- name: shares_of_estimate
--- The shares of an estimate ($1), or one share ($2), newest first, with what became of each.
+-- The shares of an estimate ($1), or one share ($2), newest first, with what became of each: $3 of them, behind $4, $5.
 SELECT s.id, s.estimate_id, s.visit_id, s.recipient, s.has_passcode, s.max_views, s.views,
        s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at,
        share_state(s.revoked_at, s.expires_at, s.views, s.max_views) AS state,
+       share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views) AS status,
        o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at
 FROM shares s
 LEFT JOIN share_decisions d ON d.share_id = s.id
 LEFT JOIN LATERAL (SELECT min(opened_at) AS first_opened_at, max(opened_at) AS last_opened_at
                    FROM share_views v WHERE v.share_id = s.id) o ON true
-WHERE s.estimate_id = $1 OR s.id = $2
-ORDER BY s.created_at DESC, s.id DESC;
+WHERE (s.estimate_id = $1 OR s.id = $2)
+  AND ($4::timestamptz IS NULL OR (s.created_at, s.id) < ($4, $5::uuid))
+ORDER BY s.created_at DESC, s.id DESC LIMIT $3;
 
 -- name: revoke_share
 -- Ends a share and its sessions; a second time changes nothing.

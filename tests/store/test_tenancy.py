@@ -204,7 +204,7 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
         "AND (has_function_privilege('anon', p.oid, 'EXECUTE') OR (has_function_privilege('authenticated', p.oid, "
         "'EXECUTE') AND has_schema_privilege('authenticated', p.pronamespace, 'USAGE')))"
     )
-    pure = {"current_tenant_id", "search_text", "uuidv7", "share_state"}
+    pure = {"current_tenant_id", "search_text", "uuidv7", "share_state", "share_status", "visit_state"}
     as_the_caller = {"set_visits_status", "job_correlation"}  # run with the caller's own rights, under RLS
     checking_the_tenant = {"cancel_job", "queue_position", "rotate_share", "find_price_items", "resembling_price_items"}
     checking_the_tenant |= {"change_own_person", "invite_person", "own_audit", "own_invitations", "own_people"}

@@ -13,7 +13,8 @@ import { Recorder } from "../uploads/recorder.js";
 import { remember, remembered } from "./last-session.js";
 import { confirmPress } from "../shared/confirm-button.js";
 import { Uploads } from "../uploads/uploads.js";
-import { VisitForm, VisitList } from "./visits.js";
+import { VisitForm } from "./visit-form.js";
+import { VisitList } from "./visit-list.js";
 import { Visit } from "./visit.js";
 
 const uploads = new Uploads();

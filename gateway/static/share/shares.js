@@ -21,7 +21,7 @@ const STATUSES = {
   expired: "Expired",
   used_up: "No views left",
   opened: "Opened",
-  unopened: "Not opened yet",
+  sent: "Sent, not opened yet",
 };
 
 export class Shares {
