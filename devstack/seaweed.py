@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 PARTS = ("master", "volume", "filer", "s3", "admin")
-SOCKETS = (
-    "seaweedfs-{part}-grpc-{grpc}.sock",
-    "seaweedfs-{part}-{port}.sock",
-)
+# Where everybody may make files weed puts the sockets of gRPC alone, which ask for the certificate on both sides. The
+# filer's and S3's speak in clear: beside the data, another user cannot have stood one up before weed does.
+GRPC_SOCKET = "/tmp/seaweedfs-{part}-grpc-{grpc}.sock"  # noqa: S108
+# Relative to the data, where weed runs: the name of a socket may have 107 characters.
+FILER_SOCKET, S3_SOCKET = "filer.sock", "s3.sock"
 
 
 class Seaweed:
@@ -84,12 +85,11 @@ class Seaweed:
         self._forget_options()
 
     def clean_up(self) -> None:
-        """Remove the sockets that weed leaves in /tmp; the ports are ours alone, so the names are too."""
+        """Remove the sockets that weed leaves; the ports are ours alone, so the names in /tmp are too."""
         for part in PARTS:
-            port = self.ports[part]
-            for pattern in SOCKETS:
-                stale = Path("/tmp") / pattern.format(part=part, port=port, grpc=port + PAIR_OFFSET)  # noqa: S108
-                stale.unlink(missing_ok=True)
+            Path(GRPC_SOCKET.format(part=part, grpc=self.ports[part] + PAIR_OFFSET)).unlink(missing_ok=True)
+        for name in (FILER_SOCKET, S3_SOCKET):
+            (self.data / name).unlink(missing_ok=True)
 
     def _options(self) -> tuple[str, ...]:
         ports = [
@@ -103,6 +103,9 @@ class Seaweed:
             f"-ip.bind={LOOPBACK}",
             *ports,
             f"-s3.config={self.identities}",
+            f"-filer.localSocket={FILER_SOCKET}",
+            f"-s3.localFilerSocket={FILER_SOCKET}",
+            f"-s3.localSocket={S3_SOCKET}",
             *FLAGS,
             "-webdav=false",
             "-admin.ui=false",

@@ -27,7 +27,8 @@ def sockets(pid: int) -> set[str]:
     """Return the paths of the unix sockets on which a process listens."""
     inodes = _sockets_of(pid)
     lines = (line.split() for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:])
-    return {fields[7] for fields in lines if len(fields) > 7 and f"socket:[{fields[6]}]" in inodes}
+    here = Path(f"/proc/{pid}/cwd").readlink()
+    return {str(here / fields[7]) for fields in lines if len(fields) > 7 and f"socket:[{fields[6]}]" in inodes}
 
 
 def _sockets_of(pid: int) -> set[str]:

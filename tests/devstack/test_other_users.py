@@ -61,6 +61,14 @@ def test_another_user_gets_nothing(stack_of_mine: dict[str, Any]) -> None:
     assert open_to_a_stranger(stack_of_mine) == []
 
 
+def test_sockets_that_speak_in_clear_lie_where_nobody_else_makes_files(stack_of_mine: dict[str, Any]) -> None:
+    """A user who stood such a socket up before the filer does would be sent photos; gRPC's ask for the certificate."""
+    directory = Path(stack_of_mine["directory"])
+    outside = [path for path in stack_of_mine["sockets"] if directory not in Path(path).parents]
+    assert [path for path in outside if "-grpc-" not in path] == []
+    assert len(outside) < len(stack_of_mine["sockets"])
+
+
 def test_no_command_line_tells_a_secret(stack_of_mine: dict[str, Any]) -> None:
     """Everybody on the machine may read the arguments of a process."""
     secrets = json.loads((Path(stack_of_mine["directory"]) / "secrets.json").read_text()).values()
