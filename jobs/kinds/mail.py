@@ -1,97 +1,103 @@
-"""Sends the mails that wait. The code, or the link, that a mail carries is made here, and only its hash is kept."""
+"""Mails: the kind of job that sends one. The code, or the link, that a mail carries is made here, and hashes are kept.
+
+A job's payload is {mail: `sign_in` or `invitation`, about: the request's or the invitation's id, queued_at}. Neither a
+secret nor an address stands in it.
+"""
 
 import asyncio
 import hashlib
-import random
 import secrets
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from config.logging import get_logger
 from config.settings import Settings
-from jobs.queue.retry import backoff
+from jobs.queue.context import JobContext
+from jobs.queue.errors import JobError
+from jobs.queue.kind import Kind, Subject, Task
 from store.errors import Unavailable
-from store.mail import mail_queue, messages, smtp
+from store.mail import messages, smtp
 from store.mail.smtp import Mail
 from store.people import people, sign_in
-from store.pool import AWAY, Connection, Database, Record
+from store.pool import Connection, Database
 
 log = get_logger(__name__)
 
-# A person waits in front of the page: a mail is looked for often, and one that waits longer than this is told.
-LOOK_SECONDS = (0.3, 0.7)
+# A person waits in front of the page.
 ALARM_AFTER = timedelta(seconds=10)
 # A code that comes later finds nobody.
-GIVE_UP_AFTER = {"sign_in": timedelta(minutes=10), "invitation": timedelta(days=3)}
-LONGEST_WAIT_SECONDS = 900.0
+USEFUL_FOR = {"sign_in": timedelta(minutes=10), "invitation": timedelta(days=3)}
 
 
-class MailSender:
-    """One mail at a time; any number of workers may run at once."""
+class MailNotTaken(JobError):
+    """The mail server did not take it; tried again."""
 
-    def __init__(self, db: Database, settings: Settings) -> None:
-        self._db = db
-        self._settings = settings
+    code = "mail_not_taken"
 
-    async def run_forever(self) -> None:
-        """Send what is due, at once while there is more, else look twice a second."""
-        while True:
-            try:
-                sent = await self.send_one()
-            except AWAY as error:
-                log.warning("Mails wait", error=type(error).__name__)
-                sent = False
-            if not sent:
-                await asyncio.sleep(random.uniform(*LOOK_SECONDS))  # noqa: S311 - spreads load
 
-    async def send_one(self) -> bool:
-        """Send the mail that is due first; False when there is none."""
-        async with self._db.as_system() as conn:
-            waiting = await mail_queue.take(conn)
-        if waiting is None:
-            return False
-        if waiting["waited"] > ALARM_AFTER:
-            log.error("A mail has waited too long", kind=waiting["kind"], seconds=waiting["waited"].total_seconds())
+@asynccontextmanager
+async def open_mail(settings: Settings, db: Database) -> AsyncIterator[Task | None]:
+    """Lend the task that sends mails, None where no mail server is set."""
+
+    async def task(ctx: JobContext) -> None:
         try:
-            await self._send(waiting)
+            sent = await deliver(db, settings, ctx.payload)
         except Unavailable as error:
-            await self._try_later(waiting, error)
-        else:
-            async with self._db.as_system() as conn:
-                await mail_queue.forget(conn, waiting["id"])
-        return True
+            raise MailNotTaken(error.detail) from error
+        await ctx.complete({"sent": sent})
 
-    async def _send(self, waiting: Record) -> None:
-        async with self._db.as_system() as conn:
-            mail = await compose(conn, self._settings, waiting)
-        if mail is not None:
-            await smtp.send(self._settings, mail)
-
-    async def _try_later(self, waiting: Record, error: Unavailable) -> None:
-        log.warning("A mail was not taken", kind=waiting["kind"], tries=waiting["tries"], error=error.detail)
-        async with self._db.as_system() as conn:
-            if waiting["waited"] > GIVE_UP_AFTER[waiting["kind"]]:
-                await mail_queue.forget(conn, waiting["id"])
-                return
-            wait_s = backoff(waiting["tries"], cap_s=LONGEST_WAIT_SECONDS)
-            await mail_queue.postpone(conn, waiting["id"], timedelta(seconds=wait_s))
+    yield None if settings.mail_url is None else task
 
 
-async def compose(conn: Connection, settings: Settings, waiting: Record) -> Mail | None:
-    """Make a waiting mail and the secret that it carries; None for one that nobody is to get, or not any more."""
+async def deliver(db: Database, settings: Settings, payload: Any) -> bool:
+    """Make the mail that a job is about and send it; False where nobody is to get it, or not any more.
+
+    Raises `Unavailable` when the server does not take it.
+    """
+    waited = datetime.now(UTC) - datetime.fromisoformat(payload["queued_at"])
+    if waited > USEFUL_FOR[payload["mail"]]:
+        return False
+    if waited > ALARM_AFTER:
+        log.error("A mail has waited too long", mail=payload["mail"], seconds=round(waited.total_seconds()))
+    async with db.as_system() as conn:
+        mail = await _compose(conn, settings, payload["mail"], UUID(payload["about"]))
+    if mail is None:
+        return False
+    await smtp.send(settings, mail)
+    return True
+
+
+async def _compose(conn: Connection, settings: Settings, kind: str, about: UUID) -> Mail | None:
+    """Make a mail and the secret that it carries; None for one that nobody is to get, or not any more."""
     token = secrets.token_urlsafe(32)
     token_hash = hashlib.sha256(token.encode()).digest()
-    if waiting["kind"] == "invitation":
-        offer = await people.set_invitation_token(conn, waiting["about"], token_hash)
+    if kind == "invitation":
+        offer = await people.set_invitation_token(conn, about, token_hash)
         if offer is None:
             return None
         link = f"{settings.app_origin}/join/{token}"
         words = {name: offer[name] for name in ("company", "role", "inviter")}
         return messages.invitation(offer["email"], **words, link=link)
-    email = await sign_in.code_email(conn, waiting["about"], is_open=settings.sign_up == "open")
+    email = await sign_in.code_email(conn, about, is_open=settings.sign_up == "open")
     if email is None:
         return None
     code = sign_in.new_code()
     code_hash = await asyncio.to_thread(sign_in.hash_code, code)
-    if not await sign_in.set_code(conn, waiting["about"], code_hash, token_hash):
+    if not await sign_in.set_code(conn, about, code_hash, token_hash):
         return None
     return messages.sign_in(email, code, f"{settings.app_origin}/sign-in/link/{token}")
+
+
+MAIL = Kind(
+    "mail",
+    open_mail,
+    subject=Subject.NONE,
+    share=1.0,
+    timeout=timedelta(seconds=30),
+    max_attempts=25,
+    retry_cap_s=900.0,
+    retention=timedelta(days=1),
+)

@@ -20,7 +20,6 @@ from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing
 from jobs.kinds.deliveries import open_dispatcher
-from jobs.kinds.mail import MailSender
 from jobs.kinds.maintenance import Maintenance, periodic_tasks
 from jobs.kinds.registry import KINDS
 from jobs.kinds.thumbnails import ThumbnailWorker
@@ -119,7 +118,6 @@ class Worker:
         self._thumbnails = ThumbnailWorker(db, settings) if settings.derivatives_ahead else None
         self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
         self._dispatcher = open_dispatcher(settings, db)
-        self._mails = MailSender(db, settings) if settings.mail_url is not None else None
         self._control = ControlListener(
             control_url,
             on_queued=self._lanes.wake,
@@ -190,8 +188,6 @@ class Worker:
         yield "metrics", self._metrics_registry.serve_forever(self._settings.host, self._settings.metrics_port)
         if self._thumbnails is not None:
             yield "thumbnails", self._thumbnails.run_forever()
-        if self._mails is not None:
-            yield "mail", self._mails.run_forever()
         if self._dispatcher is not None:
             yield "analytics", self._dispatcher.deliver_forever()
 

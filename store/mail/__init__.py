@@ -1,1 +1,1 @@
-"""Mail: what waits to be sent, its words, and the way to the SMTP server."""
+"""Mail: its words, and the way to the SMTP server."""

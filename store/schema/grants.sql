@@ -26,7 +26,6 @@ BEGIN
             ('sign_in_codes',        NULL),
             ('sign_in_attempts',     NULL),
             ('setup_code',           NULL),
-            ('mail_queue',           NULL),
             ('passkeys',             NULL),
             ('sessions',             NULL),
             ('api_keys',             ''),

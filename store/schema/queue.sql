@@ -37,7 +37,8 @@ CREATE TABLE public.job_kinds (
     CONSTRAINT ends_what_it_speaks_on CHECK (NOT ends_stream OR speaks)
 );
 INSERT INTO public.job_kinds (name, subject, lane, speaks, ends_stream, unique_by, max_attempts, retention) VALUES
-    ('estimate', 'visit', 'ai', true, true, 'visit', NULL, '30 days');
+    ('estimate', 'visit', 'ai', true, true, 'visit', NULL, '30 days'),
+    ('mail', 'none', 'mail', false, false, NULL, 25, '1 day');
 
 -- The jobs. A queued job has a turn when it stands in line; without one its time has not come yet (a retry that waits, a
 -- job for later), so that no claim steps over it. When it is due it joins the line like a new one.

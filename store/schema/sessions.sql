@@ -88,6 +88,12 @@ CREATE FUNCTION scopekit.note_people(p_tenant_id uuid, p_action text, p_target t
     VALUES (p_tenant_id, coalesce(p_actor, scopekit.actor()), p_action, p_target, p_detail)
 $$;
 
+-- Queue a mail about a request to sign in, or about an invitation. Neither its address nor its secret stands in the job.
+CREATE FUNCTION scopekit.queue_mail(p_mail text, p_about uuid) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO public.jobs (job_type, payload)
+    VALUES ('mail', jsonb_build_object('mail', p_mail, 'about', p_about, 'queued_at', clock_timestamp()))
+$$;
+
 -- Sessions ------------------------------------------------------------------------------------------------------------
 
 -- Gateways hear of a changed session when it commits. `ends`: its streams end, as it is over or for another company now.
@@ -408,8 +414,7 @@ BEGIN
     v_id := scopekit.offer_membership(public.current_tenant_id('admin'), p_email, p_role, NULL,
                                       nullif(auth.jwt() ->> 'sub', '')::uuid);
     IF v_id IS NOT NULL THEN
-        INSERT INTO public.mail_queue (kind, about) VALUES ('invitation', v_id)
-        ON CONFLICT (kind, about) DO UPDATE SET tries = 0, due_at = clock_timestamp();
+        PERFORM scopekit.queue_mail('invitation', v_id);
     END IF;
     RETURN v_id;
 END $$;
@@ -511,7 +516,7 @@ DECLARE
 BEGIN
     INSERT INTO public.sign_in_codes (email, next, browser_hash) VALUES (p_email, p_next, p_browser_hash)
     RETURNING id INTO v_id;
-    INSERT INTO public.mail_queue (kind, about) VALUES ('sign_in', v_id);
+    PERFORM scopekit.queue_mail('sign_in', v_id);
     RETURN v_id;
 END $$;
 
@@ -691,15 +696,6 @@ BEGIN
 END $$;
 
 -- Mail ----------------------------------------------------------------------------------------------------------------
-
--- Take the mail that is due first, for half a minute; a second sender does not get it meanwhile.
-CREATE FUNCTION scopekit.take_mail() RETURNS TABLE (id uuid, kind text, about uuid, tries integer, waited interval)
-    LANGUAGE sql AS $$
-    UPDATE public.mail_queue AS q SET tries = q.tries + 1, due_at = clock_timestamp() + interval '30 seconds'
-    WHERE q.id = (SELECT w.id FROM public.mail_queue w WHERE w.due_at <= clock_timestamp()
-                  ORDER BY w.due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING q.id, q.kind, q.about, q.tries, clock_timestamp() - q.queued_at
-$$;
 
 -- The address and the words of an invitation that is open, with a new token; no row for one that is not. Its week begins
 -- now.

@@ -60,19 +60,6 @@ CREATE TABLE public.sign_in_attempts (
     expires_at  timestamptz NOT NULL DEFAULT clock_timestamp() + interval '10 minutes'
 );
 
--- Mails that wait to be sent: the request to sign in, or the invitation, that each is about. Its secret is made when it is
--- sent. A row goes when the mail is sent, or is not worth sending any more.
-CREATE TABLE public.mail_queue (
-    id        uuid PRIMARY KEY DEFAULT uuidv7(),
-    kind      text NOT NULL CHECK (kind IN ('sign_in', 'invitation')),
-    about     uuid NOT NULL,
-    tries     integer NOT NULL DEFAULT 0,
-    queued_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    due_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE (kind, about)
-);
-CREATE INDEX mail_queue_due ON public.mail_queue (due_at);
-
 -- The code that opens /setup while there is no company: the newest one, which stands in a gateway's log.
 CREATE TABLE public.setup_code (
     only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),

@@ -33,7 +33,7 @@ _OPERATORS = {
         "processes",
         "secret_rotations",
     ),
-    *("users", "identities", "sign_in_codes", "sign_in_attempts", "setup_code", "mail_queue", "passkeys", "sessions"),
+    *("users", "identities", "sign_in_codes", "sign_in_attempts", "setup_code", "passkeys", "sessions"),
 }
 ROLES = ("authenticated", "anon", "gateway login")
 Denied = asyncpg.InsufficientPrivilegeError

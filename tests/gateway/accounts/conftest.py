@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from config.settings import Settings
 from gateway.app import create_app
-from jobs.kinds.mail import MailSender
+from jobs.kinds import mail
 from store.pool import Database
 from tests.contract import Witness
 from tests.mail_catcher import Catcher, catch_mail
@@ -46,16 +46,34 @@ async def app(settings: Settings) -> AsyncIterator[Starlette]:
         yield application
 
 
+class Sender:
+    """The worker's part that sends mails, one at a time and when the test says so."""
+
+    def __init__(self, service: Database, settings: Settings, admin: Any) -> None:
+        self._service, self._settings, self._admin = service, settings, admin
+
+    async def send_one(self) -> bool:
+        """Send the oldest mail that waits; False when there is none. Raises `Unavailable` when it is not taken."""
+        waiting = await self._admin.fetchrow(
+            "SELECT id, payload FROM jobs WHERE job_type = 'mail' AND status = 'queued' ORDER BY id LIMIT 1"
+        )
+        if waiting is None:
+            return False
+        await mail.deliver(self._service, self._settings, waiting["payload"])
+        await self._admin.execute("DELETE FROM jobs WHERE id = $1", waiting["id"])
+        return True
+
+
 @pytest.fixture
-async def sender(service: Database, settings: Settings, admin: Any) -> MailSender:
+async def sender(service: Database, settings: Settings, admin: Any) -> Sender:
     """The worker's part that sends mails; nothing waits from the test before."""
-    await admin.execute("DELETE FROM mail_queue")
+    await admin.execute("DELETE FROM jobs WHERE job_type = 'mail'")
     await admin.execute("DELETE FROM scopekit.limit_buckets")
-    return MailSender(service, settings)
+    return Sender(service, settings, admin)
 
 
 @pytest.fixture
-async def open_browser(app: Starlette, witness: Witness, sender: MailSender) -> AsyncIterator[OpenBrowser]:
+async def open_browser(app: Starlette, witness: Witness, sender: Sender) -> AsyncIterator[OpenBrowser]:
     """Open browsers with cookies of their own, over TLS."""
 
     async def with_state(scope: Any, receive: Any, send: Any) -> None:

@@ -7,8 +7,7 @@ import httpx
 import pytest
 
 from gateway.auth.sessions import SECURE_COOKIE
-from jobs.kinds.mail import MailSender
-from tests.gateway.accounts.conftest import OpenBrowser
+from tests.gateway.accounts.conftest import OpenBrowser, Sender
 from tests.mail_catcher import Catcher
 from tests.tenants import Admin, Tenant, make_member, open_session
 from tests.waiting import until
@@ -22,7 +21,7 @@ async def signed_in(open_browser: OpenBrowser, user: Tenant) -> httpx.AsyncClien
 
 
 async def test_an_admin_invites_and_the_mail_goes_out(
-    open_browser: OpenBrowser, sender: MailSender, catcher: Catcher, tenant: Tenant
+    open_browser: OpenBrowser, sender: Sender, catcher: Catcher, tenant: Tenant
 ) -> None:
     """The page says so, lists the invitation, sends it again and withdraws it."""
     browser, email = await signed_in(open_browser, tenant), f"{uuid4().hex[:8]}@example.com"

@@ -5,12 +5,11 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.kinds.mail import MailSender
 from store.accounts.memberships import Role
 from store.errors import Conflict, Forbidden, NotFound
 from store.people import people
 from store.pool import Database
-from tests.gateway.accounts.conftest import OpenBrowser
+from tests.gateway.accounts.conftest import OpenBrowser, Sender
 from tests.mail_catcher import Catcher
 from tests.tenants import Admin, Tenant, make_member
 
@@ -27,7 +26,7 @@ async def invite(db: Database, tenant: Tenant, email: str, role: Role = "member"
 
 
 async def test_an_invitation_by_mail_makes_a_member(
-    open_browser: OpenBrowser, sender: MailSender, catcher: Catcher, db: Database, tenant: Tenant
+    open_browser: OpenBrowser, sender: Sender, catcher: Catcher, db: Database, tenant: Tenant
 ) -> None:
     """Its link makes the account, signs in, and works once."""
     email = address()
@@ -45,7 +44,7 @@ async def test_an_invitation_by_mail_makes_a_member(
 
 
 async def test_a_link_twice_at_once_joins_once(
-    open_browser: OpenBrowser, sender: MailSender, catcher: Catcher, db: Database, tenant: Tenant
+    open_browser: OpenBrowser, sender: Sender, catcher: Catcher, db: Database, tenant: Tenant
 ) -> None:
     """Invitation reuse: of two who hold the link, one gets in."""
     await invite(db, tenant, address())
@@ -59,7 +58,7 @@ async def test_a_link_twice_at_once_joins_once(
 
 async def test_a_link_does_not_enter_an_account_that_exists(
     open_browser: OpenBrowser,
-    sender: MailSender,
+    sender: Sender,
     catcher: Catcher,
     db: Database,
     admin: Admin,
@@ -83,7 +82,7 @@ async def test_a_link_does_not_enter_an_account_that_exists(
 
 
 async def test_a_withdrawn_or_old_invitation_lets_nobody_in(
-    open_browser: OpenBrowser, sender: MailSender, catcher: Catcher, db: Database, admin: Admin, tenant: Tenant
+    open_browser: OpenBrowser, sender: Sender, catcher: Catcher, db: Database, admin: Admin, tenant: Tenant
 ) -> None:
     """410, and no account is made by a code either."""
     for ending in ("withdrawn_at = now()", "expires_at = now()"):
@@ -100,7 +99,7 @@ async def test_a_withdrawn_or_old_invitation_lets_nobody_in(
 
 
 async def test_a_second_invitation_renews_the_first(
-    open_browser: OpenBrowser, sender: MailSender, catcher: Catcher, db: Database, tenant: Tenant
+    open_browser: OpenBrowser, sender: Sender, catcher: Catcher, db: Database, tenant: Tenant
 ) -> None:
     """One open offer an address; the link before is dead."""
     email = address()
