@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.flags import Flag
+from config.oidc_issuer import OidcIssuer
 from config.secrets_file import read_secrets
 
 
@@ -159,6 +160,16 @@ class Settings(BaseSettings):
     )
 
     supabase_url: str | None = Field(None, description="Supabase project; gives issuer and JWKS when they are not set.")
+    supabase_anon_key: SecretStr | None = Field(
+        None, description="Public key of the Supabase project; with it people sign in here by their Supabase account."
+    )
+    supabase_providers: Names = Field(
+        (), description="Comma list of the project's social providers to offer, such as `google,azure`."
+    )
+    oidc_issuers: tuple[OidcIssuer, ...] = Field(
+        (),
+        description="JSON list of OpenID Connect issuers: name, label, issuer, client_id, client_secret, trust_email.",
+    )
     supabase_service_role_key: SecretStr | None = Field(
         None,
         description="Kept for tools beside us that call Supabase; the spine itself uses database logins.",
@@ -227,7 +238,13 @@ class Settings(BaseSettings):
         return values | {name.lower(): value for name, value in read_secrets(Path(path)).items()}
 
     _lists = field_validator(
-        "allowed_origins", "trusted_proxies", "jwt_secrets", "openai_prices", "company_flags", mode="before"
+        "allowed_origins",
+        "trusted_proxies",
+        "jwt_secrets",
+        "openai_prices",
+        "company_flags",
+        "supabase_providers",
+        mode="before",
     )(_comma_list)
     _urls = field_validator(
         *("supabase_url", "s3_endpoint_url", "s3_public_endpoint_url", "otlp_endpoint"), mode="before"
@@ -279,6 +296,20 @@ class Settings(BaseSettings):
     def _known_flags(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if not set(names) <= set(Flag):
             raise ValueError(f"each is one of {', '.join(Flag)}")
+        return names
+
+    @field_validator("oidc_issuers")
+    @classmethod
+    def _names_differ(cls, issuers: tuple[OidcIssuer, ...]) -> tuple[OidcIssuer, ...]:
+        if len({issuer.name for issuer in issuers}) < len(issuers):
+            raise ValueError("each issuer has a name of its own")
+        return issuers
+
+    @field_validator("supabase_providers")
+    @classmethod
+    def _provider_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) for name in names):
+            raise ValueError("each is a provider's name as Supabase spells it, such as google")
         return names
 
     @field_validator("mail_url")

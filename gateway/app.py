@@ -7,7 +7,18 @@ from starlette.routing import BaseRoute
 from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway import catalogue
-from gateway.accounts import company_settings, email_code, invitations, keys, people, setup, sign_in, you
+from gateway.accounts import (
+    company_settings,
+    email_code,
+    invitations,
+    keys,
+    oidc,
+    people,
+    setup,
+    sign_in,
+    supabase,
+    you,
+)
 from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
@@ -53,6 +64,8 @@ _MODULES = (
     sign_in,
     email_code,
     invitations,
+    oidc,
+    supabase,
     setup,
     people,
     keys,

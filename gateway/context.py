@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from config.metrics_registry import MetricsRegistry
     from config.settings import Settings
     from gateway.auth.principal import Principal
+    from gateway.auth.providers.oidc_provider import OidcProvider
+    from gateway.auth.providers.supabase_auth import SupabaseAuth
+    from gateway.auth.token_user import TokenUsers
     from gateway.http.cost_limits import CostLimits
     from gateway.http.keyed_locks import KeyedLocks
     from gateway.http.rate_limiter import RateLimiter
@@ -79,6 +82,9 @@ class Context:
     probe: Probe
     searches: "FairShare"
     transfers: "FairShare"
+    oidc_providers: "Mapping[str, OidcProvider]"
+    supabase: "SupabaseAuth | None"
+    token_users: "TokenUsers"
     templates: "Jinja2Templates"
 
 

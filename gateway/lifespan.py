@@ -14,8 +14,9 @@ from config.metrics_registry import MetricsRegistry
 from config.secrets_in_use import keys_in_use
 from config.settings import Settings
 from config.tracing import flush_traces
-from gateway.accounts import setup
+from gateway.accounts import oidc, setup, supabase
 from gateway.auth.auth import Authenticator
+from gateway.auth.token_user import TokenUsers
 from gateway.context import Context
 from gateway.documents.typesetter import Typesetter
 from gateway.estimates import price_items
@@ -108,5 +109,8 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
         probe=probe,
         searches=price_items.searches(),
         transfers=price_items.transfers(),
+        oidc_providers=oidc.providers_of(settings),
+        supabase=supabase.auth_of(settings),
+        token_users=TokenUsers(),
         templates=Jinja2Templates(HERE / "templates"),
     )

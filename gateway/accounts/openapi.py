@@ -6,6 +6,7 @@ from gateway.accounts.invitations import JoinForm
 from gateway.accounts.keys import KeyForm
 from gateway.accounts.people import InviteForm, RoleForm
 from gateway.accounts.setup import SetupForm
+from gateway.accounts.supabase import PasswordForm, SupabaseCodeForm
 from gateway.accounts.you import ChooseForm, FoundForm
 from gateway.openapi.operation import TEXT, Answer, Content, Operation
 
@@ -51,6 +52,12 @@ def _change(takes: Content, text: str, *problems: int) -> Operation:
     )
 
 
+def _lead(text: str, *problems: int) -> Operation:
+    """Describe a link that leads on, or what is wrong is shown."""
+    shown = {status: Answer("What is wrong.", _WRONG) for status in problems}
+    return Operation({303: Answer(text, headers={"location": "Where to go on."}), **shown}, "nobody", refuses=(503,))
+
+
 OPERATIONS = {
     "GET /sign-in": _page("The ways in that are on."),
     "POST /sign-out": Operation(
@@ -74,6 +81,21 @@ OPERATIONS = {
     "POST /sign-in/code": _form({FORM: CodeForm}, "Signed in.", 404, 410, 429),
     "POST /sign-in/link": _form({FORM: LinkForm}, "Signed in.", 404, 410),
     "GET /sign-in/link/{token}": _page("Whether to go on.", refuses=(404, 410)),
+    "GET /sign-in/oidc/{name}": _lead("The issuer's page.", 403, 404, 429, 503),
+    "GET /sign-in/oidc/{name}/callback": _lead("Signed in.", 403, 404, 410, 503),
+    "GET /sign-out/oidc/{name}": _lead("The issuer's own sign-out, or our sign-in page.", 404),
+    "POST /sign-in/supabase": Operation(
+        {
+            200: Answer("The code's page.", _HTML),
+            303: Answer("Signed in.", headers={"location": "Where to go on."}),
+            **{status: Answer("What is wrong.", _WRONG) for status in (403, 404, 422, 429, 503)},
+        },
+        "nobody",
+        takes={FORM: PasswordForm},
+    ),
+    "POST /sign-in/supabase/code": _form({FORM: SupabaseCodeForm}, "Signed in.", 404, 429, 503),
+    "GET /sign-in/supabase/with/{provider}": _lead("The provider's page.", 404, 429),
+    "GET /sign-in/supabase/callback": _lead("Signed in.", 403, 404, 410, 503),
     "POST /join": _form({FORM: JoinForm}, "Joined and signed in.", 410, 429),
     "GET /join/{token}": _page("Who invites whom.", refuses=(410, 429)),
     "GET /company": _company("The people of the company."),

@@ -19,8 +19,9 @@ _log = get_logger(__name__)
 async def page(request: Request) -> Response:
     """Show the ways in that are on; `next` is where to go afterwards."""
     settings = context_of(request).settings
-    next_path = safe_path(request.query_params.get("next"))
-    return show(request, "sign_in.html", ways=ways_on(settings), next=next_path, sign_up=settings.sign_up)
+    next_path, left = safe_path(request.query_params.get("next")), request.query_params.get("left")
+    there = next((way for way in ways_on(settings) if left is not None and way.name == f"oidc:{left}"), None)
+    return show(request, "sign_in.html", ways=ways_on(settings), next=next_path, sign_up=settings.sign_up, left=there)
 
 
 async def finish(request: Request, proof: Proof, next_path: str) -> Response:
@@ -38,10 +39,12 @@ async def finish(request: Request, proof: Proof, next_path: str) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    """End the browser's session, and show the sign-in page."""
+    """End the browser's session, and show the sign-in page; one by an issuer can be ended there too."""
     require_our_form(request)
     response = RedirectResponse("/sign-in", 303)
-    await sessions.end(request, response)
+    way = await sessions.end(request, response)
+    if way is not None and way.startswith("oidc:"):
+        response.headers["location"] = f"/sign-in?left={way.removeprefix('oidc:')}"
     return response
 
 

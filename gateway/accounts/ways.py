@@ -19,6 +19,13 @@ def ways_on(settings: Settings) -> list[WayIn]:
     ways = []
     if settings.mail_url is not None:
         ways.append(WayIn("email", "E-mail", "accounts/ways/email.html"))
+    if settings.supabase_url is not None and settings.supabase_anon_key is not None:
+        ways.append(WayIn("supabase", "Password", "accounts/ways/supabase.html"))
+        ways += [
+            WayIn(f"supabase:{name}", name.title(), "accounts/ways/supabase_social.html")
+            for name in settings.supabase_providers
+        ]
+    ways += [WayIn(f"oidc:{each.name}", each.label, "accounts/ways/oidc.html") for each in settings.oidc_issuers]
     return ways
 
 

@@ -49,7 +49,8 @@ class Authenticator:
         principal = self._lately.get(token)
         if principal is None:
             claims, seconds = await self._verified(token)
-            principal = Principal.from_claims(claims)
+            # Of an issuer that is not checked, a subject names nobody.
+            principal = Principal.from_claims(claims if self._issuer else {**claims, "iss": None})
             self._lately.keep(token, principal, seconds)
         return principal
 
@@ -166,7 +167,10 @@ async def _caller(connection: HTTPConnection) -> Principal:
         token = token.strip()
         if api_keys.is_api_key(token):
             return await api_keys.of_key(connection, token)
-        return await context_of(connection).auth.verify(token)
+        verified = await context_of(connection).auth.verify(token)
+        if verified.identity is None:
+            return verified
+        return await context_of(connection).token_users.place(connection, verified, token)
     principal = await sessions.of_cookie(connection)
     if principal is None:
         raise Unauthenticated("Sign in, or send `Authorization: Bearer <token>`.", code="token_missing")

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.api_jwk import PyJWK
 
 from config.logging import get_logger
+from gateway.auth.bounded_get import FETCH_ERRORS, FETCH_SECONDS, bounded_get
 from store.errors import Unavailable
 
 _log = get_logger(__name__)
@@ -27,14 +27,10 @@ BELIEVED_SECONDS = 60.0
 AWAY_SECONDS = 3600.0
 # Half of it, so that a set in use is always fetched anew before it is too old.
 REFRESH_SECONDS = BELIEVED_SECONDS / 2
-# For a whole answer, however it drips.
-FETCH_SECONDS = 3.0
 # For a set that was not used for a while, before it serves once more: an issuer that is well answers in 0.1 s.
 PATIENCE_SECONDS = 1.0
 # A flood of tokens with made-up key ids must not become a flood of requests to the issuer.
 RETRY_SECONDS = 10.0
-# The largest issuers publish a dozen keys in 10 KB.
-MOST_BYTES = 256 * 1024
 MOST_KEYS = 100
 # NIST SP 800-131A: fewer bits verify nothing.
 RSA_BITS = 2048
@@ -88,28 +84,13 @@ class KeySet:
         asked = self._clock()
         self._failed = True  # until it has not
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
-                published = _published_in(await self._download())
-        except (TimeoutError, httpx.HTTPError, httpx.InvalidURL, _Malformed) as error:
+            published = _published_in(await bounded_get(self._url))
+        except (*FETCH_ERRORS, _Malformed) as error:
             _log.warning("JWKS could not be fetched", error=type(error).__name__)
         else:
             self._keys, self._fetched, self._failed = published, asked, False
         finally:
             self._refreshing = None
-
-    async def _download(self) -> bytes:
-        """Read the answer as it stands on the wire: what is compressed would be small there and large here."""
-        body = bytearray()
-        async with (
-            httpx.AsyncClient(timeout=FETCH_SECONDS, headers={"accept-encoding": "identity"}) as client,
-            client.stream("GET", self._url) as response,
-        ):
-            response.raise_for_status()
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MOST_BYTES:
-                    raise _Malformed
-        return bytes(body)
 
 
 def _published_in(answer: bytes) -> dict[str, PyJWK]:

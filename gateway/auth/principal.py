@@ -12,7 +12,7 @@ from store.accounts.memberships import Role
 from store.accounts.sessions import Session
 from store.errors import Unauthenticated
 
-NO_TENANT = UUID(int=0)
+NO_TENANT = NO_USER = UUID(int=0)
 # Supabase's tokens have a `session_id` of their own.
 SESSION_CLAIM = "scopekit_session"
 _LAST_SECOND = 253_402_300_799  # the end of the year 9999, PostgreSQL's and Python's last common one
@@ -24,6 +24,8 @@ class Principal:
 
     The token says who is asking, and no more. `role` is the membership row's, once `authenticate` has read it.
     `session_id` is that of a browser's session. A user without a company has `NO_TENANT`, and no membership there.
+    `identity` is the issuer and subject of a token that names no company, and of these alone: `gateway.auth.token_user`
+    finds the account.
 
     `claims` are what the database sees: those its policies read, in the form it reads them. The rest of a token, such
     as the `user_metadata` a user writes at will, may hold what PostgreSQL's JSON refuses, and stays here.
@@ -35,6 +37,7 @@ class Principal:
     claims: Mapping[str, Any]
     role: Role = "viewer"
     session_id: str | None = None
+    identity: tuple[str, str] | None = None
 
     @cached_property
     def who(self) -> tuple[str, str]:
@@ -53,9 +56,13 @@ class Principal:
     def from_claims(cls, claims: Mapping[str, Any]) -> Self:
         """Read a verified token. The tenant is `app_metadata.tenant_id`, which only the issuer can write.
 
-        Raises `Unauthenticated` when a needed claim is missing or malformed.
+        A token of a known issuer may name none. Raises `Unauthenticated` when a needed claim is missing or malformed.
         """
         metadata = claims.get("app_metadata")
+        issuer, subject = claims.get("iss"), claims.get("sub")
+        names_no_company = not isinstance(metadata, Mapping) or "tenant_id" not in metadata
+        if names_no_company and isinstance(issuer, str) and isinstance(subject, str):
+            return cls(NO_USER, NO_TENANT, _moment(claims["exp"]), {}, identity=(issuer, subject))
         try:
             tenant_id = UUID(metadata["tenant_id"])  # type: ignore[index]
             user_id = UUID(claims["sub"])

@@ -83,16 +83,20 @@ async def rotate_if_due(request: Request, response: Response) -> None:
             _keep(request, response, fresh)
 
 
-async def end(request: Request, response: Response) -> None:
-    """Sign the browser out; harmless when it is not signed in."""
-    principal = await _or_none(request)
+async def end(request: Request, response: Response) -> str | None:
+    """Sign the browser out, and return the way that it had signed in by; harmless when it is not signed in."""
+    principal, way = await _or_none(request), None
     if principal is not None and principal.session_id is not None:
+        session_id = UUID(principal.session_id)
         async with context_of(request).db.as_system() as conn:
-            await sessions.end(conn, principal.user_id, UUID(principal.session_id))
+            ways = {row["id"]: row["way"] for row in await sessions.of_user(conn, principal.user_id)}
+            way = ways.get(session_id)
+            await sessions.end(conn, principal.user_id, session_id)
         context_of(request).sessions.forget(principal.session_id)
     name = cookie_name(request)
     if name is not None:
         response.delete_cookie(name, path="/", secure=name == SECURE_COOKIE, httponly=True, samesite="lax")
+    return way
 
 
 def require_safe(request: Request) -> None:

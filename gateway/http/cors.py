@@ -21,6 +21,7 @@ _ALLOWED_HEADERS = (
     ),
     *("tus-resumable", "upload-length", "upload-offset", "upload-metadata", "upload-checksum"),
     *("x-http-method-override", "x-request-id"),  # tus clients' own
+    "x-company-id",  # of a caller who belongs to several
     *("cache-control", "x-region"),  # EventSource polyfills' and supabase-js's
     *("traceparent", "tracestate", "baggage", "sentry-trace"),  # tracing in the browser
 )

@@ -152,6 +152,9 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         probe=nothing,
         searches=nothing,
         transfers=nothing,
+        oidc_providers={},
+        supabase=None,
+        token_users=nothing,
         templates=nothing,
     )
 

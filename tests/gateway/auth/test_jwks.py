@@ -18,7 +18,8 @@ from starlette.routing import Route
 
 from gateway.auth import jwks
 from gateway.auth.auth import Authenticator
-from gateway.auth.jwks import AWAY_SECONDS, BELIEVED_SECONDS, MOST_BYTES, MOST_KEYS, REFRESH_SECONDS, KeySet
+from gateway.auth.bounded_get import MOST_BYTES
+from gateway.auth.jwks import AWAY_SECONDS, BELIEVED_SECONDS, MOST_KEYS, REFRESH_SECONDS, KeySet
 from store.errors import Unauthenticated, Unavailable
 from tests.realtime.feed.watcher import eventually
 from tests.stack import Services

@@ -35,7 +35,6 @@ DESCRIBING = _spellings(
         "panel": "panel lite light",
         "layer": "layer layers",
         "kw": "kw kilowatt",
-        "kwh": "kwh",
         "hp": "hp horse horsepower",
         "psi": "psi",
         "mil": "mil",

@@ -1,0 +1,1 @@
+"""Identity providers: our side of OpenID Connect and of Supabase Auth."""

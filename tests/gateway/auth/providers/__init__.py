@@ -1,0 +1,1 @@
+"""Identity providers, against a certified one and a double."""
