@@ -184,6 +184,10 @@ class Settings(BaseSettings):
     internal_queue_key_previous: SecretStr | None = Field(None, description="Still accepted during a rotation.")
 
     estimate_engine: Literal["local", "openai"] = Field("local", description="Which engine makes estimates.")
+    estimate_preload: bool = Field(
+        default=True,
+        description="Load the `local` engine's models at the worker's start, not at the first recording.",
+    )
     openai_api_key: SecretStr | None = Field(None, description="Needed by the `openai` engine.")
     openai_base_url: str | None = Field(None, description="Any OpenAI-compatible endpoint.")
     openai_model: str = Field("gpt-5.2", description="Model that looks at photos and drafts.")

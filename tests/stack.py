@@ -52,6 +52,7 @@ class Services:
             "JWT_SECRETS": JWT_SECRET,
             "INTERNAL_QUEUE_KEY": QUEUE_KEY,
             "DERIVATIVES_AHEAD": "false",  # tests count the objects they leave
+            "ESTIMATE_PRELOAD": "false",  # most workers of the suite hear nothing
             "ALLOWED_ORIGINS": "https://app.example.test,https://share.example.test",
             **more,
         }

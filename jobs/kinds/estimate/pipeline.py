@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,12 +42,25 @@ _HINT = "Say what is to be done and how much of it, such as “replace three GFC
 async def open_estimate(settings: Settings, db: Database) -> AsyncIterator[Callable[[JobContext], Awaitable[None]]]:
     """Open the engine and the object store, and lend the function that does a job of type `estimate`."""
     limits = Limits.of(settings)
-    async with open_engine(settings) as engine, ObjectStore.open(settings) as objects:
+    async with open_engine(settings) as engine, ObjectStore.open(settings) as objects, _loading(settings, engine):
 
         async def fetch(medium: Medium) -> bytes:
             return await objects.holding(medium.content_type).get(medium.storage_path)
 
         yield Pipeline(db, engine, fetch, limits).run
+
+
+@asynccontextmanager
+async def _loading(settings: Settings, engine: Engine) -> AsyncIterator[None]:
+    """Load the engine's models meanwhile; a job that comes first waits for them as it would have anyway."""
+    loading = asyncio.create_task(engine.load()) if settings.estimate_preload else None
+    try:
+        yield
+    finally:
+        if loading is not None:
+            loading.cancel()
+            with suppress(asyncio.CancelledError):
+                await loading
 
 
 @dataclass(frozen=True, slots=True)

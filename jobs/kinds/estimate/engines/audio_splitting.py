@@ -1,6 +1,6 @@
-"""Cuts a long recording into pieces a provider takes, where the speaker pauses. Runs only in a helper process.
+"""Cuts a long recording into pieces, where the speaker pauses. Runs only in a helper process.
 
-Everything is coded anew, mono at 24 kbit/s: ten minutes are 2 MB, for any recording format.
+Everything is coded anew, mono, at 24 kbit/s for a provider: ten minutes are 2 MB, for any recording format.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import av
 
 from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
 from store.media.audio import DEMUXERS, FAULTS, SoundReader
+from store.media.decode import MAX_AUDIO_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 PIECE_SECONDS = 600
 _LOOK_BACK_SECONDS = 60
 _WINDOW = RATE // 10  # samples: a tenth of a second
-_LONGEST_SECONDS = 4 * 3600
-_CODER_RATE, _BITRATE = 48_000, 24_000
+_CODER_RATE, BITRATE = 48_000, 24_000
 
 
 class Piece(NamedTuple):
@@ -40,13 +40,16 @@ class Split(NamedTuple):
     lost_ms: int
 
 
-def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECONDS) -> Split:
-    """Return the whole recording in pieces. Raises `AudioError` for an unplayable one."""
+def split(content: bytes, content_type: str, *, piece_seconds: int = PIECE_SECONDS, bitrate: int = BITRATE) -> Split:
+    """Return the whole recording in pieces of `bitrate` bits a second.
+
+    Raises `AudioError` for an unplayable one.
+    """
     samples, loudness, lost = _decoded(content, content_type)
     cuts = _cuts(loudness, piece_seconds)
     starts, ends = [0, *cuts], [*cuts, len(loudness)]
     pieces = [
-        Piece(start * 100, (end - start) * 100, _coded(samples[start * _WINDOW * 2 : end * _WINDOW * 2]))
+        Piece(start * 100, (end - start) * 100, _coded(samples[start * _WINDOW * 2 : end * _WINDOW * 2], bitrate))
         for start, end in zip(starts, ends, strict=True)
     ]
     return Split(pieces, round(lost * 1000))
@@ -75,9 +78,9 @@ def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int], float
             for block in reader.mono(RATE):
                 samples += block
                 lost = reader.lost
-                if len(samples) > _LONGEST_SECONDS * RATE * 2:
+                if len(samples) > MAX_AUDIO_SECONDS * RATE * 2:
                     raise AudioError(
-                        f"This recording is longer than {_LONGEST_SECONDS // 3600} hours. Send it in parts."
+                        f"This recording is longer than {MAX_AUDIO_SECONDS // 3600} hours. Send it in parts."
                     )
     except FAULTS as error:
         if not samples:
@@ -94,11 +97,11 @@ def _loudest(window: memoryview) -> int:
     return int(max(highest, -lowest))
 
 
-def _coded(samples: bytes) -> bytes:
+def _coded(samples: bytes, bitrate: int) -> bytes:
     target = io.BytesIO()
     with av.open(target, "w", format="webm") as container:
         stream = container.add_stream("libopus", rate=_CODER_RATE, layout="mono")
-        stream.bit_rate = _BITRATE
+        stream.bit_rate = bitrate
         frame = av.AudioFrame(format="s16", layout="mono", samples=len(samples) // 2)
         frame.sample_rate = RATE
         frame.planes[0].update(samples.ljust(frame.planes[0].buffer_size, b"\0"))

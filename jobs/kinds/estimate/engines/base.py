@@ -62,6 +62,9 @@ class Engine(Protocol):
     def speech_model(self) -> str:
         """The model that transcribes; a transcript by the same engine and model is not made twice."""
 
+    async def load(self) -> None:
+        """Get ready for the first call, where that takes long. Raises nothing: a fault shows at the first call."""
+
     async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
         """Turn speech into words with times. No speech gives an empty transcript (`heard` is False).
 

@@ -55,11 +55,19 @@ def work(head: dict[str, Any], body: bytes) -> _Answer:
 
 
 def _split(head: dict[str, Any], body: bytes) -> _Answer:
-    pieces, lost_ms = split(body, head["content_type"])
+    sizes = {name: head[name] for name in ("piece_seconds", "bitrate") if name in head}
+    pieces, lost_ms = split(body, head["content_type"], **sizes)
     places = [
         {"offset_ms": piece.offset_ms, "length_ms": piece.length_ms, "bytes": len(piece.content)} for piece in pieces
     ]
     return {"pieces": places, "lost_ms": lost_ms}, b"".join(piece.content for piece in pieces)
+
+
+def _load(_head: dict[str, Any], _body: bytes) -> _Answer:
+    """Load the models before somebody waits for them."""
+    hearing.load()
+    reading.load()
+    return {}, b""
 
 
 _WORKS: dict[str, Callable[[dict[str, Any], bytes], _Answer]] = {
@@ -67,6 +75,7 @@ _WORKS: dict[str, Callable[[dict[str, Any], bytes], _Answer]] = {
     "read": lambda head, body: ({"rows": reading.read(body, head["content_type"])}, b""),
     "remux": lambda head, body: ({}, remux(body, head["content_type"])),
     "split": _split,
+    "load": _load,
     "render": lambda head, body: ({}, render(body, head["content_type"], head["edge"])),
 }
 

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.kinds.estimate.engines.audio_errors import AudioError
 from jobs.kinds.estimate.engines.audio_splitting import split
-from jobs.kinds.estimate.engines.openai.answers import joined
+from jobs.kinds.estimate.engines.transcripts import joined
 from tests.jobs.kinds.estimate.material import transcript
 
 

@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobs.kinds.estimate.engines.base import Clip
+from jobs.kinds.estimate.engines.local import engine as local_engine
 from jobs.kinds.estimate.engines.local.engine import LocalEngine
 from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperKilled, HelperTooSlow
 from jobs.kinds.estimate.errors import UnusableMedium
@@ -98,6 +99,72 @@ async def test_spoken_orders_to_the_machine_change_nothing(heard_note: Heard, en
     assert "instructions" in heard.text.lower()
     draft = (await engine.draft(material(), [heard], {})).draft
     assert not any("price" in line.description.lower() or "zero" in line.description for line in draft.lines)
+
+
+@pytest.fixture
+def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every recording heard in pieces of five seconds at most."""
+    monkeypatch.setattr(local_engine, "_SHORT_SECONDS", 0)
+    monkeypatch.setattr(local_engine, "_SHORT_BYTES", 0)
+    monkeypatch.setattr(local_engine, "_PIECES", {"work": "split", "piece_seconds": 5, "bitrate": 64_000})
+
+
+@pytest.mark.usefixtures("short_pieces")
+async def test_a_long_recording_is_heard_piece_by_piece(
+    engine: LocalEngine, spoken_note: bytes, heard_note: Heard
+) -> None:
+    """Each piece is heard once and kept; the words come back in order, with the times of the whole."""
+    kept: dict[str, Heard] = {}
+
+    async def once(name: str, hear: Callable[[], Awaitable[Heard]]) -> Heard:
+        kept[name] = kept.get(name) or await hear()
+        return kept[name]
+
+    heard = await engine.transcribe(Clip(medium("audio"), spoken_note), once)
+    whole = heard_note.transcript
+    assert heard.pieces == tuple(kept)
+    assert len(kept) > 1
+    assert "drywall" in heard.transcript.text.lower()
+    assert abs(heard.transcript.duration_ms - whole.duration_ms) < 500
+    times = [word.start_ms for word in heard.transcript.words]
+    assert times == sorted(times)
+    assert times[-1] > whole.duration_ms / 2
+
+
+@pytest.mark.usefixtures("short_pieces")
+async def test_a_short_note_is_heard_between_the_pieces_of_a_long_recording(
+    engine: LocalEngine, spoken_note: bytes
+) -> None:
+    """Who comes later waits for one piece, not for the whole recording."""
+    order: list[str] = []
+    first_piece = asyncio.Event()
+
+    async def hear(name: str) -> None:
+        async def once(_piece: str, hear_piece: Callable[[], Awaitable[Heard]]) -> Heard:
+            heard = await hear_piece()
+            first_piece.set()
+            order.append(name)
+            return heard
+
+        await engine.transcribe(Clip(medium("audio"), spoken_note), once)
+
+    long = asyncio.create_task(hear("long"))
+    await first_piece.wait()
+    await asyncio.gather(long, hear("late"))
+    assert order.index("late") < len(order) - 1 - order[::-1].index("long")
+
+
+async def test_models_load_before_somebody_waits() -> None:
+    """After `load` the helper runs and answers; a second time costs nothing."""
+    engine = LocalEngine()
+    try:
+        await engine.load()
+        assert engine._helper.pid is not None
+        pid = engine._helper.pid
+        await engine.load()
+        assert engine._helper.pid == pid
+    finally:
+        await engine.aclose()
 
 
 async def test_silence_is_an_empty_transcript(engine: LocalEngine, spoken_note: bytes, tmp_path: Path) -> None:

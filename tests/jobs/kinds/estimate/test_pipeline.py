@@ -15,7 +15,7 @@ from jobs.kinds.estimate.budget import NO_LIMITS, Limits
 from jobs.kinds.estimate.engines.base import Clip, Engine, Once, Photo, Show, every_time, show_nobody
 from jobs.kinds.estimate.engines.cost import read_prices
 from jobs.kinds.estimate.engines.local.engine import LocalEngine
-from jobs.kinds.estimate.engines.openai.answers import joined
+from jobs.kinds.estimate.engines.transcripts import joined
 from jobs.kinds.estimate.errors import MalformedAnswer, NothingToEstimate, OverBudget, Refused, Transient
 from jobs.kinds.estimate.material import Material, Medium
 from jobs.kinds.estimate.model import (
@@ -62,6 +62,9 @@ class ScriptedEngine:
     refuse: str = ""
     nothing: bool = False
     cost: Decimal | None = None
+
+    async def load(self) -> None:
+        """Nothing to load."""
 
     async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
         """Hear the bytes as text, piece by piece where a "|" parts them."""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobs.kinds.estimate.book.book import EMPTY
 from jobs.kinds.estimate.coverage import count, name_of
-from jobs.kinds.estimate.engines.base import every_time, show_nobody
+from jobs.kinds.estimate.engines.base import Clip, every_time, show_nobody
 from jobs.kinds.estimate.engines.model_client import NO_MEMORY, Helper, HelperBroke, HelperKilled, HelperTooSlow
+from jobs.kinds.estimate.engines.transcripts import joined
 from jobs.kinds.estimate.errors import Misconfigured, Transient, UnusableMedium
 from jobs.kinds.estimate.model import Draft, Drafted, Heard, ModelCall, Observations, Seen, Transcript
 from jobs.kinds.estimate.rules.lines import Reading, read_lines
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobs.kinds.estimate.book.book import Book
-    from jobs.kinds.estimate.engines.base import Clip, Once, Photo, Show
+    from jobs.kinds.estimate.engines.base import Once, Photo, Show
     from jobs.kinds.estimate.material import Material
 
 _SPEECH = "whisper-tiny.en"
@@ -34,12 +37,17 @@ _PRINT = "pp-ocrv6-small"
 _RULES = "rules-4"
 # A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
 _SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
+# A recording longer than this is heard in pieces, so that it holds nobody up for more than ten seconds; 64 kbit/s
+# cost the ear nothing.
+_SHORT_SECONDS, _SHORT_BYTES = 90, 400_000
+_PIECES = {"work": "split", "piece_seconds": 60, "bitrate": 64_000}
+_LOAD_SECONDS = 120.0
 # A name plate takes 2 s of an idle core.
 _READ_SECONDS = 60.0
 
 
 class LocalEngine:
-    """Implements `Engine`. Its helper process starts with the first recording or photo."""
+    """Implements `Engine`. Its helper process starts with `load`, or with the first recording or photo."""
 
     name = "local"
     model = f"{_SPEECH} + {_PRINT} + {_RULES}"
@@ -52,11 +60,46 @@ class LocalEngine:
         """Kill the helper process."""
         await self._helper.aclose()
 
-    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:  # noqa: ARG002 - it hears all at once
-        """Hear one recording in the helper process."""
-        medium, started = clip.medium, time.perf_counter()
+    async def load(self) -> None:
+        """Start the helper and load the models, so that the first estimate does not wait for them."""
+        with suppress(HelperBroke, HelperTooSlow):
+            await self._helper.ask({"work": "load"}, b"", seconds=_LOAD_SECONDS)
+
+    async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
+        """Hear one recording in the helper process; a long one in pieces, between which others get their turn."""
+        if _is_short(clip):
+            return await self._piece(clip)
+        parts, names = [], []
+        answer, body = await self._asked({**_PIECES, "content_type": clip.medium.content_type}, clip)
+        start = 0
+        for piece in answer["pieces"]:
+            cut = {"content_type": "audio/webm", "duration_ms": piece["length_ms"]}
+            one = Clip(clip.medium.model_copy(update=cut), body[start : start + piece["bytes"]])
+            name = f"{piece['offset_ms']}+{piece['length_ms']}"
+            heard = await once(name, partial(self._piece, one))
+            parts.append((piece["offset_ms"], heard.transcript))
+            names.append(name)
+            start += piece["bytes"]
+        whole = joined(parts).model_copy(update={"lost_ms": answer["lost_ms"]})
+        return Heard(transcript=whole, pieces=tuple(names))
+
+    async def _piece(self, clip: Clip) -> Heard:
+        started = time.perf_counter()
+        answer, _ = await self._asked({"work": "transcribe", "content_type": clip.medium.content_type}, clip)
+        transcript = Transcript(media_id=clip.medium.media_id, engine=self.name, model=_SPEECH, **answer["transcript"])
+        call = ModelCall(
+            purpose="transcribe",
+            engine=self.name,
+            model=_SPEECH,
+            audio_seconds=transcript.duration_ms / 1000,
+            seconds=round(time.perf_counter() - started, 3),
+        )
+        return Heard(transcript=transcript, calls=(call,))
+
+    async def _asked(self, head: dict[str, Any], clip: Clip) -> tuple[dict[str, Any], bytes]:
+        """Have the helper work on a recording. Raises `UnusableMedium` where it cannot be played."""
         try:
-            answer = await self._hear(clip)
+            answer, body = await self._ask_twice(head, clip)
         except HelperTooSlow as error:
             raise Transient("Transcribing a recording took too long.") from error
         except HelperKilled as error:
@@ -67,25 +110,15 @@ class LocalEngine:
             raise Misconfigured("The local engine needs the packages of the extra `local`; install them.")
         if "problem" in answer:
             raise UnusableMedium(answer["problem"])
-        transcript = Transcript(media_id=medium.media_id, engine=self.name, model=_SPEECH, **answer["transcript"])
-        call = ModelCall(
-            purpose="transcribe",
-            engine=self.name,
-            model=_SPEECH,
-            audio_seconds=transcript.duration_ms / 1000,
-            seconds=round(time.perf_counter() - started, 3),
-        )
-        return Heard(transcript=transcript, calls=(call,))
+        return answer, body
 
-    async def _hear(self, clip: Clip) -> dict[str, Any]:
+    async def _ask_twice(self, head: dict[str, Any], clip: Clip) -> tuple[dict[str, Any], bytes]:
         """Ask the helper; once more when it broke, as that need not have been the recording's fault."""
-        head = {"work": "transcribe", "content_type": clip.medium.content_type}
         seconds = _SECONDS_AT_LEAST + _SECONDS_PER_MEGABYTE * len(clip.content) / 1e6
         try:
-            answer, _ = await self._helper.ask(head, clip.content, seconds=seconds)
+            return await self._helper.ask(head, clip.content, seconds=seconds)
         except HelperBroke:
-            answer, _ = await self._helper.ask(head, clip.content, seconds=seconds)
-        return answer
+            return await self._helper.ask(head, clip.content, seconds=seconds)
 
     async def look(self, photo: Photo) -> Seen:
         """Read the text printed in a photo, in the helper process; nothing else in it is looked at.
@@ -142,6 +175,13 @@ class LocalEngine:
             notes_on_coverage=tuple(_coverage(reading, plates)),
         )
         return Drafted(draft=draft)
+
+
+def _is_short(clip: Clip) -> bool:
+    """Whether a recording is heard in one go; where nobody knows how long it is, by its size."""
+    if clip.medium.duration_ms is not None and clip.medium.duration_ms > 0:
+        return clip.medium.duration_ms <= _SHORT_SECONDS * 1000
+    return len(clip.content) <= _SHORT_BYTES
 
 
 def _passages(material: Material, transcripts: Sequence[Transcript]) -> Iterator[Passage]:

@@ -52,6 +52,11 @@ def read(content: bytes, content_type: str) -> list[dict[str, Any]]:
     return [_plain(row, image.size) for row in rows(boxes)[:_MOST_ROWS]]
 
 
+def load() -> None:
+    """Load the model."""
+    _reader()
+
+
 def rows(boxes: Iterable[_Box]) -> list[list[_Box]]:
     """Lay boxes that stand beside each other into one row: a plate prints "MODEL" here and its number there."""
     laid: list[list[_Box]] = []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Sound = NDArray[np.float32]
 
+# One request's; longer recordings come in pieces.
 MAX_SECONDS = 30 * 60
 # Whisper hears 30 s at once. Pieces end at silences below that, so that each gets the glossary and none a tail of
 # nothing, in which Whisper invents words.
@@ -60,6 +61,11 @@ def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
         "words": words,
         "lost_ms": round(lost * 1000),
     }
+
+
+def load() -> None:
+    """Load the model."""
+    _model()
 
 
 def decode(content: bytes, content_type: str) -> tuple[Sound, float]:

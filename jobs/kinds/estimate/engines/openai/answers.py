@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.engines.prompts import names_of
 from jobs.kinds.estimate.errors import MalformedAnswer
@@ -23,7 +23,7 @@ from jobs.kinds.estimate.model import (
 from store.estimates.units import EACH, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from jobs.kinds.estimate.engines.openai.schema import (
         AskedEvidence,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     )
     from jobs.kinds.estimate.material import Material, Medium
 
-Timed = TypeVar("Timed", Segment, Word)
 
 _ENGINE = "openai"
 _LONGEST, _LONGEST_UNIT, _LONGEST_CATEGORY = 500, 32, 100
@@ -61,19 +60,6 @@ def transcript_of(spoken: Spoken, medium: Medium, *, model: str) -> Transcript:
         words=words,
         engine=_ENGINE,
         model=model,
-    )
-
-
-def joined(parts: Sequence[tuple[int, Transcript]]) -> Transcript:
-    """Lay the transcripts of a recording's pieces, each with its offset in ms, one behind the other."""
-    last_offset, last = parts[-1]
-    return last.model_copy(
-        update={
-            "text": " ".join(part.text for _, part in parts if part.heard),
-            "duration_ms": last_offset + last.duration_ms,
-            "segments": tuple(_later(one, by) for by, part in parts for one in part.segments),
-            "words": tuple(_later(one, by) for by, part in parts for one in part.words),
-        }
     )
 
 
@@ -128,10 +114,6 @@ def line_of(asked: AskedLine, names: Mapping[str, Medium]) -> DraftLine:
     )
     reasons = asked.review_reasons or (["the model asks for a review"] if asked.needs_review else [])
     return line.flagged(*reasons, *(() if asked.quantity is not None else (NOT_STATED,)))
-
-
-def _later(one: Timed, by_ms: int) -> Timed:
-    return one.model_copy(update={"start_ms": one.start_ms + by_ms, "end_ms": one.end_ms + by_ms})
 
 
 def _evidence(asked: AskedEvidence, names: Mapping[str, Medium]) -> Evidence:

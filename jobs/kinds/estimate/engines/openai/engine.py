@@ -20,12 +20,13 @@ from jobs.kinds.estimate.engines.base import Clip, every_time, show_nobody
 from jobs.kinds.estimate.engines.cost import priced, read_prices
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
 from jobs.kinds.estimate.engines.model_client import NO_MEMORY, Helper, HelperBroke, HelperKilled, HelperTooSlow
-from jobs.kinds.estimate.engines.openai.answers import draft_of, joined, line_of, observations_of, transcript_of
+from jobs.kinds.estimate.engines.openai.answers import draft_of, line_of, observations_of, transcript_of
 from jobs.kinds.estimate.engines.openai.chat import Chat
 from jobs.kinds.estimate.engines.openai.errors import SETTINGS_OF, as_ours
 from jobs.kinds.estimate.engines.openai.probe import Probe
 from jobs.kinds.estimate.engines.openai.responses import Question, Responses, read
 from jobs.kinds.estimate.engines.openai.schema import DraftAnswer, LookAnswer, Spoken
+from jobs.kinds.estimate.engines.transcripts import joined
 from jobs.kinds.estimate.errors import MalformedAnswer, Misconfigured, UnusableMedium, paid_for
 from jobs.kinds.estimate.model import Drafted, Heard, ModelCall, Seen
 from store.errors import Unavailable
@@ -113,6 +114,9 @@ class OpenAIEngine:
         await self._helper.aclose()
         await self._client.close()
         await self._hearing.close()
+
+    async def load(self) -> None:
+        """Do nothing: the models are at the provider's."""
 
     async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
         """Hear one recording; one that is too large for the provider in pieces, cut where the speaker pauses.
