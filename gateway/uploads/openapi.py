@@ -122,6 +122,7 @@ def _percent_encoded(longest: int) -> Schema:
 _TUS = header("Tus-Resumable", {"const": VERSION}, "The version of tus.", required=True)
 _OFFSET = header("Upload-Offset", whole_number(0, MEDIA_BYTES), "Where these bytes belong.")
 _CHECKSUM = header("Upload-Checksum", TEXT, "An algorithm and the Base64 of what it gives: `sha1 ...`.")
+_MD5 = header("Content-MD5", TEXT, "The Base64 of the body's MD5: other bytes are refused.")
 _SEQUENCE = header("x-sequence", whole_number(0, INTEGER), "The order in the visit.")
 _DURATION = header("x-duration-ms", whole_number(0, INTEGER), "How long a recording is.")
 _SAYS_TUS = {"tus-resumable": "The version of tus."}
@@ -155,8 +156,9 @@ OPERATIONS = {
             header("x-label", _percent_encoded(LABEL_LENGTH), "Words to it, percent-encoded."),
             _SEQUENCE,
             _DURATION,
+            _MD5,
         ),
-        refuses=(409, 422),
+        refuses=(409, 422, 460),
     ),
     "POST /v1/visits/{visit_id}/media/presign": Operation(
         gives(PostForm, 201), takes=takes_json(uploads.PresignRequest), must_take=True, refuses=(409,)
@@ -178,8 +180,8 @@ OPERATIONS = {
         gives(KeptChunk, 200, text="Its place held these bytes already.") | gives(KeptChunk, 201),
         takes=_SOUND,
         must_take=True,
-        params=(header("x-sequence", whole_number(0, LAST_SEQUENCE), "Which chunk this is.", required=True),),
-        refuses=(409, 422),
+        params=(header("x-sequence", whole_number(0, LAST_SEQUENCE), "Which chunk this is.", required=True), _MD5),
+        refuses=(409, 422, 460),
     ),
     "POST /v1/visits/{visit_id}/recordings/{recording_id}/finalize": Operation(
         gives(Medium, 200, text="It is a medium already.") | gives(Medium, 201, headers=_NEW),
@@ -216,13 +218,13 @@ OPERATIONS = {
         _bare(204, "It is ended.", _SAYS_TUS), params=(_TUS,), refuses=(*_OF_UPLOAD,)
     ),
     "POST /v1/uploads/{upload_id}": Operation(
-        _bare(204, "Done.", _SAYS_TUS),
+        _bare(200, "For HEAD: how much is safe.", _STANDS) | _bare(204, "Done.", _SAYS_TUS),
         takes=_CHUNK,
         params=(
             _TUS,
             _OFFSET,
             _CHECKSUM,
-            header("X-HTTP-Method-Override", {"enum": ["PATCH", "DELETE"]}, "What to do.", required=True),
+            header("X-HTTP-Method-Override", {"enum": ["HEAD", "PATCH", "DELETE"]}, "What to do.", required=True),
         ),
         refuses=(*_OF_UPLOAD, 422),
     ),

@@ -9,7 +9,8 @@ from uuid import UUID
 from starlette.requests import Request
 
 from gateway.http.body import arriving, declared_length, int_param
-from store.errors import InvalidInput, TooLarge, Unprocessable
+from store.errors import InvalidInput, TooLarge, Unprocessable, UnsupportedType
+from store.objects.checksum import Checksum
 from store.objects.content import HEAD_BYTES
 from store.objects.objects import MEDIA_BYTES
 
@@ -33,9 +34,12 @@ def refuse_by_length(request: Request) -> None:
 async def receiving(request: Request) -> AsyncIterator[tuple[bytes, AsyncGenerator[bytes, None]]]:
     """Lend a body's first bytes, enough to tell what it is, and all of it piece by piece, these first.
 
-    Raises `TooLarge` past 100 MiB, `Unprocessable` when there is nothing and `Stalled` when no more comes.
+    Raises `TooLarge` past 100 MiB, `Unprocessable` when there is nothing, `Stalled` when no more comes, `Damaged` when
+    it is not what Content-MD5 says, and `UnsupportedType` for a form.
     """
-    async with aclosing(counted(arriving(request))) as body:
+    if declared_type(request.headers).lower().startswith("multipart/"):
+        raise UnsupportedType("The file came inside a form. Send the file itself as the body of the request.")
+    async with aclosing(counted(_verified(request))) as body:
         head = b""
         async for chunk in body:
             head += chunk
@@ -105,6 +109,22 @@ def media_id_of(text: str | None) -> UUID | None:
         return UUID(text)
     except ValueError:
         raise InvalidInput("x-media-id must be a UUID.", field="x-media-id") from None
+
+
+def content_md5(headers: Mapping[str, str]) -> Checksum | None:
+    """Read Content-MD5. Raises `InvalidInput`."""
+    return Checksum.of_md5(headers.get("content-md5"))
+
+
+async def _verified(request: Request) -> AsyncGenerator[bytes, None]:
+    checksum = content_md5(request.headers)
+    async with aclosing(arriving(request)) as body:
+        async for chunk in body:
+            if checksum is not None:
+                checksum.update(chunk)
+            yield chunk
+    if checksum is not None:
+        checksum.verify()
 
 
 async def _behind(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

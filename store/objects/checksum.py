@@ -33,6 +33,17 @@ class Checksum:
             raise InvalidInput("Upload-Checksum must be an algorithm and Base64.", field="upload-checksum") from None
         return checksum
 
+    @classmethod
+    def of_md5(cls, header: str | None) -> Self | None:
+        """Read `Content-MD5`: Base64, or nothing. Raises `InvalidInput`."""
+        if header is None:
+            return None
+        try:
+            expected = base64.b64decode(header.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidInput("Content-MD5 must be Base64.", field="content-md5") from None
+        return cls("md5", expected)
+
     def update(self, chunk: bytes) -> None:
         """Count some bytes in."""
         self._hash.update(chunk)

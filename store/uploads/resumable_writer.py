@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from store.pool import Database, Record
 
 _log = get_logger(__name__)
+# Photos and voice notes: what is kept on disk beside the parts, of each file that is on its way.
+_WHOLE_BYTES = 32 * 1024 * 1024
 # Three times within a claim, so that one late renewal loses nothing.
 _RENEW_SECONDS = resumables.CLAIM.total_seconds() / 3
 
@@ -59,8 +61,9 @@ class ResumableWriter:
         self._part = Spool()
         # Before the first part is sent, the row has a guess.
         self._kind = ALL_TYPES[row["content_type"]] if row["etags"] else UNKNOWN
-        # The file itself, when one part was enough for it: whoever opens it need not fetch it.
-        self.whole: Spool | None = None
+        # The file itself, if one request brings all of it: whoever opens it need not fetch it.
+        fits = row["received"] == 0 and PART_BYTES < row["file_size"] <= _WHOLE_BYTES
+        self._copy = Spool(row["file_size"]) if fits else None
         self._renewed = time.monotonic()
         self.row = row
 
@@ -85,10 +88,15 @@ class ResumableWriter:
             await writer._take_up_tail()
             yield writer
         finally:
-            for spool in filter(None, (writer._part, writer.whole)):
+            for spool in filter(None, (writer._part, writer._copy)):
                 spool.close()
             await objects.finish_in_any_case(writer._quietly(writer._release()))
             await objects.finish_in_any_case(writer._quietly(writer._drop_unknown()))
+
+    @property
+    def whole(self) -> Spool | None:
+        """All of the file, if this request brought it."""
+        return self._copy if self._copy is not None and self._copy.size == self.row["file_size"] else None
 
     @property
     def is_whole(self) -> bool:
@@ -107,6 +115,8 @@ class ResumableWriter:
             self._checksum.update(chunk)
         await self._renew_if_due()
         rest = memoryview(chunk)
+        if self._copy is not None:
+            self._copy.fill(rest)
         while rest:
             rest = self._part.fill(rest)
             if self._part.size >= HEAD_BYTES:
@@ -170,7 +180,7 @@ class ResumableWriter:
         self._etags.append(await multipart.send(key, self._multipart_id, len(self._etags) + 1, self._part))
         self._sent += self._part.size
         if self._part.size == self.row["file_size"]:
-            self.whole, self._part = self._part, Spool()
+            self._copy, self._part = self._part, Spool()
         self._part.clear()
 
     async def _store_rest(self) -> str | None:

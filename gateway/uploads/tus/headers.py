@@ -53,8 +53,22 @@ def offset_of(headers: Mapping[str, str]) -> int:
 
 def require_chunk_type(headers: Mapping[str, str]) -> None:
     """Raise `UnsupportedType` unless the body is what tus calls a chunk."""
-    if headers.get("content-type") != CHUNK_TYPE:
+    if not is_chunk(headers):
         raise UnsupportedType(f"Send the bytes as {CHUNK_TYPE}.")
+
+
+def is_chunk(headers: Mapping[str, str]) -> bool:
+    """Tell whether the body is what tus calls a chunk; some clients add a charset to its type."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == CHUNK_TYPE
+
+
+def refuse_concatenation(headers: Mapping[str, str]) -> None:
+    """Raise `InvalidInput` for a part of a file, or a file of parts: each would become a medium of its own."""
+    if "upload-concat" in headers:
+        raise InvalidInput(
+            "Uploads are not put together here. Send the file as one upload, without Upload-Concat.",
+            field="upload-concat",
+        )
 
 
 class Metadata:

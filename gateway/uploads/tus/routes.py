@@ -15,14 +15,16 @@ from gateway.http.body import arriving, declared_length, uuid_param
 from gateway.uploads.tus.finish import end, finish
 from gateway.uploads.tus.headers import (
     CAPABILITIES,
-    CHUNK_TYPE,
     Metadata,
     announced_length,
+    is_chunk,
     offset_of,
     progress_headers,
+    refuse_concatenation,
     require_chunk_type,
 )
 from gateway.uploads.tus.middleware import TusMiddleware
+from gateway.uploads.upload_body import content_md5
 from gateway.uploads.upload_limits import admit_file
 from store.errors import Conflict, Forbidden, Locked, NotFound, TooLarge, UnsupportedType
 from store.media import media
@@ -42,13 +44,14 @@ async def capabilities(_request: Request) -> Response:
 async def create(request: Request) -> Response:
     """Begin an upload, or go on with the one this medium has; its first bytes may come along."""
     principal, context = await admit(request), context_of(request)
+    refuse_concatenation(request.headers)
     length, metadata = announced_length(request.headers), Metadata(request.headers.get("upload-metadata", ""))
     draft = _draft(principal, metadata)
     if await admit_file(context, principal, draft, length) is not None:
         raise Conflict("This media id already holds a file; choose a new one.", code="media_id_taken")
     async with context.tenant_locks.of(principal.tenant_id), context.db.as_user(principal.claims) as conn:
         row = await resumables.create(conn, draft, metadata.announced(length))
-    if row["received"] == 0 and request.headers.get("content-type") == CHUNK_TYPE:
+    if row["received"] == 0 and is_chunk(request.headers):
         row = await _append(request, principal, row["id"], offset=0)
     return Response(status_code=201, headers={"location": f"/v1/uploads/{row['id']}"} | progress_headers(row))
 
@@ -85,13 +88,13 @@ async def overridden(request: Request) -> Response:
     """Do what X-HTTP-Method-Override says, for clients behind proxies that let only POST through."""
     method = request.headers.get("x-http-method-override", "").upper()
     if method not in _OVERRIDES:
-        raise NotFound("POST an upload to /v1/uploads, or say PATCH or DELETE in X-HTTP-Method-Override.")
+        raise NotFound("POST an upload to /v1/uploads, or say HEAD, PATCH or DELETE in X-HTTP-Method-Override.")
     return await _OVERRIDES[method](request)
 
 
 async def _append(request: Request, principal: Principal, upload_id: UUID, *, offset: int) -> Record:
     context = context_of(request)
-    checksum = Checksum.parse(request.headers.get("upload-checksum"))
+    checksum = Checksum.parse(request.headers.get("upload-checksum")) or content_md5(request.headers)
     async with _writer(context, principal, upload_id, offset, checksum) as writer:
         _refuse_by_length(request, writer.row)
         try:
@@ -147,7 +150,7 @@ def _upload_id(request: Request) -> UUID:
     return uuid_param(request.path_params["upload_id"], "upload_id")
 
 
-_OVERRIDES = {"PATCH": patch, "DELETE": terminate}
+_OVERRIDES = {"HEAD": head, "PATCH": patch, "DELETE": terminate}
 _FRAME = [Middleware(TusMiddleware)]
 
 routes = [

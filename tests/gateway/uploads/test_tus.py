@@ -1,6 +1,7 @@
 """tus 1.0, request by request: what is acknowledged is safe, and what cannot be done is said in tus's own numbers."""
 
 import asyncio
+import base64
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -453,6 +454,39 @@ async def test_a_chunk_says_that_it_is_one(tus: Tus) -> None:
     ).status_code == 415
     assert (await tus.request("PATCH", url, {"content-type": CHUNK}, b"x")).status_code == 400
     assert (await tus.patch(url, 0, b"")).status_code == 204
+
+
+async def test_a_part_to_be_put_together_is_refused(tus: Tus, objects: ObjectStore, tenant: Tenant) -> None:
+    """It left half a file as a medium of its own."""
+    said = {"upload-length": "10", "upload-metadata": metadata(visit_id=tus.visit), "upload-concat": "partial"}
+    answer = await tus.request("POST", "/v1/uploads", said)
+    assert (answer.status_code, "as one upload" in answer.json()["detail"]) == (400, True)
+    assert await nothing_of(objects, tenant)
+
+
+async def test_a_chunks_type_may_have_a_charset(tus: Tus) -> None:
+    """Some clients cannot help adding one."""
+    photo = files.png()
+    url = await tus.begin(len(photo), "image/png")
+    answer = await tus.patch(url, 0, photo, content_type=f"{CHUNK};charset=UTF-8")
+    assert answer.status_code == 204
+
+
+async def test_an_offset_can_be_asked_for_by_post(tus: Tus) -> None:
+    """HEAD stands in X-HTTP-Method-Override."""
+    url = await tus.begin(10, "image/png")
+    answer = await tus.request("POST", url, {"x-http-method-override": "HEAD"})
+    assert (answer.status_code, answer.headers["upload-offset"], answer.content) == (200, "0", b"")
+
+
+async def test_a_chunk_of_other_bytes_than_its_md5_is_discarded(tus: Tus) -> None:
+    """Sent again as it should be, it is taken."""
+    photo = files.png()
+    url = await tus.begin(len(photo), "image/png")
+    md5 = base64.b64encode(hashlib.md5(photo, usedforsecurity=False).digest()).decode()
+    assert (await tus.patch(url, 0, photo[:-1] + b"x", content_md5=md5)).status_code == 460
+    assert await tus.offset(url) == 0
+    assert (await tus.patch(url, 0, photo, content_md5=md5)).status_code == 204
 
 
 async def test_a_tenants_open_uploads_are_bounded(tus: Tus, monkeypatch: pytest.MonkeyPatch) -> None:

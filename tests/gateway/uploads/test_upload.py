@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -142,6 +143,21 @@ async def test_a_file_is_what_its_bytes_say(
     stored = await objects.head(row["storage_path"])
     assert stored is not None
     assert stored.content_type == is_really
+
+
+async def test_other_bytes_than_their_md5_are_refused(upload: Upload, objects: ObjectStore, tenant: Tenant) -> None:
+    """Nothing of them stays; what is no Base64 is said so."""
+    right = base64.b64encode(hashlib.md5(files.png(), usedforsecurity=False).digest()).decode()
+    assert (await upload(files.jpeg(), "image/jpeg", content_md5=right)).status_code == 460
+    assert (await upload(files.jpeg(), "image/jpeg", content_md5="no")).status_code == 400
+    assert await nothing_of(objects, tenant)
+    assert (await upload(files.png(), "image/png", content_md5=right)).status_code == 201
+
+
+async def test_a_form_is_answered_in_words(upload: Upload) -> None:
+    """The sentence says what to send instead."""
+    answer = await upload(b"--x\r\n\r\n" + files.png(), "multipart/form-data; boundary=x")
+    assert (answer.status_code, "Send the file itself" in answer.json()["detail"]) == (415, True)
 
 
 async def test_a_polyglot_stays_what_its_head_says(upload: Upload, client: httpx.AsyncClient, tenant: Tenant) -> None:
