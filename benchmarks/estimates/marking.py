@@ -39,6 +39,7 @@ class Marks:
     flagged: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)
     extra: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def add_visit(
         self, visit: Visit, lines: Sequence[PricedLine], coverage: Sequence[str], prices: Prices
@@ -70,6 +71,7 @@ class Marks:
         if not faults:
             self.right += 1
             self.right_flagged += line.needs_review
+            self.reasons.update(line.review_reasons)
             self.money_right += _worth(wanted, prices)
             return []
         (self.flagged if line.needs_review else self.unflagged).update(faults)

@@ -29,7 +29,7 @@ NO_MATCH = "no price: nothing in the price book clearly fits"
 SAID = "said"
 OUTSIDE = "it has no price and is outside the total until somebody confirms it"
 _OFFERED = 3
-_OFFERED_FROM = 0.45
+_OFFERED_FROM = 0.35
 
 
 async def book_of(conn: Connection, tenant_id: UUID) -> tuple[Book, dict[UUID, Decimal]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from jobs.kinds.estimate.book.abbreviations import abbreviates, parts_of
 from jobs.kinds.estimate.book.matching import Fit, Item, compare
 from jobs.kinds.estimate.book.stems import stem
-from jobs.kinds.estimate.book.terms import Terms, terms_of
+from jobs.kinds.estimate.book.terms import Terms, kind_of_word, place_stems, terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +61,9 @@ class Book:
         """
         terms = terms_of(text) if isinstance(text, str) else text
         terms = self._understood(terms)
-        meant = {word: self._meant(word) for word in terms.words if not self.knows(word)}
+        unknown = (word for word in terms.words if not self.knows(word) and word not in place_stems())
+        meant = {word: self._meant(word) for word in unknown}
+        meant |= {word: frozenset({f"{word}board"}) for word in terms.words if self.knows(f"{word}board")}
         words = {*terms.words, *(other for others in meant.values() for other in others)}
         found = [self._with_word.get(word, []) for word in words]
         seen = {id(item): item for items in found if len(items) <= _POSTINGS for item in items}
@@ -104,6 +106,10 @@ class Book:
         """Whether a stem is the head of an item."""
         return word in self._heads
 
+    def names_several(self, word: str) -> bool:
+        """Whether a stem is the head of items that say different things of it."""
+        return self._heads.get(word, 0) > 1
+
     def tells_the_category(self, item: Item, word: str) -> bool:
         """Whether a stem only says which category an item is of: "pool" among pool work."""
         return (item.category, word) in self._common or word in terms_of(item.category).words
@@ -129,7 +135,11 @@ class Book:
     def _meant(self, word: str) -> frozenset[str]:
         """Return the words of the book that an unknown one may abbreviate."""
         if word not in self._abbreviated:
-            self._abbreviated[word] = frozenset(known for known in self._with_word if abbreviates(word, known))
+            self._abbreviated[word] = frozenset(
+                known
+                for known in self._with_word
+                if abbreviates(word, known) or abbreviates(word.removesuffix("s"), known)
+            )
         return self._abbreviated[word]
 
     @cached_property
@@ -161,8 +171,8 @@ class Book:
         return {word: 0.3 + 0.7 * math.log((1 + len(self.items)) / count) / most for word, count in counts.items()}
 
     @cached_property
-    def _heads(self) -> frozenset[str]:
-        return frozenset(head for item in self.items for head in item.terms.heads)
+    def _heads(self) -> Counter[str]:
+        return Counter(head for words, heads in {(i.terms.words, i.terms.heads) for i in self.items} for head in heads)
 
     @cached_property
     def _common(self) -> frozenset[tuple[str, str]]:
@@ -182,6 +192,7 @@ def _spelled_out(line: Terms, item: Item, meant: Mapping[str, frozenset[str]]) -
         words=tuple(dict.fromkeys(out.get(word, word) for word in line.words)),
         heads=frozenset(out.get(word, word) for word in line.heads),
         located=frozenset(out.get(word, word) for word in line.located),
+        kinds=line.kinds | {kind for word in out.values() if (kind := kind_of_word(word)) is not None},
     )
 
 

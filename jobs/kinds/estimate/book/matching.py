@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from jobs.kinds.estimate.book.stems import stem
 from jobs.kinds.estimate.book.terms import Terms, kind_of_word, place_stems, terms_of
 from jobs.kinds.estimate.book.vocabulary import ADJECTIVES
+from jobs.kinds.estimate.rules.words import NOUN_TOO
 from store.estimates.units import PACKAGES, canonical
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ _SIZE, _SIZE_NOT_SAID, _SIZE_NOT_SOLD = 0.8, 0.35, 0.25
 # What a word of the line weighs that the item does not have: another item's word tells things apart, a word
 # that no item has may be a maker's name, and what stands behind the thing only says more of it.
 _KNOWN, _UNKNOWN, _BEHIND = 1.0, 0.55, 0.3
-_FEW = 2
-_OTHER_WORK, _OTHER_TRADE, _DIFFER, _BY_TRADE = 0.6, 0.6, 0.6, 0.5
+_FEW, _RARE = 2, 0.85
+_OTHER_WORK, _OTHER_TRADE, _OF_SEVERAL, _DIFFER, _OFFERED, _BY_TRADE = 0.6, 0.6, 0.7, 0.6, 0.45, 0.5
 # How much of the item must have been said, and of the line be explained, for a match that nobody has to look at.
 _SAID, _SAID_IN_TRADE, _EXPLAINED = 0.62, 0.45, 0.6
 
@@ -81,6 +82,10 @@ class Lexicon(Protocol):
         """Whether it is the head of an item."""
         ...
 
+    def names_several(self, word: str) -> bool:
+        """Whether it is the head of several items."""
+        ...
+
     def works_in_kind(self, category: str) -> str | None:
         """Return the kind of work that most items of a category are."""
         ...
@@ -123,12 +128,13 @@ def compare(line: Terms, item: Item, lexicon: Lexicon, *, measured: bool, in_tra
     by_unit = measured and canonical(item.unit) in PACKAGES
     fit = _Comparison(line, item, lexicon, sizes).fit(by_unit=by_unit, in_trade=in_trade, trade_does=trade_does)
     if (fit is None or fit.score < _BY_TRADE) and measured and in_trade and _removes_alike(line, item.terms):
-        return Fit(item, _BY_TRADE, Head.OMITTED, shared=1, sure=False, in_trade=True)
+        # "Bust out the old one" among concrete; another thing that the book knows is only offered it.
+        named = any(lexicon.knows(word) for word in line.heads if kind_of_word(word) is None)
+        return Fit(item, _OFFERED if named else _BY_TRADE, Head.OMITTED, sure=False, in_trade=True)
     return fit
 
 
 def _removes_alike(line: Terms, item: Terms) -> bool:
-    """Whether both take something out: "bust out the old one" among concrete, with the trade's unit."""
     return line.kinds == item.kinds == {"remove"} and line.heads.isdisjoint(item.heads)
 
 
@@ -148,27 +154,37 @@ class _Comparison:
         if any(kind_of_word(word) is None for word in shared - line.located):
             self.shared |= shared & self.theirs.heads  # "type X on the ceiling" is a ceiling's
         self.things = {w for w in self.shared if kind_of_word(w) is None}
+        if self.theirs.verb in self.shared and lexicon.weight(self.theirs.verb) >= _RARE:
+            self.things.add(self.theirs.verb)  # hardly anything else is sealcoated
+        self.by_number = any(any(map(str.isdigit, w)) for w in self.shared)  # "R-30"
 
     def fit(self, *, by_unit: bool, in_trade: bool, trade_does: str | None) -> Fit | None:
         """Weigh what both say against what one of them says alone."""
         self.head = self._head(by_unit=by_unit)
+        # In the visit's own trade its kind of work says something: "patch it, three inch" among asphalt.
+        works = in_trade and bool(self.line.kinds) and self.line.kinds == self.theirs.kinds
         only_sold_so = self.things <= {self.unit} and not (self.alike and in_trade)
         only_sold_so = only_sold_so and not (by_unit and self.theirs.verb in self.shared)
         evidence = len(self.things) + self.alike
+        unsaid = self._unsaid(trade_does, in_trade=in_trade)
+        only_sold_so = only_sold_so and not (works and not unsaid and not self.line.heads - self.shared)
         if not self.shared or (only_sold_so and len(self.theirs.words) > len(self.shared)):
             return None
-        if self.head is Head.OTHER and evidence < _FEW:
+        if self.head is Head.OTHER and evidence + works < _FEW:
             return None
         both = sum(map(self._weight, self.said)) + _MODIFIER * sum(map(self._weight, self.extra)) + _SIZE * self.alike
-        unsaid, foreign = self._unsaid(trade_does, in_trade=in_trade), self._foreign()
-        of_item = both / (both + sum(map(self._weight, unsaid)) + _SIZE_NOT_SAID * self.unsaid_sizes)
+        foreign = self._foreign()
+        lacks = sum(map(self._weight, unsaid)) * (_MODIFIER if self.by_number else 1.0)
+        of_item = both / (both + lacks + _SIZE_NOT_SAID * self.unsaid_sizes)
         of_line = both / (both + sum(foreign.values()) + _SIZE_NOT_SOLD * self.unsold_sizes)
         score = (2 * min(of_item, of_line) + max(of_item, of_line)) / 3 * _OF_HEAD[self.head]
         verbs = self.theirs.verb in self.shared or any(map(kind_of_word, self.shared)) or trade_does
-        if self.theirs.verb and not verbs:
+        if self.theirs.verb and self.theirs.verb not in _NOUNS and not verbs:
             score *= _OTHER_WORK
         if evidence == 1 and not in_trade and not by_unit and self._lacks_only_its_trade(unsaid):
             score *= _OTHER_TRADE
+        elif evidence == 1 and self._is_one_of_several(unsaid, in_trade=in_trade):
+            score *= _OF_SEVERAL  # "board" is no more the green one than the fascia's
         differ = any(weight >= _KNOWN or (unsaid and weight >= _UNKNOWN) for weight in foreign.values())
         score *= _DIFFER if differ else 1.0
         complete = not unsaid and not self.unsaid_sizes and self.head is Head.SAME
@@ -196,7 +212,8 @@ class _Comparison:
             self.theirs.words
         )
         named = named if several or not any(map(self.lexicon.names_a_thing, mine)) else frozenset()
-        if named or self.theirs.verb in self.shared or (by_unit and self.things - {self.unit}):
+        by_verb = self.theirs.verb in self.things or self.by_number
+        if named or by_verb or (by_unit and self.things - {self.unit}):
             return Head.OMITTED
         return Head.OTHER
 
@@ -211,8 +228,13 @@ class _Comparison:
         """Return what the item has and the line does not, without what the visit's trade says."""
         unsaid = {w for w in self.main - self.said if not trade_does or kind_of_word(w) != trade_does}
         if in_trade:
-            unsaid = {w for w in unsaid if not self.lexicon.tells_the_category(self.item, w)}
+            unsaid = {w for w in unsaid if kind_of_word(w) or not self.lexicon.tells_the_category(self.item, w)}
         return unsaid
+
+    def _is_one_of_several(self, unsaid: set[str], *, in_trade: bool) -> bool:
+        """Whether the line names a thing of which the book has several, and does not say which."""
+        lacks = bool(unsaid) or self.unsaid_sizes > 0
+        return lacks and not in_trade and any(map(self.lexicon.names_several, self.things))
 
     def _lacks_only_its_trade(self, unsaid: set[str]) -> bool:
         """Whether the line could be the item if the visit were of its trade: "10 openings" are no pool opening."""
@@ -227,7 +249,8 @@ class _Comparison:
         found: dict[str, float] = {}
         named = (self.theirs.heads & self.shared) or self.line.heads
         last = max((i for i, w in enumerate(self.line.words) if w in named and i < self.line.main), default=0)
-        by_verb = self.theirs.verb in self.shared and not self.line.heads & self.theirs.heads
+        by_verb = self.theirs.verb in self.things or self.by_number
+        by_verb = by_verb and not self.line.heads & self.theirs.heads
         for i, word in enumerate(self.line.words):
             if word in self.theirs.words or self._is_plain(word) or word == self.unit:
                 continue
@@ -237,6 +260,8 @@ class _Comparison:
 
     def _is_plain(self, word: str) -> bool:
         """Whether a word says where, how it looks or that it is worked on, which tells no items apart."""
+        if word in self.line.participles and not self.lexicon.knows(word):
+            return True
         return word in place_stems() | self.line.located | self.line.verbs | _PLAIN or kind_of_word(word) is not None
 
 
@@ -277,3 +302,4 @@ def _agree(one: Size, other: Size) -> bool:
 
 
 _PLAIN = frozenset(stem(word) for word in ADJECTIVES)
+_NOUNS = frozenset(stem(word) for word in NOUN_TOO)

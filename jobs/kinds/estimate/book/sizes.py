@@ -35,6 +35,7 @@ DESCRIBING = _spellings(
         "panel": "panel lite light",
         "layer": "layer layers",
         "kw": "kw kilowatt",
+        "kwh": "kwh",
         "hp": "hp horse horsepower",
         "psi": "psi",
         "mil": "mil",

@@ -32,6 +32,12 @@ _NEGATED = re.compile(
 )
 
 
+# What is pulled from a wall or a floor comes away; a wire and a permit do not.
+_PULLED = re.compile(
+    r"\bpull (?:the |up |out |old )*"
+    r"((?:\w+ ){0,4}(?:baseboards?|carpet|pad|trim|flooring|laminate|toilet|vanity|cabinets?)\b)"
+)
+_PREFIXED = re.compile(r"\bre-(?=[a-z])")
 _POSSESSIVE = re.compile(r"(?<=[a-z])['\u2019]s\b")
 # "Take the dead oak down": the verb and its particle stand apart.
 _PARTED = re.compile(r"\b(take|tear|rip|pull|bust|knock|break|cut)\b([^,.;:]{0,60}?)\b(?:down|out|up|off|away)\b")
@@ -64,13 +70,22 @@ _WHERE = frozenset(
         "into",
         "where",
         "to",
+        "if",
+        "unless",
+        "when",
+        "while",
+        "since",
+        "because",
     ]
 )
+# They may say where before anything is named: "by the gate they want a flood light".
+_LEADS = frozenset({"at", "by", "near", "behind", "under", "over", "above", "below", "along", "inside", "in", "on"})
 _JOINS = frozenset({"and", "or", "&", "/", "+"})
 # At the front of a line these only carry their object: "run a footing", "pull a permit".
 _LIGHT_VERBS = frozenset({"run", "pull", "do", "make", "build", "put"})
 # At the front they take away: "strip the roof"; "starter strip" and "flood light" are things.
 _REMOVING = frozenset({"strip", "gut"})
+_WE = frozenset({"they", "we", "i", "he", "she", "you", "there's"})
 _AWAY = frozenset({"off", "out"})
 _PASSIVE = frozenset({"gets", "get", "got", "be", "being", "is", "are", "needs", "need", "and"})
 
@@ -125,11 +140,12 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def terms_of(text: str) -> Terms:
     """Read a description."""
-    plain = _POSSESSIVE.sub("", folded(text))
+    plain = _PREFIXED.sub("re", _POSSESSIVE.sub("", folded(text)))
     for spelled, joined in _SPELLED:
         plain = plain.replace(spelled, joined)
     others = LABOR_ONLY.search(plain) is not None
     plain = LABOR_ONLY.sub(" ", plain) if others else plain
+    plain = _PULLED.sub(r"remove \1", plain)
     tokens = tokenise(_PARTED.sub(r"remove \2", _NEGATED.sub(" ", plain)))
     return _Description(tokens).read(others=others)
 
@@ -200,9 +216,10 @@ class _Description:
     def _word(self, i: int) -> int:
         """Read a word or a mark."""
         token = self.tokens[i]
-        if self.words and self.main is None and self._ends_main(i):
+        if self.main is None and not place_stems().issuperset(self.words) and self._ends_main(i):
             self.main = len(dict.fromkeys(self.words))
-        self.where = (self.where or (token.text in _WHERE and bool(self.words))) and token.kind != "mark"
+        leads = bool(self.words) or token.text in _LEADS
+        self.where = (self.where or (token.text in _WHERE and leads)) and token.kind != "mark" and token.text not in _WE
         self.bracketed = token.text == "(" or (self.bracketed and token.text != ")")
         if token.text in _JOINS:
             self.joined |= set(self.words[-1:])
@@ -242,13 +259,14 @@ class _Description:
 
     def _leading(self, words: Sequence[str]) -> str:
         """Return the particular verb that the description begins with, "" for a plain one and for none."""
-        first = next((token.text for token in self.tokens if token.kind == "word"), "")
+        at = next((i for i, token in enumerate(self.tokens) if token.kind == "word"), None)
+        first = self.tokens[at].text if at is not None else ""
+        if at is None or not words or not is_verb(first) or first in PLAIN_VERBS:
+            return ""
+        meant = [word for word in map(_folded_word, _meaning(self.tokens, at)[0].split()) if word not in _fluff()]
         named = [word for word in words if word not in _PLAIN and word not in place_stems()]
         alone = first in NOUN_TOO and len(named) == 1  # "trim, semi-gloss"
-        particular = (
-            bool(words) and is_verb(first) and first not in PLAIN_VERBS and stem(first) == words[0] and not alone
-        )
-        return words[0] if particular else ""
+        return words[0] if meant[:1] == [words[0]] and not alone else ""
 
 
 def _folded_word(word: str) -> str:

@@ -67,7 +67,7 @@ MEANINGS = _pairs(
     bathtub: tub | bath tub
     garbage disposal: disposal | disposer | disp | insinkerator | garbage disposal
     vanity sink: lav | lavatory
-    angle stop: supply stop | shutoff stop | stops | angle valve | angle stop | angle stops
+    angle stop: supply stop | shutoff stop | angle valve | angle stop | angle stops
     hose bib: hosebib | hose bibb | spigot | sillcock | hydrant | hose bib
     pressure reducing valve: prv
     snake: auger | cable out | rooter | rod | rod out
@@ -120,7 +120,6 @@ MEANINGS = _pairs(
     patch: patching
     landscape: lndscp
     irrigation: sprinkler system
-    sprinkler: sprinkler head
     shrub: bush | bushes
     dumpster: roll off | rolloff | roll-off | container
     haul debris: haul everything | haul trash | haul junk | haul all
@@ -158,6 +157,7 @@ MEANINGS = _pairs(
     pressure treated: pt
     plywood: ply
     customer supplied: owner supplied | client supplied | homeowner supplied
+    stainless: ss | s/s
     pool: pileta
     hip ridge: h & r
     dishwasher hookup: dw hookup | dw hook up
@@ -194,7 +194,7 @@ ADJECTIVES = _words(
     """black white brown bronze gray grey tan beige almond red green blue satin matte gloss primed prefinished
     elongated round standard deluxe tall wide deep long high low heavy dead damaged broken rotten rotted old
     bad loose missing stuck match exterior interior matching existing size color style brand grade type per
-    too smooth only plus spread planted wifi smart semi flat eggshell wht blk choice lower upper"""
+    too smooth only plus spread planted wifi smart soft semi flat eggshell wht blk choice lower upper"""
 )
 # Verbs that say of nearly any thing that it is worked on; an item seldom has the same one.
 PLAIN_VERBS = _words(
@@ -213,6 +213,7 @@ KINDS = {
 LABOR_ONLY = re.compile(
     r"\b(?:owner|customer|client|homeowner|ho|cust|they|he|she)(?:'s|s)?(?: will| is|'ll| are)? ?(?:-| )?"
     r"(?:suppl(?:y|ies|ied|ying)|furnish(?:es|ed|ing)?|provid(?:es?|ed|ing)|bought|buys|buying|has (?:the|it|them))\b|"
+    r"\bby (?:the )?(?:owner|customer|client|homeowner|tenant|others)\b(?=\W+(?:we|i|us)\b)|"
     r"\b(?:labor|install)(?:ation)? only\b|\bsupplied by (?:the )?(?:owner|customer|client|others|homeowner)\b",
     re.IGNORECASE,
 )

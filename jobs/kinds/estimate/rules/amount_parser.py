@@ -40,6 +40,7 @@ _INCHES = frozenset({"in", "inch", "inches", '"'})
 # A bare number this large is a door's 6068 or a model; nobody counts a thousand of anything without a unit.
 _DOOR = Decimal(1000)
 _CENTS = Decimal(100)
+_MORE = frozenset({"more", "additional", "extra", "total"})
 _AT = frozenset({"@", "at"})
 _A_FEE = Decimal(20)  # "permit 350" is money, "permits 2" is not
 _ONE_IS_A_PRONOUN = frozenset(
@@ -214,6 +215,8 @@ def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: 
     """Read the thing a number counts, measures or describes from the words behind it, also behind a hyphen."""
     hyphen = text_at(tokens, end) == "-" and end + 1 < len(tokens) and tokens[end + 1].start == tokens[end].end
     at = end + 1 if hyphen else end
+    if text_at(tokens, at) in _MORE and read_unit(tokens, at + 1)[0] is not None:
+        at += 1  # "fifty more feet"
     if text_at(tokens, at) in DOLLARS:
         value, at = _with_cents(tokens, value * DOLLARS[text_at(tokens, at)], at + 1)
         grip: Grip = "marked" if text_at(tokens, i - 1) in _AT else "loose"
@@ -228,7 +231,7 @@ def _with_unit(tokens: Sequence[Token], i: int, value: Decimal, end: int, bare: 
     if unit is None:
         described = hyphen and read_number(tokens, at) is None and tokens[at].kind == "word"
         fraction = "/" in tokens[i].text or value % _ONE != 0
-        kind: Kind = "size" if described or fraction or value >= _DOOR else "count"
+        kind: Kind = "size" if described or fraction or (value >= _DOOR and "," not in tokens[i].text) else "count"
         return Amount(kind, value, None, i, end, sizes=bare)
     number = Amount("count", value, None, i, end, sizes=bare)
     return _measured(tokens, number, (at, after), unit, hyphen=hyphen)
@@ -399,7 +402,7 @@ def _after_per(tokens: Sequence[Token], i: int) -> int:
 
 def _multiplied(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     """Take "2 in each of the 3 bedrooms" as six, and "one per bedroom, 3 bedrooms" as three."""
-    found = _each(tokens, found)
+    found = _by_sides(tokens, _by_the_day(tokens, _each(tokens, found)))
     counts = [amount for amount in found if amount.kind == "count"]
     for first, second in pairwise(counts):
         if _is_for_each(tokens, first, second):
@@ -432,10 +435,41 @@ def _per_unknown(tokens: Sequence[Token], amount: Amount) -> Amount:
     return replace(amount, doubts=(*amount.doubts, f"said for each {thing}; how many there are was not said"))
 
 
+def _is_per(tokens: Sequence[Token], i: int, thing: str) -> bool:
+    return text_at(tokens, i) in {"/", "per"} and bool(thing) and singular(text_at(tokens, i + 1)) == thing
+
+
+def _by_sides(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
+    """Take "2 sides x 9 ft" as 18 feet."""
+    for first, second in pairwise(found):
+        sides = first.kind == "size" and any(unit == "side" for _, unit in first.sizes)
+        if sides and second.kind == "measure" and _is_by(tokens, first.end):
+            value = first.value * second.value
+            said = f"{plain(first.value)} x {plain(second.value)} {second.unit} = {plain(value)}"
+            made = replace(second, value=value, grip="firm", sizes=frozenset(), assumptions=(said,))
+            return [made if a is second else a for a in found]
+    return found
+
+
+def _by_the_day(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
+    """Take "3 days x 8 hrs" as 24 hours."""
+    for first, second in pairwise(found):
+        times = [token.text for token in tokens[first.end : second.start + 1]]
+        if first.unit == "day" and second.unit == "hour" and (not times[:-1] or _is_by(tokens, second.start)):
+            value = first.value * second.value
+            said = f"{plain(first.value)} days x {plain(second.value)} hours = {plain(value)} hours"
+            made = replace(second, value=value, start=first.start, at=first.at, grip="firm", assumptions=(said,))
+            return [made if a is second else a for a in found if a is not first]
+    return found
+
+
 def _each(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     """Take "two downspouts, 10 feet each" as 20 feet."""
     counts = [amount for amount in found if amount.kind == "count"]
     measures = [a for a in found if a.kind == "measure" and text_at(tokens, a.end) in {"each", "ea", "apiece"}]
+    if len(counts) == 1 and not measures:  # "2 pallets, 450 sf/pallet"
+        thing = singular(text_at(tokens, counts[0].end))
+        measures = [a for a in found if a.kind == "measure" and _is_per(tokens, a.end, thing)]
     if len(counts) != 1 or len(measures) != 1 or counts[0].start > measures[0].start:
         return found
     (count,), (measure,) = counts, measures

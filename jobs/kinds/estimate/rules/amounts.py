@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.rules.units import AREA_THINGS, HAVE_A_CAPACITY, LENGTHS, MEASURES, TIMES
 from jobs.kinds.estimate.rules.words import ROOMS
-from store.estimates.units import EACH, PACKAGES, canonical
+from store.estimates.units import EACH, PACKAGES, SQUARE_FEET, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _DOOR = Decimal(1000)
 # A bare number below this counts things; "the chain link, one eighty" is feet.
 _UNITLESS = Decimal(10)
+_LEAST_AREA = Decimal(40)
 _LARGEST = Decimal(100_000_000)
 
 # `count` is bare, `measure` has a unit, `area` is made of dimensions, `size` only describes, `label` is
@@ -83,11 +84,27 @@ def chosen(amounts: Iterable[Amount], unit: str | None, words: Iterable[str] = (
         return best or next((_taken_as(a, name) for a in stated if _is_unitless(a)), None)
     own = [a for a in stated if a.unit == name]
     if name == EACH:
-        own = [replace(a, kind="count", value=2 * a.value, unit=None) for a in stated if a.unit == "pair"]
+        pairs = ("a pair was taken as two",)
+        own = [
+            replace(a, kind="count", value=2 * a.value, unit=None, doubts=(*a.doubts, *pairs))
+            for a in stated
+            if a.unit == "pair"
+        ]
         own += [replace(a, kind="count", unit=None) for a in stated if a.unit in PACKAGES - {"pair"}]
     counts = [a for a in stated if a.kind == "count" and a.unit is None]
     mentioned = name == EACH or name not in PACKAGES or any(canonical(word) == name or word in ROOMS for word in words)
     return next(iter([*own, *sorted(counts if mentioned else [], key=lambda a: -_GRIPS[a.grip])]), None)
+
+
+def feet_as_area(amounts: Iterable[Amount]) -> tuple[Amount, ...]:
+    """Return the amounts with feet as square feet: "level four, call it eleven hundred feet"; flagged."""
+    doubt = "feet were said; taken as square feet"
+    return tuple(
+        replace(a, unit=SQUARE_FEET, doubts=(*a.doubts, doubt))
+        if a.kind == "measure" and a.unit in LENGTHS and a.value >= _LEAST_AREA
+        else a
+        for a in amounts
+    )
 
 
 def contradicts(amounts: Iterable[Amount], unit: str) -> bool:
@@ -124,7 +141,11 @@ def _is_unitless(amount: Amount) -> bool:
 
 
 def _taken_as(amount: Amount, unit: str) -> Amount:
-    return replace(amount, kind="measure", unit=unit, doubts=(*amount.doubts, f"no unit was said; taken as {unit}"))
+    """Give a bare number the unit of its thing. Nobody counts 340 of an insulation; of 12 it could be anything."""
+    said = f"no unit was said; taken as {unit}"
+    if amount.value >= _LEAST_AREA:
+        return replace(amount, kind="measure", unit=unit, assumptions=(*amount.assumptions, said))
+    return replace(amount, kind="measure", unit=unit, doubts=(*amount.doubts, said))
 
 
 def _over_time(stated: list[Amount]) -> list[Amount]:

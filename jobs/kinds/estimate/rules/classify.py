@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from jobs.kinds.estimate.book.stems import stem
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.book.vocabulary import LABOR_ONLY
 from jobs.kinds.estimate.rules import remarks
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.numbers import read_number
 from jobs.kinds.estimate.rules.phrases import (
     bare,
     begins_with_work,
@@ -143,19 +145,45 @@ def _by_cue(clause: Clause, book: Book) -> str | None:
         remarks.DONE: "needs" in clause.words,
         remarks.INCLUDED: any(amount.kind == "money" for amount in read_amounts(clause.tokens)),
     }
-    if kind is None and _by_a_name(clause):
+    if kind is None and _by_a_name(clause, book):
         kind = remarks.BY_OTHERS
     kind = None if kind == remarks.PLACE and stated_in(clause.tokens) else kind
     measured = kind == remarks.ADMIN and any(a.stated for a in _amounts(clause))
     return None if kind is None or asks.get(kind) or measured else kind
 
 
+_BY_SOMEBODY = re.compile(r"\bby (?:the )?([a-z]{3,})\.?\W*$", re.IGNORECASE)
+_BY_NOBODY = frozenset(
+    [
+        "hand",
+        "noon",
+        "code",
+        "itself",
+        "law",
+        "spec",
+        "foot",
+        "hour",
+        "day",
+        "week",
+        "piece",
+        "yard",
+        "size",
+        "now",
+        "then",
+    ]
+)
 _BY_NAME = re.compile(rf"\b[Bb]y (?!{_DATES})[A-Z][A-Za-z&]+")
 
 
-def _by_a_name(clause: Clause) -> bool:
-    """Whether a firm or a person does it: "rewire by Sparks Electric"; capitals tell nothing where all are."""
-    return not clause.source.isupper() and _BY_NAME.search(clause.text) is not None
+def _by_a_name(clause: Clause, book: Book) -> bool:
+    """Whether a firm or a person does it: "rewire by Sparks Electric", "flue liner by sweep"."""
+    if not clause.source.isupper() and _BY_NAME.search(clause.text) is not None:
+        return True
+    last = _BY_SOMEBODY.search(clause.text)
+    word = last[1].lower() if last else ""
+    if not word or read_number(tokenise(word), 0) is not None:
+        return False
+    return word not in ROOMS | SIDES | _BY_NOBODY and not book.knows(stem(word)) and not is_verb(word)
 
 
 def _by_what_is_missing(clause: Clause) -> str | None:
@@ -189,7 +217,8 @@ def _by_its_place(clause: Clause, book: Book) -> str | None:
 
 def _is_spoken_heading(clause: Clause, book: Book) -> bool:
     """Whether a clause only turns to the next place: "Okay, mechanical room", "On the north slope", "Chimney first"."""
-    if read_amounts(clause.tokens) or any(is_verb(word) or is_participle(word) for word in clause.words):
+    works = any(is_verb(word) or is_participle(word) or word == "new" for word in clause.words)
+    if works or read_amounts(clause.tokens):
         return False
     rest = bare(clause.tokens)
     turns = _TURNS.match(clause.text) or _TURNS_LATE.search(clause.text) or (rest and rest[0].text in PREPOSITIONS)
@@ -238,7 +267,7 @@ def _is_title(clause: Clause, book: Book) -> bool:
 _PROJECTS = re.compile(
     r"\b(?:rebuild|remodel\w*|reno\w*|addition|conversion|turn(?:over)?|make[- ]?ready|reroof|repaint|list|job|project|"
     r"residence|duplex|triplex|condo|prop(?:erty)?|bldg|building|walk-?thr(?:u|ough)|takeoff|estimate|bid|scope|"
-    r"change-?out|punch|refresh|upgrades?|repairs|claim|unit|suite|apt|hoa|church|school|office|shop|store)\b",
+    r"change-?out|punch|redo|loss|res|farm|ranch|plaza|lot|refresh|upgrades?|repairs|claim|unit|suite|apt|hoa|church|school|office|shop|store)\b",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
@@ -246,7 +275,8 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _NAMED_FOR = re.compile(r"(?:-|for|at|:|,) ?(?:the )?(?:\d|[A-Z][a-z]+)")
-_LEAST_LINES = 3
+_SHORT_ADDRESS = re.compile(r"(?:(?<=^)|(?<=[-,] ))\d{2,5} ([A-Z][A-Za-z]+)(?= - |,| *$)")
+_LEAST_LINES, _SHORT_TITLE = 3, 4
 
 
 def _is_of_the_title(clause: Clause, book: Book) -> bool:
@@ -259,14 +289,27 @@ def _is_of_the_title(clause: Clause, book: Book) -> bool:
         return False
     if len(lines) < _LEAST_LINES:
         alone = clause.first and not stated_in(clause.tokens) and not is_verb(clause.words[0] if clause.words else "")
-        return alone and len(lines) == 1 and bool(_PROJECTS.search(clause.text)) and known(clause, book) is None
-    title = _ADDRESS.sub("- Home", lines[0])
+        fit = known(clause, book)
+        room = len(clause.words) <= _LONG_HEADING and clause.words[-1:] and clause.words[-1] in ROOMS
+        told = bool(room) or _PROJECTS.search(clause.text) is not None
+        return alone and len(lines) == 1 and told and (fit is None or not fit.sure)
+    title = _without_address(lines[0], book)
     amounts = read_amounts(tokenise(title))
     if any(a.stated or a.kind == "money" for a in amounts):
         return False
     best = book.best(book.rank(title))
-    named = _PROJECTS.search(title) is not None or title != lines[0]
-    return named and (best is None or not best.sure or _NAMED_FOR.search(title) is not None)
+    sold = best is not None and best.sure
+    words = [token.text for token in tokenise(title) if token.kind == "word"]
+    short = len(words) <= _SHORT_TITLE and bool(words) and not is_verb(words[0]) and not sold
+    named = short or _PROJECTS.search(title) is not None or title != lines[0]
+    return named and (not sold or _NAMED_FOR.search(title) is not None)
+
+
+def _without_address(line: str, book: Book) -> str:
+    """Return a line with "- Home" for the address in it: "41 Quince Ct", "212 Maple", "88 ALDER"."""
+    line = _ADDRESS.sub("- Home", line)
+    short = _SHORT_ADDRESS.search(line)
+    return line if short is None or book.knows(stem(short[1].lower())) else line.replace(short[0], "- Home", 1)
 
 
 def _amounts(clause: Clause) -> list[Amount]:

@@ -116,7 +116,8 @@ def clauses_of(text: str, book: Book, *, spoken: bool = False) -> list[Clause]:
         verb = ""
         for part, joined in parts:
             own = verb_of(part)
-            verb = own or ("" if has_verb_of_its_own(part) else verb)
+            tells = any(token.text in {"is", "are", "was", "were"} for token in part)
+            verb = own or ("" if has_verb_of_its_own(part) or tells else verb)
             inherited = "" if own else verb
             verb = verb if not own or content_of(part)[1:] else ""  # "frame 46 lf" has no list to share its verb with
             made.append(Clause(text, tuple(part), heading, block.question, joined, not made, inherited))

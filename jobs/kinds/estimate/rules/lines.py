@@ -15,10 +15,10 @@ from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
 from jobs.kinds.estimate.rules import remarks
 from jobs.kinds.estimate.rules.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.amounts import Amount, chosen, contradicts, measured_otherwise
+from jobs.kinds.estimate.rules.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
 from jobs.kinds.estimate.rules.phrases import bare
-from jobs.kinds.estimate.rules.reader import Item, Remark, read_passage
+from jobs.kinds.estimate.rules.reader import UNNAMED, Item, Remark, read_passage
 from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content, is_verb
 from store.estimates.units import EACH, PACKAGES, canonical
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NOT_STATED = "quantity not stated"
 TAKEN_AS_ONE = "no number was given; taken as one"
+_LABOR = "labor"
 _ONE = Decimal(1)
 _CENT = Decimal("0.01")
 _TYPED = 0.9
@@ -93,8 +94,12 @@ def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
                 found.append(_Found(item, passage))
     trades = _trades(found, book)
     lines: list[_Found] = []
-    for one in found:
-        fit = _fit(one.item, book, trades)
+    for heard in found:
+        one, fit = heard, _fit(heard.item, book, trades)
+        if fit is None:
+            area = replace(heard.item, amounts=feet_as_area(heard.item.amounts))
+            fit = _fit(area, book, trades) if area.amounts != heard.item.amounts else None
+            one = heard if fit is None or fit.item.unit == EACH else replace(heard, item=area)
         _add(lines, replace(one, fit=fit, line=_line(one.item, one.passage, fit)))
     return Reading(tuple(one.line for one in lines if one.line), tuple(_told(noted)))
 
@@ -123,7 +128,7 @@ def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
     stated = [f for f in ranked if chosen(item.amounts, f.item.unit, item.clause.words) is not None]
     best = book.best(ranked) or (book.best(stated) if stated else None)
     if best is None and any(a.stated and a.unit == "hour" for a in item.amounts):
-        return book.best(book.rank("labor", as_sold, trades))
+        return book.best(book.rank(_LABOR, as_sold, trades))
     return best
 
 
@@ -140,7 +145,7 @@ def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
         amount = None
     line = DraftLine(
         description=_description(item, amount),
-        named=_named(item, amount),
+        named=_named(item, amount, fit),
         category=(fit.item.category.lower() if fit and fit.item.category else category_of(_words(item).split())),
         quantity=amount.value if amount else _ONE,
         unit=unit if amount else EACH,
@@ -148,7 +153,10 @@ def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
         evidence=tuple(passage.evidence(span) for span in item.spans),
         assumptions=(*(amount.assumptions if amount else ()), *item.assumptions, *told),
     )
-    line = line.flagged(*item.doubts, *doubts, *(amount.doubts if amount else ()))
+    priced = price is not None
+    line = line.flagged(
+        *(d for d in item.doubts if not (priced and d == UNNAMED)), *doubts, *(amount.doubts if amount else ())
+    )
     line = _counted_as_one(line, item, fit) if amount is None and price is None else line
     line = _hard_to_hear(line, passage, amount)
     return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})
@@ -197,14 +205,17 @@ def _price_said(
     return (value, True), (f"price as said: {said} for all",), ()
 
 
-def _named(item: Item, amount: Amount | None) -> str:
+def _named(item: Item, amount: Amount | None, fit: Fit | None) -> str:
     """Return what the price book is searched for: the words of the item and its sizes."""
     sizes = " ".join(
         item.clause.source[a.at : a.until]
         for a in item.amounts
         if a.sizes and not _is_of(a, amount) and a.kind != "label"
     )
-    return f"{_words(item)} , {sizes}".strip(" ,")[:_LONGEST]
+    words = _words(item)
+    if fit is not None and fit.item.terms.heads == {_LABOR} and _LABOR not in terms_of(words).words:
+        return _LABOR  # "touch up paint, hourly, 3 hrs"
+    return f"{words} , {sizes}".strip(" ,")[:_LONGEST]
 
 
 def _words(item: Item) -> str:

@@ -185,7 +185,8 @@ class _Reader:
         if kind == remarks.BY_OTHERS and _THAT.search(clause.text) and not content_of(clause.tokens)[1:]:
             self._take_back()  # "that's not us"
         thing = thing_of(clause)
-        if kind in {remarks.CONDITION, remarks.EXCLUDED} and thing:
+        heads = kind == remarks.PLACE and self.book.knows(stem(thing.split()[0].lower())) if thing else False
+        if (kind in {remarks.CONDITION, remarks.EXCLUDED} or heads) and thing:
             self._named = _Named(thing, tuple(read_amounts(clause.tokens)), clause.span)
 
     def _is_supplied(self, clause: Clause) -> bool:
@@ -225,7 +226,9 @@ class _Reader:
         lead = remarks.CORRECTING.match(clause.text + " ")
         rest = tuple(t for t in clause.tokens if t.start >= clause.span[0] + (lead.end() if lead else 0))
         amounts = stated_in(rest)
-        index = self._meant(_stems(rest, amounts), amounts[0]) if amounts and self._items else None
+        # "Make it sixty square feet of ply."
+        of_thing = content_of(rest[amounts[0].end :]) if amounts else []
+        index = self._meant(_stems(rest, amounts) or of_thing, amounts[0]) if amounts and self._items else None
         if index is None:
             return False
         self._set_amount(index, amounts[0], clause)
@@ -310,18 +313,21 @@ class _Reader:
         """Make a line of a clause, with the thing that "it" stands for."""
         item = Item(clause, tuple(read_amounts(clause.tokens)), (clause.span,), doubts=self._doubts(clause))
         if self._refers(clause):
-            if self._named is None:
+            if self._named is None and not (item.amounts and asks_for_work(clause, self.book)):
                 self.reading.remarks.append(Remark(remarks.NOT_UNDERSTOOD, clause.span))
                 return
-            if self._repeats(clause) or self._goes_on(clause, self._named):
+            named = self._named
+            if named is not None and (self._repeats(clause) or self._goes_on(clause, named)):
                 return
-            item = self._resolved(item, self._named)
+            item = self._resolved(item, named) if named is not None else item
         elif counts_elsewhere(clause.tokens) and self._items:
             item = replace(item, refers_to=self._items[-1].thing)
         if "same" in clause.words and not stated_in(clause.tokens) and self._items:
-            before = [a for a in self._items[-1].amounts if a.stated]
-            doubts = ("“same” was taken as the amount before",) if before else ()
-            item = replace(item, amounts=(*item.amounts, *before), doubts=(*item.doubts, *doubts))
+            last = self._items[-1]
+            before = [replace(a, grip="firm" if a.unit else a.grip) for a in last.amounts if a.stated]
+            told = ("“same” was taken as the amount before",) if before else ()
+            spans = (*(last.spans[-1:] if before else ()), *item.spans)
+            item = replace(item, amounts=(*item.amounts, *before), assumptions=(*item.assumptions, *told), spans=spans)
         item = replace(item, thing=item.refers_to or thing_of(clause))
         if self._is_the_new_one(item):
             removed = self._items.pop()
@@ -396,12 +402,22 @@ class _Reader:
 
     def _refers(self, clause: Clause) -> bool:
         """Whether "it", "them" or "the old one" stands for the thing, which the clause itself does not name."""
+        fit = known(clause, self.book)
+        if fit is not None and fit.sure and stated_in(clause.tokens):
+            return False  # "sealcoat the whole thing, it's 14,000 square feet"
         if not IT.search(_NO_THING.sub(" ", clause.text)) and not _ALL_OF.search(clause.text):
             rest = bare(clause.tokens)
             lone = clause.joined and len(rest) == 1 and is_verb(rest[0].text)
             # "The fascia's soft at the corner, replace eight feet."
-            counts = bool(rest) and is_verb(rest[0].text) and bool(stated_in(clause.tokens)) and self._was_told
-            return self._named is not None and (lone or (counts and len(content_of(clause.tokens)) == 1))
+            verb = bool(rest) and is_verb(rest[0].text)
+            more = [word for word in content_of(clause.tokens)[verb:] if canonical(word) not in PACKAGES]
+            counts = (
+                self._was_told
+                and not more
+                and (bool(stated_in(clause.tokens)) or (len(rest) > 1 and bool(content_of(clause.tokens))))
+            )
+            counts = counts and (verb or "new" in clause.words)
+            return self._named is not None and (lone or counts)
         named = [word for word in content_of(clause.tokens) if not is_verb(word) and not is_participle(word)]
         return not [word for word in named if word not in ROOMS | _VAGUE]
 

@@ -80,7 +80,7 @@ NO_CHARGE = re.compile(
 INSTALLS = re.compile(r"\b(?:install|labor|hang|set|hook|mount|we|i'll)\b", re.IGNORECASE)
 HEDGE = re.compile(
     r"\b(?:maybe|possibly|perhaps|might|optionally|consider(?:ing)?|whether|"
-    r"if (?:we|you|they) (?:have|want|can|let|agree|approve)|tbd|not sure)\b",
+    r"if \w+|unless \w+|tbd|not sure)\b",
     re.IGNORECASE,
 )
 SCRATCH = re.compile(

@@ -5,6 +5,7 @@ A `Seam` is asked one question after the other; the first that can answer does.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.rules.tokens import Token
 
 JOINTS = frozenset({"and", "&", "+", "plus", "then", "also", "but", "so"})
+_WE_INSTALL = re.compile(
+    r"^\W*(?:we|i)(?:'ll| will)? (?:install|hang|set|hook up|mount|put in)(?: it| them| those)?\W*$"
+)
+_WE = frozenset({"we", "we'll", "i", "i'll", "let's", "we're", "i'm"})
 _THEY = frozenset({"that's", "it's", "they're"})
 _SUBJECTS = frozenset(["i", "i'll", "he", "she", "they", "we", "don't", "do", "the", "leave", "keep", "that's", "you"])
 _PREDICATES = frozenset(
@@ -175,8 +180,9 @@ class Seam:
         if not self.named_before and not self.counted_before:
             return False
         listed = self.joint in JOINTS | {","} and self._is_listed_in_a_remark()
-        if listed or (self.joint == "so" and not begins_with_work(self.piece)):
-            return False
+        if listed or self.joint == "so":
+            # "Both springs are broken, so we'll do a new pair."
+            return not listed and (begins_with_work(self.piece) or self.leads or self.piece[0].text in _WE)
         if self.joint == ":" and remarks.remark_of(self.text_before + ":") is not None:
             return False
         heads = self.joint == ":" and len(self.named_before) <= _LONG_HEADING and not self.counted_before
@@ -271,6 +277,8 @@ class Seam:
         """Whether the piece says more of the thing before it: "no charge", "not painted", "the owner did that"."""
         if remarks.CORRECTING.fullmatch(self.text + " "):
             return None
+        if _WE_INSTALL.match(self.text):
+            return False  # "thermostat by owner, we install"
         if LABOR_ONLY.search(self.text):
             shared = set(map(stem, self.named)) & set(map(stem, self.named_before))
             return False if not self.named[1:] or shared else None

@@ -107,7 +107,7 @@ _PATTERN = re.compile(
                 | \d{{1,4}}[/.-]\d{{1,2}}[/.-]\d{{2,4}}\b | \d+:\d+(?:\s?[ap]m\b)? | \d+\s?[ap]m\b )
     | (?P<length> \d+(?:\.\d+)?\s?(?:'|ft\b\.?)\s?-?\s?(?:1[01]|\d)(?:[- ]\d+/\d+|\.\d+)?\s?(?:"|in\b\.?) )
     | (?P<by>     x(?=\s*\d) | by(?=\s+\d) )
-    | (?P<word>   r\s?[&/]\s?r\b | i\s?&\s?w\b | a/[hc]\b | d/w\b | w/o\b | w/ | m2\b | m²
+    | (?P<word>   r\s?[&/]\s?r\b | i\s?&\s?w\b | a/[hc]\b | d/w\b | w/o\b | w/ | in/out\b | m2\b | m²
                 | [a-z]-?\d+[a-z]?(?=[\s,.;:!?)]|$) | [a-z]{{1,2}}\d+\b | \#\s?\d+ )
     | (?P<number> {_NUMBER} )
     | (?P<plain>  re-[^\W\d_]+ | t-stat\b | t-mold\w* | p-trap\w* | [^\W\d_][^\W_]*(?:'[^\W\d_]+)* )

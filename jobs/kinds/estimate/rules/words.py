@@ -21,7 +21,7 @@ _VERBS = _words(
     repaint repipe replace replaster repoint reroof reseal reset reshingle resod restore restripe resurface
     retile retrofit rewire rip run sand sanitize scrape screed screen scrub seal sealcoat secure seed service
     set shampoo shim shore sister skim snake sod spray spread stain steam strap strip supply swap sweep tape
-    take tear test texture tighten tile treat trench trim tuckpoint unclog underpin upgrade vacuum vent wash
+    take tear test texture tighten tile treat trench trim tuck tuckpoint unclog underpin upgrade vacuum vent wash
     waterproof wax weatherstrip weld winterize wire wrap provide hook install stub cap r&r repl rem demo bring
     get edge touch replaster reemplazar instalar pintar quitar reparar cambiar poner limpiar descale flush
     recharge"""
