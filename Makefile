@@ -83,7 +83,7 @@ image: ## Build the image with buildah; TAG=, and LOCK=requirements.lock for the
 image-check: develop image ## Bring compose.yaml up with it, in network namespaces; needs root, buildah, bubblewrap, caddy
 	@SCOPEKIT_IMAGE=$(IMAGE) $(BIN)/python -m pytest $(ARGS) tests/image
 
-baseline: install ## Write the baseline migration from store/schema/*.sql
+baseline: install ## Write the baseline migration from store/schema/*/*.sql
 	@$(BIN)/python -m store.schema.build
 
 licenses: install ## Print the licences of all that is installed: packages, codecs, fonts, models, servers

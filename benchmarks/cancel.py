@@ -19,7 +19,7 @@ import httpx
 
 from benchmarks.realtime.site import Site, fill
 from devstack.stack import Stack
-from tests.jobs.kinds.estimate.api_double import ApiDouble, api_double
+from tests.jobs.kinds.estimate.engines.api_double import ApiDouble, api_double
 from tests.product import Product, start_product
 
 LIMIT_MS = 500.0

@@ -20,9 +20,9 @@ import orjson
 from devstack.stack import Stack
 from store.objects.objects import ObjectStore
 from store.pool import use_json
-from tests.material import heic_photo, jpeg_photo, voice_note
 from tests.product import start_product
 from tests.stack import Services, make_services, make_template
+from tests.support.material import heic_photo, jpeg_photo, voice_note
 from tests.tenants import make_tenant
 
 DEADLINE_SECONDS = 120.0

@@ -15,8 +15,8 @@ import httpx
 from devstack.stack import Stack
 from gateway.app import create_app
 from store.pool import Database, use_json
-from tests.request_costs import Cost, measure
 from tests.stack import make_bucket, make_services, make_template
+from tests.support.request_costs import Cost, measure
 from tests.tenants import make_tenant
 
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "request-costs.md"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from devstack.stack import Endpoints, Stack
     from store.objects.objects import ObjectStore
     from store.pool import Database
-    from tests.contract import Witness
     from tests.product import Product
     from tests.stack import Services
+    from tests.support.contract import Witness
     from tests.tenants import Tenant
 
 _STACK: pytest.StashKey[Stack] = pytest.StashKey()
@@ -83,8 +83,8 @@ def stack(request: pytest.FixtureRequest) -> Endpoints:
 @pytest.fixture(scope="session")
 def services(stack: Endpoints, request: pytest.FixtureRequest) -> Iterator[Services]:
     """Give this xdist worker its own database, bucket and Redis number; at the end look at each of its events."""
-    from tests.event_contract import violations_in_table
     from tests.stack import make_bucket, make_services, xdist_worker
+    from tests.support.event_contract import violations_in_table
 
     services = asyncio.run(make_services(stack, xdist_worker(request.config)))
     asyncio.run(make_bucket(services))
@@ -189,7 +189,7 @@ async def client(app: Starlette, witness: Witness) -> AsyncIterator[httpx.AsyncC
 def _document() -> Witness:
     """Make the document once."""
     from gateway.app import all_routes
-    from tests.contract import Witness
+    from tests.support.contract import Witness
 
     return Witness(all_routes())
 

@@ -18,8 +18,8 @@ from devstack.state_file import StateFile
 from devstack.valkey import Valkey
 from jobs.queue.queue import JobQueue
 from store.pool import Database, use_json
-from tests.proxy import Proxy, proxy_to
 from tests.stack import Services, make_services, make_template
+from tests.support.proxy import Proxy, proxy_to
 from tests.tenants import Tenant, make_tenant
 
 WORKERS = 2

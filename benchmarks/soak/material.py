@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.gateway.uploads import files
-from tests.material import SPOKEN, voice_note
+from tests.support.material import SPOKEN, voice_note
 
 # Two parts and a bit: what is broken off in its middle leaves a multipart upload to be dropped.
 LARGE_BYTES = 11_000_000

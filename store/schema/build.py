@@ -14,11 +14,13 @@ SCHEMA = Path(__file__).parent
 BASELINE = DIRECTORY / "0001_baseline.sql"
 # In this order: what an area needs stands before it.
 AREAS = (
-    *("roles", "users", "tenancy", "flags", "visits", "media", "prices", "estimates", "events", "event_bus"),
-    *("queue", "queue_claims", "queue_moves", "dead_letters", "shares", "analytics", "ops", "sessions", "alerts"),
-    *("limits", "idempotency", "changes", "grants"),
+    *("access/roles", "access/users", "access/tenancy", "access/flags", "visits/visits", "visits/media"),
+    *("estimates/prices", "estimates/estimates", "events/events", "events/event_bus"),
+    *("queue/queue", "queue/queue_claims", "queue/queue_moves", "queue/dead_letters", "estimates/shares"),
+    *("ops/analytics", "ops/ops", "access/sessions", "ops/alerts", "access/limits", "access/idempotency"),
+    *("events/changes", "access/grants"),
 )
-_HEAD = "-- The whole schema. Made of store/schema/*.sql by `python -m store.schema.build`: edit those.\n"
+_HEAD = "-- The whole schema. Made of store/schema/*/*.sql by `python -m store.schema.build`: edit those.\n"
 
 
 def schema_sql() -> str:

@@ -12,10 +12,10 @@ import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
 from gateway.auth.sessions import LOOPBACK_COOKIE
-from tests import material
 from tests.browser.person import Person
-from tests.ci import skip_or_fail
 from tests.product import ROOT, Product
+from tests.support import material
+from tests.support.ci import skip_or_fail
 from tests.tenants import Tenant
 
 CHROMIUM = "chromium"

@@ -22,7 +22,7 @@ from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, Ope
 from tests.browser.console import Console
 from tests.browser.person import Person
 from tests.product import Product
-from tests.proxy import Proxy, proxy_to
+from tests.support.proxy import Proxy, proxy_to
 from tests.tenants import Tenant
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from store.pool import Database
 from tests.browser.conftest import CHROMIUM, require
 from tests.clients import clients
 from tests.clients.heard import Heard
-from tests.loops import CheckedLoop
-from tests.npm import install
-from tests.realtime.house import House, make_visit, open_house
+from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway
+from tests.support.loops import CheckedLoop
+from tests.support.npm import install
 from tests.tenants import Admin, Tenant
 
 HERE = Path(__file__).parent
 
-OpenAll = Callable[[House, UUID, clients.Token], Awaitable[list[Heard]]]
+OpenAll = Callable[[StreamGateway, UUID, clients.Token], Awaitable[list[Heard]]]
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -39,9 +39,9 @@ class Soon(Random):
 
 
 @pytest.fixture
-async def house(settings: Settings) -> AsyncIterator[House]:
+async def gateway(settings: Settings) -> AsyncIterator[StreamGateway]:
     """Run the streams' part of the gateway."""
-    async with open_house(settings, random=Soon()) as opened:
+    async with open_gateway(settings, random=Soon()) as opened:
         yield opened
 
 
@@ -69,8 +69,8 @@ async def open_all(scripts: Path, admin: Admin) -> AsyncIterator[OpenAll]:
     )
     async with AsyncExitStack() as opened:
 
-        async def open_all(house: House, visit: UUID, token: clients.Token) -> list[Heard]:
-            url = f"{house.url}/v1/visits/{visit}/progress"
+        async def open_all(gateway: StreamGateway, visit: UUID, token: clients.Token) -> list[Heard]:
+            url = f"{gateway.url}/v1/visits/{visit}/progress"
             return [await opened.enter_async_context(kind(url, token)) for kind in kinds]
 
         yield open_all

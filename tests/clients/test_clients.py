@@ -9,7 +9,7 @@ from realtime.streams.stream_limits import Limits
 from store.pool import Database
 from tests.clients.conftest import OpenAll
 from tests.clients.heard import Heard
-from tests.realtime.house import House, tell
+from tests.realtime.stream_gateway import StreamGateway, tell
 from tests.tenants import Tenant
 
 pytestmark = pytest.mark.browser
@@ -20,24 +20,24 @@ def is_open(heard: Heard) -> bool:
     return bool(heard.all("hello"))
 
 
-async def all_stop(house: House, heard: list[Heard], reason: str, status: int) -> None:
+async def all_stop(gateway: StreamGateway, heard: list[Heard], reason: str, status: int) -> None:
     """Wait until each has been told why, and then by its answer to come back no more."""
     for client in heard:
         await client.until(lambda client: client.all("stopped"))
         assert set(client.all("end")) == {reason}, client.name
         assert client.all("stopped") in ([status], [None]), client.name
-    assert house.hub.stats()["streams"] == 0
+    assert gateway.hub.stats()["streams"] == 0
 
 
 async def test_a_refused_client_comes_back(
-    house: House, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
 ) -> None:
     """`busy` stops nobody: each comes back after it, and has its stream when there is room."""
-    house.hub.admission._limiter._limits = Limits(per_user=0)
-    heard = await open_all(house, visit, tenant.token)
+    gateway.hub.admission._limiter._limits = Limits(per_user=0)
+    heard = await open_all(gateway, visit, tenant.token)
     for client in heard:
         await client.until(lambda client: len(client.all("end")) > 1)
-    house.hub.admission._limiter._limits = Limits()
+    gateway.hub.admission._limiter._limits = Limits()
     for client in heard:
         await client.until(is_open)
         assert set(client.all("end")) == {"busy"}, client.name
@@ -46,47 +46,49 @@ async def test_a_refused_client_comes_back(
         await client.until(lambda client: client.seqs == [1])
 
 
-async def test_a_client_whose_token_ran_out_stops(house: House, tenant: Tenant, visit: UUID, open_all: OpenAll) -> None:
+async def test_a_client_whose_token_ran_out_stops(
+    gateway: StreamGateway, tenant: Tenant, visit: UUID, open_all: OpenAll
+) -> None:
     """`expired`, and 401 to the same token ever after."""
-    heard = await open_all(house, visit, lambda: tenant.token(seconds=5))
-    await all_stop(house, heard, "expired", 401)
+    heard = await open_all(gateway, visit, lambda: tenant.token(seconds=5))
+    await all_stop(gateway, heard, "expired", 401)
 
 
 async def test_a_removed_members_client_stops(
-    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, open_all: OpenAll
+    gateway: StreamGateway, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, open_all: OpenAll
 ) -> None:
     """`revoked`, and 403 though its token still lives."""
-    heard = await open_all(house, visit, tenant.token)
+    heard = await open_all(gateway, visit, tenant.token)
     for client in heard:
         await client.until(is_open)
     await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
-    await all_stop(house, heard, "revoked", 403)
+    await all_stop(gateway, heard, "revoked", 403)
 
 
 async def test_a_client_stops_when_the_flag_is_turned_off(
-    house: House, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, open_all: OpenAll
+    gateway: StreamGateway, admin: asyncpg.Connection, tenant: Tenant, visit: UUID, open_all: OpenAll
 ) -> None:
     """`disabled`, and 404."""
-    heard = await open_all(house, visit, tenant.token)
+    heard = await open_all(gateway, visit, tenant.token)
     for client in heard:
         await client.until(is_open)
     await admin.execute("UPDATE tenant_settings SET feature_flags = '{}' WHERE tenant_id = $1", tenant.id)
-    await all_stop(house, heard, "disabled", 404)
+    await all_stop(gateway, heard, "disabled", 404)
 
 
 async def test_a_client_sees_every_event_and_stops_at_the_end(
-    house: House, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, open_all: OpenAll
 ) -> None:
     """Cut off on the way it resumes without loss; after the end the 204 stops it for good."""
-    heard = await open_all(house, visit, tenant.token)
+    heard = await open_all(gateway, visit, tenant.token)
     for client in heard:
         await client.until(is_open)
     await tell(db, tenant, visit, "job.queued", "step.progress", job_id=uuid4())
     for client in heard:
         await client.until(lambda client: client.seqs == [1, 2])
-    await house.hub.drain(0)
+    await gateway.hub.drain(0)
     await tell(db, tenant, visit, "step.progress", payload={"said": "a: b\r\n\n👷\u2028"})
-    house.hub.admission.draining = False
+    gateway.hub.admission.draining = False
     await tell(db, tenant, visit, "step.progress", "job.completed")
-    await all_stop(house, heard, "completed", 204)
+    await all_stop(gateway, heard, "completed", 204)
     assert {client.name: client.seqs for client in heard} == {client.name: [1, 2, 3, 4, 5] for client in heard}

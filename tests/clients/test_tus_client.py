@@ -21,8 +21,8 @@ from tests.clients.clients import of_npm
 from tests.clients.heard import Heard
 from tests.gateway.uploads import files
 from tests.product import Product, free_port, process, wait_until_ready
-from tests.proxy import Proxy, proxy_to
 from tests.stack import Services
+from tests.support.proxy import Proxy, proxy_to
 from tests.tenants import Tenant
 
 pytestmark = pytest.mark.browser

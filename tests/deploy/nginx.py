@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.certificate import certificate
 from tests.product import ROOT, end, free_port
+from tests.support.certificate import certificate
 
 # Debian keeps it where only root looks.
 PROGRAM = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin")))

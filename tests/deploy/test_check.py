@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from config.release import release
-from tests.command import answer, scopekit
 from tests.deploy.own import Admin
 from tests.product import Product, free_port
 from tests.stack import Services
+from tests.support.command import answer, scopekit
 
 
 def states(told: dict[str, Any]) -> dict[str, str]:

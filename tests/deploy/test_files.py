@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from config.settings import Settings, load_settings
-from tests.ci import skip_or_fail
 from tests.product import ROOT
+from tests.support.ci import skip_or_fail
 
 DEPLOY = ROOT / "deploy"
 OURS = ("gateway", "worker", "migrate", "check")

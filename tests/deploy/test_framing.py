@@ -14,11 +14,11 @@ import uvicorn
 
 from gateway.server.connection_takeover import HandoverProtocol
 from gateway.server.server import Server
-from tests.ci import skip_or_fail
 from tests.deploy import caddy as caddies
 from tests.deploy import nginx as nginxes
 from tests.gateway.server.framing import CONTENT, Echo, Request, answers_in, bare, requests, said_of
 from tests.realtime.feed.watcher import SECONDS, eventually
+from tests.support.ci import skip_or_fail
 
 # How long a body is held back after its head; a proxy may have passed the head on by then, or wait for more.
 DELAYS = (0, 0.002, 0.05)

@@ -13,14 +13,14 @@ import pytest
 
 from store.objects.objects import ObjectStore
 from store.pool import Database
-from tests.ci import skip_or_fail
 from tests.deploy.nginx import PROGRAM, configure, nginx
 from tests.gateway.shares.documents import make_share
 from tests.gateway.shares.documents import make_visit as make_estimate
 from tests.gateway.uploads import files
 from tests.product import Product
 from tests.realtime.feed.watcher import SECONDS, is_open, path, watch
-from tests.realtime.house import make_visit, tell
+from tests.realtime.stream_gateway import make_visit, tell
+from tests.support.ci import skip_or_fail
 from tests.tenants import Tenant
 
 MEGABYTE = 1024 * 1024

@@ -8,12 +8,12 @@ import pytest
 from config.settings import load_settings
 from devstack.stack import Endpoints
 from store.pool import Database, WrongRole
-from tests.ci import skip_or_fail
 from tests.deploy.own import Admin, own_services
 from tests.deploy.pgbouncer import PROGRAM, pgbouncer
 from tests.product import Product, start_product
 from tests.realtime.feed.watcher import watch
 from tests.stack import Services
+from tests.support.ci import skip_or_fail
 from tests.tenants import make_tenant
 
 

@@ -6,9 +6,9 @@ from config.flags import Flag, is_on
 from devstack.stack import Endpoints
 from store.accounts import flags
 from store.pool import Database
-from tests.command import answer, scopekit
 from tests.deploy.own import Admin, own_services
 from tests.stack import Services
+from tests.support.command import answer, scopekit
 from tests.tenants import Tenant
 
 

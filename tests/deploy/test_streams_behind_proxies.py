@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from store.pool import Database
-from tests.ci import skip_or_fail
 from tests.deploy import caddy, nginx
 from tests.product import free_port, process, wait_until_ready
 from tests.realtime.client.eventsource import EventStream
 from tests.realtime.client.strict_source import ORIGIN, SECONDS, StrictEventSource
 from tests.realtime.feed.watcher import path
-from tests.realtime.house import make_visit, tell
+from tests.realtime.stream_gateway import make_visit, tell
 from tests.stack import Services
+from tests.support.ci import skip_or_fail
 from tests.tenants import Tenant
 
 STREAMS = (

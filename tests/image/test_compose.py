@@ -11,12 +11,12 @@ from uuid import uuid4
 import pytest
 
 from devstack.process import wait_until
-from tests.ci import skip_or_fail
 from tests.image.compose_file import load
 from tests.image.containers import Containers, mounted
 from tests.image.networks import Networks
 from tests.image.servers import Servers
 from tests.product import end
+from tests.support.ci import skip_or_fail
 from tests.tenants import ALL_FLAGS, Tenant
 
 PUBLIC, MEDIA = "estimates.example.test", "media.example.test"

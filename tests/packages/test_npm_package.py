@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import require
-from tests.npm import assert_pinned, install
 from tests.product import ROOT
+from tests.support.npm import assert_pinned, install
 
 HERE = Path(__file__).parent
 SOURCE = ROOT / "packages" / "progress"

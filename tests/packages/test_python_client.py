@@ -16,7 +16,7 @@ from store.pool import Database
 from tests.realtime.client.strict_source import SECONDS
 from tests.realtime.client.tab import cut_streams
 from tests.realtime.conftest import bus, house, settings, visit, writer
-from tests.realtime.house import House, tell
+from tests.realtime.stream_gateway import House, tell
 from tests.tenants import Tenant
 
 __all__ = ["bus", "house", "settings", "visit", "writer"]

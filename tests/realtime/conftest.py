@@ -11,9 +11,9 @@ from config.settings import Settings
 from store.events import event_bus
 from store.pool import Database
 from tests.browser.conftest import browser
-from tests.loops import CheckedLoop
-from tests.realtime.house import House, make_visit, open_house
+from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway
 from tests.stack import Services
+from tests.support.loops import CheckedLoop
 from tests.tenants import Tenant
 
 __all__ = ["browser"]  # one Chromium fixture for all
@@ -34,7 +34,7 @@ def writer() -> str:
 
 @pytest.fixture
 def bus() -> str:
-    """Name how events come; what holds for both ways is marked so (`house.BOTH`)."""
+    """Name how events come; what holds for both ways is marked so (`gateway.BOTH`)."""
     return "notify"
 
 
@@ -52,9 +52,9 @@ async def settings(services: Services, bus: str) -> AsyncIterator[Settings]:
 
 
 @pytest.fixture
-async def house(settings: Settings, writer: str) -> AsyncIterator[House]:
+async def gateway(settings: Settings, writer: str) -> AsyncIterator[StreamGateway]:
     """Run the streams' part of the gateway."""
-    async with open_house(settings, writer=writer) as opened:
+    async with open_gateway(settings, writer=writer) as opened:
         yield opened
 
 

@@ -15,12 +15,12 @@ import store.schema.migrate
 from store.pool import use_json
 from store.schema.build import BASELINE
 from store.schema.migrate import DIRECTORY, MigrationError, migrate, migrations, pending
-from tests.ci import skip_or_fail
 from tests.product import free_port
 from tests.stack import Services
 from tests.store.rows import fill_every_table
+from tests.support.ci import skip_or_fail
+from tests.support.waiting import until_somebody_waits_for
 from tests.tenants import make_tenant
-from tests.waiting import until_somebody_waits_for
 
 DEADLINE_SECONDS = 30.0
 # As a later release begins a change: what is there goes on to work without it.

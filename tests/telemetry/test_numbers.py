@@ -22,10 +22,10 @@ from config.runtime_metrics import RuntimeMetrics
 from gateway.http.deadline import within
 from gateway.ops.queue_metrics import QueueMetrics
 from store.pool import Database
-from tests.ci import skip_or_fail
 from tests.product import free_port
-from tests.proxy import proxy_to
 from tests.stack import Services
+from tests.support.ci import skip_or_fail
+from tests.support.proxy import proxy_to
 from tests.telemetry.conftest import Watched
 from tests.tenants import Tenant
 

@@ -12,10 +12,10 @@ from config.settings import Settings
 from gateway.app import create_app
 from jobs.kinds import mail
 from store.pool import Database
-from tests.contract import Witness
-from tests.mail_catcher import Catcher, catch_mail
 from tests.product import free_port
 from tests.stack import Services
+from tests.support.contract import Witness
+from tests.support.mail_catcher import Catcher, catch_mail
 
 ORIGIN = "https://app.example"
 OUR_FORM = {"sec-fetch-site": "same-origin", "accept": "text/html"}

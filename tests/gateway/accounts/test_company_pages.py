@@ -8,9 +8,9 @@ import pytest
 
 from gateway.auth.sessions import SECURE_COOKIE
 from tests.gateway.accounts.conftest import OpenBrowser, Sender
-from tests.mail_catcher import Catcher
+from tests.support.mail_catcher import Catcher
+from tests.support.waiting import until
 from tests.tenants import Admin, Tenant, make_member, open_session
-from tests.waiting import until
 
 
 async def signed_in(open_browser: OpenBrowser, user: Tenant) -> httpx.AsyncClient:

@@ -9,8 +9,8 @@ from store.accounts import api_keys as rows
 from store.accounts.memberships import Role
 from store.errors import Forbidden, NotFound
 from store.pool import Database
+from tests.support.waiting import until
 from tests.tenants import Admin, Tenant, make_member
-from tests.waiting import until
 
 
 async def make_key(db: Database, tenant: Tenant, role: Role = "member") -> Credential:

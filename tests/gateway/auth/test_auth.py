@@ -18,8 +18,8 @@ from starlette.routing import Route
 from gateway.auth.auth import Authenticator
 from store.errors import Unauthenticated, Unavailable
 from tests.stack import JWT_SECRET, Services
+from tests.support.web import serve_in_thread
 from tests.tenants import Admin, Tenant, make_member
-from tests.web import serve_in_thread
 
 OLD_SECRET = "the-secret-before-the-rotation-32-bytes"
 

@@ -23,8 +23,8 @@ from gateway.auth.jwks import AWAY_SECONDS, BELIEVED_SECONDS, MOST_KEYS, REFRESH
 from store.errors import Unauthenticated, Unavailable
 from tests.realtime.feed.watcher import eventually
 from tests.stack import Services
+from tests.support.web import serve_in_thread
 from tests.tenants import Tenant
-from tests.web import serve_in_thread
 
 SIGNER = ec.generate_private_key(ec.SECP256R1())
 

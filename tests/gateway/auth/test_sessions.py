@@ -15,8 +15,8 @@ from gateway.auth.sessions import LOOPBACK_COOKIE, SECURE_COOKIE
 from store.accounts import sessions as rows
 from store.errors import Forbidden, Unauthenticated
 from store.pool import Database
+from tests.support.waiting import until
 from tests.tenants import Admin, Tenant, make_member, open_session
-from tests.waiting import until
 
 HOME = "127.0.0.1:8000"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 
-from tests.command import answer
 from tests.stack import Services
+from tests.support.command import answer
 
 OURS = "https://app.example.test"
 

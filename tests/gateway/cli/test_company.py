@@ -5,10 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.command import answer, scopekit
-from tests.mail_catcher import catch_mail
 from tests.product import free_port
 from tests.stack import Services
+from tests.support.command import answer, scopekit
+from tests.support.mail_catcher import catch_mail
 from tests.tenants import Admin
 
 

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 from gateway.cli.dlq import MOST
 from store.queue.dead_letters import BATCH
-from tests.command import answer, scopekit
 from tests.gateway.ops.letters import bury
 from tests.stack import Services
 from tests.store.rows import fill_every_table
+from tests.support.command import answer, scopekit
 from tests.tenants import Tenant
 
 

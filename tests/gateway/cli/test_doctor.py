@@ -11,10 +11,10 @@ from typing import Any
 
 from aiobotocore.session import get_session
 
-from tests.command import answer, scopekit
 from tests.product import Product, free_port
 from tests.stack import Services
 from tests.store.rows import fill_every_table
+from tests.support.command import answer, scopekit
 from tests.tenants import Tenant
 
 

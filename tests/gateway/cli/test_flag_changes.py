@@ -8,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 
 from store.accounts import notified_cache
-from tests.flags import set_flags
+from tests.support.flags import set_flags
 from tests.tenants import ALL_FLAGS, Tenant
 
 WITHIN_SECONDS = 60.0

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.command import answer, scopekit
 from tests.stack import Services
+from tests.support.command import answer, scopekit
 from tests.tenants import Tenant
 
 ESTIMATION = "visits.ai_estimation_enabled"

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from dotenv import dotenv_values
 
-from tests.command import answer, scopekit
 from tests.gateway.cli.rotating import file, gateway, services, text_of
 from tests.stack import JWT_SECRET, QUEUE_KEY, Services
+from tests.support.command import answer, scopekit
 from tests.tenants import Tenant
 
 __all__ = ["file", "services"]

@@ -6,11 +6,11 @@ import sys
 from uuid import UUID, uuid4
 
 from store.pool import Database
-from tests.command import scopekit
 from tests.product import ROOT
 from tests.realtime.client.strict_source import SECONDS
-from tests.realtime.house import make_visit, tell
+from tests.realtime.stream_gateway import make_visit, tell
 from tests.stack import Services
+from tests.support.command import scopekit
 from tests.tenants import Tenant
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from store.pool import Database
-from tests.request_costs import measure
+from tests.support.request_costs import measure
 from tests.tenants import Tenant
 
 TABLE = Path(__file__).parents[3] / "docs" / "reference" / "request-costs.md"

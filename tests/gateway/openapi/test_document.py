@@ -14,7 +14,7 @@ from starlette.routing import Route
 from gateway.app import all_routes
 from gateway.catalogue import OPERATIONS, describe
 from gateway.openapi.document import Undescribed, handler_of, methods_of, path_of
-from tests.contract import Witness
+from tests.support.contract import Witness
 
 
 async def _nobody_described(_request: Request) -> Response:

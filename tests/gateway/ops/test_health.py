@@ -14,8 +14,8 @@ from gateway.app import create_app
 from gateway.ops.probe import CHECK_SECONDS
 from store.ops import health as store_health
 from tests.product import free_port
-from tests.proxy import proxy_to
 from tests.stack import Services
+from tests.support.proxy import proxy_to
 from tests.tenants import Tenant
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from starlette.requests import Request
 
 from gateway.ops.dashboard import SECTIONS
 from gateway.ops.page import live
-from tests.contract import Witness
 from tests.gateway.ops.letters import bury
 from tests.product import Product
+from tests.support.contract import Witness
 from tests.tenants import Tenant
 
 if TYPE_CHECKING:

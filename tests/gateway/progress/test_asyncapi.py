@@ -11,7 +11,7 @@ from gateway.progress.asyncapi import asyncapi_document
 from gateway.progress.event_types import EVENTS, MESSAGES, StepName, envelope
 from jobs.kinds.estimate.steps import Step
 from realtime.protocol.events import EndReason
-from tests.event_contract import example_of, violations
+from tests.support.event_contract import example_of, violations
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SAYS_TYPE = re.compile(r"""['"]((?:job|step|line|media|share)\.[a-z_]+)['"]""")

@@ -12,8 +12,8 @@ from store.pool import Database
 from tests.browser.conftest import DESKTOP, PHONE, browser
 from tests.gateway.shares.documents import Visit, offer_options, save_next, store_photos
 from tests.gateway.shares.readers import draw, link_of, open_page
-from tests.npm import assert_pinned, install
 from tests.product import Product
+from tests.support.npm import assert_pinned, install
 from tests.tenants import Tenant
 
 __all__ = ["browser"]

@@ -10,8 +10,8 @@ import pytest
 from store.estimates import estimates
 from store.pool import Database
 from tests.gateway.shares.documents import Visit, customer_of, make_share, open_share, save_next, share_now
+from tests.support.waiting import until_somebody_waits_for
 from tests.tenants import Tenant
-from tests.waiting import until_somebody_waits_for
 
 
 async def _status(admin: Any, visit: Visit) -> str:

@@ -13,10 +13,10 @@ from starlette.applications import Starlette
 from gateway.http import body
 from store.objects.objects import MEDIA_BYTES, ObjectStore
 from store.pool import Database
-from tests.contract import Witness
-from tests.flags import set_flags
 from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload, nothing_of
+from tests.support.contract import Witness
+from tests.support.flags import set_flags
 from tests.tenants import Tenant
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")

@@ -6,9 +6,9 @@ import pytest
 from starlette.applications import Starlette
 
 from store.pool import Database
-from tests.flags import set_flags
 from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload
+from tests.support.flags import set_flags
 from tests.tenants import Tenant
 
 FIELDS = {

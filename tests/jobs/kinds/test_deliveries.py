@@ -19,8 +19,8 @@ from starlette.routing import Route
 from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, Answer, OutboxDispatcher, judged, wait_s
 from store.queue import outbox
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
-from tests.proxy import proxy_to
-from tests.web import serve_in_thread
+from tests.support.proxy import proxy_to
+from tests.support.web import serve_in_thread
 
 ROUNDS = 200
 

@@ -13,9 +13,9 @@ from jobs.kinds.maintenance import ALERTS, Maintenance, PeriodicTask, check_aler
 from store.events import event_bus
 from store.ops import health, maintenance
 from store.pool import Connection
-from tests.carrying import begin_to_carry
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
 from tests.stack import Services
+from tests.support.carrying import begin_to_carry
 
 HOUR = timedelta(hours=1)
 

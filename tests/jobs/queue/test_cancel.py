@@ -14,11 +14,11 @@ import pytest
 from config.settings import Settings
 from store.objects.objects import ObjectStore
 from tests.jobs.conftest import Bench
-from tests.jobs.kinds.estimate.api_double import api_double
-from tests.jobs.kinds.estimate.test_openai import draft_answer
-from tests.material import SPOKEN, need_speech, voice_note
+from tests.jobs.kinds.estimate.engines.api_double import api_double
+from tests.jobs.kinds.estimate.engines.test_openai import draft_answer
 from tests.product import Product, start_product
 from tests.stack import Services
+from tests.support.material import SPOKEN, need_speech, voice_note
 
 # Below the 15 s between two renewals, by which a cancel would also come in the end.
 CANCEL_SECONDS = 10.0

@@ -9,8 +9,8 @@ import pytest
 from store.objects.objects import ObjectStore
 from store.queue.jobs import Lease
 from tests.jobs.conftest import Bench
-from tests.jobs.kinds.estimate.api_double import ApiDouble, api_double, completed
-from tests.jobs.kinds.estimate.test_openai import SOUND, asked_line, jpeg
+from tests.jobs.kinds.estimate.engines.api_double import ApiDouble, api_double, completed
+from tests.jobs.kinds.estimate.engines.test_openai import SOUND, asked_line, jpeg
 from tests.product import process
 from tests.stack import Services
 

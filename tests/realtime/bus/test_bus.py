@@ -20,11 +20,11 @@ from realtime.bus.redis_stream import STREAM, BusStream
 from realtime.protocol.events import parse
 from store.events import event_bus
 from store.pool import Database
-from tests.proxy import Proxy, proxy_to
 from tests.realtime.feed.test_faults import Connection, terminate_listener
 from tests.realtime.feed.watcher import Watcher, eventually, is_open, path, watch
-from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
 from tests.stack import Services
+from tests.support.proxy import Proxy, proxy_to
 from tests.tenants import Tenant
 
 INSERT = "INSERT INTO processing_events (visit_id, type) VALUES ($1, 'a.b')"
@@ -44,58 +44,58 @@ async def redis(services: Services) -> AsyncIterator[Redis]:
         yield client
 
 
-async def leads(house: House) -> None:
-    """Wait until a house is the leader, and hears itself."""
-    await eventually(lambda: house.hub.stats()["leads"] and house.hub.stats()["live"])
+async def leads(gateway: StreamGateway) -> None:
+    """Wait until a gateway is the leader, and hears itself."""
+    await eventually(lambda: gateway.hub.stats()["leads"] and gateway.hub.stats()["live"])
 
 
 @asynccontextmanager
-async def watched(house: House, tenant: Tenant, visit: UUID) -> AsyncIterator[Watcher]:
+async def watched(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> AsyncIterator[Watcher]:
     """Open a stream."""
-    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+    async with watch(gateway.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
         yield watcher
 
 
 @asynccontextmanager
-async def two_houses(
+async def two_gateways(
     settings: Settings, services: Services, *, proxied: int
-) -> AsyncIterator[tuple[Proxy, House, House]]:
+) -> AsyncIterator[tuple[Proxy, StreamGateway, StreamGateway]]:
     """Run the leader and another gateway, one of which reaches Redis by way of a proxy."""
     async with proxy_to(services.redis_url) as proxy:
         by_proxy = settings.model_copy(update={"bus_url": proxy.url})
-        async with open_house(by_proxy if proxied == 0 else settings) as leader:
+        async with open_gateway(by_proxy if proxied == 0 else settings) as leader:
             await leads(leader)
-            async with open_house(by_proxy if proxied == 1 else settings) as other:
+            async with open_gateway(by_proxy if proxied == 1 else settings) as other:
                 await eventually(lambda: other.hub.stats()["live"])
                 yield proxy, leader, other
 
 
 async def test_events_come_by_the_bus_and_nobody_is_notified(
-    house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
     """Once no listener is left the trigger notifies no more; what was committed comes live, without a look."""
     notified: list[object] = []
     await admin.add_listener("processing_events", lambda *_: notified.append(1))
-    await leads(house)
+    await leads(gateway)
     async with asyncio.timeout(10):
         while not await admin.fetchval(NOTIFY_IS_CLOSED):
             pass
-    async with watched(house, tenant, visit) as watcher:
+    async with watched(gateway, tenant, visit) as watcher:
         await tell(db, tenant, visit, *["a.b"] * 20)
         await watcher.until_seq(20)
     assert watcher.seqs == list(range(1, 21))
     await admin.execute("SELECT 1")
-    stats = house.hub.stats()
+    stats = gateway.hub.stats()
     assert (notified, stats["events"], stats["gaps_filled"], stats["reconnects"]) == ([], 20, 0, 0)
-    await eventually(lambda: house.hub.stats()["published"] >= 20)  # counted once Redis has answered
+    await eventually(lambda: gateway.hub.stats()["published"] >= 20)  # counted once Redis has answered
 
 
 async def test_a_flushed_server_loses_nothing(
-    house: House, db: Database, redis: Redis, tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, redis: Redis, tenant: Tenant, visit: UUID
 ) -> None:
     """The stream is deleted among the inserts, whatever was in it."""
-    async with watched(house, tenant, visit) as watcher:
+    async with watched(gateway, tenant, visit) as watcher:
         for round_ in range(1, 6):
             await tell(db, tenant, visit, *["a.b"] * 5)
             await redis.flushdb()
@@ -109,7 +109,7 @@ async def test_who_was_overtaken_by_the_trim_reads_the_table(
 ) -> None:
     """Entries are gone before a gateway has read them: the hole in their numbers shows it."""
     async with (
-        two_houses(settings, services, proxied=1) as (proxy, leader, other),
+        two_gateways(settings, services, proxied=1) as (proxy, leader, other),
         watched(other, tenant, visit) as watcher,
     ):
         proxy.black_hole()
@@ -128,9 +128,9 @@ async def test_when_the_leader_leaves_another_takes_its_place(
 ) -> None:
     """A gateway that is stopped hands the bus over; whoever writes meanwhile is heard by those that stay."""
     async with AsyncExitStack() as opened:
-        leaving = await opened.enter_async_context(open_house(settings))
+        leaving = await opened.enter_async_context(open_gateway(settings))
         await leads(leaving)
-        async with open_house(settings) as staying, watched(staying, tenant, visit) as watcher:
+        async with open_gateway(settings) as staying, watched(staying, tenant, visit) as watcher:
             assert not staying.hub.stats()["leads"]
             writing = asyncio.create_task(tell(db, tenant, visit, *["a.b"] * 60))
             await watcher.until_seq(5)
@@ -152,7 +152,7 @@ async def test_a_leader_that_cannot_reach_the_bus_makes_room(
     """It gives its lock back, and a gateway that does reach the bus takes it."""
     monkeypatch.setattr(leadership_term, "GIVE_UP_SECONDS", 0.2)
     async with (
-        two_houses(settings, services, proxied=0) as (proxy, _carrier, other),
+        two_gateways(settings, services, proxied=0) as (proxy, _carrier, other),
         watched(other, tenant, visit) as watcher,
     ):
         proxy.cut()
@@ -170,25 +170,25 @@ async def test_a_bus_that_is_away_at_the_start_is_no_reason_not_to_start(
     async with proxy_to(services.redis_url) as proxy:
         proxy.cut()
         async with (
-            open_house(settings.model_copy(update={"bus_url": proxy.url})) as house,
-            watched(house, tenant, visit) as watcher,
+            open_gateway(settings.model_copy(update={"bus_url": proxy.url})) as gateway,
+            watched(gateway, tenant, visit) as watcher,
         ):
-            assert house.hub.stats()["live"] is False
+            assert gateway.hub.stats()["live"] is False
             await tell(db, tenant, visit, "a.b")
             await watcher.until_seq(1)
             proxy.mend()
-            await leads(house)
+            await leads(gateway)
             await tell(db, tenant, visit, "a.b")
             await watcher.until_seq(2)
     assert watcher.seqs == [1, 2]
 
 
 async def test_what_others_write_to_the_stream_changes_nothing(
-    house: House, db: Database, redis: Redis, tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, redis: Redis, tenant: Tenant, visit: UUID
 ) -> None:
     """Entries without a mark, words that are none, a false number, another type in the stream's place."""
-    await leads(house)
-    async with watched(house, tenant, visit) as watcher:
+    await leads(gateway)
+    async with watched(gateway, tenant, visit) as watcher:
         await tell(db, tenant, visit, "a.b")
         for words in ("", "{", f'{{"visit_id":"{visit}","seq":900}}', f'{{"visit_id":"{visit}","seq":1}}'):
             await redis.xadd(STREAM, {"term": "x", "number": 7, "messages": words, "control": "{"})
@@ -205,11 +205,11 @@ async def test_what_others_write_to_the_stream_changes_nothing(
 
 
 async def test_more_than_can_be_told_at_once_is_read_from_the_table(
-    house: House, admin: Connection, tenant: Tenant, visit: UUID, monkeypatch: pytest.MonkeyPatch
+    gateway: StreamGateway, admin: Connection, tenant: Tenant, visit: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A huge transaction is a hole in the leader's numbers."""
     monkeypatch.setattr(leadership_term, "MOST_MESSAGES", 10)
-    async with watched(house, tenant, visit) as watcher:
+    async with watched(gateway, tenant, visit) as watcher:
         await admin.execute(
             "INSERT INTO processing_events (visit_id, type) SELECT $1, 'a.b' FROM generate_series(1, 50)", visit
         )
@@ -263,14 +263,14 @@ async def test_a_mixed_fleet_hears_everything_by_both_ways(
 ) -> None:
     """Gateways change over one by one, there and back; a transaction that is open meanwhile is told to all."""
     writer = await asyncpg.connect(services.admin_url)
-    async with open_house(settings) as by_bus, watched(by_bus, tenant, visit) as one:
+    async with open_gateway(settings) as by_bus, watched(by_bus, tenant, visit) as one:
         async with asyncio.timeout(10):
             while not await admin.fetchval(NOTIFY_IS_CLOSED):
                 pass
         transaction = writer.transaction()
         await transaction.start()
         await writer.execute(INSERT, visit)
-        opening = open_house(services.settings(event_bus="notify"))
+        opening = open_gateway(services.settings(event_bus="notify"))
         coming = asyncio.create_task(opening.__aenter__())
         async with asyncio.timeout(10):
             while await admin.fetchval(NOTIFY_IS_CLOSED):
@@ -300,11 +300,14 @@ async def test_a_listener_starts_behind_a_transaction_that_goes_on(
     transaction = writer.transaction()
     await transaction.start()
     await writer.execute(INSERT, visit)
-    async with open_house(services.settings(event_bus="notify")) as house, watched(house, tenant, visit) as watcher:
-        assert house.hub.stats()["live"] is False
+    async with (
+        open_gateway(services.settings(event_bus="notify")) as gateway,
+        watched(gateway, tenant, visit) as watcher,
+    ):
+        assert gateway.hub.stats()["live"] is False
         await transaction.commit()
         await watcher.until_seq(1)
-        await eventually(lambda: house.hub.stats()["live"])
+        await eventually(lambda: gateway.hub.stats()["live"])
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(2)
     await writer.close()
@@ -319,10 +322,10 @@ async def test_a_term_waits_for_those_who_did_not_know_of_it(
     transaction = writer.transaction()
     await transaction.start()
     await writer.execute(INSERT, visit)
-    async with open_house(settings) as house, watched(house, tenant, visit) as watcher:
-        assert house.hub.stats()["live"] is False
+    async with open_gateway(settings) as gateway, watched(gateway, tenant, visit) as watcher:
+        assert gateway.hub.stats()["live"] is False
         await transaction.commit()
-        await eventually(lambda: house.hub.stats()["live"])
+        await eventually(lambda: gateway.hub.stats()["live"])
         await watcher.until_seq(1)
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(2)
@@ -396,10 +399,12 @@ async def test_who_hears_only_itself_does_not_carry(services: Services, admin: C
     assert not await event_bus.has_leader(admin)
 
 
-async def test_control_words_come_by_the_bus(house: House, admin: Connection, tenant: Tenant, visit: UUID) -> None:
+async def test_control_words_come_by_the_bus(
+    gateway: StreamGateway, admin: Connection, tenant: Tenant, visit: UUID
+) -> None:
     """A removed member's stream ends, though no gateway listens to the database but the leader."""
-    await leads(house)
-    async with watched(house, tenant, visit) as watcher:
+    await leads(gateway)
+    async with watched(gateway, tenant, visit) as watcher:
         await admin.execute("DELETE FROM memberships WHERE user_id = $1", tenant.user_id)
         await watcher.until_closed()
     assert watcher.named("end")[0].json == {"reason": "revoked"}

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from playwright.async_api import Browser, BrowserContext, Page
 
-from tests.realtime.house import House
+from tests.realtime.stream_gateway import StreamGateway
 from tests.tenants import Tenant
 
 WATCH = """async ([visit, options]) => {
@@ -75,7 +75,7 @@ async def open_tab(context: BrowserContext) -> Tab:
     return Tab(page)
 
 
-def cut_streams(house: House) -> None:
+def cut_streams(gateway: StreamGateway) -> None:
     """Drop every open stream, as a proxy that restarts does."""
-    for subscriber in house.hub._wheel.all():
+    for subscriber in gateway.hub._wheel.all():
         subscriber.abort()

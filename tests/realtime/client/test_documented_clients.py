@@ -17,10 +17,10 @@ from tests.browser.conftest import require
 from tests.product import ROOT
 from tests.realtime.client.strict_source import SECONDS
 from tests.realtime.client.tab import cut_streams
-from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
 from tests.stack import Services
+from tests.support.web import serve_in_thread
 from tests.tenants import Tenant
-from tests.web import serve_in_thread
 
 PAGE = (ROOT / "docs" / "reference" / "events.md").read_text()
 CLIENTS = dict(re.findall(r"```(javascript|python|bash)\n(.*?)```", PAGE[PAGE.index("## Clients") :], re.DOTALL))
@@ -42,21 +42,21 @@ def command(language: str, directory: Path) -> list[str]:
     return [program, str(file)]
 
 
-async def open_streams(house: House, count: int) -> None:
+async def open_streams(gateway: StreamGateway, count: int) -> None:
     """Wait until so many streams have been opened."""
     async with asyncio.timeout(SECONDS):
-        while house.hub.stats()["opened"] < count:  # noqa: ASYNC110
+        while gateway.hub.stats()["opened"] < count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-async def drive(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
+async def drive(gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID) -> None:
     """Tell seven events over three connections, of which two are cut."""
     for opened in (1, 2):
-        await open_streams(house, opened)
+        await open_streams(gateway, opened)
         await tell(db, tenant, visit, *["step.progress"] * 2)
-        cut_streams(house)
+        cut_streams(gateway)
         await tell(db, tenant, visit, "step.started")
-    await open_streams(house, 3)
+    await open_streams(gateway, 3)
     await tell(db, tenant, visit, "job.completed")
 
 
@@ -68,15 +68,15 @@ def quick_returns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("language", ["javascript", "python", "bash"])
 async def test_a_documented_client_misses_nothing(
-    house: House, db: Database, tenant: Tenant, tmp_path: Path, language: str
+    gateway: StreamGateway, db: Database, tenant: Tenant, tmp_path: Path, language: str
 ) -> None:
     """It prints each event once and in order, and ends with the job."""
     visit = await make_visit(db, tenant)
-    own = {"URL": house.url, "TOKEN": tenant.token(), "VISIT": str(visit)}
+    own = {"URL": gateway.url, "TOKEN": tenant.token(), "VISIT": str(visit)}
     running = await asyncio.create_subprocess_exec(
         *command(language, tmp_path), env=os.environ | own, stdout=asyncio.subprocess.PIPE
     )
-    await drive(house, db, tenant, visit)
+    await drive(gateway, db, tenant, visit)
     async with asyncio.timeout(SECONDS):
         printed, _ = await running.communicate()
     assert running.returncode == 0
@@ -93,11 +93,11 @@ async def test_the_documented_page_misses_nothing(
     visit = await make_visit(db, tenant)
     assert IN_BROWSER is not None
     with serve_in_thread(HTMLResponse("<title>Another origin</title>")) as origin:
-        async with open_house(services.settings(allowed_origins=origin)) as house:
+        async with open_gateway(services.settings(allowed_origins=origin)) as gateway:
             page = await browser.new_page()
             await page.goto(origin)
-            await page.evaluate(START % IN_BROWSER[1], [house.url, str(visit), tenant.token()])
-            await drive(house, db, tenant, visit)
+            await page.evaluate(START % IN_BROWSER[1], [gateway.url, str(visit), tenant.token()])
+            await drive(gateway, db, tenant, visit)
             assert await page.evaluate("window.ended") == "completed"
             assert await page.evaluate("window.seqs") == list(range(1, 8))
             await page.close()

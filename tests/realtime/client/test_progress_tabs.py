@@ -16,7 +16,7 @@ from store.pool import Database
 from tests.product import free_port, process, wait_until_ready
 from tests.realtime.client.tab import Tab, cut_streams, open_tab, open_window
 from tests.realtime.feed.watcher import eventually
-from tests.realtime.house import House, tell
+from tests.realtime.stream_gateway import StreamGateway, tell
 from tests.stack import Services
 from tests.tenants import Tenant
 
@@ -64,10 +64,10 @@ async def steadily(db: Database, tenant: Tenant, visit: UUID) -> AsyncIterator[N
 
 
 async def test_five_tabs_share_one_stream_to_the_end(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser
 ) -> None:
     """One request for all, also for a tab that comes late: it has the snapshot and all that followed."""
-    context = await open_window(browser, house.url, tenant)
+    context = await open_window(browser, gateway.url, tenant)
     tabs = await watching(context, visit, 4)
     await tell(db, tenant, visit, "job.queued", *["step.progress"] * 8, payload={"said": "a\u2028b: 👷\r\n\n"})
     tabs.append(late := await open_tab(context))
@@ -79,22 +79,22 @@ async def test_five_tabs_share_one_stream_to_the_end(
         await tab.until("ends.length")
         told = await tab.told()
         assert (told["snapshots"], told["ends"], told["states"][-1]) == ([0], ["completed"], "idle")
-    await eventually(lambda: house.hub.stats()["streams"] == 0)
-    assert house.hub.stats()["opened"] == 1
+    await eventually(lambda: gateway.hub.stats()["streams"] == 0)
+    assert gateway.hub.stats()["opened"] == 1
 
 
 @pytest.mark.parametrize("ending", ["closed", "crashed"])
 async def test_another_tab_takes_the_lead_within_a_second(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser, ending: str
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser, ending: str
 ) -> None:
     """Under a steady stream of inserts the leader goes, twice; the others miss nothing and double nothing."""
-    tabs = await watching(await open_window(browser, house.url, tenant), visit, 4)
+    tabs = await watching(await open_window(browser, gateway.url, tenant), visit, 4)
     async with steadily(db, tenant, visit):
         for round_ in (2, 3):
             await tabs[-1].until("events.length > 20")
             began = time.monotonic()
             await (tabs[0].page.close() if ending == "closed" else crash(tabs[0]))
-            await eventually(lambda opened=round_: house.hub.stats()["opened"] == opened)  # type: ignore[misc]
+            await eventually(lambda opened=round_: gateway.hub.stats()["opened"] == opened)  # type: ignore[misc]
             assert time.monotonic() - began < FAILOVER_SECONDS
             del tabs[0]
             await tabs[0].until("roles.at(-1) === 'leading' && states.at(-1) === 'live'")
@@ -135,13 +135,13 @@ async def test_tabs_outlive_a_killed_gateway(
 
 
 async def test_a_window_that_was_offline_catches_up(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser
 ) -> None:
     """What happened while the network was away comes as soon as it is back."""
-    context = await open_window(browser, house.url, tenant)
+    context = await open_window(browser, gateway.url, tenant)
     tabs = await watching(context, visit, 3)
     await context.set_offline(True)
-    cut_streams(house)
+    cut_streams(gateway)
     await tell(db, tenant, visit, *["step.progress"] * 3)
     await tabs[1].until("states.at(-1) === 'reconnecting'")
     await context.set_offline(False)
@@ -151,12 +151,12 @@ async def test_a_window_that_was_offline_catches_up(
 
 
 async def test_each_leader_takes_a_ticket_of_its_own(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser
 ) -> None:
     """The leader's ticket lasts over its connections; the next leader takes another."""
-    tabs = await watching(await open_window(browser, house.url), visit, 3, headers=tenant.headers)
+    tabs = await watching(await open_window(browser, gateway.url), visit, 3, headers=tenant.headers)
     await tell(db, tenant, visit, "step.progress")
-    cut_streams(house)
+    cut_streams(gateway)
     await tell(db, tenant, visit, "step.progress")
     await each_saw(tabs, 2)
     assert [(await tab.told())["tickets"] for tab in tabs] == [1, 0, 0]
@@ -168,10 +168,10 @@ async def test_each_leader_takes_a_ticket_of_its_own(
 
 @pytest.mark.parametrize("missing", ["delete window.BroadcastChannel", "delete Navigator.prototype.locks"])
 async def test_a_tab_that_cannot_share_has_its_own_connection(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser, missing: str
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser, missing: str
 ) -> None:
     """An old browser's tabs each open a stream, and see the same."""
-    context = await open_window(browser, house.url, tenant)
+    context = await open_window(browser, gateway.url, tenant)
     await context.add_init_script(missing)
     tabs = [await open_tab(context) for _ in range(2)]
     for tab in tabs:
@@ -180,15 +180,15 @@ async def test_a_tab_that_cannot_share_has_its_own_connection(
     await tell(db, tenant, visit, *["step.progress"] * 3, "job.failed", job_id=uuid4())
     await each_saw(tabs, 4)
     assert [await tab.role() for tab in tabs] == ["alone", "alone"]
-    assert house.hub.stats()["opened"] == 2
+    assert gateway.hub.stats()["opened"] == 2
 
 
 async def test_where_streams_do_not_get_through_one_tab_polls_for_all(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser
 ) -> None:
     """Pages are asked for by the leader alone; the others are told, from the first event on."""
     await tell(db, tenant, visit, "job.queued", job_id=uuid4())
-    context = await open_window(browser, house.url, tenant)
+    context = await open_window(browser, gateway.url, tenant)
 
     async def refuse(route: Route) -> None:
         await route.fulfill(status=502)
@@ -203,42 +203,42 @@ async def test_where_streams_do_not_get_through_one_tab_polls_for_all(
     assert [(await tab.told())["states"] for tab in tabs][1][-2:] == ["polling", "idle"]
 
 
-def silence(house: House) -> None:
+def silence(gateway: StreamGateway) -> None:
     """Leave the streams open, and never write to them again."""
-    for subscriber in house.hub._wheel.all():
-        house.hub._wheel.discard(subscriber)
+    for subscriber in gateway.hub._wheel.all():
+        gateway.hub._wheel.discard(subscriber)
         subscriber.channel.leave(subscriber)
         subscriber.channel.members.discard(subscriber)
 
 
 async def test_a_window_that_slept_does_not_wait(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser
 ) -> None:
     """Its stream is dead, no timer of its has run and its clock has jumped: awake, it connects at once for all tabs."""
-    context = await open_window(browser, house.url, tenant)
+    context = await open_window(browser, gateway.url, tenant)
     await context.clock.install()
     tabs = await watching(context, visit, 2)
-    silence(house)
+    silence(gateway)
     await tell(db, tenant, visit, "step.progress")
     morning = datetime.now(UTC) + timedelta(hours=8)
     for tab in tabs:
         await tab.page.clock.set_system_time(morning)
         await tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
     await each_saw(tabs, 1)
-    assert house.hub.stats()["opened"] == 2
+    assert gateway.hub.stats()["opened"] == 2
     await tell(db, tenant, visit, "step.progress")
     await each_saw(tabs, 2)
 
 
 async def test_silence_is_not_trusted(
-    house: House, db: Database, tenant: Tenant, visit: UUID, browser: Browser
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID, browser: Browser
 ) -> None:
     """A stream without heartbeats is opened again; from a leader without words the lead is taken."""
-    context = await open_window(browser, house.url, tenant)
+    context = await open_window(browser, gateway.url, tenant)
     await context.clock.install()
     tabs = await watching(context, visit, 2)
     leader, follower = tabs
-    silence(house)
+    silence(gateway)
     await tell(db, tenant, visit, "step.progress")
     await leader.page.clock.fast_forward(SILENT_MS)
     await each_saw(tabs, 1)

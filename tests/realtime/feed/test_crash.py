@@ -27,7 +27,7 @@ from realtime.protocol.events import Event
 from store.pool import Database
 from tests.realtime.feed.test_in_sets import IN_ONE, ONE_BY_ONE
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
-from tests.realtime.house import BOTH, House, make_visit, tell
+from tests.realtime.stream_gateway import BOTH, StreamGateway, make_visit, tell
 from tests.stack import Services, make_services, make_template
 from tests.tenants import Tenant
 
@@ -176,16 +176,16 @@ async def test_a_server_that_was_stopped_in_good_order_goes_on_counting(
 @BOTH
 @pytest.mark.parametrize("seen", [2, 4], ids=["what survived", "what was lost"])
 async def test_a_client_that_was_away_misses_nothing(
-    house: House, services: Services, db: Database, tenant: Tenant, seen: int
+    gateway: StreamGateway, services: Services, db: Database, tenant: Tenant, seen: int
 ) -> None:
     """The table has long passed what it saw: it resumes where that still is, and has a snapshot where it is not."""
     visit = await make_visit(db, tenant)
     await insert(services, visit, 2)
     assert await lose(services, {visit: 2}) == {visit: [3, 4]}
     await insert(services, visit, 5)
-    await eventually(lambda: house.hub.stats()["live"])
+    await eventually(lambda: gateway.hub.stats()["live"])
     after = list(range(EPOCH_GAP + 3, EPOCH_GAP + 8))
-    async with watch(house.url, path(visit), headers=tenant.headers, last_id=seen) as watcher:
+    async with watch(gateway.url, path(visit), headers=tenant.headers, last_id=seen) as watcher:
         await watcher.until_seq(after[-1])
         await tell(db, tenant, visit, "a.b")
         await watcher.until_seq(after[-1] + 1)
@@ -196,13 +196,13 @@ async def test_a_client_that_was_away_misses_nothing(
 
 @BOTH
 async def test_a_client_that_stayed_misses_nothing(
-    house: House, services: Services, db: Database, tenant: Tenant
+    gateway: StreamGateway, services: Services, db: Database, tenant: Tenant
 ) -> None:
     """Two streams are open over the crash, one of a visit that lost events: it begins again, the other goes on."""
     torn, whole = await make_visit(db, tenant), await make_visit(db, tenant)
     async with (
-        watch(house.url, path(torn), headers=tenant.headers) as loser,
-        watch(house.url, path(whole), headers=tenant.headers) as other,
+        watch(gateway.url, path(torn), headers=tenant.headers) as loser,
+        watch(gateway.url, path(whole), headers=tenant.headers) as other,
     ):
         for watcher, visit in ((loser, torn), (other, whole)):
             await watcher.until(is_open)
@@ -219,7 +219,7 @@ async def test_a_client_that_stayed_misses_nothing(
     assert other.seqs == [1, 2, EPOCH_GAP + 3, EPOCH_GAP + 4]
     assert len(other.named("hello")) == 1
     assert loser.seqs == [1, 2, 3, 4]
-    async with watch(house.url, path(torn), headers=tenant.headers, last_id=lost[-1]) as again:
+    async with watch(gateway.url, path(torn), headers=tenant.headers, last_id=lost[-1]) as again:
         await again.until(is_open)
         await tell(db, tenant, torn, "a.b")
         await again.until_seq(EPOCH_GAP + 7)
@@ -240,19 +240,19 @@ async def twice_torn(services: Services, db: Database, tenant: Tenant) -> UUID:
 
 
 async def test_a_client_that_was_away_over_two_crashes_misses_nothing(
-    twice_torn: UUID, house: House, tenant: Tenant
+    twice_torn: UUID, gateway: StreamGateway, tenant: Tenant
 ) -> None:
     """Whichever of them took back what it saw, it has a snapshot; where its last event still is, it resumes there."""
-    await eventually(lambda: house.hub.stats()["live"])
+    await eventually(lambda: gateway.hub.stats()["live"])
     together = f"/v1/progress?visit_id={twice_torn}"
-    async with watch(house.url, together, headers=tenant.headers) as first:
+    async with watch(gateway.url, together, headers=tenant.headers) as first:
         await first.until(lambda watcher: any(message.id for message in watcher.stream.messages))
     name = first.stream.messages[-1].id.partition(":")[0]
     recovered = {}
     for seen in (1, 2, 3, EPOCH_GAP + 2, EPOCH_GAP + 3, EPOCH_GAP + 4, 2 * EPOCH_GAP + 3):
         async with (
-            watch(house.url, path(twice_torn), headers=tenant.headers, last_id=seen) as alone,
-            watch(house.url, together, headers=tenant.headers, last_id=f"{name}:{seen}") as leg,
+            watch(gateway.url, path(twice_torn), headers=tenant.headers, last_id=seen) as alone,
+            watch(gateway.url, together, headers=tenant.headers, last_id=f"{name}:{seen}") as leg,
         ):
             await alone.until(is_open)
             await leg.until(is_open)

@@ -16,10 +16,10 @@ from realtime.protocol.epoch import EPOCH_GAP
 from realtime.protocol.events import EventRef, parse
 from store.events import event_bus
 from store.pool import Database
-from tests.carrying import begin_to_carry
 from tests.realtime.feed.test_table import Ear, ear
-from tests.realtime.house import make_visit, tell
+from tests.realtime.stream_gateway import make_visit, tell
 from tests.stack import Services
+from tests.support.carrying import begin_to_carry
 from tests.tenants import Tenant
 
 __all__ = ["ear"]

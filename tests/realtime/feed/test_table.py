@@ -17,10 +17,10 @@ from realtime.protocol.events import Event, EventRef, parse, parse_row
 from store.events import events
 from store.pool import Database
 from tests.realtime.client.eventsource import EventStream
-from tests.realtime.house import make_visit, tell
+from tests.realtime.stream_gateway import make_visit, tell
 from tests.stack import Services
+from tests.support.waiting import until_somebody_waits_for
 from tests.tenants import Tenant
-from tests.waiting import until_somebody_waits_for
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import httpx
 
-from tests.event_contract import violations_of_stream
 from tests.realtime.client.eventsource import EventStream, Message
+from tests.support.event_contract import violations_of_stream
 
 SECONDS = 30.0  # a deadline for a busy machine, not a promise of ours
 

@@ -17,7 +17,7 @@ from store.pool import Database
 from tests.product import ROOT, free_port, wait_until_ready
 from tests.realtime.client.eventsource import EventStream
 from tests.realtime.feed.watcher import SECONDS, Watcher, eventually, is_open, path, watch
-from tests.realtime.house import House, make_visit, tell
+from tests.realtime.stream_gateway import StreamGateway, make_visit, tell
 from tests.stack import Services
 from tests.tenants import Tenant
 
@@ -26,11 +26,11 @@ LONG_WINDOW_SECONDS = 16.0
 
 
 @asynccontextmanager
-async def watching(house: House, tenant: Tenant, visit: UUID, count: int) -> AsyncIterator[list[Watcher]]:
+async def watching(gateway: StreamGateway, tenant: Tenant, visit: UUID, count: int) -> AsyncIterator[list[Watcher]]:
     """Hold so many streams of a visit open."""
     async with AsyncExitStack() as opened:
         watchers = [
-            await opened.enter_async_context(watch(house.url, path(visit), headers=tenant.headers))
+            await opened.enter_async_context(watch(gateway.url, path(visit), headers=tenant.headers))
             for _ in range(count)
         ]
         for watcher in watchers:
@@ -45,33 +45,33 @@ def writer(request: pytest.FixtureRequest) -> str:
     return name
 
 
-async def test_a_drain_says_goodbye_to_each(house: House, tenant: Tenant, visit: UUID) -> None:
+async def test_a_drain_says_goodbye_to_each(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> None:
     """Each open stream gets `drain`, a retry and its close; then the server ends."""
-    async with watching(house, tenant, visit, 8) as watchers:
-        house.server.handle_exit(signal.SIGTERM, None)
+    async with watching(gateway, tenant, visit, 8) as watchers:
+        gateway.server.handle_exit(signal.SIGTERM, None)
         for watcher in watchers:
             await watcher.until_closed()
-        await eventually(lambda: house.server.should_exit)
+        await eventually(lambda: gateway.server.should_exit)
     assert [len(watcher.named("drain")) for watcher in watchers] == [1] * 8
     assert all(len(watcher.stream.retries) == 2 for watcher in watchers)
 
 
 async def test_events_go_on_coming_until_a_stream_is_closed(
-    house: House, db: Database, tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
     """Streams go one after the other; who is still open when something happens is told."""
-    async with watching(house, tenant, visit, 8) as watchers:
-        draining = asyncio.create_task(house.hub.drain(LONG_WINDOW_SECONDS))
+    async with watching(gateway, tenant, visit, 8) as watchers:
+        draining = asyncio.create_task(gateway.hub.drain(LONG_WINDOW_SECONDS))
         await eventually(lambda: any(watcher.closed.is_set() for watcher in watchers))
         await tell(db, tenant, visit, "a.b")
         await eventually(lambda: any(watcher.seqs == [1] for watcher in watchers))
         draining.cancel()
 
 
-async def test_a_draining_process_refuses_softly(house: House, tenant: Tenant, visit: UUID) -> None:
+async def test_a_draining_process_refuses_softly(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> None:
     """A stream that comes during the drain is sent on with `busy`."""
-    house.hub.admission.draining = True
-    async with httpx.AsyncClient(base_url=house.url) as client:
+    gateway.hub.admission.draining = True
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
         answer = await client.get(path(visit), headers=tenant.headers)
     stream = EventStream()
     stream.feed(answer.content)

@@ -14,14 +14,14 @@ from realtime.streams.stream_limits import Limits
 from store.pool import Database
 from tests.realtime.feed.test_faults import Connection, listening, terminate_listener
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
-from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
 from tests.stack import QUEUE_KEY
 from tests.tenants import Tenant
 
 
-async def numbers(house: House) -> dict[str, float]:
+async def numbers(gateway: StreamGateway) -> dict[str, float]:
     """Read the metrics as Prometheus does: sample name, and labels where it has any, to value."""
-    async with httpx.AsyncClient(base_url=house.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
         answer = await client.get("/metrics", headers={"x-internal-key": QUEUE_KEY})
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -33,25 +33,25 @@ async def numbers(house: House) -> dict[str, float]:
 
 
 async def test_what_streams_do_is_counted(
-    house: House, db: Database, admin: Connection, tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
     """Streams, events, bytes, latency, replays, and a listener that came back, each as it happened."""
     await tell(db, tenant, visit, "a.b", "a.b", "a.b")
     async with (
-        watch(house.url, path(visit), headers=tenant.headers) as one,
-        watch(house.url, path(visit), headers=tenant.headers, last_id=1) as two,
+        watch(gateway.url, path(visit), headers=tenant.headers) as one,
+        watch(gateway.url, path(visit), headers=tenant.headers, last_id=1) as two,
     ):
         await one.until(is_open)
         await two.until_seq(3)
-        await eventually(lambda: house.hub.stats()["replays"] == 1)
+        await eventually(lambda: gateway.hub.stats()["replays"] == 1)
         for seq in (4, 5):  # one at a time: what comes in one turn of the loop is one delivery
             await tell(db, tenant, visit, "a.b")
             await one.until_seq(seq)
             await two.until_seq(seq)
         await terminate_listener(admin)
-        await eventually(lambda: house.hub.stats()["reconnects"] == 1)
-        await listening(house)
-        told = await numbers(house)
+        await eventually(lambda: gateway.hub.stats()["reconnects"] == 1)
+        await listening(gateway)
+        told = await numbers(gateway)
     wanted = {"streams_open": 2, "streams_opened_total": 2, "visits_watched": 1, "events_received_total": 2}
     wanted |= {"stream_deliveries_total": 4, "stream_replays_total": 1, "events_replayed_total": 2}
     wanted |= {"listener_reconnects_total": 1, "listener_live": 1, "draining": 0, "streams_slow_closed_total": 0}
@@ -67,14 +67,14 @@ async def test_what_streams_do_is_counted(
 
 
 @pytest.mark.parametrize("bus", ["redis"])
-async def test_the_leader_of_the_bus_says_so(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
+async def test_the_leader_of_the_bus_says_so(gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID) -> None:
     """Which process it is, and how much it has carried; without a bus there is no such number."""
-    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+    async with watch(gateway.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
         await tell(db, tenant, visit, "a.b", "a.b")
         await watcher.until_seq(2)
-    await eventually(lambda: house.hub.stats()["leads"])
-    told = await numbers(house)
+    await eventually(lambda: gateway.hub.stats()["leads"])
+    told = await numbers(gateway)
     assert (told["bus_leader"], told["listener_live"], told["bus_events_published_total"] >= 2) == (1, 1, True)
 
 
@@ -82,24 +82,24 @@ async def test_refusals_are_counted_by_their_limit(settings: Settings, db: Datab
     """A tenant's limit and a drain are told apart."""
     visit = await make_visit(db, tenant)
     async with (
-        open_house(settings, limits=Limits(per_tenant=1)) as house,
-        watch(house.url, path(visit), headers=tenant.headers) as first,
+        open_gateway(settings, limits=Limits(per_tenant=1)) as gateway,
+        watch(gateway.url, path(visit), headers=tenant.headers) as first,
     ):
         await first.until(is_open)
         for draining in (False, True, True):
-            house.hub.admission.draining = draining
-            async with watch(house.url, path(visit), headers=tenant.headers) as refused:
+            gateway.hub.admission.draining = draining
+            async with watch(gateway.url, path(visit), headers=tenant.headers) as refused:
                 await refused.until_closed()
-        told = await numbers(house)
+        told = await numbers(gateway)
     reasons = ("user", "tenant", "process", "draining")
     assert [told[f"streams_refused_total{reason}"] for reason in reasons] == [0, 1, 0, 2]
 
 
 async def test_the_queue_is_told_by_state_and_asked_once_a_second(
-    house: House, admin: Connection, tenant: Tenant, visit: UUID
+    gateway: StreamGateway, admin: Connection, tenant: Tenant, visit: UUID
 ) -> None:
     """Depth and oldest age of waiting jobs; a second scrape within the second sees the same."""
-    before = (await numbers(house))["jobsqueued"]
+    before = (await numbers(gateway))["jobsqueued"]
     await admin.execute(
         "INSERT INTO ai_jobs (tenant_id, visit_id, job_type, created_at) "
         "VALUES ($1, $2, 'estimate', now() - interval '1 hour')",
@@ -107,10 +107,10 @@ async def test_the_queue_is_told_by_state_and_asked_once_a_second(
         visit,
     )
     try:
-        told = await numbers(house)
+        told = await numbers(gateway)
         async with asyncio.timeout(10):
             while told["jobsqueued"] == before:
-                told = await numbers(house)
+                told = await numbers(gateway)
         assert (told["jobsqueued"], told["jobs_oldest_secondsqueued"] >= 3600) == (before + 1, True)
         assert {"jobsrunning", "jobsdead", "jobs_oldest_secondsdead"} <= set(told)
     finally:
@@ -128,9 +128,9 @@ async def test_the_queue_is_told_by_state_and_asked_once_a_second(
         ({"authorization": f"Basic {QUEUE_KEY}"}, 401),
     ],
 )
-async def test_only_the_key_reads_the_numbers(house: House, headers: dict[str, str], status: int) -> None:
+async def test_only_the_key_reads_the_numbers(gateway: StreamGateway, headers: dict[str, str], status: int) -> None:
     """Away from a developer's machine an address proves nothing: a proxy's visitors all come from loopback."""
-    async with httpx.AsyncClient(base_url=house.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
         assert (await client.get("/metrics", headers=headers)).status_code == status
 
 

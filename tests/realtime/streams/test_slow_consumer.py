@@ -17,7 +17,7 @@ from store.pool import Database
 from tests.realtime.client.eventsource import EventStream
 from tests.realtime.feed.island import CLIENT, SERVER, Island, NoIsland
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
-from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
 from tests.tenants import Tenant
 
 Connection = asyncpg.Connection
@@ -31,17 +31,17 @@ def writer(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def subscribers(house: House) -> list[Subscriber]:
+def subscribers(gateway: StreamGateway) -> list[Subscriber]:
     """Return every open stream."""
-    return [m for c in house.hub.channels.values() for m in c.members if isinstance(m, Subscriber)]
+    return [m for c in gateway.hub.channels.values() for m in c.members if isinstance(m, Subscriber)]
 
 
 @asynccontextmanager
 async def stalled(
-    house: House, visit: UUID, tenant: Tenant, raw: socket.socket | None = None
+    gateway: StreamGateway, visit: UUID, tenant: Tenant, raw: socket.socket | None = None
 ) -> AsyncIterator[socket.socket]:
     """Open a stream on a socket with a small buffer, and read nothing of it."""
-    address = urlsplit(house.url)
+    address = urlsplit(gateway.url)
     raw = raw or socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
@@ -50,7 +50,7 @@ async def stalled(
     request = f"GET {path(visit)} HTTP/1.1\r\nhost: x\r\nauthorization: {tenant.headers['authorization']}\r\n\r\n"
     await loop.sock_sendall(raw, request.encode())
     try:
-        await eventually(lambda: any(member._sink for member in subscribers(house)))
+        await eventually(lambda: any(member._sink for member in subscribers(gateway)))
         yield raw
     finally:
         raw.close()
@@ -89,43 +89,43 @@ async def flood(admin: "asyncpg.Connection[asyncpg.Record]", visit: UUID, count:
 
 
 async def test_a_stalled_reader_is_cut_off_and_delays_nobody(
-    house: House, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visit: UUID
 ) -> None:
     """A reader past its 256 KiB is closed; one beside it gets every event meanwhile, and a resume misses none."""
-    async with stalled(house, visit, tenant) as raw, watch(house.url, path(visit), headers=tenant.headers) as other:
+    async with stalled(gateway, visit, tenant) as raw, watch(gateway.url, path(visit), headers=tenant.headers) as other:
         await other.until(is_open)
         sent = 0
-        while house.hub.stats()["slow"] == 0:
+        while gateway.hub.stats()["slow"] == 0:
             await flood(admin, visit, 20, "a.b", 7_000)
             sent += 20
             assert sent < 200
             await other.until_seq(sent)
-        assert house.hub.stats()["streams"] == 1
+        assert gateway.hub.stats()["streams"] == 1
         got = await drained(raw)
     assert other.seqs == list(range(1, sent + 1))
     last = int(got.last_event_id)
     assert [int(m.id) for m in got.messages if m.event == "message"] == list(range(last + 1))  # 0 is the snapshot
-    async with watch(house.url, path(visit), headers=tenant.headers, last_id=last) as resumed:
+    async with watch(gateway.url, path(visit), headers=tenant.headers, last_id=last) as resumed:
         await resumed.until_seq(sent)
     assert resumed.seqs == list(range(last + 1, sent + 1))
 
 
 async def test_a_slow_readers_progress_is_thinned_not_cut(
-    house: House, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visit: UUID
 ) -> None:
     """When progress alone piles up, only the newest is kept, and the reader that wakes gets on with the stream."""
-    async with stalled(house, visit, tenant) as raw, watch(house.url, path(visit), headers=tenant.headers) as other:
+    async with stalled(gateway, visit, tenant) as raw, watch(gateway.url, path(visit), headers=tenant.headers) as other:
         await other.until(is_open)
         await flood(admin, visit, 300, "step.progress", 7_000)
         await tell(db, tenant, visit, "job.completed")
         await other.until_closed()
-        assert house.hub.stats()["slow"] == 0
+        assert gateway.hub.stats()["slow"] == 0
         got = await drained(raw)
     seqs = [int(m.id) for m in got.messages if m.event == "message"]
     assert seqs == sorted(set(seqs))
     assert (seqs[-2:], len(seqs) < 301) == ([300, 301], True)
     assert got.messages[-1].json == {"reason": "completed"}
-    assert house.hub.stats()["superseded"] == 302 - len(seqs)  # 0 is the snapshot
+    assert gateway.hub.stats()["superseded"] == 302 - len(seqs)  # 0 is the snapshot
 
 
 async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_let_go(
@@ -133,38 +133,38 @@ async def test_a_reader_that_takes_nothing_between_two_heartbeats_is_let_go(
 ) -> None:
     """A dead client with a full socket does not keep its stream for ever."""
     visit = await make_visit(db, tenant)
-    async with open_house(settings, writer=writer, heartbeat_s=0.4) as house, stalled(house, visit, tenant):
-        [slow] = subscribers(house)
+    async with open_gateway(settings, writer=writer, heartbeat_s=0.4) as gateway, stalled(gateway, visit, tenant):
+        [slow] = subscribers(gateway)
         while slow._backlog is None and not slow.ended:
             await flood(admin, visit, 20, "step.progress", 7_000)
-        await eventually(lambda: house.hub.stats()["streams"] == 0)
-        assert house.hub.stats()["slow"] + house.hub.stats()["vanished"] == 1  # whoever was first, we or the kernel
+        await eventually(lambda: gateway.hub.stats()["streams"] == 0)
+        assert gateway.hub.stats()["slow"] + gateway.hub.stats()["vanished"] == 1  # whoever was first, we or the kernel
 
 
 @pytest.mark.parametrize("writer", ["connection"])  # what another server holds back is its own
 async def test_stalled_readers_hold_no_more_than_their_share(
-    house: House, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant, visit: UUID
 ) -> None:
     """From their first unread event to their end, what waits for each of three stalled readers is within 256 KiB."""
     held = []
     async with AsyncExitStack() as opened:
         for _ in range(3):
-            await opened.enter_async_context(stalled(house, visit, tenant))
-        await eventually(lambda: house.hub.stats()["opened"] == 3)
+            await opened.enter_async_context(stalled(gateway, visit, tenant))
+        await eventually(lambda: gateway.hub.stats()["opened"] == 3)
         for number in range(200):
             await flood(admin, visit, 1, "a.b", 7_000)
-            await heard(house, number + 1)  # or several come at once, and are not seen to wait
-            members = subscribers(house)
+            await heard(gateway, number + 1)  # or several come at once, and are not seen to wait
+            members = subscribers(gateway)
             held += [_held(member) for member in members]
             if not members:
                 break
-    assert house.hub.stats()["slow"] == 3
+    assert gateway.hub.stats()["slow"] == 3
     assert 128 * 1024 < max(held) <= 256 * 1024
 
 
-async def heard(house: House, events: int) -> None:
+async def heard(gateway: StreamGateway, events: int) -> None:
     """Wait until the hub has heard of so many events, or nobody watches any more."""
-    await eventually(lambda: house.hub.stats()["events"] >= events or not house.hub.channels)
+    await eventually(lambda: gateway.hub.stats()["events"] >= events or not gateway.hub.channels)
 
 
 def _held(member: Subscriber) -> int:
@@ -174,9 +174,9 @@ def _held(member: Subscriber) -> int:
     return member._sink._transport.get_write_buffer_size() + waiting
 
 
-def turns(house: House) -> int:
+def turns(gateway: StreamGateway) -> int:
     """Return how often the wheel has turned, four times in a heartbeat as short as ours."""
-    return house.hub.lag.buckets()[-1][1]
+    return gateway.hub.lag.buckets()[-1][1]
 
 
 async def test_a_client_that_vanished_is_gone_two_heartbeats_later(
@@ -193,12 +193,12 @@ async def test_a_client_that_vanished_is_gone_two_heartbeats_later(
         listener.bind((SERVER, 0))
         listener.listen()
         raw.bind((CLIENT, 0))
-        house = await opened.enter_async_context(open_house(settings, heartbeat_s=BEAT_SECONDS, listener=listener))
-        await opened.enter_async_context(stalled(house, visit, tenant, raw))
-        await eventually(lambda: house.hub.stats()["opened"] == 1)
-        await eventually(lambda: turns(house) >= 16)  # four heartbeats: it reads nothing, but its host answers
-        assert house.hub.stats()["streams"] == 1
+        gateway = await opened.enter_async_context(open_gateway(settings, heartbeat_s=BEAT_SECONDS, listener=listener))
+        await opened.enter_async_context(stalled(gateway, visit, tenant, raw))
+        await eventually(lambda: gateway.hub.stats()["opened"] == 1)
+        await eventually(lambda: turns(gateway) >= 16)  # four heartbeats: it reads nothing, but its host answers
+        assert gateway.hub.stats()["streams"] == 1
         island.vanish()
         # Two heartbeats are the promise: one until something is sent, one of silence. The rest is for a busy machine.
-        await eventually(lambda: house.hub.stats()["streams"] == 0, seconds=10 * BEAT_SECONDS)
-        assert house.hub.stats()["vanished"] == 1
+        await eventually(lambda: gateway.hub.stats()["streams"] == 0, seconds=10 * BEAT_SECONDS)
+        assert gateway.hub.stats()["vanished"] == 1

@@ -8,7 +8,7 @@ import pytest
 from config.settings import Settings
 from realtime.transport.connection import ConnectionSink
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
-from tests.realtime.house import House, open_house
+from tests.realtime.stream_gateway import StreamGateway, open_gateway
 from tests.stack import QUEUE_KEY
 from tests.tenants import Tenant
 
@@ -66,14 +66,14 @@ async def test_every_stream_has_this_head(
     lines: list[tuple[str, str]],
 ) -> None:
     """Whatever carries it and whatever it is a stream of; the origin alone makes a difference."""
-    async with open_house(settings, writer=writer) as house:
-        given = await head(house.url, address.format(visit=visit), tenant.headers | more)
+    async with open_gateway(settings, writer=writer) as gateway:
+        given = await head(gateway.url, address.format(visit=visit), tenant.headers | more)
     assert given == (200, lines)
 
 
-async def test_a_stream_has_the_callers_own_id(house: House, tenant: Tenant, visit: UUID) -> None:
+async def test_a_stream_has_the_callers_own_id(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> None:
     """Once, and it says that the connection ends with it."""
-    async with watch(house.url, path(visit), headers=tenant.headers | {"x-correlation-id": "mine-1"}) as watcher:
+    async with watch(gateway.url, path(visit), headers=tenant.headers | {"x-correlation-id": "mine-1"}) as watcher:
         assert watcher.response.headers.get_list("x-correlation-id") == ["mine-1"]
         assert watcher.response.headers.get_list("connection") == ["close"]
         await watcher.until(is_open)
@@ -81,7 +81,7 @@ async def test_a_stream_has_the_callers_own_id(house: House, tenant: Tenant, vis
 
 @pytest.mark.parametrize("case", ["stranger", "unknown visit", "bad id", "foreign position"])
 async def test_what_is_no_stream_has_the_head_of_every_answer(
-    settings: Settings, house: House, tenant: Tenant, visit: UUID, case: str
+    settings: Settings, gateway: StreamGateway, tenant: Tenant, visit: UUID, case: str
 ) -> None:
     """A refusal reads the same over every server, as a problem with policies, and leaves nothing behind."""
     address, asked = path(visit), tenant.headers | {"origin": "https://app.example.test"}
@@ -94,31 +94,31 @@ async def test_what_is_no_stream_has_the_head_of_every_answer(
             address = "/v1/visits/" + "x" * 36 + "/progress"
         case _:
             asked |= {"last-event-id": "no-number"}
-    async with open_house(settings, writer="asgi") as plain:
+    async with open_gateway(settings, writer="asgi") as plain:
         given = await head(plain.url, address, asked)
-    status, lines = await head(house.url, address, asked)
+    status, lines = await head(gateway.url, address, asked)
     assert (status, lines) == given
     assert ("content-type", "application/problem+json") in lines
     assert ("x-frame-options", "DENY") in lines
     assert ("access-control-allow-origin", "https://app.example.test") in lines
-    assert (house.hub.stats()["streams"], house.hub.channels) == (0, {})
+    assert (gateway.hub.stats()["streams"], gateway.hub.channels) == (0, {})
 
 
-async def test_another_method_is_the_frameworks_to_refuse(house: House, tenant: Tenant, visit: UUID) -> None:
+async def test_another_method_is_the_frameworks_to_refuse(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> None:
     """The framework knows the streams' addresses, and which methods they have."""
-    async with httpx.AsyncClient(base_url=house.url, headers=tenant.headers) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, headers=tenant.headers) as client:
         answer = await client.delete(path(visit))
         nowhere = await client.get("/v1/visits/" + "x" * 17 + "/" + "x" * 18 + "/progress")
     assert (answer.status_code, answer.headers["allow"], nowhere.status_code) == (405, "GET, HEAD", 404)
 
 
-async def test_a_stream_is_noted_like_any_request(house: House, tenant: Tenant, visit: UUID) -> None:
+async def test_a_stream_is_noted_like_any_request(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> None:
     """It is counted under its route with its status, once it has been handed over."""
-    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+    async with watch(gateway.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
-        await eventually(lambda: [type(stream._sink) for stream in house.hub._wheel.all()] == [ConnectionSink])
-        await eventually(lambda: not house.server.server_state.tasks)
-        async with httpx.AsyncClient(base_url=house.url) as client:
+        await eventually(lambda: [type(stream._sink) for stream in gateway.hub._wheel.all()] == [ConnectionSink])
+        await eventually(lambda: not gateway.server.server_state.tasks)
+        async with httpx.AsyncClient(base_url=gateway.url) as client:
             numbers = (await client.get("/metrics", headers={"authorization": f"Bearer {QUEUE_KEY}"})).text
     counted = 'scopekit_http_requests_total{method="GET",route="/v1/visits/{visit_id}/progress",status="200"}'
     assert [line for line in numbers.splitlines() if line.startswith(counted)] == [f"{counted} 1.0"]

@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 
 from store.pool import Database
-from tests.realtime.house import make_visit, tell
+from tests.realtime.stream_gateway import make_visit, tell
 from tests.stack import Services
+from tests.support.waiting import until_somebody_waits_for
 from tests.tenants import Tenant
-from tests.waiting import until_somebody_waits_for
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

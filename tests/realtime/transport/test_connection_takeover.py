@@ -15,21 +15,21 @@ import pytest
 from config.settings import Settings
 from realtime.transport.connection import ConnectionSink
 from store.pool import Database
-from tests.certificate import certificate
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
-from tests.realtime.house import House, make_visit, open_house, tell
+from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
+from tests.support.certificate import certificate
 from tests.tenants import Tenant
 
 
-def sinks(house: House) -> list[type]:
+def sinks(gateway: StreamGateway) -> list[type]:
     """Return what each live stream is written by."""
-    return [type(subscriber._sink) for subscriber in house.hub._wheel.all() if subscriber._sink]
+    return [type(subscriber._sink) for subscriber in gateway.hub._wheel.all() if subscriber._sink]
 
 
 @asynccontextmanager
-async def connect(house: House) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connect(gateway: StreamGateway) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Open a bare connection."""
-    address = urlsplit(house.url)
+    address = urlsplit(gateway.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
         yield reader, writer
@@ -42,12 +42,14 @@ def request(visit: UUID, tenant: Tenant) -> bytes:
     return f"GET {path(visit)} HTTP/1.1\r\nhost: x\r\nauthorization: {tenant.headers['authorization']}\r\n\r\n".encode()
 
 
-async def test_uvicorn_keeps_nothing_of_a_stream(house: House, db: Database, tenant: Tenant, visit: UUID) -> None:
+async def test_uvicorn_keeps_nothing_of_a_stream(
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID
+) -> None:
     """While the stream is open, uvicorn knows no connection and no task of it, and events and heartbeats come."""
-    state = house.server.server_state
-    async with watch(house.url, path(visit), headers=tenant.headers) as watcher:
+    state = gateway.server.server_state
+    async with watch(gateway.url, path(visit), headers=tenant.headers) as watcher:
         await watcher.until(is_open)
-        await eventually(lambda: sinks(house) == [ConnectionSink])
+        await eventually(lambda: sinks(gateway) == [ConnectionSink])
         await eventually(lambda: not state.tasks)
         assert (state.connections, state.total_requests) == (set(), 1)
         await tell(db, tenant, visit, "a.b", "job.completed")
@@ -55,14 +57,14 @@ async def test_uvicorn_keeps_nothing_of_a_stream(house: House, db: Database, ten
     assert (watcher.seqs, watcher.broken) == ([1, 2], False)
 
 
-async def test_a_connection_that_is_lost_is_gone_at_once(house: House) -> None:
+async def test_a_connection_that_is_lost_is_gone_at_once(gateway: StreamGateway) -> None:
     """Nobody has to search for what holds itself: not the protocol, and not the request it had last."""
     gc.disable()
     try:
-        async with connect(house) as (reader, writer):
+        async with connect(gateway) as (reader, writer):
             writer.write(b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
             await reader.readline()
-            left = [weakref.ref(protocol) for protocol in house.server.server_state.connections]
+            left = [weakref.ref(protocol) for protocol in gateway.server.server_state.connections]
             assert len(left) == 1
         await eventually(lambda: left[0]() is None)
     finally:
@@ -70,15 +72,15 @@ async def test_a_connection_that_is_lost_is_gone_at_once(house: House) -> None:
 
 
 async def test_a_stream_with_requests_behind_it_stays_with_uvicorn(
-    house: House, db: Database, tenant: Tenant, visit: UUID
+    gateway: StreamGateway, db: Database, tenant: Tenant, visit: UUID
 ) -> None:
     """With a pipelined request the connection is not handed over; it streams all the same, and closes."""
-    async with connect(house) as (reader, writer):
+    async with connect(gateway) as (reader, writer):
         writer.write(request(visit, tenant) + b"GET /v1/nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
         async with asyncio.timeout(5):
             await reader.readuntil(b"event: hello")
-            await eventually(lambda: len(sinks(house)) == 1)
-            assert sinks(house) != [ConnectionSink]
+            await eventually(lambda: len(sinks(gateway)) == 1)
+            assert sinks(gateway) != [ConnectionSink]
             await tell(db, tenant, visit, "a.b", "job.completed")
             await reader.readuntil(b'"type":"a.b"')
             await reader.readuntil(b"event: end")
@@ -86,31 +88,31 @@ async def test_a_stream_with_requests_behind_it_stays_with_uvicorn(
 
 
 @pytest.mark.parametrize("half", [True, False], ids=["half-close", "reset"])
-async def test_a_client_that_leaves_is_noticed(house: House, tenant: Tenant, visit: UUID, half: bool) -> None:
+async def test_a_client_that_leaves_is_noticed(gateway: StreamGateway, tenant: Tenant, visit: UUID, half: bool) -> None:
     """Whether it says goodbye or not, its stream is freed at once."""
-    async with connect(house) as (reader, writer):
+    async with connect(gateway) as (reader, writer):
         writer.write(request(visit, tenant))
         async with asyncio.timeout(5):
             await reader.readuntil(b"event: hello")
-        await eventually(lambda: sinks(house) == [ConnectionSink])
+        await eventually(lambda: sinks(gateway) == [ConnectionSink])
         writer.write_eof() if half else writer.transport.abort()
-        await eventually(lambda: house.hub.stats()["streams"] == 0)
-    assert house.hub.channels == {}
+        await eventually(lambda: gateway.hub.stats()["streams"] == 0)
+    assert gateway.hub.channels == {}
 
 
-async def test_a_client_that_talks_on_is_cut_off(house: House, tenant: Tenant, visit: UUID) -> None:
+async def test_a_client_that_talks_on_is_cut_off(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> None:
     """A few stray bytes are ignored; a flood of them ends the stream."""
-    async with connect(house) as (reader, writer):
+    async with connect(gateway) as (reader, writer):
         writer.write(request(visit, tenant))
         async with asyncio.timeout(5):
             await reader.readuntil(b"event: hello")
-        await eventually(lambda: sinks(house) == [ConnectionSink])
+        await eventually(lambda: sinks(gateway) == [ConnectionSink])
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         await writer.drain()
         await asyncio.sleep(0)
-        assert house.hub.stats()["streams"] == 1
+        assert gateway.hub.stats()["streams"] == 1
         writer.write(b"x" * 100_000)
-        await eventually(lambda: house.hub.stats()["streams"] == 0)
+        await eventually(lambda: gateway.hub.stats()["streams"] == 0)
 
 
 async def test_a_stream_is_handed_over_under_tls(
@@ -121,11 +123,11 @@ async def test_a_stream_is_handed_over_under_tls(
     cert, key = certificate(tmp_path)
     trust = ssl.create_default_context(cafile=str(cert))
     async with (
-        open_house(settings, tls=(cert, key)) as house,
-        watch(house.url, path(visit), headers=tenant.headers, verify=trust) as watcher,
+        open_gateway(settings, tls=(cert, key)) as gateway,
+        watch(gateway.url, path(visit), headers=tenant.headers, verify=trust) as watcher,
     ):
         await watcher.until(is_open)
-        await eventually(lambda: sinks(house) == [ConnectionSink])
+        await eventually(lambda: sinks(gateway) == [ConnectionSink])
         await tell(db, tenant, visit, *["a.b"] * 5, "job.completed")
         await watcher.until_closed()
     assert (watcher.seqs, watcher.broken) == ([1, 2, 3, 4, 5, 6], False)

@@ -11,8 +11,8 @@ from jobs.kinds.estimate.engines.base import Clip
 from jobs.kinds.estimate.engines.local.engine import LocalEngine
 from jobs.kinds.estimate.model import Heard
 from tests.jobs.kinds.estimate.material import medium
-from tests.material import need_speech, voice_note
 from tests.stack import Services, make_bucket, make_services, xdist_worker
+from tests.support.material import need_speech, voice_note
 
 # Chosen because the small speech model hears it alike on any machine; slips of generation are not what is tested here.
 SPOKEN = (

@@ -40,9 +40,9 @@ from store.media.transcripts import TranscriptRow
 from store.objects.objects import ObjectStore
 from store.pool import Connection, Database
 from store.queue import jobs, spending
-from tests.jobs.kinds.estimate.api_double import api_double, completed
+from tests.jobs.kinds.estimate.engines.api_double import api_double, completed
+from tests.jobs.kinds.estimate.engines.test_openai import asked_line, draft_answer, jpeg, open_engine
 from tests.jobs.kinds.estimate.material import transcript
-from tests.jobs.kinds.estimate.test_openai import asked_line, draft_answer, jpeg, open_engine
 from tests.tenants import Tenant
 
 # Of one call of the API double, at the prices these tests give.

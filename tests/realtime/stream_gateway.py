@@ -39,9 +39,9 @@ from store.events import events
 from store.limits.shared_limits import SharedLimits
 from store.pool import Database
 from store.visits import visits
-from tests.event_contract import example_of
 from tests.realtime.feed.watcher import eventually
 from tests.stack import Services, make_services
+from tests.support.event_contract import example_of
 from tests.tenants import Tenant
 
 DRAIN_SECONDS = 0.4
@@ -50,7 +50,7 @@ BOTH = pytest.mark.parametrize("bus", ["notify", "redis"])
 
 
 @dataclass(frozen=True)
-class House:
+class StreamGateway:
     """A running gateway: its address, its hub and its server."""
 
     url: str
@@ -59,14 +59,14 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_gateway(
     settings: Settings,
     *,
     writer: str = "connection",
     tls: tuple[Path, Path] | None = None,
     listener: socket.socket | None = None,
     **hub_options: Any,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[StreamGateway]:
     """Serve the routes of gateway/progress until the block is left, on a socket that is bound if it is given.
 
     With the writer `connection` streams are handed over, as in production; with `asgi` they run over plain `send()`.
@@ -82,7 +82,7 @@ async def open_house(
             listener or socket.create_server(("127.0.0.1", 0)),
         ) as (url, server),
     ):
-        yield House(url, hub, server)
+        yield StreamGateway(url, hub, server)
         await hub.stop()  # so that uvicorn has nothing to wait for
 
 
@@ -119,7 +119,7 @@ async def tell(
 
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[Database]:
-    db = await Database.open(str(settings.database_url), name="test-house", size=6)
+    db = await Database.open(str(settings.database_url), name="test-gateway", size=6)
     try:
         yield db
     finally:

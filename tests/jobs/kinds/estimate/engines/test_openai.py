@@ -36,9 +36,9 @@ from jobs.kinds.estimate.errors import (
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.material import Material
 from jobs.kinds.estimate.model import Draft, DraftLine, Observations, Sight
-from tests.jobs.kinds.estimate.api_double import ApiDouble, api_double, completed, stream_of
+from tests.jobs.kinds.estimate.engines.api_double import ApiDouble, api_double, completed, stream_of
+from tests.jobs.kinds.estimate.engines.recordings import PRIVATE, TYPES, tone
 from tests.jobs.kinds.estimate.material import material, medium, transcript
-from tests.jobs.kinds.estimate.recordings import PRIVATE, TYPES, tone
 
 SOUND = tone()
 RECORDING = medium("audio", content_type="audio/webm")

@@ -19,8 +19,8 @@ from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.material import Medium
 from jobs.kinds.estimate.model import Draft, DraftLine, Evidence, Observations, Print, Region
 from jobs.kinds.estimate.rules.nameplates import Plate
+from tests.jobs.kinds.estimate.engines.test_injection import ORDERS
 from tests.jobs.kinds.estimate.material import material, medium
-from tests.jobs.kinds.estimate.test_injection import ORDERS
 
 PLATE = ("RHEEM WATER HEATER", "MODEL NO. XE50T10H45U0", "SERIAL NO. Q341812345", "VOLTS 240   AMPS 18.75")
 PLACE = Region(x=0.1, y=0.1, w=0.5, h=0.1)

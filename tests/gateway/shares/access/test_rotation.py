@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from tests.gateway.shares.documents import Visit, customer_of, make_share, open_share, share_now
+from tests.support.waiting import until_somebody_waits_for
 from tests.tenants import Tenant
-from tests.waiting import until_somebody_waits_for
 
 
 async def _rotate(client: httpx.AsyncClient, tenant: Tenant, share_id: str, **order: Any) -> httpx.Response:

@@ -16,8 +16,8 @@ from store.objects.objects import ObjectStore
 from tests.gateway.shares.documents import Customer, Visit, make_share, store_photos
 from tests.product import Product, start_product
 from tests.stack import Services
+from tests.support.web import serve_in_thread
 from tests.tenants import Tenant
-from tests.web import serve_in_thread
 
 PASSCODE, WRONG_GUESS = "heron-lantern-4711", "osprey-kettle-0815"
 

@@ -17,7 +17,7 @@ from store.errors import TooMany, Unavailable
 from store.objects.objects import ObjectStore
 from store.pool import Database
 from tests.gateway.shares.documents import Customer, Visit, client_of, offer_options, open_share, store_photos
-from tests.gateway.shares.test_acceptance import DRAWN
+from tests.gateway.shares.rendering.test_acceptance import DRAWN
 from tests.tenants import Tenant
 
 

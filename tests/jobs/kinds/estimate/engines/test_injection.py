@@ -12,9 +12,9 @@ from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.model import Draft, Observations, Print, Sight
 from jobs.kinds.estimate.pricing import book_of, price_by
 from store.pool import Database
-from tests.jobs.kinds.estimate.api_double import api_double, completed
+from tests.jobs.kinds.estimate.engines.api_double import api_double, completed
+from tests.jobs.kinds.estimate.engines.test_openai import asked_line, jpeg, open_engine
 from tests.jobs.kinds.estimate.material import material, medium, transcript
-from tests.jobs.kinds.estimate.test_openai import asked_line, jpeg, open_engine
 from tests.tenants import Tenant
 
 ORDERS = [

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.loops import CheckedLoop
+from tests.support.loops import CheckedLoop
 
 
 async def _connect(server: socket.socket) -> asyncio.BaseTransport:

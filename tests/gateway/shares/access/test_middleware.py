@@ -9,8 +9,8 @@ import pytest
 import structlog
 
 from gateway.shares.access import UNKNOWN_LINKS
-from tests.contract import Witness
 from tests.gateway.shares.documents import Visit, customer_of, make_share, until_refused
+from tests.support.contract import Witness
 from tests.tenants import Tenant
 
 HEADERS = {

@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.ci import skip_or_fail
+from tests.support.ci import skip_or_fail
 
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 INSTALL_SECONDS = 90.0

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.kinds.estimate.engines.audio_errors import AudioError
 from jobs.kinds.estimate.engines.audio_remuxing import remux
-from tests.jobs.kinds.estimate.recordings import PRIVATE, TYPES, tone
+from tests.jobs.kinds.estimate.engines.recordings import PRIVATE, TYPES, tone
 
 # What every file of FFmpeg's has, whoever recorded it.
 _NEUTRAL = {

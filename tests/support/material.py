@@ -8,7 +8,7 @@ from pathlib import Path
 import pillow_heif
 from PIL import Image, ImageDraw, ImageFilter
 
-from tests.ci import skip_or_fail
+from tests.support.ci import skip_or_fail
 
 WIDTH, HEIGHT = 1600, 1200
 SPOKEN = "We need to install three GFCI outlets in the hallway. Then replace one toilet in the bathroom."

@@ -1,0 +1,1 @@
+"""Who may open a link: sessions, passcodes, limits, secrets, headers."""

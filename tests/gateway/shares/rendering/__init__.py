@@ -1,0 +1,1 @@
+"""The document that a customer sees: page, PDF, branding, certificate."""

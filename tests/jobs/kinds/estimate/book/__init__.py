@@ -1,0 +1,1 @@
+"""How lines find their items in the price book."""

@@ -1,0 +1,1 @@
+"""The rules that read notes without a model."""
