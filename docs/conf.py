@@ -15,8 +15,8 @@ project = "ScopeKit"
 html_title = "ScopeKit"
 # The root of the repository is the source, so that links between README and docs hold in both places.
 root_doc = "docs/index"
-include_patterns = ["*.md", "docs/**.md", "packages/README.md"]
-exclude_patterns = [".*", "build", "node_modules", "packages/*/**", "tests", "benchmarks", "test-results"]
+include_patterns = ["*.md", "docs/**.md", "packages/**README.md"]
+exclude_patterns = [".*", "build", "node_modules", "tests", "benchmarks", "test-results"]
 extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4  # links to headings are checked as well
