@@ -11,8 +11,8 @@ import pytest
 from config.settings import Settings
 from tests.gateway.accounts.conftest import ORIGIN, OpenBrowser
 from tests.gateway.auth.providers.oidc_server import SECRET, SOURCE, oidc_server, sign_in_there
-from tests.npm import install
 from tests.stack import Services
+from tests.support.npm import install
 from tests.tenants import Admin, Tenant
 
 CALLBACK = f"{ORIGIN}/sign-in/oidc/acme/callback"

@@ -12,8 +12,8 @@ import pytest
 from config.settings import Settings
 from tests.gateway.accounts.conftest import ORIGIN, OpenBrowser
 from tests.gateway.auth.providers.gotrue import ANON, CODE, SERVICE, GoTrue, gotrue
-from tests.npm import assert_pinned, install
 from tests.stack import JWT_SECRET, Services
+from tests.support.npm import assert_pinned, install
 from tests.tenants import Admin, Tenant
 
 AUTH_JS = Path(__file__).parent / "auth_js"

@@ -15,7 +15,7 @@ from gateway.auth.providers.identity import Identity, ProviderRefused
 from gateway.auth.providers.oidc_provider import OidcProvider
 from store.errors import Unavailable
 from tests.gateway.auth.providers.oidc_server import SECRET, SOURCE, oidc_server, sign_in_there
-from tests.npm import assert_pinned, install
+from tests.support.npm import assert_pinned, install
 
 REDIRECT = "http://127.0.0.1:9/sign-in/oidc/acme/callback"
 STATE, NONCE, VERIFIER = "the-state", "the-nonce", "v" * 43
