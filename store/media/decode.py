@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
 
 from store.media.audio import DEMUXERS, FAULTS, OddSound, SoundReader, note_on_loss
+from store.media.hdr import in_srgb
 from store.objects.content import Findings
 
 if TYPE_CHECKING:
@@ -256,7 +257,9 @@ def _is_cut_short(error: Exception) -> bool:
 def _srgb(image: Image.Image) -> Image.Image:
     """Bring a phone's wide colours into sRGB, which is what a JPEG without a profile means."""
     profile = image.info.get("icc_profile")
-    if not profile or image.mode not in {"RGB", "RGBA", "CMYK", "L"}:
+    if not profile:
+        return in_srgb(image)
+    if image.mode not in {"RGB", "RGBA", "CMYK", "L"}:
         return image
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
