@@ -1,5 +1,7 @@
 """Editing the estimate on the page: live totals that the server agrees with, versions, and two people at once."""
 
+from uuid import uuid4
+
 import httpx
 import pytest
 from playwright.async_api import Locator, expect
@@ -56,6 +58,37 @@ async def test_an_estimate_is_edited_with_live_totals(
     await page.get_by_role("button", name="What changed").click()
     await expect(page.locator("#evidence")).to_contain_text("Haul away debris")
     await contractor.shoot("versions")
+
+
+async def test_an_item_that_may_be_meant_is_taken_by_one_press(
+    contractor: Person, visit_id: str, service: Database, api: httpx.AsyncClient
+) -> None:
+    """A line that fits several items has no price and offers them; the one that is pressed gives unit and price."""
+    page = contractor.page
+    contractor.expects_refusals = True
+    choices = [
+        {"price_item_id": str(uuid4()), "name": name, "unit": "cu yd", "unit_price": price}
+        for name, price in (("Black mulch, spread", "95.00"), ("Brown mulch, spread", "90.00"))
+    ]
+    async with service.connection() as conn:
+        await conn.execute(
+            "UPDATE estimate_lines l SET match = $2::jsonb, needs_review = true, review_reasons = $3 "
+            "FROM estimates e WHERE e.id = l.estimate_id AND e.visit_id = $1::uuid AND l.unit_price IS NULL",
+            visit_id,
+            {"name": "", "score": 0.6, "choices": choices},
+            ["no price: “Black mulch, spread” and “Brown mulch, spread” fit alike"],
+        )
+    await opened(contractor, visit_id)
+    await page.get_by_role("button", name="Edit", exact=True).last.click()
+    line = page.locator(".edit-line").nth(1)
+    await contractor.shoot("edit-choices", full=True)
+    await line.get_by_role("button", name="Brown mulch, spread").click()
+    await expect(line.get_by_label("Unit price")).to_have_value("90.00")
+    await expect(line.get_by_label("Unit", exact=True)).to_have_value("cu yd")
+    await page.get_by_role("button", name="Save changes").click()
+    await expect(page.locator(".edit-line")).to_have_count(0)
+    saved = (await api.get(f"/v1/visits/{visit_id}/estimate")).json()["lines"][1]
+    assert (saved["unit"], saved["unit_price"]) == ("cu yd", "90.00")
 
 
 async def test_what_cannot_be_read_is_refused_at_its_field(

@@ -20,6 +20,7 @@ export class EditedLine {
     this.id = line?.id ?? null;
     this.category = line?.category ?? null;
     this.reasons = line?.review_reasons ?? [];
+    this.choices = line?.match?.choices ?? [];
     this.values = {
       description: line?.description ?? "",
       unit: line?.unit ?? "each",
@@ -56,7 +57,7 @@ export class EditedLine {
   /** As it is kept on this device: every field as it was typed. */
   get draft() {
     return {
-      ...this.values, id: this.id, category: this.category, review_reasons: this.reasons,
+      ...this.values, id: this.id, category: this.category, review_reasons: this.reasons, match: { choices: this.choices },
       quantity: this.#numbers.quantity.typed, unit_price: this.#numbers.unit_price.typed, price_before: this.#priceBefore,
     };
   }
@@ -153,7 +154,22 @@ export class EditedLine {
     if (this.reasons.length === 0) return null;
     return el("div", { class: "edit-confirm" },
       el("ul", { class: "reasons" }, this.reasons.map((reason) => el("li", {}, sentence(reason)))),
+      this.#offered(),
       this.#tick("confirmed", "Confirmed"));
+  }
+
+  /** The items of the price book that may be meant: one press takes the item's unit and price. */
+  #offered() {
+    if (this.choices.length === 0) return null;
+    const label = ({ name, unit, unit_price: price }) => `${name}, ${money(price, this.editor.currency)} / ${unit}`;
+    return el("div", { class: "chips", role: "group", "aria-label": "From your price book" },
+      this.choices.map((choice) => el("button", { type: "button", class: "chip", onclick: () => this.#take(choice) }, el("span", {}, label(choice)))));
+  }
+
+  #take(choice) {
+    this.fill("unit", choice.unit);
+    this.fill("unit_price", choice.unit_price);
+    this.#changed();
   }
 
   #tick(name, label) {

@@ -72,7 +72,12 @@ function why(line) {
   return el("details", { class: "why" }, el("summary", {}, "Why"), el("ul", {}, facts.map((fact) => el("li", {}, fact))));
 }
 
+// The name of a match where somebody on site named the price; see jobs/kinds/estimate/pricing.py.
+const SAID = "said";
+
 function matchFacts(match, price) {
+  if (match?.choices?.length) return [`Closest in your price book: ${match.choices.map(({ name }) => name).join(", ")}. Choose one when you edit the line.`];
+  if (match?.name === SAID) return ["Price as it was said or typed on site."];
   if (!match) return [price === null ? "No match in your price book." : "Price entered by hand."];
   const facts = [`${price === null ? "Closest in your price book" : "Price from your price book"}: ${match.name} (${percent(rounded(match.score))} match).`];
   if (match.runner_up) facts.push(`Next closest: ${match.runner_up} (${percent(rounded(match.runner_up_score))} match).`);
