@@ -149,9 +149,9 @@ def _resolved(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any
 def today() -> dict[str, Any]:
     """Return the document that this code serves."""
     from gateway.app import all_routes  # noqa: PLC0415 - the comparison needs none of it
-    from gateway.catalogue import describe  # noqa: PLC0415
+    from gateway.catalogue import describe_public  # noqa: PLC0415
 
-    document: dict[str, Any] = json.loads(json.dumps(describe([*all_routes()])))
+    document: dict[str, Any] = json.loads(json.dumps(describe_public([*all_routes()])))
     return document
 
 

@@ -11,6 +11,7 @@ from gateway.accounts import openapi as accounts
 from gateway.estimates import openapi as estimates
 from gateway.openapi.document import document, path_of
 from gateway.openapi.operation import Operation
+from gateway.openapi.public import public_document
 from gateway.ops import openapi as ops
 from gateway.pages import openapi as pages
 from gateway.progress import openapi as progress
@@ -45,12 +46,25 @@ def describe(routes: list[BaseRoute]) -> dict[str, Any]:
     return document(routes, OPERATIONS, SHAPES)
 
 
+def describe_public(routes: list[BaseRoute]) -> dict[str, Any]:
+    """Describe the public API of these routes, for people and generators of clients."""
+    return public_document(describe(routes))
+
+
 async def openapi(request: Request) -> Response:
-    """Answer this document."""
+    """Answer the document of the public API."""
     app = request.app
     if not hasattr(app.state, "openapi"):
-        app.state.openapi = orjson.dumps(describe(app.routes))
+        app.state.openapi = orjson.dumps(describe_public(app.routes))
     return Response(app.state.openapi, media_type="application/json")
+
+
+async def openapi_of_all(request: Request) -> Response:
+    """Answer the document of everything that is served: pages, operators' routes and health too."""
+    app = request.app
+    if not hasattr(app.state, "openapi_of_all"):
+        app.state.openapi_of_all = orjson.dumps(describe(app.routes))
+    return Response(app.state.openapi_of_all, media_type="application/json")
 
 
 async def asyncapi(_request: Request) -> Response:
@@ -58,4 +72,8 @@ async def asyncapi(_request: Request) -> Response:
     return Response(orjson.dumps(asyncapi_document()), media_type="application/json")
 
 
-routes = [Route("/openapi.json", openapi), Route("/asyncapi.json", asyncapi)]
+routes = [
+    Route("/openapi.json", openapi),
+    Route("/openapi/all.json", openapi_of_all),
+    Route("/asyncapi.json", asyncapi),
+]

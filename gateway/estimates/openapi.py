@@ -115,7 +115,7 @@ class ComparedVersion(Shape):
     created_at: Moment
 
 
-class Changes(Shape):
+class VersionChanges(Shape):
     """How two versions differ."""
 
     older: ComparedVersion = Field(alias="from", serialization_alias="from")
@@ -175,7 +175,7 @@ OPERATIONS = {
     "GET /v1/estimates/{estimate_id}": Operation(gives(Estimate), conditional=True),
     "GET /v1/visits/{visit_id}/estimates": Operation(gives(Versions)),
     "GET /v1/estimates/{estimate_id}/changes": Operation(
-        gives(Changes), params=(Param("since", whole_number(1, 999_999_999), "The version to compare with."),)
+        gives(VersionChanges), params=(Param("since", whole_number(1, 999_999_999), "The version to compare with."),)
     ),
     "PUT /v1/estimates/{estimate_id}/lines": Operation(
         gives(Estimate, 201, headers=_VERSION | {"location": "The new version."}),

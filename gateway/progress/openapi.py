@@ -18,7 +18,7 @@ from gateway.openapi.operation import (
     whole_number,
 )
 from gateway.openapi.values import Moment
-from gateway.progress.event_types import CONTROLS, MESSAGES
+from gateway.progress.event_types import CONTROLS, MESSAGES, envelope
 from gateway.progress.multi_stream import MOST_VISITS
 from gateway.progress.responses import PAGE
 from gateway.progress.visit_stream import StreamRequest
@@ -34,6 +34,7 @@ class Ticket(Shape):
 
 def _describe_payloads(schema: dict[str, Any]) -> None:
     """Say for each known type which payload it has; another type has any."""
+    schema["examples"] = [envelope("media.stored", MESSAGES["media.stored"].example)]
     schema["allOf"] = [
         {
             "if": {"properties": {"type": {"const": name}}},
@@ -43,7 +44,7 @@ def _describe_payloads(schema: dict[str, Any]) -> None:
     ]
 
 
-class Event(Shape):
+class VisitEvent(Shape):
     """Something that happened at a visit; `seq` increases from one to the next, and may leap."""
 
     model_config = ConfigDict(json_schema_extra=_describe_payloads)
@@ -61,7 +62,7 @@ class Event(Shape):
 class EventPage(Shape):
     """Events after a position, as they are streamed."""
 
-    events: list[Event]
+    events: list[VisitEvent]
     last_seq: int
     has_more: bool
 
@@ -86,7 +87,7 @@ _MESSAGE = {
             "type": "object",
             "description": "An event of a visit, or a `snapshot`.",
             "required": ["data"],
-            "properties": {"id": _ID, "data": _data("Event")},
+            "properties": {"id": _ID, "data": _data("VisitEvent")},
             "not": {"required": ["event"]},
         },
         *(

@@ -119,7 +119,7 @@ def _percent_encoded(longest: int) -> Schema:
     return {"type": "string", "pattern": r"^[A-Za-z0-9._~%-]*$", "maxLength": longest}
 
 
-_TUS = header("Tus-Resumable", {"const": VERSION}, "The version of tus.", required=True)
+_TUS = header("Tus-Resumable", {"type": "string", "enum": [VERSION]}, "The version of tus.", required=True)
 _OFFSET = header("Upload-Offset", whole_number(0, MEDIA_BYTES), "Where these bytes belong.")
 _CHECKSUM = header("Upload-Checksum", TEXT, "An algorithm and the Base64 of what it gives: `sha1 ...`.")
 _MD5 = header("Content-MD5", TEXT, "The Base64 of the body's MD5: other bytes are refused.")

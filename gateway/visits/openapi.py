@@ -61,7 +61,7 @@ class Change(Shape):
     changed_at: Moment
 
 
-class Changes(Shape):
+class ChangePage(Shape):
     """Changes, the oldest first; go on from `next`, which is always there."""
 
     changes: list[Change]
@@ -118,7 +118,7 @@ OPERATIONS = {
     ),
     "GET /v1/visits": Operation(gives(Visits), params=paged(visits.MOST_LISTED, *_FILTERS)),
     "GET /v1/changes": Operation(
-        gives(Changes),
+        gives(ChangePage),
         params=paged(changes.MOST_TOLD),
         refuses=(410,),
     ),

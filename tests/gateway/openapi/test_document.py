@@ -33,7 +33,7 @@ def test_a_route_that_nobody_described_is_found_out() -> None:
 
 async def test_the_document_is_served(client: httpx.AsyncClient) -> None:
     """It is OpenAPI 3.1, needs no login, and names who may call what."""
-    document = (await client.get("/openapi.json")).json()
+    document = (await client.get("/openapi/all.json")).json()
     assert document["openapi"] == "3.1.0"
     assert document["paths"]["/v1/visits"]["post"]["security"] == [{"token": []}, {"session": []}]
     assert document["paths"]["/livez"]["get"]["security"] == [{}]

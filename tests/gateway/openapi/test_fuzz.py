@@ -60,7 +60,7 @@ def test_schemathesis_finds_nothing(
     done = subprocess.run(
         [
             *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
-            *("--config-file", str(tmp_path / "schemathesis.toml"), "run", f"{server.url}/openapi.json"),
+            *("--config-file", str(tmp_path / "schemathesis.toml"), "run", f"{server.url}/openapi/all.json"),
             *(
                 f"--seed={SEED}",
                 f"--max-examples={EXAMPLES or 1}",
