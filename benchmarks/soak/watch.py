@@ -41,7 +41,7 @@ FROM pg_stat_activity WHERE usename LIKE 'scopekit%' GROUP BY usename
 """
 UNDER_WAY = """
 SELECT (SELECT count(*) FROM ai_jobs WHERE status IN ('queued', 'running')) AS jobs,
-       (SELECT count(*) FROM derivative_queue) AS derivatives
+       (SELECT count(*) FROM jobs WHERE job_type = 'photo_jpegs' AND status IN ('queued', 'running')) AS derivatives
 """
 
 

@@ -2,6 +2,13 @@
 
 from jobs.kinds.estimate.kind import ESTIMATE
 from jobs.kinds.mail import MAIL
+from jobs.kinds.maintenance import MAINTENANCE
+from jobs.kinds.thumbnails import PHOTO_JPEGS
 from jobs.queue.kind import Kind
 
-KINDS: tuple[Kind, ...] = (ESTIMATE, MAIL)
+KINDS: tuple[Kind, ...] = (
+    ESTIMATE,
+    PHOTO_JPEGS,
+    MAIL,
+    *MAINTENANCE,
+)

@@ -7,7 +7,7 @@ its own in every worker, so no kind's jobs wait behind another's.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ OpenTask: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager
 
 # The lane of work that people wait for; the runbook's ai_jobs are its jobs.
 AI = "ai"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Subject(StrEnum):
@@ -46,7 +47,8 @@ class Kind:
     """What the queue and the worker know of a job type.
 
     `share` is the part of WORKER_CONCURRENCY that a background kind has for slots, at least one. `retry_cap_s` is the
-    longest wait between two tries, which double from a second on. `timeout` is of one attempt.
+    longest wait between two tries, which double from a second on. `timeout` is of one attempt. A kind with an
+    `every` is queued by the clock, at each whole multiple of it from `since` on.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Kind:
     max_attempts: int | None = None
     retry_cap_s: float = CAP_SECONDS
     retention: timedelta = timedelta(days=30)
+    every: timedelta | None = None
+    since: datetime = EPOCH
 
     def __post_init__(self) -> None:
         """Raise ValueError for what the database would refuse."""
@@ -87,6 +91,15 @@ class Kind:
             "unique_by": self.unique_by,
             "max_attempts": self.max_attempts,
             "retention": f"{self.retention.total_seconds():.0f} seconds",
+        }
+
+    def as_tick(self) -> dict[str, Any]:
+        """Return what the clock of the database needs of a periodic kind."""
+        assert self.every is not None  # noqa: S101 - asked of periodic kinds alone
+        return {
+            "name": self.name,
+            "every": f"{self.every.total_seconds():.0f} seconds",
+            "since": self.since.isoformat(),
         }
 
 

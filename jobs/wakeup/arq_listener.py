@@ -1,4 +1,4 @@
-"""Answers the doorbell: an arq worker with `wake` and two crons as its only jobs. Without Redis it just waits for it.
+"""Answers the doorbell: an arq worker with `wake` and the sweep's cron. Without Redis it just waits for it.
 
 arq ends at its first unhandled error; here that only means starting it again.
 """
@@ -26,28 +26,22 @@ POLL_SECONDS = 0.03
 # Longer than the sweep's own period: the kept result is what makes it once per tick across workers.
 KEEP_CRON_SECONDS = 120
 JOB_SECONDS = 20
-CLEANUP_AT: dict[str, Any] = {"weekday": "sun", "hour": 3, "minute": 0, "second": 0, "timeout": 3600}
 LEAVE_SECONDS = 1.0
 LEAVE_TRIES = 10
 
 
 class ArqListener:
-    """Calls `on_wake` for every wake, `on_sweep` at second 0 and 30 and `on_cleanup` on Sundays at 03:00 UTC.
-
-    Each cron once across all workers.
-    """
+    """Calls `on_wake` for every wake, and `on_sweep` at second 0 and 30, once across all workers."""
 
     def __init__(
         self,
         url: str,
         on_wake: Callable[[], None],
         on_sweep: Callable[[], Awaitable[None]],
-        on_cleanup: Callable[[], Awaitable[None]],
     ) -> None:
         self._url = url
         self._on_wake = on_wake
         self._on_sweep = on_sweep
-        self._on_cleanup = on_cleanup
         self._away = False
 
     async def listen_forever(self) -> None:
@@ -83,18 +77,10 @@ class ArqListener:
             except Exception:
                 log.exception("The sweep failed")  # never out of an arq job
 
-        async def clean_up(*_args: Any, **_kwargs: Any) -> None:
-            try:
-                await self._on_cleanup()
-            except Exception:
-                log.exception("The cleanup of media failed; the next one goes on")
-
         return ArqWorker(
             functions=[func(wake, name=WAKE, keep_result=0)],
             cron_jobs=[
                 cron(sweep, name="sweep", second={0, 30}, keep_result=KEEP_CRON_SECONDS),
-                # By name: arq counts weekdays from Monday, cron from Sunday.
-                cron(clean_up, name="cleanup-media", **CLEANUP_AT, keep_result=KEEP_CRON_SECONDS),
             ],
             redis_pool=redis,
             queue_name=QUEUE,

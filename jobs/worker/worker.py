@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any, TypeAlias
 
 import uvloop
@@ -20,9 +19,7 @@ from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing
 from jobs.kinds.deliveries import open_dispatcher
-from jobs.kinds.maintenance import Maintenance, periodic_tasks
 from jobs.kinds.registry import KINDS
-from jobs.kinds.thumbnails import ThumbnailWorker
 from jobs.queue.intervals import Intervals
 from jobs.queue.kind import Kind, Task, by_name, unknown
 from jobs.queue.retry import retry_with_backoff
@@ -37,10 +34,9 @@ from jobs.worker.lanes import Lanes
 from jobs.worker.lease import LeaseKeeper
 from jobs.worker.sweeper import Sweeper
 from jobs.worker.tasks import open_tasks
+from jobs.worker.ticker import Ticker
 from jobs.worker.worker_metrics import WorkerMetrics
 from store.accounts.flag_cache import FlagCache
-from store.media.cleanup import Cleanup
-from store.objects.objects import ObjectStore
 from store.ops.presence import Presence, process_name
 from store.pool import AWAY, Database, WrongRole
 from store.queue import kinds as known_kinds
@@ -114,8 +110,7 @@ class Worker:
         self._doorbell = Doorbell(open_redis(redis_url))
         self._keeper = LeaseKeeper(db, self._lanes, self._intervals)
         self._sweeper = Sweeper(db, self._lanes, self._doorbell, self._intervals, metrics)
-        self._maintenance = Maintenance(db, periodic_tasks(settings))
-        self._thumbnails = ThumbnailWorker(db, settings) if settings.derivatives_ahead else None
+        self._ticker = Ticker(db, [kind for kind in kinds if kind.name in tasks])
         self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
         self._dispatcher = open_dispatcher(settings, db)
         self._control = ControlListener(
@@ -126,9 +121,7 @@ class Worker:
             on_connect=self._keeper.renew,
             worker=process_name() if may_listen else None,
         )
-        self._arq_listener = ArqListener(
-            redis_url, self._lanes.wake, self._sweeper.sweep, partial(clean_media, settings, db)
-        )
+        self._arq_listener = ArqListener(redis_url, self._lanes.wake, self._sweeper.sweep)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then give running jobs their grace and hand the rest back.
@@ -181,24 +174,16 @@ class Worker:
         yield "leases", self._keeper.keep_forever()
         yield "sweep", self._sweeper.sweep_forever()
         yield "watch", self._sweeper.watch_forever()
-        yield "maintenance", self._maintenance.run_forever()
+        yield "ticks", self._ticker.tick_forever()
         yield "presence", self._presence.keep_forever()
         yield "control", self._control.listen_forever()
         yield "doorbell", self._arq_listener.listen_forever()
         yield "metrics", self._metrics_registry.serve_forever(self._settings.host, self._settings.metrics_port)
-        if self._thumbnails is not None:
-            yield "thumbnails", self._thumbnails.run_forever()
         if self._dispatcher is not None:
             yield "analytics", self._dispatcher.deliver_forever()
 
 
 OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]
-
-
-async def clean_media(settings: Settings, db: Database) -> None:
-    """Do the weekly cleanup."""
-    async with ObjectStore.open(settings) as objects:
-        await Cleanup(db, objects).run()
 
 
 async def work(settings: Settings, tasks_of: OpenTasks) -> None:

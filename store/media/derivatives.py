@@ -3,19 +3,11 @@
 Workers make them as photos come; who asks sooner has them made at once. To make one again changes nothing.
 """
 
-from datetime import timedelta
-
 from store.errors import NotFound, Unprocessable
 from store.media.media import EDGES, Size, derivative_key
 from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore
-from store.pool import Connection, Record
-from store.queries import Queries
-
-SQL = Queries("media/derivatives")
-
-# Longer than any photo takes: whoever is not heard of by then is thought dead, and another one tries.
-TRY = timedelta(minutes=5)
+from store.pool import Record
 
 
 async def ensure_derivative(objects: ObjectStore, decoder: Decoder, row: Record, size: Size) -> str:
@@ -31,16 +23,6 @@ async def ensure_derivative(objects: ObjectStore, decoder: Decoder, row: Record,
     if await objects.head(key) is None:
         await _make(objects, decoder, row, size, key)
     return key
-
-
-async def take_wanted(conn: Connection) -> Record | None:
-    """Return the row of the newest photo whose JPEGs nobody has made yet, None without one; it is ours for `TRY`."""
-    return await conn.fetchrow(SQL.take_wanted, TRY)
-
-
-async def forget_wanted(conn: Connection, photo: Record) -> None:
-    """Say that a photo's JPEGs are made, or never will be."""
-    await conn.execute(SQL.forget_wanted, photo["id"])
 
 
 async def _make(objects: ObjectStore, decoder: Decoder, row: Record, size: Size, key: str) -> None:

@@ -8,11 +8,6 @@ from store.queries import Queries
 SQL = Queries("ops/maintenance")
 
 
-async def claim_periodic_task(conn: Connection, name: str, every: timedelta) -> bool:
-    """Take a periodic task for this tick, to the end of the caller's transaction; False when another process has."""
-    return bool(await conn.fetchval(SQL.claim_periodic_task, name, every))
-
-
 async def prune(conn: Connection, keep: timedelta) -> int:
     """Forget finished jobs and leftover checkpoints older than `keep`, some at a time; returns how many rows went."""
     gone: int = await conn.fetchval(SQL.prune, keep)

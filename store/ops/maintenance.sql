@@ -1,7 +1,3 @@
--- name: claim_periodic_task
--- Whether this tick's periodic task is ours.
-SELECT scopekit.claim_periodic_task($1, $2);
-
 -- name: prune
 -- Forget finished jobs that are older than this.
 SELECT scopekit.prune($1);

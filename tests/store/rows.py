@@ -31,7 +31,6 @@ async def fill_every_table(admin: Admin, tenant: Tenant) -> UUID:
             file_size=1,
             sha256=_HASH,
         )
-        await _insert(admin, "derivative_queue", media_id=media, tenant_id=tenant.id)
         of_visit = {"tenant_id": tenant.id, "visit_id": visit}
         spoken = {"text": "two outlets", "duration_ms": 900, "engine": "local", "model": "base"}
         await _insert(admin, "transcripts", media_id=media, **of_visit, **spoken)

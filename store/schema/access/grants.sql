@@ -44,7 +44,6 @@ BEGIN
             ('resumable_uploads',    'rawd'),
             ('recording_chunks',     'rad'),
             ('discarded_recordings', 'rad'),
-            ('derivative_queue',   NULL),
             ('price_items',          'rawd'),
             ('estimates',            'ra'),
             ('estimate_lines',       'ra'),

@@ -38,6 +38,7 @@ CREATE TABLE public.job_kinds (
 );
 INSERT INTO public.job_kinds (name, subject, lane, speaks, ends_stream, unique_by, max_attempts, retention) VALUES
     ('estimate', 'visit', 'ai', true, true, 'visit', NULL, '30 days'),
+    ('photo_jpegs', 'visit', 'photo_jpegs', false, false, NULL, NULL, '1 h'),
     ('mail', 'none', 'mail', false, false, NULL, 25, '1 day');
 
 -- The jobs. A queued job has a turn when it stands in line; without one its time has not come yet (a retry that waits, a
@@ -182,7 +183,7 @@ CREATE TABLE public.queue_control (
     CONSTRAINT held_pause_has_an_end CHECK ((held_reason IS NULL) = (held_until IS NULL))
 );
 
--- Periodic tasks, each once per tick whichever worker comes first, with Redis or without.
+-- When the last tick of each periodic kind was queued.
 CREATE TABLE public.periodic_tasks (
     name    text PRIMARY KEY,
     done_at timestamptz NOT NULL
@@ -433,16 +434,25 @@ BEGIN
            AND scopekit.resume_queue('engine:' || p_engine);
 END $$;
 
--- Take a periodic task for this tick; false when another worker has it already. The row stays locked to the end of the
--- transaction that does the task: when that fails, the tick is not used up. A tick is a whole multiple of p_every, by the
--- database's clock.
-CREATE FUNCTION scopekit.claim_periodic_task(p_name text, p_every interval) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Queue one job of each of these periodic kinds, [{name, every, since}, ...], whose tick has come since the last one was
+-- queued. A tick is a whole multiple of `every` from `since` on, by the database's clock: any number of workers queue it
+-- once, and however many have passed with none there, one job catches them up. Returns how many jobs.
+CREATE FUNCTION scopekit.queue_ticks(p_kinds jsonb) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
-    v_tick timestamptz := date_bin(p_every, now(), 'epoch');
+    v_kind  record;
+    v_count integer := 0;
 BEGIN
-    INSERT INTO public.periodic_tasks AS c (name, done_at) VALUES (p_name, now())
-    ON CONFLICT (name) DO UPDATE SET done_at = now() WHERE c.done_at < v_tick;
-    RETURN FOUND;
+    FOR v_kind IN SELECT * FROM jsonb_to_recordset(p_kinds) AS k(name text, every interval, since timestamptz)
+                  ORDER BY name LOOP
+        INSERT INTO public.periodic_tasks AS t (name, done_at) VALUES (v_kind.name, now())
+        ON CONFLICT (name) DO UPDATE SET done_at = now()
+        WHERE t.done_at < date_bin(v_kind.every, now(), v_kind.since);
+        IF FOUND THEN
+            INSERT INTO public.jobs (job_type) VALUES (v_kind.name) ON CONFLICT DO NOTHING;
+            v_count := v_count + 1;
+        END IF;
+    END LOOP;
+    RETURN v_count;
 END $$;
 
 -- Kinds ---------------------------------------------------------------------------------------------------------------

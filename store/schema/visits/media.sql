@@ -181,23 +181,12 @@ CREATE TABLE public.discarded_recordings (
 );
 CREATE INDEX discarded_recordings_of_visit ON public.discarded_recordings (visit_id);
 
--- Photos whose JPEGs a worker is still to make. A list of its own and not jobs of the queue: each of those speaks on its
--- visit's stream and ends it, counts in the visit's state, the depth and the alerts, and needs a lease because its result
--- may be written once. Here the work may be done twice, and by whichever process asks for it sooner.
-CREATE TABLE public.derivative_queue (
-    media_id  uuid PRIMARY KEY REFERENCES public.site_visit_media (id) ON DELETE CASCADE,
-    tenant_id uuid NOT NULL REFERENCES public.tenants (id) ON DELETE CASCADE,
-    tries     smallint NOT NULL DEFAULT 0 CHECK (tries BETWEEN 0 AND 3),
-    due_at    timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX derivative_queue_due ON public.derivative_queue (due_at) WHERE tries < 3;
-CREATE INDEX derivative_queue_of_tenant ON public.derivative_queue (tenant_id);
-
--- In the transaction that gives a photo its row, whoever inserts it.
+-- A worker is to make the JPEGs of a new photo, whoever inserts its row.
 CREATE FUNCTION scopekit.enqueue_derivatives() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    INSERT INTO public.derivative_queue (media_id, tenant_id) VALUES (NEW.id, NEW.tenant_id);
+    INSERT INTO public.jobs (job_type, tenant_id, visit_id, payload)
+    VALUES ('photo_jpegs', NEW.tenant_id, NEW.visit_id, jsonb_build_object('media_id', NEW.id));
     RETURN NULL;
 END $$;
 

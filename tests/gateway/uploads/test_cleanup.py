@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from jobs.wakeup.arq_listener import CLEANUP_AT
+from jobs.kinds.maintenance import MEDIA_CLEANUP
 from store.media.cleanup import Cleanup, Report
 from store.objects.objects import ObjectStore
 from store.objects.spool import Spool
@@ -164,5 +164,6 @@ def test_an_operator_can_ask_first(services: Services, left: dict[str, Any]) -> 
 
 
 def test_it_runs_on_sundays_at_three() -> None:
-    """By name, so that no count of weekdays can be mistaken for another."""
-    assert {"weekday": "sun", "hour": 3, "minute": 0, "second": 0}.items() <= CLEANUP_AT.items()
+    """Its ticks are whole weeks from a Sunday, 03:00 UTC."""
+    assert MEDIA_CLEANUP.every == timedelta(weeks=1)
+    assert f"{MEDIA_CLEANUP.since:%A %H:%M:%S %Z}" == "Sunday 03:00:00 UTC"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from config.settings import Settings
-from jobs.kinds.thumbnails import ThumbnailWorker
+from jobs.kinds.thumbnails import open_thumbnails
 from jobs.worker.worker import Worker
 from store.errors import NotFound
 from store.media import derivatives, media
@@ -20,8 +20,9 @@ from store.objects.objects import ObjectStore
 from store.pool import Database
 from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload, nothing_of
-from tests.stack import Services
 from tests.tenants import Tenant
+
+WAITING = "SELECT count(*) FROM jobs WHERE job_type = 'photo_jpegs' AND status IN ('queued', 'running')"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,15 +76,14 @@ async def test_people_see_a_photo_upright_and_without_its_place(
 async def test_a_worker_makes_the_derivatives_before_anybody_asks(
     upload: Upload, make: Any, sent_as: str, service: Database, settings: Settings, objects: ObjectStore, admin: Any
 ) -> None:
-    """Thumbnail and view of what came last; then it is off the list, and the visit's stream has heard nothing of it."""
-    await admin.execute("DELETE FROM derivative_queue")
+    """Thumbnail and view, by a job that the photo's row queued; the visit's stream has heard nothing of it."""
+    await admin.execute("DELETE FROM jobs")
     medium = (await upload(make(), sent_as)).json()
-    await ThumbnailWorker(service, settings).run()
+    await _make_all(service, settings.model_copy(update={"derivatives_ahead": True}), admin)
     async with service.as_system() as conn:
         row = await media.get(conn, UUID(medium["id"]))
     sizes = [Image.open(io.BytesIO(await objects.get(derivative_key(row, size)))).size for size in EDGES]
     assert sizes == [(300, 400), (600, 800)]
-    assert await admin.fetchval("SELECT count(*) FROM derivative_queue") == 0
     told = await admin.fetch("SELECT type FROM processing_events WHERE visit_id = $1", row["visit_id"])
     assert [event["type"] for event in told] == ["media.stored"]
 
@@ -116,37 +116,28 @@ async def test_a_photo_deleted_while_it_is_developed_leaves_nothing(
     assert await nothing_of(objects, tenant)
 
 
-async def test_a_running_worker_does_so_by_itself(
-    upload: Upload, service: Database, services: Services, admin: Any
+async def test_a_photo_that_cannot_be_opened_is_done_too(
+    upload: Upload, service: Database, settings: Settings, admin: Any
 ) -> None:
-    """It looks at the list every few seconds, beside the queue, and stops when the worker does."""
-    await admin.execute("DELETE FROM derivative_queue")
-    await upload(files.png(), "image/png")
+    """A broken one is not queued, one that was deleted makes nothing: no job waits for what will never be."""
+    await admin.execute("DELETE FROM jobs")
+    await upload(files.jpeg()[:3000], "image/jpeg")
+    gone = (await upload(files.png(), "image/png")).json()
+    assert await admin.fetchval("SELECT count(*) FROM jobs WHERE job_type = 'photo_jpegs'") == 1
+    await admin.execute("DELETE FROM site_visit_media WHERE id = $1", UUID(gone["id"]))
+    assert await _make_all(service, settings.model_copy(update={"derivatives_ahead": True}), admin) == [{"made": 0}]
+
+
+async def _make_all(service: Database, settings: Settings, admin: Any) -> list[dict[str, int]]:
+    """Let a worker do what photos have queued; returns what came of each."""
     stop = asyncio.Event()
-    working = asyncio.create_task(Worker(service, {}, services.settings(derivatives_ahead=True)).run(stop))
-    async with asyncio.timeout(40):
-        while await admin.fetchval("SELECT count(*) FROM derivative_queue"):  # noqa: ASYNC110 - no table rings
-            await asyncio.sleep(0.1)
+    async with open_thumbnails(settings, service) as make, asyncio.timeout(40):
+        working = asyncio.create_task(Worker(service, {"photo_jpegs": make}, settings).run(stop))
+        while await admin.fetchval(WAITING):  # noqa: ASYNC110 - a kind that does not speak tells nobody
+            await asyncio.sleep(0.05)
         stop.set()
         await working
-
-
-async def test_a_photo_that_a_dead_worker_took_is_taken_again_but_not_for_ever(
-    upload: Upload, service: Database, admin: Any
-) -> None:
-    """One at a time has it; three times at most, so that what kills its worker ends; what is broken is never on it."""
-    await admin.execute("DELETE FROM derivative_queue")
-    await upload(files.jpeg()[:3000], "image/jpeg")
-    medium = (await upload(files.png(), "image/png")).json()
-    for _ in range(3):
-        async with service.as_system() as conn:
-            taken = await derivatives.take_wanted(conn)
-            assert taken is not None
-            assert str(taken["id"]) == medium["id"]
-            assert await derivatives.take_wanted(conn) is None
-        await admin.execute("UPDATE derivative_queue SET due_at = now()")
-    async with service.as_system() as conn:
-        assert await derivatives.take_wanted(conn) is None
+    return [row["result"] for row in await admin.fetch("SELECT result FROM jobs WHERE job_type = 'photo_jpegs'")]
 
 
 async def test_a_derivative_is_made_once(

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,15 +11,27 @@ import asyncpg
 import pytest
 import structlog
 
-from jobs.kinds.maintenance import ALERTS, Maintenance, PeriodicTask, check_alerts, disable_bus
+from config.settings import Settings
+from jobs.kinds.maintenance import (
+    A_SUNDAY_AT_THREE,
+    ALERTS,
+    MAINTENANCE,
+    MEDIA_CLEANUP,
+    check_alerts,
+    disable_bus,
+)
+from jobs.kinds.periodic import periodic
+from jobs.queue.kind import Kind
+from jobs.worker.ticker import Ticker
 from store.events import event_bus
 from store.ops import health, maintenance
 from store.pool import Connection
-from tests.jobs.conftest import DEADLINE_SECONDS, Bench
+from store.queue import kinds
+from tests.jobs.conftest import DEADLINE_SECONDS, Bench, Working
 from tests.stack import Services
 from tests.support.carrying import begin_to_carry
 
-HOUR = timedelta(hours=1)
+DONE = "SELECT count(DISTINCT job_type) FROM jobs WHERE status = 'completed' AND tenant_id IS NULL"
 
 
 @pytest.fixture(autouse=True)
@@ -31,34 +45,76 @@ async def no_ticks(bench: Bench) -> AsyncIterator[None]:
     await bench.admin.execute("DELETE FROM visit_sync_events")
 
 
-async def test_a_tick_is_done_once_by_any_number_of_workers(bench: Bench) -> None:
-    """Four look at the same moment and again; the task is done once, without Redis."""
-    done = 0
+def _weekly(name: str = "weekly") -> Kind:
+    return replace(periodic(name, timedelta(weeks=1), _nothing), since=A_SUNDAY_AT_THREE)
 
-    async def count(_conn: Connection) -> None:
-        nonlocal done
-        done += 1
 
-    workers = [Maintenance(bench.service, (PeriodicTask("count", timedelta(days=1000), count),)) for _ in range(4)]
+async def _nothing(_settings: Settings, _conn: Connection) -> None:
+    pass
+
+
+async def _waiting(bench: Bench, name: str = "weekly") -> int:
+    waiting: int = await bench.admin.fetchval(
+        "SELECT count(*) FROM jobs WHERE job_type = $1 AND status = 'queued'", name
+    )
+    return waiting
+
+
+@pytest.fixture
+async def ticker(bench: Bench) -> AsyncIterator[Ticker]:
+    """Tick for a weekly kind that the database knows."""
+    async with bench.service.as_system() as conn:
+        await kinds.register(conn, [_weekly().as_row()])
+    yield Ticker(bench.service, [_weekly()])
+    await bench.admin.execute("DELETE FROM job_kinds WHERE name = 'weekly'")
+
+
+async def test_a_tick_is_queued_once_by_any_number_of_workers(bench: Bench, ticker: Ticker) -> None:
+    """Four look at the same moment and again: one job, without Redis."""
     for _ in range(2):
-        await asyncio.gather(*(worker.run_due() for worker in workers))
-    assert done == 1
+        await asyncio.gather(*(Ticker(bench.service, [_weekly()]).tick() for _ in range(4)))
+    assert await _waiting(bench) == 1
+    await bench.admin.execute("DELETE FROM jobs")
+    assert await ticker.tick() == 0
 
 
-async def test_a_chore_that_fails_is_done_at_the_next_look(bench: Bench) -> None:
-    """Its tick is taken back with its transaction."""
-    tries = 0
+async def test_a_tick_that_was_missed_is_caught_up_once(bench: Bench, ticker: Ticker) -> None:
+    """No worker was up for five Sundays: the first that comes queues one job, and no other until the next Sunday."""
+    await bench.admin.execute("INSERT INTO periodic_tasks VALUES ('weekly', now() - interval '36 days')")
+    assert [await ticker.tick() for _ in range(3)] == [1, 0, 0]
+    assert await _waiting(bench) == 1
 
-    async def flaky(conn: Connection) -> None:
-        nonlocal tries
-        tries += 1
-        if tries == 1:
-            await conn.execute("SELECT 1 / 0")
 
-    worker = Maintenance(bench.service, (PeriodicTask("flaky", timedelta(days=1000), flaky),))
-    for _ in range(3):
-        await worker.run_due()
-    assert tries == 2
+async def test_a_tick_comes_when_its_time_has_come(bench: Bench, ticker: Ticker) -> None:
+    """Done a moment before this Sunday's three o'clock it is due; done at it, it is not."""
+    await bench.admin.execute(
+        "INSERT INTO periodic_tasks VALUES ('weekly', date_bin('7 days', now(), $1))", A_SUNDAY_AT_THREE
+    )
+    assert await ticker.tick() == 0
+    await bench.admin.execute("UPDATE periodic_tasks SET done_at = done_at - interval '1 ms'")
+    assert await ticker.tick() == 1
+
+
+async def test_a_tick_whose_last_job_still_runs_queues_no_second(bench: Bench, ticker: Ticker) -> None:
+    """One at a time: what takes longer than its interval does not pile up."""
+    assert await ticker.tick() == 1
+    await bench.admin.execute("UPDATE periodic_tasks SET done_at = now() - interval '36 days'")
+    await ticker.tick()
+    assert await _waiting(bench) == 1
+
+
+async def test_every_periodic_kind_runs(bench: Bench, working: Working, settings: Settings) -> None:
+    """A worker that starts queues all that are due, and does them."""
+    async with AsyncExitStack() as opened:
+        tasks = {
+            kind.name: await opened.enter_async_context(kind.opens(settings, bench.service))
+            for kind in MAINTENANCE
+            if kind is not MEDIA_CLEANUP
+        }
+        async with working(tasks), asyncio.timeout(DEADLINE_SECONDS):
+            while await bench.admin.fetchval(DONE) < len(tasks):  # noqa: ASYNC110 - these tell nobody
+                await asyncio.sleep(0.05)
+    assert await bench.admin.fetchval("SELECT count(*) FROM alerts WHERE checked_at IS NOT NULL") == len(ALERTS)
 
 
 async def test_old_finished_jobs_are_forgotten_and_no_others(bench: Bench) -> None:
@@ -95,7 +151,7 @@ async def test_events_are_noted_for_the_bus_as_long_as_somebody_carries_it(bench
     async with asyncio.timeout(DEADLINE_SECONDS):
         while await bench.admin.fetchval(closed):  # a session may end a moment after its connection
             async with bench.service.as_system() as conn:
-                await disable_bus(conn)
+                await disable_bus(None, conn)  # type: ignore[arg-type]
     await bench.enqueue()
     assert (await bench.admin.fetchval(noted), await bench.admin.fetchval(closed)) == (0, False)
 
@@ -150,7 +206,7 @@ async def _checked(bench: Bench) -> list[tuple[str, str]]:
     """Let a worker ask the alerts; return what it logged about them, as (level, alert)."""
     with structlog.testing.capture_logs() as logged:
         async with bench.service.as_system() as conn:
-            await check_alerts(conn)
+            await check_alerts(None, conn)  # type: ignore[arg-type]
     return [(line["log_level"], line["alert"]) for line in logged]
 
 
@@ -182,12 +238,6 @@ async def test_the_gateway_reads_what_the_alerts_said(bench: Bench) -> None:
     assert (after["processing_slo"]["firing"], after["processing_slo"]["value"]) == (True, pytest.approx(90, abs=5))
     assert after["analytics_outbox"]["firing"] is False
     assert after["upload_retries"]["age_seconds"] >= 0
-
-
-async def test_a_worker_asks_the_alerts_by_itself(bench: Bench) -> None:
-    """It is a periodic task like any other."""
-    await Maintenance(bench.service).run_due()
-    assert await bench.admin.fetchval("SELECT count(*) FROM alerts WHERE checked_at IS NOT NULL") == len(ALERTS)
 
 
 async def test_operators_read_how_dead_letters_grow(bench: Bench) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -25,7 +24,7 @@ async def _fail() -> None:
 async def arq(settings: Settings) -> Any:
     """Give the arq worker as the listener makes it, not running."""
     redis = open_redis(str(settings.redis_url))
-    yield ArqListener(str(settings.redis_url), lambda: None, _fail, _fail)._worker(redis)
+    yield ArqListener(str(settings.redis_url), lambda: None, _fail)._worker(redis)
     await close_redis(redis)
 
 
@@ -51,17 +50,10 @@ async def test_wakes_leave_no_result_and_a_tick_is_remembered_longer_than_it_las
     wake = arq.functions["wake"]
     assert isinstance(wake, Function)
     assert wake.keep_result_s == 0
-    assert {cron.name for cron in arq.cron_jobs} == {"sweep", "cleanup-media"}
+    assert {cron.name for cron in arq.cron_jobs} == {"sweep"}
     assert {cron.keep_result_s for cron in arq.cron_jobs} == {KEEP_CRON_SECONDS}
     assert KEEP_CRON_SECONDS >= 120
     assert all(cron.unique for cron in arq.cron_jobs)
-
-
-async def test_the_weekly_cleanup_is_on_sunday_by_name(arq: Any) -> None:
-    """Arq counts weekdays from Monday, cron from Sunday: 0 would be the wrong day in one of them."""
-    (cleanup,) = (cron for cron in arq.cron_jobs if cron.name == "cleanup-media")
-    cleanup.calculate_next(datetime(2026, 11, 25, 12, tzinfo=UTC))
-    assert cleanup.next_run.replace(microsecond=0) == datetime(2026, 11, 29, 3, tzinfo=UTC)
 
 
 async def test_it_polls_often_and_no_hook_can_throw(arq: Any) -> None:
@@ -72,7 +64,7 @@ async def test_it_polls_often_and_no_hook_can_throw(arq: Any) -> None:
 
 async def test_a_failing_job_never_raises_into_arq(arq: Any) -> None:
     """An exception out of a cron's job would be stored, retried and pickled."""
-    assert [await cron.coroutine({}) for cron in arq.cron_jobs] == [None, None]
+    assert [await cron.coroutine({}) for cron in arq.cron_jobs] == [None]
 
 
 async def test_a_cancel_that_the_library_lets_pass_ends_it_all_the_same(
@@ -92,7 +84,7 @@ async def test_a_cancel_that_the_library_lets_pass_ends_it_all_the_same(
         passed += 1
 
     monkeypatch.setattr(ArqWorker, "_poll_iteration", deaf_once)
-    listener = ArqListener(str(settings.redis_url), lambda: None, _fail, _fail)
+    listener = ArqListener(str(settings.redis_url), lambda: None, _fail)
     listening = asyncio.create_task(listener.listen_forever())
     async with asyncio.timeout(DEADLINE_SECONDS):
         await listens.wait()

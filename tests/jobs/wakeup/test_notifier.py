@@ -100,10 +100,6 @@ class Hall:
         """Fail, as a sweep must be allowed to."""
         raise RuntimeError
 
-    async def clean_up(self) -> None:
-        """Fail too, should a Sunday's night find this test running."""
-        raise RuntimeError
-
 
 async def _kill_others(redis: ArqRedis) -> None:
     """End every connection to our own database of the server, which other tests use at the same time."""
@@ -126,7 +122,7 @@ async def _rung(hall: Hall, doorbell: Doorbell) -> None:
 async def test_the_doorman_hears_wakes_and_outlives_what_arq_does_not(redis: ArqRedis, settings: Settings) -> None:
     """FLUSHALL, killed connections and nonsense in the queue: he still hears the next ring."""
     hall, doorbell = Hall(), Doorbell(open_redis(str(settings.redis_url)))
-    listener = ArqListener(str(settings.redis_url), hall.wake, hall.sweep, hall.clean_up)
+    listener = ArqListener(str(settings.redis_url), hall.wake, hall.sweep)
     listening = asyncio.create_task(listener.listen_forever())
     await _rung(hall, doorbell)
     await redis.flushdb()
@@ -149,7 +145,7 @@ async def test_the_doorman_waits_for_a_redis_that_is_not_there_yet(settings: Set
     port = free_port()
     server = urlsplit(str(settings.redis_url))
     url = server._replace(netloc=f":{server.password}@127.0.0.1:{port}").geturl()
-    listener = ArqListener(url, hall.wake, hall.sweep, hall.clean_up)
+    listener = ArqListener(url, hall.wake, hall.sweep)
     listening = asyncio.create_task(listener.listen_forever())
     await asyncio.wait([listening], timeout=0.3)
     assert not listening.done()
