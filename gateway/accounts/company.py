@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.accounts.pages import show, show_problem
 from gateway.auth import sessions
-from gateway.auth.auth import authenticate, identify
+from gateway.auth.auth import authenticate, identify, require_person
 from gateway.auth.principal import NO_TENANT, Principal
 from gateway.context import context_of
 from store.accounts import sessions as rows
@@ -62,6 +62,7 @@ async def render(request: Request, principal: Principal, template: str, **values
 
 async def _member(request: Request, min_role: Role) -> Principal | None:
     """Return a member of the session's company; None for a person who is of none."""
+    require_person(request)
     principal = await identify(request)
     if principal.tenant_id == NO_TENANT:
         return None

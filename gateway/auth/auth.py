@@ -161,10 +161,20 @@ async def require_flag(connection: HTTPConnection, principal: Principal, flag: F
         raise NotFound(detail, code="feature_off")
 
 
-async def _caller(connection: HTTPConnection) -> Principal:
+def require_person(connection: HTTPConnection) -> None:
+    """Pass unless an API key asks: one that leaks must not make others, which would outlive it. Raises `Forbidden`."""
+    if api_keys.is_api_key(_bearer_token(connection)):
+        raise Forbidden("An API key manages neither people nor keys; sign in for that.", code="person_required")
+
+
+def _bearer_token(connection: HTTPConnection) -> str:
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        token = token.strip()
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _caller(connection: HTTPConnection) -> Principal:
+    token = _bearer_token(connection)
+    if token:
         if api_keys.is_api_key(token):
             return await api_keys.of_key(connection, token)
         verified = await context_of(connection).auth.verify(token)

@@ -112,6 +112,7 @@ CODES: Mapping[str, ProblemCode] = {
     "forbidden": ProblemCode(403, "Not allowed", "Ask an owner of the company for the right to do this."),
     "not_a_member": ProblemCode(403, "Not a member", "Ask an owner of the company to add this user."),
     "role_too_low": ProblemCode(403, "Role too low", "Ask an owner of the company for the role that `detail` names."),
+    "person_required": ProblemCode(403, "A person has to", "Sign in; an API key manages neither people nor keys."),
     "foreign_origin": ProblemCode(
         403, "Request from another site", "Send a Bearer token; a cookie works on this site's own pages only."
     ),

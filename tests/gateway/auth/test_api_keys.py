@@ -57,6 +57,25 @@ async def test_a_wrong_secret_is_refused(client: httpx.AsyncClient, db: Database
         assert answer.status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/company/keys", {"name": "Another", "role": "viewer"}),
+        ("/company/people/invite", {"email": "jane@example.test", "role": "admin"}),
+        ("/company/settings", {"name": "Ours now"}),
+    ],
+)
+async def test_an_admins_key_makes_no_keys_and_manages_no_people(
+    client: httpx.AsyncClient, db: Database, tenant: Tenant, admin: Admin, path: str, form: dict[str, str]
+) -> None:
+    """A key that leaked and is revoked leaves nothing behind that still opens."""
+    key = await make_key(db, tenant, "admin")
+    answer = await client.post(path, data=form, headers=bearer(key) | {"origin": "http://gateway.test"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "person_required")
+    for table, count in (("api_keys", 1), ("invitations", 0)):
+        assert await admin.fetchval(f"SELECT count(*) FROM {table} WHERE tenant_id = $1", tenant.id) == count
+
+
 async def test_only_hashes_of_keys_are_kept(db: Database, admin: Admin, tenant: Tenant) -> None:
     """The key is shown once."""
     key = await make_key(db, tenant)
