@@ -89,6 +89,7 @@ class Settings(BaseSettings):
         "invite",
         description="Who may make an account: the invited, everybody, or only people the command line invites.",
     )
+    passkeys: bool = Field(default=True, description="Whether people may sign in by passkeys of their own.")
     company_flags: Names = Field(
         ("visits.enabled", "visits.ai_estimation_enabled", "visits.ws_progress_enabled"),
         description="Comma list of the flags that are on for a new company.",

@@ -4,12 +4,14 @@ from gateway.accounts.company_settings import SettingsForm
 from gateway.accounts.email_code import CodeForm, EmailForm, LinkForm
 from gateway.accounts.invitations import JoinForm
 from gateway.accounts.keys import KeyForm
+from gateway.accounts.passkeys import AddForm, AnswerForm, BeginForm
 from gateway.accounts.people import InviteForm, RoleForm
 from gateway.accounts.setup import SetupForm
 from gateway.accounts.supabase import PasswordForm, SupabaseCodeForm
 from gateway.accounts.you import ChooseForm, FoundForm
 from gateway.openapi.operation import TEXT, Answer, Content, Operation
 
+_OPTIONS = {"type": "object", "required": ["challenge"]}
 FORM = "application/x-www-form-urlencoded"
 _HTML = {"text/html": TEXT}
 # A browser is shown what is wrong as a page.
@@ -96,6 +98,19 @@ OPERATIONS = {
     "POST /sign-in/supabase/code": _form({FORM: SupabaseCodeForm}, "Signed in.", 404, 429, 503),
     "GET /sign-in/supabase/with/{provider}": _lead("The provider's page.", 404, 429),
     "GET /sign-in/supabase/callback": _lead("Signed in.", 403, 404, 410, 503),
+    "POST /sign-in/passkey/begin": Operation(
+        {200: Answer("What `navigator.credentials.get` takes.", {"application/json": _OPTIONS})},
+        "nobody",
+        takes={"application/json": BeginForm},
+        refuses=(403, 404, 503),
+    ),
+    "POST /sign-in/passkey": _form({FORM: AnswerForm}, "Signed in.", 400, 404, 410, 429),
+    "POST /company/you/passkeys/begin": Operation(
+        {200: Answer("What `navigator.credentials.create` takes.", {"application/json": _OPTIONS}), **_wrong(401, 403)},
+        refuses=(404, 429, 503),
+    ),
+    "POST /company/you/passkeys": _change({FORM: AddForm}, "The passkey is kept.", 409, 410),
+    "POST /company/you/passkeys/{credential_id}/remove": _change({}, "The passkey is removed."),
     "POST /join": _form({FORM: JoinForm}, "Joined and signed in.", 410, 429),
     "GET /join/{token}": _page("Who invites whom.", refuses=(410, 429)),
     "GET /company": _company("The people of the company."),

@@ -1,5 +1,7 @@
 """The sign-in page, and what every way in ends with."""
 
+from uuid import UUID
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -32,9 +34,14 @@ async def finish(request: Request, proof: Proof, next_path: str) -> Response:
     if user_id is None:
         _log.info("Nobody known signed in", way=proof.way)
         return show(request, "no_account.html", status=403)
+    return await enter(request, user_id, proof.way, next_path)
+
+
+async def enter(request: Request, user_id: UUID, way: str, next_path: str) -> Response:
+    """Sign in a user whom a way has found, and lead them on."""
     response = RedirectResponse(safe_path(next_path), 303)
-    await sessions.start(request, response, user_id=user_id, way=proof.way)
-    attempts.forget(request, response, proof.way)
+    await sessions.start(request, response, user_id=user_id, way=way)
+    attempts.forget(request, response, way)
     return response
 
 

@@ -19,6 +19,8 @@ def ways_on(settings: Settings) -> list[WayIn]:
     ways = []
     if settings.mail_url is not None:
         ways.append(WayIn("email", "E-mail", "accounts/ways/email.html"))
+    if settings.passkeys:
+        ways.append(WayIn("passkey", "Passkey", "accounts/ways/passkey.html"))
     if settings.supabase_url is not None and settings.supabase_anon_key is not None:
         ways.append(WayIn("supabase", "Password", "accounts/ways/supabase.html"))
         ways += [

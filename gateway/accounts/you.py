@@ -7,8 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
+from webauthn.helpers import bytes_to_base64url
 
 from config.flags import nested
+from gateway.accounts import ways
 from gateway.accounts.company import YOU, company_page, render
 from gateway.auth.principal import Principal
 from gateway.context import context_of
@@ -17,7 +19,7 @@ from gateway.http.form import read_form
 from gateway.http.text import OneLine
 from store.accounts import sessions
 from store.errors import Forbidden, NotFound
-from store.people import people
+from store.people import passkeys, people
 
 
 class ChooseForm(BaseModel):
@@ -41,8 +43,17 @@ async def page(request: Request, principal: Principal) -> Response:
     context = context_of(request)
     async with context.db.as_system() as conn:
         found = await sessions.of_user(conn, principal.user_id)
-    may_found = context.settings.sign_up == "open"
-    return await render(request, principal, "you.html", sessions=found, own=_session_id(principal), may_found=may_found)
+        keys = await passkeys.of_user(conn, principal.user_id)
+    return await render(
+        request,
+        principal,
+        "you.html",
+        sessions=found,
+        own=_session_id(principal),
+        may_found=context.settings.sign_up == "open",
+        has_passkeys=ways.is_on(context.settings, "passkey"),
+        passkeys=[{**one, "path": bytes_to_base64url(one["credential_id"])} for one in keys],
+    )
 
 
 async def end_session(request: Request, principal: Principal) -> Response:

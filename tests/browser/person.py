@@ -38,7 +38,7 @@ class Person:
     def saw_request(self, request: Request) -> None:
         """Nothing may be asked of anybody but this machine."""
         parts = urlsplit(request.url)
-        if parts.scheme in ("http", "https") and parts.hostname != "127.0.0.1":
+        if parts.scheme in ("http", "https") and parts.hostname not in ("127.0.0.1", "localhost"):
             self.complaints.append(f"request to {parts.hostname}")
 
     def saw_console(self, message: ConsoleMessage) -> None:
