@@ -48,8 +48,11 @@ class JobContext(Protocol):
     async def checkpoint_get(self, step: str, key: str) -> dict[str, Any] | None:
         """Read the value that an earlier attempt stored under (step, key), or None."""
 
-    async def checkpoint_put(self, step: str, key: str, value: Json) -> None:
-        """Store a JSON value under (step, key); a second put replaces the first."""
+    async def checkpoint_put(self, step: str, key: str, value: Json, writes: Writes | None = None) -> None:
+        """Store a JSON value under (step, key) and run `writes`, in one fenced transaction; a second put replaces it.
+
+        `writes` keeps what must outlive the job even if the job fails later.
+        """
 
     async def event(self, event_type: str, payload: Json) -> None:
         """Tell the visit's subscribers; progress events may be written in small batches, in order."""

@@ -92,10 +92,12 @@ class JobAttempt:
         async with self._db.connection() as conn:
             return await jobs.checkpoint(conn, self.job_id, step, key)
 
-    async def checkpoint_put(self, step: str, key: str, value: Json) -> None:
-        """Store a JSON value under (step, key). Raises `LeaseLost`."""
+    async def checkpoint_put(self, step: str, key: str, value: Json, writes: Writes | None = None) -> None:
+        """Store a JSON value under (step, key), with `writes` in the same transaction. Raises `LeaseLost`."""
         async with self._db.as_system() as conn:
             held = await jobs.put_checkpoint(conn, self.lease, step, key, value)
+            if held and writes is not None:
+                await writes(conn)
         self._require(held=held)
 
     async def event(self, event_type: str, payload: Json) -> None:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
+# What is wrong with a recording, to its contractor.
+UNPLAYABLE = (
+    "This recording cannot be played: the file is damaged or incomplete. Record it again, or type it as a note."
+)
+SILENT = "There is no sound in this recording. Check the microphone and record it again, or type it as a note."
+ODD = "This recording has an unusual format. Record it again with your phone's own recorder."
 # Naming the container keeps FFmpeg from trying playlists and other formats that reach for further files.
 DEMUXERS = {
     "audio/webm": "matroska",

@@ -10,7 +10,7 @@ import io
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from store.media.audio import DEMUXERS, FAULTS, OddSound, SoundReader
+from store.media.audio import DEMUXERS, FAULTS, ODD, UNPLAYABLE, OddSound, SoundReader
 from store.media.decode import MAX_PIXELS, Unreadable, check, pictures_of, render
 from store.objects.content import Converted
 
@@ -30,9 +30,6 @@ _STILL_EDGE = 4_000
 _STILL_QUALITY = 90
 _RATE = 48_000
 _BITRATE_A_CHANNEL = 64_000
-_UNHEARD = (
-    "This recording cannot be played: the file is damaged or incomplete. Record it again, or add it as an M4A or MP3."
-)
 _EMPTY = "There is neither sound nor a picture in this video. Record it again."
 
 
@@ -87,9 +84,9 @@ def _sound(data: bytes, content_type: str) -> list[Converted]:
     try:
         return [_finished(target.content_type, _coded(data, content_type, target))]
     except OddSound as error:
-        raise Unreadable("This recording has a form that no phone makes. Record it again.") from error
+        raise Unreadable(ODD) from error
     except FAULTS as error:
-        raise Unreadable(_UNHEARD) from error
+        raise Unreadable(UNPLAYABLE) from error
 
 
 def _copied(data: bytes, content_type: str, target: _Target) -> bytes:
@@ -173,7 +170,7 @@ def _opened(data: bytes, content_type: str) -> Iterator[InputContainer]:
         with av.open(io.BytesIO(data), "r", DEMUXERS[content_type], metadata_errors="replace") as container:
             yield container
     except FAULTS as error:
-        raise Unreadable(_UNHEARD) from error
+        raise Unreadable(UNPLAYABLE) from error
 
 
 def _created(out: io.BytesIO, target: _Target) -> OutputContainer:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageFile
 
-from store.media.audio import DEMUXERS, FAULTS, OddSound, SoundReader, note_on_loss
+from store.media.audio import DEMUXERS, FAULTS, ODD, SILENT, UNPLAYABLE, OddSound, SoundReader, note_on_loss
 from store.media.hdr import in_srgb
 from store.objects.content import Findings
 
@@ -116,7 +116,7 @@ def join(files: list[bytes], content_type: str) -> bytes:
                     stream = stream or joined.add_stream_from_template(container.streams.audio[0])
                     end = _append(joined, stream, container, end)
     except Exception as error:
-        raise Unreadable("The parts of this recording do not fit together. Send them one by one.") from error
+        raise Unreadable("The parts of this recording could not be joined. Record it again in one go.") from error
     return out.getvalue()
 
 
@@ -290,7 +290,7 @@ def _check_audio(data: bytes, content_type: str) -> Findings:
     except Unreadable:
         raise
     except Exception as error:
-        raise Unreadable("This recording cannot be played: the file is damaged or incomplete.") from error
+        raise Unreadable(UNPLAYABLE) from error
 
 
 def pictures_of(container: InputContainer) -> list[VideoStream]:
@@ -303,7 +303,7 @@ def _measure(container: InputContainer) -> Findings:
     if not container.streams.audio and pictures_of(container):
         return Findings(duration_ms=round((container.duration or 0) / 1000))
     if not container.streams.audio:
-        raise Unreadable("There is no sound in this recording.")
+        raise Unreadable(SILENT)
     reader = SoundReader(container)
     first, last = _span(reader)
     seconds = (last - first) * float(reader.stream.time_base or 0)
@@ -327,10 +327,10 @@ def _span(reader: SoundReader) -> tuple[int, int]:
             first = packet.pts if first is None else first
             last = max(last, packet.pts + (packet.duration or 0))
     except OddSound as error:
-        raise Unreadable("This recording has a form that no phone makes. Record it again.") from error
+        raise Unreadable(ODD) from error
     except FAULTS:
         if samples == 0:
             raise
     if first is None or samples == 0:
-        raise Unreadable("There is no sound in this recording.")
+        raise Unreadable(SILENT)
     return first, last

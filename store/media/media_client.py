@@ -39,7 +39,9 @@ WAIT_SECONDS = 60.0
 # Pages come first: a file may take three times as long on a busy machine.
 NICENESS = 10
 
-TOO_HARD = "This file could not be opened: it takes too long, or it is damaged. It is kept; send another version of it."
+TOO_HARD = (
+    "This file could not be opened: it takes too long, or it is damaged. It is kept. Take the photo or recording again."
+)
 
 
 class Decoder:

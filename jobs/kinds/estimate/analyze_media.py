@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobs.kinds.estimate.engines.base import Clip, Photo
 from jobs.kinds.estimate.errors import Refused, UnusableMedium
 from jobs.kinds.estimate.model import Heard, ModelCall, Seen, Value
+from jobs.kinds.estimate.saving import FoundInMedium
 from jobs.kinds.estimate.steps import Step, step
 from store.errors import NotFound, TooLarge
 from store.media.audio import note_on_loss
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.model import Observations, Transcript
     from jobs.queue.context import JobContext
 
-_REFUSED = "The model declined to work on it."
+_REFUSED = "The model declined to work on it. Say in the notes what it shows or tells."
 _GONE = "The file is not in the store any more. Upload it again."
 
 Result = TypeVar("Result", bound=Value)
@@ -74,22 +75,27 @@ class MediaWork:
         return findings
 
     async def _hear(self, medium: Medium, findings: Findings) -> None:
-        if medium.problem:
-            return
-        known = self.gathered.known.get(medium.media_id)
-        if known and (known.engine, known.model) == (self.engine.name, self.engine.speech_model):
-            findings.transcripts[medium.media_id] = known
-            return
+        if not await self._is_done(Step.TRANSCRIBE, medium):
+            if medium.problem:
+                return
+            known = self.gathered.known.get(medium.media_id)
+            if known and (known.engine, known.model) == (self.engine.name, self.engine.speech_model):
+                findings.transcripts[medium.media_id] = known
+                return
         heard = await self._once(Step.TRANSCRIBE, medium, Heard, findings, self._transcribe)
         if heard is not None:
             findings.transcripts[medium.media_id] = heard.transcript
 
     async def _look(self, medium: Medium, findings: Findings) -> None:
-        if medium.problem:
+        if medium.problem and not await self._is_done(Step.LOOK, medium):
             return
         seen = await self._once(Step.LOOK, medium, Seen, findings, self._see)
         if seen is not None:
             findings.observations[medium.media_id] = seen.observations
+
+    async def _is_done(self, which: Step, medium: Medium) -> bool:
+        """Whether an earlier attempt at this job did it: then its calls are part of what the estimate cost."""
+        return await self.ctx.checkpoint_get(which, str(medium.media_id)) is not None
 
     async def _once(
         self,
@@ -107,13 +113,19 @@ class MediaWork:
             self.budget.require()
             kept = await self._outcome(medium, work)
             self.budget.spend(_calls(kept))
-            await self.ctx.checkpoint_put(which, key, kept)
+            await self.ctx.checkpoint_put(which, key, kept, self._found(medium, kind, kept).write)
         pieces = [await self.ctx.checkpoint_get(which, _piece_key(medium, name)) for name in kept.get("pieces", ())]
         findings.calls += (call for one in (kept, *pieces) for call in _calls(one))
         if "problem" in kept:
             findings.problems[medium.media_id] = kept["problem"]
             return None
         return kind.model_validate(kept)
+
+    def _found(self, medium: Medium, kind: type[Value], kept: dict[str, Any]) -> FoundInMedium:
+        place = (self.ctx.tenant_id, self.ctx.visit_id, medium.media_id)
+        if "problem" in kept:
+            return FoundInMedium(*place, problem=kept["problem"])
+        return FoundInMedium(*place, transcript=Heard.model_validate(kept).transcript if kind is Heard else None)
 
     async def _outcome(self, medium: Medium, work: Callable[[Medium], Awaitable[Value]]) -> dict[str, Any]:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from store.estimates import estimates
 from store.estimates.estimates import NewEstimate, NewLine
 from store.media import transcripts
+from store.media.audio import note_on_loss
 from store.media.transcripts import TranscriptRow
 
 if TYPE_CHECKING:
@@ -38,12 +39,6 @@ class Finished:
 
     async def write(self, conn: Connection) -> dict[str, Any]:
         """Write the rows; returns their part of the job's result."""
-        for transcript in self.findings.transcripts.values():
-            await transcripts.save(conn, self._transcript(transcript))
-        for media_id, problem in self.findings.problems.items():
-            await transcripts.mark_unusable(conn, media_id, problem)
-        for media_id, note in self.findings.notes.items():
-            await transcripts.add_note(conn, media_id, note)
         saved = await estimates.save_version(conn, self._estimate())
         return {"estimate_id": str(saved["id"]), "version": saved["version"]}
 
@@ -81,10 +76,32 @@ class Finished:
             lines=[_new_line(line) for line in self.lines],
         )
 
-    def _transcript(self, transcript: Transcript) -> TranscriptRow:
+
+@dataclass(frozen=True, slots=True)
+class FoundInMedium:
+    """What came of one recording or photo; it is kept at once, whatever becomes of the estimate."""
+
+    tenant_id: UUID
+    visit_id: UUID
+    media_id: UUID
+    transcript: Transcript | None = None
+    problem: str | None = None
+
+    async def write(self, conn: Connection) -> None:
+        """Write the transcript and what was lost of it, or why the medium cannot be used."""
+        if self.problem is not None:
+            await transcripts.mark_unusable(conn, self.media_id, self.problem)
+        if self.transcript is None:
+            return
+        await transcripts.save(conn, self._row(self.transcript))
+        note = note_on_loss(self.transcript.lost_ms / 1000)
+        if note is not None:
+            await transcripts.add_note(conn, self.media_id, note)
+
+    def _row(self, transcript: Transcript) -> TranscriptRow:
         plain = transcript.as_json()
         return TranscriptRow(
-            media_id=transcript.media_id,
+            media_id=self.media_id,
             tenant_id=self.tenant_id,
             visit_id=self.visit_id,
             text=transcript.text,

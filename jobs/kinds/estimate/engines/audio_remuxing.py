@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import av
 
 from jobs.kinds.estimate.engines.audio_errors import AudioError
-from store.media.audio import DEMUXERS, FAULTS, cancels_out
+from store.media.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, cancels_out
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -41,7 +41,7 @@ def remux(content: bytes, content_type: str) -> bytes:
         ):
             _copy(source, container)
     except (*FAULTS, IndexError) as error:
-        raise AudioError("This recording cannot be played: the file is damaged or incomplete.") from error
+        raise AudioError(UNPLAYABLE) from error
     return target.getvalue()
 
 
@@ -56,4 +56,4 @@ def _copy(source: InputContainer, container: OutputContainer) -> None:
         container.mux(packet)
         copied += 1
     if not copied:
-        raise AudioError("There is no sound in this recording.")
+        raise AudioError(SILENT)

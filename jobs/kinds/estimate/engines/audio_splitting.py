@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import av
 
 from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
-from store.media.audio import DEMUXERS, FAULTS, SoundReader
+from store.media.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, SoundReader
 from store.media.decode import MAX_AUDIO_SECONDS
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int], float
     try:
         with av.open(io.BytesIO(content), "r", DEMUXERS.get(content_type), metadata_errors="replace") as container:
             if not container.streams.audio:
-                raise AudioError("There is no sound in this recording.")
+                raise AudioError(SILENT)
             reader = SoundReader(container)
             for block in reader.mono(RATE):
                 samples += block
@@ -84,9 +84,9 @@ def _decoded(content: bytes, content_type: str) -> tuple[bytes, list[int], float
                     )
     except FAULTS as error:
         if not samples:
-            raise AudioError("This recording cannot be played: the file is damaged or incomplete.") from error
+            raise AudioError(UNPLAYABLE) from error
     if not samples:
-        raise AudioError("There is no sound in this recording.")
+        raise AudioError(SILENT)
     whole = memoryview(bytes(samples)).cast("h")
     windows = range(0, len(whole), _WINDOW)
     return bytes(samples), [_loudest(whole[i : i + _WINDOW]) for i in windows], lost

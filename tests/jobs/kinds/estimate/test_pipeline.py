@@ -506,6 +506,17 @@ async def test_loss_in_a_recording_is_told_in_seconds(site: Site, spoken_note: b
     assert told == f"Recording 1: {note}"
 
 
+async def test_what_was_heard_is_kept_when_the_estimate_fails(site: Site) -> None:
+    """The draft is refused; the transcript stays, and so does the reason why another recording has none."""
+    recording, broken = await site.add("audio", b"one"), await site.add("audio", None)
+    with pytest.raises(Refused):
+        await site.run(ScriptedEngine(refuse="draft"))
+    assert await site.estimate() is None
+    text = await site.admin.fetchval("SELECT text FROM transcripts WHERE media_id = $1", recording)
+    problem = await site.admin.fetchval("SELECT problem FROM site_visit_media WHERE id = $1", broken)
+    assert (text, "not in the store" in problem) == ("one", True)
+
+
 async def test_one_unusable_medium_does_not_stop_the_visit(site: Site) -> None:
     """A recording that cannot be played and one whose object is gone are named; the estimate is made."""
     broken = await site.add("audio", b"this is no audio")

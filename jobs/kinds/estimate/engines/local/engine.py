@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _SPEECH = "whisper-tiny.en"
 _PRINT = "pp-ocrv6-small"
+_UNHEARD = "This recording could not be heard; it may be damaged. Record it again, or type it as a note."
 _RULES = "rules-4"
 # A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
 _SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
@@ -105,7 +106,7 @@ class LocalEngine:
         except HelperKilled as error:
             raise Unavailable(NO_MEMORY) from error
         except HelperBroke as error:
-            raise UnusableMedium("This recording broke the speech engine twice; it may be damaged.") from error
+            raise UnusableMedium(_UNHEARD) from error
         if "missing" in answer:
             raise Misconfigured("The local engine needs the packages of the extra `local`; install them.")
         if "problem" in answer:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
-from store.media.audio import DEMUXERS, FAULTS, SoundReader
+from store.media.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, SoundReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def decode(content: bytes, content_type: str) -> tuple[Sound, float]:
         container = av.open(io.BytesIO(content), mode="r", format=DEMUXERS.get(content_type), metadata_errors="replace")
         with container:
             if not container.streams.audio:
-                raise AudioError("There is no sound in this recording.")
+                raise AudioError(SILENT)
             reader = SoundReader(container)
             for block in reader.mono(RATE):
                 blocks.append(np.frombuffer(block, np.int16))
@@ -91,9 +91,9 @@ def decode(content: bytes, content_type: str) -> tuple[Sound, float]:
                     raise AudioError(f"This recording is longer than {MAX_SECONDS // 60} minutes. Send it in parts.")
     except FAULTS as error:
         if not blocks:
-            raise AudioError("This recording cannot be played: the file is damaged or incomplete.") from error
+            raise AudioError(UNPLAYABLE) from error
     if not blocks:
-        raise AudioError("There is no sound in this recording.")
+        raise AudioError(SILENT)
     return np.concatenate(blocks).astype(np.float32) / 32768.0, lost
 
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.material import Material
     from jobs.kinds.estimate.model import Observations, Transcript
 
+_UNHEARD = "The speech service could not open this recording. Record it again, or type it as a note."
 _CONNECT_SECONDS = 10.0
 _PHOTO_EDGE = 2000
 _PHOTO_SECONDS = 60.0
@@ -235,7 +236,7 @@ class OpenAIEngine:
                 and cause.param not in SETTINGS_OF
                 and _is_about_the_file(cause)
             ):
-                raise UnusableMedium("The model's provider could not open this recording.") from error
+                raise UnusableMedium(_UNHEARD) from error
             raise
 
     async def _jpeg(self, photo: Photo) -> bytes:
@@ -252,7 +253,7 @@ class OpenAIEngine:
         except HelperKilled as error:
             raise Unavailable(NO_MEMORY) from error
         except (HelperBroke, HelperTooSlow) as error:
-            raise UnusableMedium(f"This {noun} could not be opened; it may be damaged.") from error
+            raise UnusableMedium(f"This {noun} could not be opened; it may be damaged. Add it again.") from error
         if "problem" in answer:
             raise UnusableMedium(answer["problem"])
         return answer, body
