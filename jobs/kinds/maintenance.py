@@ -10,7 +10,7 @@ from jobs.kinds.periodic import periodic
 from jobs.queue.context import JobContext
 from jobs.queue.kind import Kind, Subject, Task, UniqueBy
 from store.accounts import idempotency, sessions
-from store.events import changes, event_bus
+from store.events import changes, event_bus, events
 from store.limits import shared_limits
 from store.media import expired_forms
 from store.media.cleanup import Cleanup
@@ -22,6 +22,9 @@ from store.queue import outbox
 log = get_logger(__name__)
 
 KEEP_FINISHED = timedelta(days=30)
+# Steps are nine events in ten. Who comes back to a visit after a month wants to know how its jobs ended.
+KEEP_STEPS = timedelta(days=30)
+VISITS_A_PRUNING = 500
 # An alert that goes on is logged again after this; a pager that nobody answers must not be buried in lines.
 REMIND = timedelta(hours=1)
 
@@ -85,12 +88,39 @@ async def open_cleanup(settings: Settings, db: Database) -> AsyncIterator[Task]:
     yield clean
 
 
+@asynccontextmanager
+async def open_event_pruning(_settings: Settings, db: Database) -> AsyncIterator[Task]:
+    """Lend the weekly pruning of events: some visits in each transaction, so that it holds up no writer for long."""
+
+    async def prune_events(ctx: JobContext) -> None:
+        last_visit, removed = None, 0
+        while True:
+            async with db.as_system() as conn:
+                last_visit, some = await events.prune(conn, KEEP_STEPS, last_visit, VISITS_A_PRUNING)
+            removed += some
+            if last_visit is None:
+                break
+        await ctx.complete({"removed": removed})
+
+    yield prune_events
+
+
 # A whole number of weeks from here it is Sunday, 03:00 UTC, as the runbook has it.
 A_SUNDAY_AT_THREE = datetime(2026, 1, 4, 3, tzinfo=UTC)
 
 MEDIA_CLEANUP = Kind(
     "media_cleanup",
     open_cleanup,
+    subject=Subject.NONE,
+    unique_by=UniqueBy.KIND,
+    share=0.0,
+    timeout=timedelta(hours=1),
+    every=timedelta(weeks=1),
+    since=A_SUNDAY_AT_THREE,
+)
+EVENT_PRUNING = Kind(
+    "event_pruning",
+    open_event_pruning,
     subject=Subject.NONE,
     unique_by=UniqueBy.KIND,
     share=0.0,
@@ -105,4 +135,5 @@ MAINTENANCE = (
     periodic("queue_sample", timedelta(seconds=30), sample),
     periodic("expired_forms", timedelta(minutes=5), sweep_forms),
     MEDIA_CLEANUP,
+    EVENT_PRUNING,
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -120,3 +121,13 @@ def storable(value: Any) -> Any:
             return str(value)
         case _:
             return value
+
+
+async def prune(conn: Connection, keep: timedelta, after: UUID | None, visits: int) -> tuple[UUID | None, int]:
+    """Delete steps older than `keep` of up to `visits` visits, those after `after` by id.
+
+    Returns the last visit looked at, None when there are no more, and how many events went.
+    """
+    row = await conn.fetchrow(SQL.prune, keep, after, visits)
+    assert row is not None  # noqa: S101 - a function with OUT parameters always gives one row
+    return row["last_visit"], row["removed"]

@@ -43,3 +43,7 @@ SELECT (SELECT feature_flags FROM tenant_settings WHERE tenant_id = current_tena
 -- name: notify
 -- A word to every relay on a channel of theirs.
 SELECT pg_notify($1, $2);
+
+-- name: prune
+-- Delete old steps of some visits after one of them: the last visit looked at, and how many events went.
+SELECT last_visit, removed FROM scopekit.prune_events($1, $2, $3);

@@ -380,7 +380,7 @@ BEGIN
 END $$;
 
 -- Delete finished jobs that are older than their kind keeps them, AI work older than p_keep, and checkpoints that no job
--- is left to read. Events stay as long as their visit: a stream's history is read from its beginning. Returns how many rows went, at most about p_limit of each kind.
+-- is left to read. Returns how many rows went, at most about p_limit of each kind.
 CREATE FUNCTION scopekit.prune(p_keep interval, p_limit integer DEFAULT 1000) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_jobs  integer := 0;

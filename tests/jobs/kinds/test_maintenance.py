@@ -1,6 +1,7 @@
 """Chores: once per tick whichever worker comes first; the runbook's alerts; what is forgotten."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,6 +16,7 @@ from config.settings import Settings
 from jobs.kinds.maintenance import (
     A_SUNDAY_AT_THREE,
     ALERTS,
+    KEEP_STEPS,
     MAINTENANCE,
     MEDIA_CLEANUP,
     check_alerts,
@@ -23,7 +25,7 @@ from jobs.kinds.maintenance import (
 from jobs.kinds.periodic import periodic
 from jobs.queue.kind import Kind
 from jobs.worker.ticker import Ticker
-from store.events import event_bus
+from store.events import event_bus, events
 from store.ops import health, maintenance
 from store.pool import Connection
 from store.queue import kinds
@@ -130,6 +132,34 @@ async def test_old_finished_jobs_are_forgotten_and_no_others(bench: Bench) -> No
     assert await bench.row(fresh) is not None
     assert await bench.row(waiting) is not None
     assert await bench.events(old) == ["job.queued", "job.cancelled"]
+
+
+async def test_old_steps_go_and_the_stream_goes_on_where_it_stood(bench: Bench) -> None:
+    """After a month only what jobs began and ended with is left, and each visit's last event, whatever it is."""
+    old, fresh = await bench.visit(), await bench.visit()
+    for visit in (old, fresh):
+        for type_ in ("job.started", "step.started", "step.progress", "step.completed"):
+            await bench.admin.execute(
+                "INSERT INTO processing_events (visit_id, tenant_id, type) VALUES ($1, $2, $3)",
+                *(visit, bench.tenant.id, type_),
+            )
+    await bench.admin.execute("UPDATE site_visits SET created_at = now() - interval '60 days'")
+    await bench.admin.execute(
+        "UPDATE processing_events SET created_at = now() - interval '31 days' WHERE visit_id = $1", old
+    )
+    last, removed = None, 0
+    while True:
+        async with bench.service.as_system() as conn:
+            last, some = await events.prune(conn, KEEP_STEPS, last, visits=1)
+        removed += some
+        if last is None:
+            break
+    assert removed == 2
+    async with bench.service.as_system() as conn:
+        kept = [(row["seq"], json.loads(row["document"])["type"]) for row in await events.after(conn, old, 0)]
+        assert kept == [(1, "job.started"), (4, "step.completed")]
+        assert len(await events.after(conn, fresh, 0)) == 4
+        assert (await events.heads(conn, [old]))[0]["last_seq"] == 4
 
 
 async def test_events_are_noted_for_the_bus_as_long_as_somebody_carries_it(bench: Bench, services: Services) -> None:
