@@ -141,9 +141,18 @@ def _without_titles(schema: Any) -> None:
     for part in schema.get("properties", {}).values():
         if isinstance(part, dict):
             part.pop("title", None)
+            _tell_default(part)
     for key, part in schema.items():
         if key not in ("examples", "default", "const", "enum"):
             _without_titles(list(part.values()) if key in ("properties", "$defs") else part)
+
+
+def _tell_default(part: dict[str, Any]) -> None:
+    """Say a default in words: generators of clients make a field that has one required."""
+    default = part.pop("default", None)
+    if default not in (None, "", {}, []):
+        told = part.get("description", "").rstrip()
+        part["description"] = f"{told} Default: {str(default).lower()}.".strip()
 
 
 def _finish_bodies(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:

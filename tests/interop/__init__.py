@@ -1,0 +1,1 @@
+"""Clients that others generate from the public document, and the linters that judge it."""
