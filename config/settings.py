@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     mail_url: SecretStr | None = Field(
         None, description="SMTP server, such as `smtp://user:password@host:587` or `smtps://...`; needs PUBLIC_URL."
     )
+    mail_dir: Path | None = Field(None, description="Set by `make run`: where caught mails lie that `/dev/mail` shows.")
     mail_from: str = Field("ScopeKit <no-reply@localhost>", description="Sender of mails.")
     allowed_origins: Names = Field((), description="Comma list of origins that browsers may call from (CORS).")
     secrets_file: Path | None = Field(

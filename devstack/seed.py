@@ -17,6 +17,7 @@ from store.pool import use_json
 
 PRICE_BOOK = Path(__file__).parent / "demo_data" / "price_book.csv"
 FLAGS = {"visits": {"enabled": True, "ai_estimation_enabled": True, "ws_progress_enabled": True}}
+EMAIL = "demo@harborpine.example"  # its codes are at /dev/mail
 PROFILE = {
     "business_name": "Harbor & Pine Builders",
     "phone": "+1 (555) 010-0142",
@@ -38,6 +39,7 @@ async def seed(url: str) -> bool:
             await connection.execute(sql.upsert_tenant, TENANT_ID, "Harbor & Pine Builders")
             await connection.execute(sql.upsert_settings, TENANT_ID, FLAGS, "USD", Decimal("0.0825"), PROFILE)
             await connection.execute(sql.upsert_membership, TENANT_ID, USER_ID, "owner")
+            await connection.execute(sql.name_user, USER_ID, EMAIL, "Dana Reyes")
             await connection.execute(operators.SQL.upsert, USER_ID, "the demo user")
             if await connection.fetchval(sql.has_price_items, TENANT_ID):
                 return False

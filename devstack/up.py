@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PORT = 8000
+MAIL_CATCHER = "python -m devstack.mail_catcher"
 BOOTSTRAP = (
     ("migrate", "python -m gateway migrate"),
     ("seed", "python -m devstack.seed"),
@@ -44,7 +45,7 @@ LOCAL = (
         "ALLOWED_ORIGINS",
     ),
     *("S3_ENDPOINT_URL", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_REGION", "S3_BUCKET", "S3_ORIGINALS_BUCKET"),
-    *("JWT_SECRETS", "INTERNAL_QUEUE_KEY", "SECRETS_FILE"),
+    *("JWT_SECRETS", "INTERNAL_QUEUE_KEY", "SECRETS_FILE", "MAIL_URL"),
 )
 # A machine may be slow, or have other work: with a load of 25 on two cores a start took over 90 s. So it has as long as
 # something moves: a line is written, or a process uses the CPU. What stands still that long will not come.
@@ -127,6 +128,8 @@ class Up:
             self._lock.child(name, self._children.start(name, command, own, (self._lock.fd,)))
         self._await_ready()
         say(f"ScopeKit is ready: {self.plan.url}")
+        if self.plan.is_embedded:
+            say(f"Mail that would go out is at {self.plan.url}/dev/mail")
         say(f"Ctrl-C stops it; its data stays in {self.plan.directory}.")
 
     def _environment(self) -> dict[str, str]:
@@ -139,6 +142,9 @@ class Up:
         write_private(self.plan.directory / "env", "".join(f"{name}='{env[name]}'\n" for name in LOCAL if name in env))
         for name, command in self.plan.bootstrap:
             self._run_once(name, command, env)
+        if env.get("MAIL_DIR"):
+            catcher = self._children.start("mail", MAIL_CATCHER, env, (self._lock.fd,))
+            self._lock.child("mail", catcher)
         return env
 
     def _run_once(self, name: str, command: str, env: Mapping[str, str]) -> None:
@@ -216,7 +222,15 @@ def local_environment(plan: Plan, endpoints: Endpoints) -> dict[str, str]:
         "ALLOWED_ORIGINS": f"http://{LOOPBACK}:{plan.port},http://localhost:{plan.port}",
     }
     theirs = {name: value for name, value in child_environment(plan).items() if value}
-    return made_up | theirs
+    return made_up | mail_environment(plan, theirs) | theirs
+
+
+def mail_environment(plan: Plan, theirs: Mapping[str, str]) -> dict[str, str]:
+    """Return where mails are caught, unless the caller names a mail server."""
+    if "MAIL_URL" in theirs:
+        return {}
+    [port] = StateFile(plan.directory / "mail.json").ports(("mail",)).values()
+    return {"MAIL_URL": f"smtp://{LOOPBACK}:{port}", "MAIL_DIR": str(plan.directory / "mail")}
 
 
 def answers(port: int) -> bool:

@@ -32,7 +32,7 @@ from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
 from gateway.ops import health, metrics
 from gateway.ops import page as ops_page
-from gateway.pages import demo, demo_progress, pages, problems, shell
+from gateway.pages import demo, demo_progress, dev_mail, pages, problems, shell
 from gateway.progress import multi_stream, tenant_stream, visit_stream
 from gateway.progress.app import StreamApp
 from gateway.shares import page as share_page
@@ -48,6 +48,7 @@ _MODULES = (
     me,
     demo,
     demo_progress,
+    dev_mail,
     visits,
     uploads,
     tus_routes,

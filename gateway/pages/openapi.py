@@ -120,6 +120,7 @@ OPERATIONS = {
         {200: Answer("What keeps the console for when there is no signal.", {"text/javascript": TEXT})}, "nobody"
     ),
     "POST /demo/login": Operation({204: Answer("Signed in.")}, "nobody", refuses=(404,)),
+    "GET /dev/mail": Operation({200: Answer("Mails that would have gone out.", HTML)}, "nobody", refuses=(404, 503)),
     "GET /demo/progress": Operation({200: Answer("The page.", HTML)}, "nobody", refuses=(404, 503)),
     "POST /demo/progress/events": Operation(gives(Inserted, 201), takes=takes_json(Insertion)),
 }

@@ -21,6 +21,10 @@ VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id) DO NOTHING;
 -- Who belongs to it.
 INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 
+-- name: name_user
+-- A user's address and name; a second run keeps what was changed since.
+UPDATE users SET email = $2, name = $3 WHERE id = $1 AND email IS NULL;
+
 -- name: has_price_items
 -- Whether the tenant has a price book at all.
 SELECT EXISTS (SELECT 1 FROM price_items WHERE tenant_id = $1);

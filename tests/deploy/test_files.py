@@ -66,7 +66,7 @@ def test_production_installs_what_was_tested() -> None:
 
 
 # Set by systemd alone, and by the image; the schema's owner is for those that change or look at the schema.
-NOT_IN_COMPOSE = {"LISTEN_FDS", "LISTEN_PID", "HOST", "PORT"}
+NOT_IN_COMPOSE = {"LISTEN_FDS", "LISTEN_PID", "HOST", "PORT", "MAIL_DIR"}
 OF_ADMINISTRATION = "DATABASE_ADMIN_URL"
 PASSED_ON = re.compile(r"\$\{([A-Z0-9_]+):[-?][^${}]*(?:\$\{[A-Z_]+\})?\}")
 

@@ -45,9 +45,10 @@ async def test_the_product_starts_from_nothing_and_ctrl_c_leaves_nothing(tmp_pat
         url = run.wait_for("ScopeKit is ready", READY_S).removeprefix("ScopeKit is ready: ")
         assert url == f"http://127.0.0.1:{port}"
         assert status(url, "/livez") == status(url, "/readyz") == status(url, "/") == 200
+        assert status(url, "/dev/mail") == 200
         assert await tenants(tmp_path / "data") >= 1
         pids = marked(tmp_path / "data")
-        assert set(pids) == {"web", "worker", "postgres", "valkey", "seaweed"}
+        assert set(pids) == {"web", "worker", "mail", "postgres", "valkey", "seaweed"}
         run.signal(signal.SIGINT)
         assert run.ends() == 0
         assert all_gone(tmp_path / "data", pids) == []

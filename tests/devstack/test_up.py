@@ -21,7 +21,7 @@ from tests.product import free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-EVERYBODY = {"web", "worker", "postgres", "valkey", "seaweed"}
+EVERYBODY = {"web", "worker", "mail", "postgres", "valkey", "seaweed"}
 
 
 def start(tmp_path: Path, port: int, *, web: str = "web", worker: str = "worker", **environment: str) -> Run:

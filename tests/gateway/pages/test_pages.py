@@ -28,10 +28,10 @@ ours = pytest.mark.parametrize(
 
 @asynccontextmanager
 async def gateway_at(
-    services: Services, base_url: str, environment: str, peer: str = "127.0.0.1"
+    services: Services, base_url: str, environment: str, peer: str = "127.0.0.1", **more: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Call a gateway of this environment under this address, from this peer."""
-    app = create_app(services.settings(environment=environment))
+    app = create_app(services.settings(environment=environment, **more))
     async with app.router.lifespan_context(app) as state:
 
         async def with_state(scope: Any, receive: Any, send: Any) -> None:
@@ -131,3 +131,16 @@ async def test_nobody_else_is_signed_in(services: Services, base_url: str, envir
         assert "set-cookie" not in (await caller.get("/")).headers
         assert (await caller.post("/demo/login")).status_code == 404
         assert (await caller.get("/metrics")).status_code == 401
+
+
+async def test_caught_mails_are_shown_at_home_alone(services: Services, tmp_path: Path) -> None:
+    """Newest first and escaped; nobody else finds the page."""
+    (tmp_path / "1.eml").write_text("To: a@example.com\nSubject: Old\n\nfirst\n")
+    (tmp_path / "2.eml").write_text("To: b@example.com\nSubject: <b>New</b>\n\nhttp://127.0.0.1/join/x\n")
+    async with gateway_at(services, "http://127.0.0.1:8000", "local", mail_dir=tmp_path) as caller:
+        page = (await caller.get("/dev/mail")).text
+        assert page.index("&lt;b&gt;New") < page.index("Old")
+        assert '<a href="http://127.0.0.1/join/x">' in page
+        assert (await caller.get("/dev/mail", headers={"host": "rebound.example"})).status_code == 404
+    async with gateway_at(services, "http://127.0.0.1:8000", "production", mail_dir=tmp_path) as caller:
+        assert (await caller.get("/dev/mail")).status_code == 404
