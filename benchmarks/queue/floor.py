@@ -38,7 +38,7 @@ SELECT scopekit.bulk_append_events(
 FROM site_visits
 """
 FORGET = """
-TRUNCATE jobs, jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox
+TRUNCATE jobs, jobs_dlq, job_steps, processing_events, visit_streams, analytics_events
 """
 
 

@@ -22,7 +22,6 @@ RETENTION = {
     "processing_events": WITH_THE_VISIT + ": a stream's numbers have no gap",
     "jobs": A_MONTH,
     "job_steps": A_MONTH,
-    "analytics_outbox": "30 days where no receiver is set, else until it is delivered",
     "analytics_events": "kept: the receiver's to forget",
     "cancelled_spending": "kept: a tenant's bill",
     "resumable_uploads": "three days, and up to a week until the cleanup",

@@ -17,7 +17,6 @@ from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
 from store.ops import maintenance
 from store.pool import Connection, Database
-from store.queue import outbox
 
 log = get_logger(__name__)
 
@@ -37,7 +36,6 @@ ALERTS = {
 
 async def prune(_settings: Settings, conn: Connection) -> None:
     """Forget old jobs, idempotency keys, sessions that are over, and limits' buckets that are full again."""
-    await outbox.forget(conn, KEEP_FINISHED)
     await shared_limits.forget_full_buckets(conn)
     await idempotency.forget(conn)
     await changes.forget(conn)

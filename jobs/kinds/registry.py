@@ -1,5 +1,6 @@
 """All kinds of jobs. To add one: a file beside this one, and a line here."""
 
+from jobs.kinds.deliveries import ANALYTICS_DELIVERY
 from jobs.kinds.estimate.kind import ESTIMATE
 from jobs.kinds.mail import MAIL
 from jobs.kinds.maintenance import MAINTENANCE
@@ -10,5 +11,6 @@ KINDS: tuple[Kind, ...] = (
     ESTIMATE,
     PHOTO_JPEGS,
     MAIL,
+    ANALYTICS_DELIVERY,
     *MAINTENANCE,
 )

@@ -56,6 +56,10 @@ POLICY: Mapping[str, Action] = MappingProxyType(
         "out_of_time": Action.RETRY,
         "no_result": Action.RETRY,
         "lease_lost": Action.RETRY,
+        "receiver_away": Action.SNOOZE,
+        "not_delivered": Action.RETRY,
+        "mail_not_taken": Action.RETRY,
+        "delivery_refused": Action.DEAD_LETTER,
     }
 )
 _USUAL_SECONDS = {Action.SNOOZE: RATE_LIMIT_SECONDS, Action.REST: QUOTA_SECONDS}

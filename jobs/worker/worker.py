@@ -18,7 +18,6 @@ from config.secrets_in_use import keys_in_use
 from config.settings import Settings, SettingsError, load_settings
 from config.telemetry import start_sentry
 from config.tracing import flush_traces, start_tracing
-from jobs.kinds.deliveries import open_dispatcher
 from jobs.kinds.registry import KINDS
 from jobs.queue.intervals import Intervals
 from jobs.queue.kind import Kind, Task, by_name, unknown
@@ -112,7 +111,6 @@ class Worker:
         self._sweeper = Sweeper(db, self._lanes, self._doorbell, self._intervals, metrics)
         self._ticker = Ticker(db, [kind for kind in kinds if kind.name in tasks])
         self._presence = Presence(db, "worker", self._load, keys_in_use(settings))
-        self._dispatcher = open_dispatcher(settings, db)
         self._control = ControlListener(
             control_url,
             on_queued=self._lanes.wake,
@@ -179,8 +177,6 @@ class Worker:
         yield "control", self._control.listen_forever()
         yield "doorbell", self._arq_listener.listen_forever()
         yield "metrics", self._metrics_registry.serve_forever(self._settings.host, self._settings.metrics_port)
-        if self._dispatcher is not None:
-            yield "analytics", self._dispatcher.deliver_forever()
 
 
 OpenTasks: TypeAlias = Callable[[Settings, Database], AbstractAsyncContextManager[Mapping[str, Task]]]

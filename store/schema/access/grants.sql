@@ -64,7 +64,6 @@ BEGIN
             ('share_activity',       'r'),
             ('share_decisions',      'r'),
             ('analytics_events',     ''),
-            ('analytics_outbox',     NULL),
             ('alerts',               NULL),
             ('operators',            NULL),
             ('ops_audit',            NULL),

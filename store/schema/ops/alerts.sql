@@ -29,8 +29,10 @@ $$;
 
 -- Alert 3: events that were tried and are still undelivered after an hour, or were refused.
 CREATE FUNCTION public.check_analytics_outbox() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT count(*) FROM public.analytics_outbox AS o JOIN public.analytics_events AS e ON e.id = o.event_id
-    WHERE o.refused_at IS NOT NULL OR (o.attempts > 0 AND e."timestamp" < now() - interval '1 hour')
+    SELECT (SELECT count(*) FROM public.jobs_dlq WHERE lane = 'analytics_delivery' AND retried_at IS NULL)
+           + (SELECT count(*) FROM public.jobs
+              WHERE job_type = 'analytics_delivery' AND status IN ('queued', 'running')
+                AND last_error IS NOT NULL AND created_at < now() - interval '1 hour')
 $$;
 
 -- Of the jobs completed in the last hour, the time within which 95 of 100 were done; 0 without any.

@@ -38,6 +38,7 @@ CREATE TABLE public.job_kinds (
 );
 INSERT INTO public.job_kinds (name, subject, lane, speaks, ends_stream, unique_by, max_attempts, retention) VALUES
     ('estimate', 'visit', 'ai', true, true, 'visit', NULL, '30 days'),
+    ('analytics_delivery', 'none', 'analytics_delivery', false, false, NULL, 25, '1 h'),
     ('photo_jpegs', 'visit', 'photo_jpegs', false, false, NULL, NULL, '1 h'),
     ('mail', 'none', 'mail', false, false, NULL, 25, '1 day');
 

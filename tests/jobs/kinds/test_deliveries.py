@@ -3,11 +3,11 @@
 import asyncio
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from itertools import count
 from typing import Any
-from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
@@ -16,13 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, Answer, OutboxDispatcher, judged, wait_s
-from store.queue import outbox
+from config.settings import Settings
+from jobs.kinds import deliveries
+from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, Answer, judged, open_deliveries, wait_s
+from jobs.queue.intervals import Intervals
+from jobs.worker.worker import Worker
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
 from tests.support.proxy import proxy_to
 from tests.support.web import serve_in_thread
 
-ROUNDS = 200
+OWED = "job_type = 'analytics_delivery' AND status IN ('queued', 'running')"
 
 
 @dataclass
@@ -62,8 +65,8 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(autouse=True)
 async def nothing_owed(bench: Bench) -> None:
-    """Start with an empty outbox: other suites' events are nobody's business here."""
-    await bench.admin.execute("DELETE FROM analytics_outbox")
+    """Start without dead letters: other suites' events are nobody's business here."""
+    await bench.admin.execute("DELETE FROM jobs_dlq WHERE lane = 'analytics_delivery'")
 
 
 async def _happen(bench: Bench, count: int) -> set[str]:
@@ -77,97 +80,99 @@ async def _happen(bench: Bench, count: int) -> set[str]:
 
 
 async def _owed(bench: Bench) -> int:
-    owed: int = await bench.admin.fetchval("SELECT count(*) FROM analytics_outbox WHERE refused_at IS NULL")
+    owed: int = await bench.admin.fetchval(f"SELECT count(*) FROM jobs WHERE {OWED}")
     return owed
 
 
-async def _due(bench: Bench) -> None:
-    await bench.admin.execute("UPDATE analytics_outbox SET due_at = now()")
+@asynccontextmanager
+async def _delivering(bench: Bench, settings: Settings, **changes: Any) -> AsyncIterator[None]:
+    """Let a worker deliver, whatever waits for its time."""
+    settings = settings.model_copy(update=changes)
+    async with open_deliveries(settings, bench.service) as deliver:
+        worker = Worker(bench.service, {"analytics_delivery": deliver}, settings, Intervals(poll_s=(0.02, 0.04)))
+        stop = asyncio.Event()
+        working = asyncio.create_task(worker.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await working
 
 
-async def _deliver(bench: Bench, dispatcher: OutboxDispatcher) -> None:
-    """Let one round go, whatever waits for its time."""
-    await _due(bench)
-    async with dispatcher.open_client() as client:
-        await dispatcher.deliver(client)
+async def _until_none_is_owed(bench: Bench, between: Callable[[int], None] = lambda _: None) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS * 2):
+        for turn in count():
+            if not await _owed(bench):
+                return
+            between(turn)
+            await bench.admin.execute(f"UPDATE jobs SET run_at = now() WHERE status = 'queued' AND {OWED}")
+            await asyncio.sleep(0.03)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask a receiver that is away again at once."""
+    monkeypatch.setattr(deliveries, "wait_s", lambda *_: 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_every_event_takes_effect_once_whatever_happens_on_the_way(
-    bench: Bench, receiver: Receiver, seed: int
+    bench: Bench, settings: Settings, receiver: Receiver, seed: int
 ) -> None:
     """Errors before and after the effect, lost ways, a full house: nothing is lost, and the id makes twice once."""
     chance = random.Random(seed)
     faults = [(500, False), (500, True), (503, True), (429, False), (401, False), (302, False)]
     receiver.answers = [chance.choice([*faults, (202, True), (200, True)]) for _ in range(40)]
     wanted = await _happen(bench, 12)
-    async with proxy_to(receiver.url) as way:
-        dispatcher = OutboxDispatcher(bench.service, way.url)
-        async with dispatcher.open_client() as client:
-            for number in range(ROUNDS):
-                if not await _owed(bench):
-                    break
-                way.cut() if number % 5 == 3 else way.mend()
-                await _due(bench)
-                await dispatcher.deliver(client)
-    assert await _owed(bench) == 0
+    async with proxy_to(receiver.url) as way, _delivering(bench, settings, analytics_url=way.url):
+        await _until_none_is_owed(bench, lambda turn: way.cut() if turn % 5 == 3 else way.mend())
     assert set(receiver.effects) == wanted
     assert {body["id"] for body in receiver.effects.values()} == wanted
     assert len(receiver.posts) > len(wanted)  # some came again
 
 
 async def test_a_crash_between_delivery_and_note_delivers_again_under_the_same_id(
-    bench: Bench, receiver: Receiver
+    bench: Bench, settings: Settings, receiver: Receiver
 ) -> None:
-    """A dispatcher dies while the receiver has it already; after the lease another brings it, and it is known."""
+    """A worker loses its lease while the receiver has the event already; another brings it, and it is known."""
     (event,) = await _happen(bench, 1)
     receiver.held = threading.Event()
-    dying = asyncio.create_task(_deliver(bench, OutboxDispatcher(bench.service, receiver.url)))
-    assert await asyncio.to_thread(receiver.arrived.wait, DEADLINE_SECONDS)
-    dying.cancel()
-    await asyncio.wait({dying})
-    receiver.held.set()
-    assert await _owed(bench) == 1
-    async with OutboxDispatcher(bench.service, receiver.url).open_client() as client:
-        await OutboxDispatcher(bench.service, receiver.url).deliver(client)  # the lease holds: nobody's turn yet
-    assert receiver.posts == [event]
-    await _deliver(bench, OutboxDispatcher(bench.service, receiver.url))
+    async with _delivering(bench, settings, analytics_url=receiver.url):
+        assert await asyncio.to_thread(receiver.arrived.wait, DEADLINE_SECONDS)
+        await bench.admin.execute(f"UPDATE jobs SET lease_expires_at = now() - interval '1 s' WHERE {OWED}")
+        assert (await bench.sweep())["requeued"] == 1
+        receiver.held.set()
+        await _until_none_is_owed(bench)
     assert (receiver.posts, set(receiver.effects)) == ([event, event], {event})
-    assert await _owed(bench) == 0
 
 
-async def test_what_is_refused_stands_in_nobodys_way(bench: Bench, receiver: Receiver) -> None:
-    """422 is about the event: kept for a person, never sent again, counted by the alert; the next one goes out."""
+async def test_what_is_refused_stands_in_nobodys_way(bench: Bench, settings: Settings, receiver: Receiver) -> None:
+    """422 is about the event: a dead letter for a person, counted by the alert; the next one goes out."""
     receiver.answers = [(422, False)]
     await _happen(bench, 2)
-    dispatcher = OutboxDispatcher(bench.service, receiver.url)
-    await _deliver(bench, dispatcher)
-    await _deliver(bench, dispatcher)
+    async with _delivering(bench, settings, analytics_url=receiver.url):
+        await _until_none_is_owed(bench)
     assert (len(receiver.posts), len(receiver.effects)) == (2, 1)
-    refused = await bench.admin.fetch("SELECT last_error FROM analytics_outbox WHERE refused_at IS NOT NULL")
+    refused = await bench.admin.fetch("SELECT last_error FROM jobs_dlq WHERE lane = 'analytics_delivery'")
     assert [row["last_error"] for row in refused] == ["HTTP 422"]
     assert await bench.admin.fetchval("SELECT check_analytics_outbox()") == 1
 
 
-async def test_a_receiver_that_is_away_is_not_asked_for_each_event(bench: Bench, receiver: Receiver) -> None:
-    """After the first refusal of the moment the round is over; what was not tried is as it was."""
-    receiver.answers = [(503, False)]
+async def test_a_receiver_that_is_away_is_not_asked_for_each_event(
+    bench: Bench, settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first refusal of the moment none is tried for a while; what was not tried has no attempt spent."""
+    monkeypatch.setattr(deliveries, "wait_s", lambda *_: 60.0)
+    receiver.answers = [(503, False)] * 5
     await _happen(bench, 5)
-    await _deliver(bench, OutboxDispatcher(bench.service, receiver.url))
-    assert len(receiver.posts) == 1
-    tried = await bench.admin.fetch("SELECT attempts, due_at <= now() AS due FROM analytics_outbox ORDER BY attempts")
-    assert [(row["attempts"], row["due"]) for row in tried] == [(0, True)] * 4 + [(1, False)]
-
-
-async def test_two_couriers_share_the_work(bench: Bench, receiver: Receiver) -> None:
-    """An event is with one of them at a time."""
-    wanted = await _happen(bench, 40)
-    couriers = [OutboxDispatcher(bench.service, receiver.url) for _ in range(2)]
-    await _due(bench)
-    async with couriers[0].open_client() as one, couriers[1].open_client() as two:
-        await asyncio.gather(couriers[0].deliver(one), couriers[1].deliver(two))
-        await couriers[0].deliver(one)
-    assert sorted(receiver.posts) == sorted(wanted)
+    async with _delivering(bench, settings, analytics_url=receiver.url, worker_concurrency=1):
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await bench.admin.fetchval(f"SELECT count(*) FROM jobs WHERE {OWED} AND last_error IS NULL"):  # noqa: ASYNC110
+                await asyncio.sleep(0.03)
+    assert len(receiver.posts) <= 2  # the two slots may have asked at the same moment
+    tried = await bench.admin.fetch(f"SELECT attempts FROM jobs WHERE {OWED}")
+    assert sum(row["attempts"] for row in tried) == len(receiver.posts)
 
 
 async def test_it_is_owed_with_the_work_or_not_at_all(bench: Bench) -> None:
@@ -180,23 +185,21 @@ async def test_it_is_owed_with_the_work_or_not_at_all(bench: Bench) -> None:
     assert await _owed(bench) == 0
 
 
-async def test_the_key_goes_along_and_nowhere_else(bench: Bench, receiver: Receiver) -> None:
+async def test_the_key_goes_along_and_nowhere_else(bench: Bench, settings: Settings, receiver: Receiver) -> None:
     """ANALYTICS_KEY is the receiver's Bearer token."""
     await _happen(bench, 1)
-    await _deliver(bench, OutboxDispatcher(bench.service, receiver.url, SecretStr("the-receivers-key")))
+    async with _delivering(bench, settings, analytics_url=receiver.url, analytics_key=SecretStr("the-receivers-key")):
+        await _until_none_is_owed(bench)
     assert receiver.keys == {"Bearer the-receivers-key"}
 
 
-async def test_old_debts_are_forgotten_where_nobody_collects(bench: Bench) -> None:
-    """Without a receiver the events stay in their table, and the outbox does not grow for ever."""
-    (old,) = await _happen(bench, 1)
-    await bench.admin.execute(
-        "UPDATE analytics_events SET timestamp = now() - interval '40 days' WHERE id = $1", UUID(old)
-    )
-    await _happen(bench, 1)
-    async with bench.service.as_system() as conn:
-        await outbox.forget(conn, timedelta(days=30))
-    assert await _owed(bench) == 1
+async def test_without_a_receiver_nothing_piles_up(bench: Bench, settings: Settings) -> None:
+    """The events stay in their table, and their jobs are done."""
+    events = await _happen(bench, 3)
+    async with _delivering(bench, settings, analytics_url=None):
+        await _until_none_is_owed(bench)
+    kept = await bench.admin.fetch("SELECT id FROM analytics_events WHERE id = ANY ($1)", list(events))
+    assert len(kept) == 3
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from tests.jobs.conftest import Bench
 
 FORGET = """
-TRUNCATE jobs, jobs_dlq, job_steps, processing_events, visit_streams, analytics_events, analytics_outbox;
+TRUNCATE jobs, jobs_dlq, job_steps, processing_events, visit_streams, analytics_events;
 """
 ENQUEUE = """
 WITH visits AS (INSERT INTO site_visits (tenant_id) SELECT $1 FROM generate_series(1, $2) RETURNING id)
