@@ -14,13 +14,13 @@ SHIPPED = ROOT / "deploy" / "caddy" / "Caddyfile"
 
 
 @contextmanager
-def caddy(directory: Path, gateway_port: int) -> Iterator[int]:
-    """Run it before the gateway, without TLS, until the block is left; its port."""
+def caddy(directory: Path, *gateway_ports: int) -> Iterator[int]:
+    """Run it before the gateways, without TLS, until the block is left; its port."""
     port = free_port()
     text = SHIPPED.read_text()
     for shipped, ours in (
         ("{\n\tservers {", "{\n\tadmin off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n\tservers {"),
-        ("reverse_proxy gateway:8000 {", f"reverse_proxy 127.0.0.1:{gateway_port} {{"),
+        ("reverse_proxy gateway:8000 {", f"reverse_proxy {' '.join(f'127.0.0.1:{port}' for port in gateway_ports)} {{"),
     ):
         assert text.count(shipped) == 1, shipped
         text = text.replace(shipped, ours)

@@ -31,7 +31,7 @@ http {{
 """
 
 
-def configure(directory: Path, gateway_port: int) -> tuple[Path, int, Path]:
+def configure(directory: Path, gateway_port: int, second_port: int | None = None) -> tuple[Path, int, Path]:
     """Write the shipped configuration with ports, names and a certificate of here; its main file, port and CA."""
     cert, key = certificate(directory)
     port = free_port()
@@ -47,6 +47,9 @@ def configure(directory: Path, gateway_port: int) -> tuple[Path, int, Path]:
         assert text.count(shipped) == 1, shipped
         text = text.replace(shipped, ours)
     assert not re.search(r"listen (80|443)", text)
+    if second_port is not None:
+        assert text.count("# server 127.0.0.1:8001 ") == 1
+        text = text.replace("# server 127.0.0.1:8001 ", f"server 127.0.0.1:{second_port} ")
     (directory / "scopekit.conf").write_text(text)
     main = directory / "nginx.conf"
     main.write_text(_FRAME.format(directory=directory))
