@@ -41,24 +41,28 @@ def configure_logging(*, level: str, function: str, to: TextIO | None = None) ->
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(to or sys.stdout)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,  # last: an error report wants the exception itself
-                shape,
-                structlog.processors.JSONRenderer(serializer=_dumps),
-            ],
-        )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,  # last: an error report wants the exception itself
+            shape,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
     )
+    _take_every_line(formatter, to or sys.stdout, level.upper())
+
+
+def _take_every_line(formatter: logging.Formatter, to: TextIO, level: str) -> None:
+    """Make this the one handler of the process: for our loggers, the libraries', warnings and crashes."""
+    handler = logging.StreamHandler(to)
+    handler.setFormatter(formatter)
     # No line tells file, thread or process, and finding the caller takes a quarter of a line's 40 us.
     logging._srcfile = None  # noqa: SLF001 - as the logging HOWTO has it
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "arq"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True

@@ -75,18 +75,9 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
     decoder = opened.enter_context(Decoder())
     queue = await opened.enter_async_context(JobQueue.open(settings))
     hub = await opened.enter_async_context(Hub.open(settings, db))
-    flags = FlagCache(db, lambda: hub.listener_generation)
-    hub.on_flags = flags.forget
+    flags, memberships, sessions = _notified_caches(db, hub)
     await setup.offer(settings, db)
-    memberships = MembershipCache(db, lambda: hub.listener_generation)
-    hub.on_membership = memberships.forget_member
-    sessions = SessionCache(db, lambda: hub.listener_generation)
-    hub.on_session = sessions.forget
-    presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
-    opened.push_async_callback(cancel_all, asyncio.create_task(presence.keep_forever(), name="presence"))
-    opened.push_async_callback(cancel_all, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
-    opened.enter_context(metrics.registered(StreamMetrics(hub)))
-    await opened.enter_async_context(metrics.shared())
+    await _open_observers(settings, db, hub, metrics, opened)
     return Context(
         settings=settings,
         db=db,
@@ -114,3 +105,23 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
         token_users=TokenUsers(),
         templates=Jinja2Templates(HERE / "templates"),
     )
+
+
+def _notified_caches(db: Database, hub: Hub) -> tuple[FlagCache, MembershipCache, SessionCache]:
+    """Make the caches whose entries the hub's notifications remove."""
+    flags = FlagCache(db, lambda: hub.listener_generation)
+    memberships = MembershipCache(db, lambda: hub.listener_generation)
+    sessions = SessionCache(db, lambda: hub.listener_generation)
+    hub.on_flags, hub.on_membership, hub.on_session = flags.forget, memberships.forget_member, sessions.forget
+    return flags, memberships, sessions
+
+
+async def _open_observers(
+    settings: Settings, db: Database, hub: Hub, metrics: MetricsRegistry, opened: AsyncExitStack
+) -> None:
+    """Begin what others learn of this process by: its presence, its metrics, a warning of a weak sandbox."""
+    presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
+    opened.push_async_callback(cancel_all, asyncio.create_task(presence.keep_forever(), name="presence"))
+    opened.push_async_callback(cancel_all, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
+    opened.enter_context(metrics.registered(StreamMetrics(hub)))
+    await opened.enter_async_context(metrics.shared())
