@@ -101,18 +101,18 @@ def public_origin(request: Request, settings: Settings) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def came_from_our_page(request: Request, settings: Settings) -> bool:
-    """Tell whether a change was sent by a page of ours.
+def came_from_our_page(request: Request, settings: Settings, *, without_referrer: bool = False) -> bool:
+    """Tell whether a page of ours sent a change: by Sec-Fetch-Site, or by Origin in a browser too old for that.
 
-    Our pages say `Referrer-Policy: no-referrer`, with which browsers send `Origin: null` even to ourselves, so
-    Sec-Fetch-Site decides where there is one. A browser too old for it is let through on `null`: a decision needs the
-    SameSite=Strict cookie anyway, and any holder of the link may open it.
+    Pages `without_referrer` say `Referrer-Policy: no-referrer`, with which browsers send `Origin: null` even to
+    ourselves. There `null` passes in an old browser: a decision needs the SameSite=Strict cookie anyway, and the link
+    alone opens an estimate. Elsewhere a form in another site's sandboxed frame would pass too.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    own = {public_origin(request, settings), f"{request.url.scheme}://{request.url.netloc}", "null"}
-    return request.headers.get("origin") in own
+    own = {public_origin(request, settings), f"{request.url.scheme}://{request.url.netloc}"}
+    return request.headers.get("origin") in (own | {"null"} if without_referrer else own)
 
 
 def _parsed(address: str) -> _Address | None:

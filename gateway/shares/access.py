@@ -103,5 +103,5 @@ def require_our_form(request: Request) -> None:
     limits, link = limits_of(request), digest(request.path_params["token"]).hex()
     for limiter, key in ((limits.addresses, limit_key(address_of(request))), (limits.tokens, link)):
         spend(limiter, key)
-    if not came_from_our_page(request, context_of(request).settings):
+    if not came_from_our_page(request, context_of(request).settings, without_referrer=True):
         raise Forbidden("Open the estimate with the button on its own page.", code="foreign_origin")
