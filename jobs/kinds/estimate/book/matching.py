@@ -228,7 +228,8 @@ class _Comparison:
         """Return what the item has and the line does not, without what the visit's trade says."""
         unsaid = {w for w in self.main - self.said if not trade_does or kind_of_word(w) != trade_does}
         if in_trade:
-            unsaid = {w for w in unsaid if kind_of_word(w) or not self.lexicon.tells_the_category(self.item, w)}
+            told = {w for w in unsaid if self.lexicon.tells_the_category(self.item, w) and not kind_of_word(w)}
+            unsaid -= told - self.theirs.heads
         return unsaid
 
     def _is_one_of_several(self, unsaid: set[str], *, in_trade: bool) -> bool:

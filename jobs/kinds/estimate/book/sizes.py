@@ -31,7 +31,7 @@ DESCRIBING = _spellings(
         "ft": "footer footers",
         "btu": "btu btus",
         "k": "k",
-        "way": "way port pole gang zone burner station tab prong bulb",
+        "way": "way ways port pole gang zone burner station tab prong bulb",
         "panel": "panel lite light",
         "layer": "layer layers",
         "kw": "kw kilowatt",
@@ -104,7 +104,7 @@ def read_size(tokens: Sequence[Token], i: int) -> tuple[int, set[Size]] | None:
     if high is not None:
         end, unit = _unit(tokens, high.end)
         return end, {scaled(number.value, unit), scaled(high.value, unit)}
-    while end < len(tokens) and tokens[end].kind == "by":
+    while end < len(tokens) and (tokens[end].kind == "by" or tokens[end].text == "by"):
         number = read_number(tokens, end + 1)
         if number is None:
             break

@@ -194,7 +194,7 @@ ADJECTIVES = _words(
     """black white brown bronze gray grey tan beige almond red green blue satin matte gloss primed prefinished
     elongated round standard deluxe tall wide deep long high low heavy dead damaged broken rotten rotted old
     bad loose missing stuck match exterior interior matching existing size color style brand grade type per
-    too smooth only plus spread planted wifi smart soft semi flat eggshell wht blk choice lower upper"""
+    too smooth only plus spread planted wifi smart soft noisy semi flat eggshell wht blk choice lower upper"""
 )
 # Verbs that say of nearly any thing that it is worked on; an item seldom has the same one.
 PLAIN_VERBS = _words(
@@ -211,7 +211,8 @@ KINDS = {
     "clean": _words("clean wash tune test inspect inspection diagnostic"),
 }
 LABOR_ONLY = re.compile(
-    r"\b(?:owner|customer|client|homeowner|ho|cust|they|he|she)(?:'s|s)?(?: will| is|'ll| are)? ?(?:-| )?"
+    r"\b(?:owner|customer|client|homeowner|ho|cust|they|he|she)(?:'s|s|'re|'ve)?(?: will| is|'ll| are| have| has)?"
+    r"(?: already| just)? ?(?:-| )?"
     r"(?:suppl(?:y|ies|ied|ying)|furnish(?:es|ed|ing)?|provid(?:es?|ed|ing)|bought|buys|buying|has (?:the|it|them))\b|"
     r"\bby (?:the )?(?:owner|customer|client|homeowner|tenant|others)\b(?=\W+(?:we|i|us)\b)|"
     r"\b(?:labor|install)(?:ation)? only\b|\bsupplied by (?:the )?(?:owner|customer|client|others|homeowner)\b",

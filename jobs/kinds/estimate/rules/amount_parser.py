@@ -109,7 +109,9 @@ def _asks_money(tokens: Sequence[Token], i: int, found: Amount) -> bool:
     ends = _ends(tokens, found.end) or text_at(tokens, found.end) in {"each", "ea", "apiece", "a", "per"}
     if text_at(tokens, i - 1) == "at" and ends:
         return any(read_number(tokens, j) for j in range(i - 1))
-    return text_at(tokens, i - 1) in FEES and found.value >= _A_FEE and found.kind == "count"
+    fee = text_at(tokens, i - 1).removesuffix("'s")
+    fee = text_at(tokens, i - 2) if fee in {"is", "was", "runs"} else fee  # "the permit's four fifty"
+    return fee in FEES and found.value >= _A_FEE and found.kind == "count"
 
 
 def _ends(tokens: Sequence[Token], i: int) -> bool:
@@ -152,6 +154,8 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
     if text_at(tokens, i) in {"a", "an"} and text_at(tokens, i + 2) == "of" and (unit := read_unit(tokens, i + 1)[0]):
         return Amount("measure", _ONE, unit, i, i + 3, "firm", unit_at=i + 1)
     number = None if text_at(tokens, i) == "one" and _is_pronoun(tokens, i) else _number(tokens, i)
+    if text_at(tokens, i) == "a" and text_at(tokens, i + 1) in {"dollar", "buck", "grand"}:
+        number = _ONE, i + 1
     if i < len(tokens) and tokens[i].kind == "length":
         value = (tokens[i].value or _ONE).quantize(_THOUSANDTH).normalize()
         return Amount("measure", value, "ft", i, i + 1, "loose", frozenset({(tokens[i].value or _ONE, "ft")}))

@@ -65,7 +65,7 @@ _STREETS = frozenset(
     ]
 )
 _BEFORE_A_PLACE = PREPOSITIONS | SIDES | {"the"}
-_LONG_TITLE, _LONG_HEADING = 2, 3
+_LONG_TITLE, _LONG_HEADING, _MANY_ROOMS = 2, 3, 40
 _SOLD = 0.45  # from this on an item may be meant
 
 
@@ -142,6 +142,7 @@ def _by_cue(clause: Clause, book: Book) -> str | None:
     asks = {
         remarks.ADMIN: best is not None and best.score >= _SOLD,
         remarks.TALK: begins_with_work(clause.tokens),
+        remarks.CONDITION: begins_with_work(clause.tokens),
         remarks.DONE: "needs" in clause.words,
         remarks.INCLUDED: any(amount.kind == "money" for amount in read_amounts(clause.tokens)),
     }
@@ -183,7 +184,7 @@ def _by_a_name(clause: Clause, book: Book) -> bool:
     word = last[1].lower() if last else ""
     if not word or read_number(tokenise(word), 0) is not None:
         return False
-    return word not in ROOMS | SIDES | _BY_NOBODY and not book.knows(stem(word)) and not is_verb(word)
+    return word not in ROOMS | SIDES | _BY_NOBODY and not book.knows(stem(word))
 
 
 def _by_what_is_missing(clause: Clause) -> str | None:
@@ -195,7 +196,8 @@ def _by_what_is_missing(clause: Clause) -> str | None:
         return remarks.EXCLUDED
     has_verb = any(is_verb(word) for word in clause.words)
     rooms = bool(named) and all(word in ROOMS for word in named)
-    if rooms and stated and not has_verb and not counts_elsewhere(clause.tokens) and not _packages(clause):
+    few = all(amount.value < _MANY_ROOMS for amount in stated)  # "eaves, one ninety" are feet
+    if rooms and stated and few and not has_verb and not counts_elsewhere(clause.tokens) and not _packages(clause):
         return remarks.CONDITION
     if is_only_place(clause.tokens) and not any(a.kind in {"count", "measure"} for a in _amounts(clause)):
         return remarks.PLACE

@@ -280,10 +280,19 @@ def _joined(tokens: Sequence[object], pieces: Sequence[str], source: str) -> str
 
 def _add(found: list[_Found], new: _Found) -> None:
     for index, known in enumerate(found):
-        if known.passage is not new.passage and _is_same_work(known, new):
+        again = known.passage is not new.passage and _is_same_work(known, new)
+        if again or _is_said_again(known, new):
             found[index] = _merged(known, new)
             return
     found.append(new)
+
+
+def _is_said_again(one: _Found, other: _Found) -> bool:
+    """Whether both are the same single item, for which nobody gave a number: "same with the coil, new coil"."""
+    uncounted = not _stated(one) and not _stated(other) and one.passage is other.passage
+    same = one.fit is not None and other.fit is not None and one.fit.item is other.fit.item
+    priced = any(a.kind == "money" for found in (one, other) for a in found.item.amounts)
+    return uncounted and same and not priced and _rooms(one) == _rooms(other)
 
 
 def _is_same_work(one: _Found, other: _Found) -> bool:

@@ -108,6 +108,7 @@ class _Named:
     thing: str
     amounts: tuple[Amount, ...]
     span: Span
+    supplied: bool = False
 
 
 class Uncovered(AssertionError):
@@ -184,16 +185,18 @@ class _Reader:
             self._decline(clause)
         if kind == remarks.BY_OTHERS and _THAT.search(clause.text) and not content_of(clause.tokens)[1:]:
             self._take_back()  # "that's not us"
-        thing = thing_of(clause)
+        supplied = LABOR_ONLY.search(clause.text) is not None
+        thing = thing_of(_supplied_in(clause) if supplied else clause)
         heads = kind == remarks.PLACE and self.book.knows(stem(thing.split()[0].lower())) if thing else False
-        if (kind in {remarks.CONDITION, remarks.EXCLUDED} or heads) and thing:
-            self._named = _Named(thing, tuple(read_amounts(clause.tokens)), clause.span)
+        if (kind in {remarks.CONDITION, remarks.EXCLUDED} or heads or supplied) and thing:
+            self._named = _Named(thing, tuple(read_amounts(clause.tokens)), clause.span, supplied)
 
     def _is_supplied(self, clause: Clause) -> bool:
         """Take "the customer is buying the faucets" as part of the line that installs them."""
-        heads = terms_of(thing_of(clause)).heads
+        heads = terms_of(thing_of(_supplied_in(clause))).heads - {""}
         last = len(self._items) - 1
-        index = next((i for i in range(last, -1, -1) if heads & terms_of(self._items[i].thing).heads), None)
+        alike = (i for i in range(last, -1, -1) if heads & terms_of(self._items[i].thing).heads)
+        index = next(alike, last if IT.search(clause.text) and not heads and last >= 0 else None)
         if index is None:
             return False
         item = self._items[index]
@@ -287,6 +290,8 @@ class _Reader:
         amounts = read_amounts(clause.tokens)
         if self._items and _only_says_a_price(clause, amounts):
             return True
+        if self._items and self._counts_another_size(clause, amounts):
+            return False
         named = [word for word in content_of(clause.tokens) if word not in ADJECTIVES | _SAYS_NO_MORE]
         verbs = any(is_verb(word) for word in clause.words)
         if self._items and not named and not verbs and (amounts or content_of(clause.tokens)):
@@ -299,6 +304,12 @@ class _Reader:
         named = [word for word in content_of(clause.tokens) if canonical(word) not in PACKAGES]
         in_a_room = any(word in ROOMS for word in named) and any(a.unit in PACKAGES for a in amounts)
         return not in_a_room and all(word in ROOMS for word in named)
+
+    def _counts_another_size(self, clause: Clause, amounts: Sequence[Amount]) -> bool:
+        """Whether a clause counts the thing before it in another size: "3 switches, 1 3-way"."""
+        counted = any(a.kind == "count" and a.stated for a in self._items[-1].amounts)
+        sizes = any(a.kind == "size" for a in amounts)
+        return counted and sizes and any(a.kind == "count" for a in amounts) and not content_of(clause.tokens)
 
     def _extend(self, clause: Clause) -> None:
         last = self._items[-1]
@@ -320,7 +331,7 @@ class _Reader:
             if named is not None and (self._repeats(clause) or self._goes_on(clause, named)):
                 return
             item = self._resolved(item, named) if named is not None else item
-        elif counts_elsewhere(clause.tokens) and self._items:
+        elif self._items and (counts_elsewhere(clause.tokens) or self._counts_another_size(clause, item.amounts)):
             item = replace(item, refers_to=self._items[-1].thing)
         if "same" in clause.words and not stated_in(clause.tokens) and self._items:
             last = self._items[-1]
@@ -364,7 +375,7 @@ class _Reader:
         refers = " ".join([named.thing, *sizes])
         told = (f"taken to mean “{refers}”, named just before",)
         stated = any(a.stated for a in item.amounts)
-        item = replace(item, refers_to=refers, assumptions=told)
+        item = replace(item, refers_to=refers, assumptions=told, supplied=named.supplied)
         if any(remark.span == named.span for remark in self.reading.remarks):
             self.reading.remarks = [remark for remark in self.reading.remarks if remark.span != named.span]
             kept = [replace(a, kind="size") if stated and a.kind == "count" else a for a in named.amounts]
@@ -420,6 +431,13 @@ class _Reader:
             return self._named is not None and (lone or counts)
         named = [word for word in content_of(clause.tokens) if not is_verb(word) and not is_participle(word)]
         return not [word for word in named if word not in ROOMS | _VAGUE]
+
+
+def _supplied_in(clause: Clause) -> Clause:
+    """Return the clause without "they're buying their own": what others supply."""
+    said = LABOR_ONLY.search(clause.text)
+    end = clause.span[0] + said.end() if said else 0
+    return replace(clause, tokens=tuple(token for token in clause.tokens if token.start >= end) or clause.tokens[-1:])
 
 
 def _only_says_a_price(clause: Clause, amounts: Sequence[Amount]) -> bool:

@@ -220,6 +220,9 @@ class Seam:
         """Tell "three in the kitchen, two in the bath" from "five detectors, one in each bedroom"."""
         if counts_elsewhere(self.piece) and self.counted_before:
             return any(word in PLACES for word in self.named_before)
+        sized = not self.named and any(amount.kind == "size" for amount in read_amounts(self.piece))
+        if sized and self.leads and self.amounts[0].kind == "count" and self.counted_before:
+            return self.joint in JOINTS | {","}  # "3 switches, 1 3-way"
         if not self.named or all(word in PLACES | _PARTS for word in self.named):
             return False
         first = bare(self.piece)[:1]

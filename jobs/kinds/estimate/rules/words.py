@@ -60,8 +60,8 @@ LITTLE = (
     | PRONOUNS
     | APPROXIMATE
     | _words(
-        """a an the of and or but not no all each every both some any more new old existing other another same my our
-    your his her their its what which who how when where if out away back together too very each ea qty
+        """a an the of and or but not no all each every both some any more new old existing other another same own my
+    our your his her their its what which who how when where if out away back together too very each ea qty
     quantity total x only i he she we you get gets got
     call figure say guess oh counted measured measures comes looks i'd i'm el la los las de un una y con"""
     )

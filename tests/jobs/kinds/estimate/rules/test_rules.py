@@ -323,3 +323,80 @@ def test_any_text_is_read_without_a_fault_and_every_quote_is_real(text: str) -> 
         assert line.quantity > 0
         assert line.evidence
         assert len(checked(line, sources).evidence) == len(line.evidence)
+
+
+@pytest.mark.parametrize(
+    ("text", "price"),
+    [
+        ("Mini blinds, five at thirty", "30"),
+        ("Beadboard ceiling 160 sf @ 9.25", "9.25"),
+        ("New flapper, I'll charge forty five", "45"),
+        ("Mainline break, PVC repair, two fifty flat", "250"),
+        ("Laminate, four hundred feet, figure a dollar ten a foot", "1.10"),
+        ("Housewrap 352 sf - $.85/sf", "0.85"),
+        ("Allow four hundred for a mirror", "400"),
+        ("Tuckpoint the stack. I'd put that at twelve hundred dollars", "1200"),
+        ("The permit's four fifty", "450"),
+    ],
+)
+def test_a_price_is_said_in_many_ways(text: str, price: str) -> None:
+    """The words around a number make it money, for one unit or for the whole job."""
+    (line,) = read_lines([Passage("notes", text)]).lines
+    assert line.price_said == Decimal(price)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The handrail's a welder",
+        "Trench is the landscaper's problem",
+        "Rewire: by Sparks Electric",
+        "Flue liner by sweep",
+        "The old gutter, the customer's scrapping it himself",
+        "Nobody's touching the drip on the hill",
+        "Crane - N/A",
+        "He asked about an overlay",
+        "This one's a green pool",
+        "The opener's already wired",
+    ],
+)
+def test_a_remark_makes_no_line(text: str) -> None:
+    """The work of others, what is done and how things are is told, and priced by nobody."""
+    reading = read_lines([Passage("notes", text)])
+    assert reading.lines == ()
+    assert reading.told
+
+
+@pytest.mark.parametrize("title", ["front porch rebuild - Lindqvist", "Weaver, 212 Maple - garage door", "Deck redo"])
+def test_the_first_line_of_notes_names_the_job(title: str) -> None:
+    """A title is a heading, whatever trade words it has."""
+    lines = read_lines([Passage("notes", f"{title}\nreplace 3 outlets\ninstall 2 fans")]).lines
+    assert [line.quantity for line in lines] == [Decimal(3), Decimal(2)]
+
+
+def test_dictation_without_punctuation_is_cut_where_a_speaker_begins_anew() -> None:
+    """Numbers, verbs and subjects begin something new where nobody wrote a comma."""
+    said = (
+        "this one's a green pool closed two years do the opening sand filter is shot install a new sand filter "
+        "replace two return fittings and put in forty feet of coping they want it by friday"
+    )
+    lines = read_lines([Passage("audio", said)]).lines
+    assert [line.quantity for line in lines if line.quantity > 1] == [Decimal(2), Decimal(40)]
+
+
+def test_amounts_that_are_said_again_correct_the_first() -> None:
+    """A speaker who says "so four receptacles" asks for no second line."""
+    lines = read_lines([Passage("notes", "Five receptacles. So four receptacles.")]).lines
+    assert [line.quantity for line in lines] == [Decimal(4)]
+
+
+def test_who_brings_the_thing_is_told_behind_it() -> None:
+    """What others bought is only installed, also where a later clause says so."""
+    (line,) = read_lines([Passage("notes", "Two smart thermostats, they already bought those")]).lines
+    assert "labor only" in line.named
+
+
+def test_another_size_is_another_line() -> None:
+    """Three switches and one 3-way are two lines, of one thing."""
+    lines = read_lines([Passage("notes", "3 switches, 1 3-way")]).lines
+    assert [line.quantity for line in lines] == [Decimal(3), Decimal(1)]
