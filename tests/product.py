@@ -66,9 +66,9 @@ def process(
 @contextmanager
 def start_product(services: Services, logs: Path, **environment: str) -> Iterator[Product]:
     """Start both and wait until the gateway is ready; raises with the gateway's log when it is not in 60 s."""
-    port = free_port()
+    port = int(environment.get("PORT") or free_port())
     url = f"http://127.0.0.1:{port}"
-    variables = services.environment(PORT=str(port), ALLOWED_ORIGINS=url, **environment)
+    variables = services.environment(**{"PORT": str(port), "ALLOWED_ORIGINS": url} | environment)
     with ExitStack() as running:
         gateway = running.enter_context(process("gateway", ["gateway", "serve"], variables, logs))
         worker = running.enter_context(
