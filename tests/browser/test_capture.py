@@ -11,6 +11,8 @@ from playwright.async_api import Route, expect
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
 from tests.browser.console import Console
 from tests.browser.person import Person
+from tests.gateway.uploads import files
+from tests.gateway.uploads.test_conversion import video
 from tests.product import Product
 from tests.tenants import Tenant
 
@@ -213,3 +215,20 @@ async def _overhang(person: Person) -> int:
     """How many px the page is wider than its window; a phone's `innerWidth` grows along with the page."""
     overhang: int = await person.page.evaluate("() => document.documentElement.scrollWidth - screen.width")
     return overhang
+
+
+async def test_a_video_and_a_damaged_recording_are_taken_and_told(contractor: Person, tmp_path: Path) -> None:
+    """The video gives a recording and a photo; what is lost of the other recording stands on its card in seconds."""
+    clip, note = tmp_path / "Crawl space.mov", tmp_path / "Note.aac"
+    clip.write_bytes(video("mov"))
+    damaged = bytearray(files.recording("adts", 11.0))
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 400] = bytes(400)
+    note.write_bytes(damaged)
+    console = Console(contractor)
+    await console.new_visit("Filmed on site")
+    await console.add_files(clip, note)
+    await expect(contractor.page.locator("#recordings .card")).to_have_count(2)
+    await expect(contractor.page.locator("#photos .card")).to_have_count(1)
+    await expect(contractor.page.locator("#photos .card img")).to_have_js_property("naturalWidth", 320)
+    await expect(console.card("Note.aac")).to_contain_text("s of this recording are damaged or missing")
+    await contractor.shoot("filmed")
