@@ -11,7 +11,7 @@ MOVES = {
     "job.retrying": Move.RETRY,
     "job.released": Move.RELEASE,
     "job.completed": Move.COMPLETE,
-    "job.failed": Move.BURY,
+    "job.failed": Move.DEAD_LETTER,
     "job.cancelled": Move.CANCEL,
 }
 # A snooze and a hand-back refund the attempt, a retry and a lost lease do not; the events do not tell which it was.

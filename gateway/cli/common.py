@@ -55,7 +55,7 @@ ENDINGS: dict[type[BaseException], Exit] = {
 
 Json = Annotated[bool, typer.Option("--json", help="Print an object.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 Reason = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
 
 

@@ -51,7 +51,7 @@ def create(
 
     made = as_operator(make, what=NOT_DONE)
     made["mailed"] = mail(settings, made, company=name)
-    say(made, f"made {name} ({made['company']})\n{told(made)}", as_json=as_json)
+    say(made, f"made {name} ({made['company']})\n{summary(made)}", as_json=as_json)
 
 
 @app.command("list")
@@ -102,7 +102,7 @@ def mail(settings: Settings, made: dict[str, Any], *, company: str) -> bool:
     return True
 
 
-def told(made: dict[str, Any]) -> str:
+def summary(made: dict[str, Any]) -> str:
     """Word an invitation for a person."""
     how = "mailed to" if made["mailed"] else "not mailed; hand this over to"
     return f"invited {made['invited']} as {made['role']}, {how} {made['invited']}:\n{made['link']}"

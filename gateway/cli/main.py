@@ -24,7 +24,7 @@ EXIT_CODES = (
 )
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES, help="Run and mind ScopeKit."
+    no_args_is_help=True, pretty_exceptions_enable=False, epilog=EXIT_CODES, help="Run and operate ScopeKit."
 )
 app.add_typer(queue.app, name="queue")
 app.add_typer(company.app, name="company")

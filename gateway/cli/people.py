@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 
 from gateway.cli.common import DryRun, Json, Yes, as_operator, confirmed, environment, fail, report_failures, say, table
-from gateway.cli.company import NOT_DONE, mail, offer, told
+from gateway.cli.company import NOT_DONE, mail, offer, summary
 from store.accounts.memberships import ROLES, Role
 from store.errors import NotFound
 from store.people import emails, people
@@ -47,7 +47,7 @@ def invite(
 
     made = as_operator(ask, what=NOT_DONE)
     made["mailed"] = mail(settings, made, company=made.pop("name"))
-    say(made, told(made), as_json=as_json)
+    say(made, summary(made), as_json=as_json)
 
 
 @app.command("list")

@@ -53,7 +53,7 @@ class FramedProtocol(HttpToolsProtocol):
     _body_ended = True
     _offered = False
     _deaf = False
-    _unfit = _UNREADABLE
+    _refused = _UNREADABLE
     # What is to be refused when the requests before it are answered.
     _refusal: RequestRefused | None = None
     # The request that is being answered; `cycle` is the newest that was read.
@@ -67,7 +67,7 @@ class FramedProtocol(HttpToolsProtocol):
         try:
             self._read(memoryview(data))
         except httptools.HttpParserError:
-            self.refuse(self._unfit)
+            self.refuse(self._refused)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered; uvicorn tells only the newest, which may still wait its turn."""
@@ -121,15 +121,15 @@ class FramedProtocol(HttpToolsProtocol):
         if self._refusal is not None and self.is_idle:
             self._answer_refused(self._refusal)
 
-    def refuse(self, unfit: RequestRefused) -> None:
-        """Answer `unfit` in its turn, and close."""
+    def refuse(self, refused: RequestRefused) -> None:
+        """Answer `refused` in its turn, and close."""
         if self._refusal is not None or self.transport.is_closing():
             return
-        self._refusal = unfit
+        self._refusal = refused
         if not (self._in_head or self._body_ended):
-            self._give_newest_up(unfit)
+            self._give_newest_up(refused)
         elif self.is_idle:
-            self._answer_refused(unfit)
+            self._answer_refused(refused)
 
     @property
     def is_idle(self) -> bool:
@@ -169,10 +169,10 @@ class FramedProtocol(HttpToolsProtocol):
         if version == "1.0":  # RFC 9110, 10.1.1
             self.expect_100_continue = False
 
-    def reject(self, unfit: RequestRefused) -> None:
-        """Raise `unfit` to the parser, which tells us of an error without saying which."""
-        self._unfit = unfit
-        raise unfit
+    def reject(self, refused: RequestRefused) -> None:
+        """Raise `refused` to the parser, which tells us of an error without saying which."""
+        self._refused = refused
+        raise refused
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
@@ -191,7 +191,7 @@ class FramedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _give_newest_up(self, unfit: RequestRefused) -> None:
+    def _give_newest_up(self, refused: RequestRefused) -> None:
         """Refuse a request with an unreadable body; an answer that has begun gets no second one."""
         if self.pipeline:  # the newest stands left
             self.pipeline.popleft()
@@ -200,11 +200,11 @@ class FramedProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             _disconnect(self.cycle)
-            self._answer_refused(unfit)
+            self._answer_refused(refused)
 
-    def _answer_refused(self, unfit: RequestRefused) -> None:
+    def _answer_refused(self, refused: RequestRefused) -> None:
         if not self.transport.is_closing():
-            self.transport.write(_answer(unfit))
+            self.transport.write(_answer(refused))
             self.transport.close()
 
 
@@ -268,11 +268,11 @@ def _ended_by_close(cycle: RequestResponseCycle, app: ASGIApp) -> ASGIApp:
     return answer
 
 
-def _answer(unfit: RequestRefused) -> bytes:
+def _answer(refused: RequestRefused) -> bytes:
     correlation_id = token_hex(16)
     with bind(correlation_id=correlation_id):
         headers = {"connection": "close", CORRELATION_HEADER: correlation_id}
-        answer = problem(unfit.status, unfit.detail, headers=headers)
-        _log.warning("Request refused", status=unfit.status, detail=unfit.detail)
+        answer = problem(refused.status, refused.detail, headers=headers)
+        _log.warning("Request refused", status=refused.status, detail=refused.detail)
     lines = [b"%b: %b\r\n" % header for header in answer.raw_headers]
-    return b"".join((STATUS_LINE[unfit.status], *lines, b"\r\n", bytes(answer.body)))
+    return b"".join((STATUS_LINE[refused.status], *lines, b"\r\n", bytes(answer.body)))

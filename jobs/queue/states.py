@@ -3,7 +3,7 @@
 docs/explanation draws it; the functions of `store/schema/queue_*.sql` make the same moves; tests hold the three equal.
 
 Invariants: COMPLETED and CANCELLED never change; a job leaves RUNNING only by its lease holder, except that the
-sweeper takes an expired lease (lose, bury, cancel); any move not in the table raises and changes nothing.
+sweeper takes an expired lease (lose, dead_letter, cancel); any move not in the table raises and changes nothing.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Move(StrEnum):
     SNOOZE = "snooze"  # not now; the attempt is refunded
     RELEASE = "release"  # handed back at shutdown; the attempt is refunded
     LOSE = "lose"  # the lease expired
-    BURY = "bury"  # no sense in another attempt
+    DEAD_LETTER = "dead_letter"  # no sense in another attempt
     CANCEL = "cancel"
     REDRIVE = "redrive"
 
@@ -43,14 +43,14 @@ TABLE: Mapping[tuple[State, Move], State] = MappingProxyType(
     {
         (State.QUEUED, Move.CLAIM): State.RUNNING,
         (State.QUEUED, Move.CANCEL): State.CANCELLED,
-        (State.QUEUED, Move.BURY): State.FAILED,
+        (State.QUEUED, Move.DEAD_LETTER): State.FAILED,
         (State.RUNNING, Move.COMPLETE): State.COMPLETED,
         (State.RUNNING, Move.RETRY): State.QUEUED,
         (State.RUNNING, Move.SNOOZE): State.QUEUED,
         (State.RUNNING, Move.RELEASE): State.QUEUED,
         (State.RUNNING, Move.LOSE): State.QUEUED,
         (State.RUNNING, Move.CANCEL): State.CANCELLED,
-        (State.RUNNING, Move.BURY): State.FAILED,
+        (State.RUNNING, Move.DEAD_LETTER): State.FAILED,
         (State.FAILED, Move.REDRIVE): State.QUEUED,
     }
 )

@@ -55,7 +55,7 @@ def test_what_runs_in_production_needs_no_package_beyond_its_lock() -> None:
         check=False, timeout=110,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "Run and mind ScopeKit" in done.stdout
+    assert "Run and operate ScopeKit" in done.stdout
 
 
 def test_what_is_copied_is_there_and_let_into_the_context() -> None:

@@ -214,7 +214,7 @@ class Model:
 
     def _bury(self, job: Job) -> None:
         job.letters += 1
-        self._move(job, Move.BURY)
+        self._move(job, Move.DEAD_LETTER)
 
     def _move(self, job: Job, move: Move) -> None:
         job.move(move)

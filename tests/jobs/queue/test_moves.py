@@ -49,7 +49,7 @@ async def _lose(bench: Bench, lease: Lease) -> None:
     await bench.sweep()
 
 
-async def _bury(bench: Bench, lease: Lease) -> None:
+async def _dead_letter(bench: Bench, lease: Lease) -> None:
     await bench.admin.execute("UPDATE ai_jobs SET attempts = 3 WHERE id = $1", lease.job_id)
     await bench.admin.execute("SELECT move_to_dlq($1, 'dead')", lease.job_id)
 
@@ -76,7 +76,7 @@ ACTS: dict[Move, Act] = {
     Move.SNOOZE: _fail(Failure("later", "x", NOW, refund=True)),
     Move.RELEASE: _release,
     Move.LOSE: _lose,
-    Move.BURY: _bury,
+    Move.DEAD_LETTER: _dead_letter,
     Move.CANCEL: _cancel,
     Move.REDRIVE: _redrive,
 }
