@@ -30,7 +30,7 @@ MEANINGS = _pairs(
     replace: r&r | repl | rplc | swap | swap out | change out | changeout | replacement | reemplazar | cambiar
     remove: rem | rmv | removal | demo | demolish | demolition | tear | tear out | tear off | tear down | tearoff
     remove: rip | rip out | rip up | bust | bust out | pull out | pull up
-    remove: knock down | knock out | break out | strip off | dispose | detach | quitar
+    remove: knock down | knock out | break out | strip off | dispose | quitar
     remove: tear up | haul off | take out | take down | comes down
     install: put in | put up | put | inst | instl | mount | set | furnish | lay | hook up | instalar | poner
     ceiling: clg | clngs | clgs | clngs
@@ -208,12 +208,14 @@ KINDS = {
     "remove": _words("remove haul"),
     "repair": _words("repair patch restore fix unclog leak"),
     "paint": _words("paint stain prime seal sealcoat refinish varnish"),
+    "reset": _words("reset reinstall relocate rehang adjust reuse move detach"),
     "clean": _words("clean wash tune test inspect inspection diagnostic"),
 }
 LABOR_ONLY = re.compile(
     r"\b(?:owner|customer|client|homeowner|ho|cust|they|he|she)(?:'s|s|'re|'ve)?(?: will| is|'ll| are| have| has)?"
     r"(?: already| just)? ?(?:-| )?"
     r"(?:suppl(?:y|ies|ied|ying)|furnish(?:es|ed|ing)?|provid(?:es?|ed|ing)|bought|buys|buying|has (?:the|it|them))\b|"
+    r"\((?:the )?(?:owner|customer|client|homeowner)'s\)|"
     r"\bby (?:the )?(?:owner|customer|client|homeowner|tenant|others)\b(?=\W+(?:we|i|us)\b)|"
     r"\b(?:labor|install)(?:ation)? only\b|\bsupplied by (?:the )?(?:owner|customer|client|others|homeowner)\b",
     re.IGNORECASE,

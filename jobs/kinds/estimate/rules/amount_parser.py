@@ -333,7 +333,10 @@ def _dimensions(tokens: Sequence[Token], i: int) -> Amount | None:
         return None
     end = second[2]
     sides = [first, second]
+    glued = tokens[first[2]].start == tokens[first[2] - 1].end
     while _is_by(tokens, end) and (third := _side(tokens, end + 1)) is not None:
+        if glued and tokens[end].start > tokens[end - 1].end:
+            break  # "34x10 x4" are four of them
         sides.append(third)
         end = third[2]
     sizes = frozenset((value, "x") for value, _, _ in sides)
@@ -439,6 +442,17 @@ def _per_unknown(tokens: Sequence[Token], amount: Amount) -> Amount:
     return replace(amount, doubts=(*amount.doubts, f"said for each {thing}; how many there are was not said"))
 
 
+def _at_a_length(tokens: Sequence[Token], count: Amount, found: list[Amount]) -> list[Amount]:
+    """Take "5 @ 12 ft" as five of that length, and as 60 feet of what is sold by the foot."""
+    for size in found:
+        feet = next((value for value, unit in size.sizes if unit == "ft"), None)
+        if size.kind == "size" and feet is not None and text_at(tokens, size.start) == "@" and count.end <= size.start:
+            said = f"{plain(count.value)} x {plain(feet)} ft = {plain(count.value * feet)} ft"
+            whole = replace(size, kind="measure", value=count.value * feet, unit="ft", grip="soft", assumptions=(said,))
+            return [whole if a is size else a for a in found]
+    return found
+
+
 def _is_per(tokens: Sequence[Token], i: int, thing: str) -> bool:
     return text_at(tokens, i) in {"/", "per"} and bool(thing) and singular(text_at(tokens, i + 1)) == thing
 
@@ -474,6 +488,8 @@ def _each(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     if len(counts) == 1 and not measures:  # "2 pallets, 450 sf/pallet"
         thing = singular(text_at(tokens, counts[0].end))
         measures = [a for a in found if a.kind == "measure" and _is_per(tokens, a.end, thing)]
+    if len(counts) == 1 and not measures:
+        return _at_a_length(tokens, counts[0], found)
     if len(counts) != 1 or len(measures) != 1 or counts[0].start > measures[0].start:
         return found
     (count,), (measure,) = counts, measures

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.rules.tokens import Token
 
 Span = tuple[int, int]
-_ANSWERS_NO = re.compile(r"^\W*no\b(?!\s*\d)", re.IGNORECASE)
+_ANSWERS_NO = re.compile(r"^\W*(?:no\b(?!\s*\d)|n/a\b)", re.IGNORECASE)
 _ALL_OF = re.compile(r"\ball \w+\W*$", re.IGNORECASE)
 _STOP = re.compile(r"[.;!?\n]")
 _SAYS_NO_MORE = frozenset(["side", "sides", "corners", "ends", "places", "spots", "size", "sizes", "type", "kind"])

@@ -195,9 +195,11 @@ class Seam:
         if self.joint not in JOINTS | {","} or not begins_with_work(self.piece):
             return None
         lone = len(bare(self.piece)) == 1
+        priced = not self.amounts and any(amount.kind == "money" for amount in read_amounts(self.piece))
         if lone and self.joint == "," and not begins_with_work(self.before):
             return False  # "dead ash near the well, remove"
-        lone = lone and self.joint in JOINTS
+        # "Toilet, pull and reset, $150."
+        lone = (lone or (priced and len(self.named) == 1)) and self.joint in JOINTS
         if lone and (not begins_with_work(self.before) or any(means_removal(token.text) for token in self.before)):
             return False
         return bool(self.named_before or self.counted_before) and not self._shares_its_object()

@@ -104,3 +104,9 @@ def test_an_abbreviation_is_a_beginning_or_the_consonants(short: str, word: str)
 def test_another_word_is_no_abbreviation(short: str, word: str) -> None:
     """A vowel inside, or another end, makes it another word."""
     assert not abbreviates(short, word) or word.startswith(short)
+
+
+@pytest.mark.parametrize("text", ["reset toilet", "toilet pull and reset", "relocate the toilet", "move starter strip"])
+def test_what_is_moved_or_reset_is_not_sold_anew(text: str) -> None:
+    """The price of a new toilet is not the price of setting the old one again."""
+    assert best(text) is None
