@@ -27,9 +27,3 @@ def normal(text: str) -> str:
     if not is_ours or ".." in local or not _DOMAIN.fullmatch(domain):
         raise Unprocessable("Enter an e-mail address such as name@example.com.")
     return address
-
-
-def masked(address: str) -> str:
-    """Return an address that its owner knows and a passer-by does not: `d***@example.com`."""
-    local, _, domain = address.partition("@")
-    return f"{local[:1]}***@{domain}"

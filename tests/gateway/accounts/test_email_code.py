@@ -1,7 +1,6 @@
 """Signing in by an e-mailed code or link, and what an attacker gets of it."""
 
 import asyncio
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -270,13 +269,23 @@ async def test_signing_out_ends_the_session(
 
 
 async def test_a_proven_stranger_is_told_to_ask_for_an_invitation(
-    open_browser: OpenBrowser, app: Any, catcher: Catcher
+    open_browser: OpenBrowser, sender: Sender, catcher: Catcher, admin: Admin, tenant: Tenant
 ) -> None:
-    """Whoever proves an address by another way, and is invited nowhere, gets no session."""
-    browser = await open_browser()
-    assert (await browser.get("/sign-in/code")).headers["location"] == "/sign-in"
-    assert (await browser.get("/v1/me")).status_code == 401
-    assert catcher.mails == []
+    """The invitation is withdrawn between the mail and the code: no account is made, and no session begins."""
+    browser, email = await open_browser(), f"{uuid4().hex[:8]}@example.com"
+    await admin.execute("INSERT INTO invitations (tenant_id, email, role) VALUES ($1, $2, 'member')", tenant.id, email)
+    await ask(browser, email)
+    await sender.send_one()
+    await admin.execute("UPDATE invitations SET withdrawn_at = now() WHERE email = $1", email)
+    answer = await enter(browser, catcher.code())
+    assert (answer.status_code, "No account here yet" in answer.text) == (403, True)
+    assert "__Host-scopekit" not in browser.cookies
+    assert not await admin.fetchval("SELECT EXISTS (SELECT FROM users WHERE email = $1)", email)
+
+
+async def test_the_codes_page_without_a_request_leads_back(open_browser: OpenBrowser) -> None:
+    """A bookmark of the second step begins at the first."""
+    assert (await (await open_browser()).get("/sign-in/code")).headers["location"] == "/sign-in"
 
 
 async def test_a_member_of_two_companies_comes_back_to_the_last(
