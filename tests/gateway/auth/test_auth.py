@@ -208,6 +208,14 @@ async def test_only_what_policies_read_reaches_the_database(
     assert (answer.status_code, answer.json()["tenant"]["id"]) == (200, str(tenant.id))
 
 
+async def test_a_token_is_good_for_no_longer_than_clocks_differ(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """A few seconds past its end it may still be a clock that is wrong; half a minute past it, it is over."""
+    for past, status in ((1, 200), (30, 401)):
+        claims = _claims(tenant, iat=int(time.time()) - 3600, exp=int(time.time()) - past)
+        token = jwt.encode(claims, JWT_SECRET, algorithm="HS256")
+        assert (await client.get("/v1/me", headers={"authorization": f"Bearer {token}"})).status_code == status
+
+
 async def test_a_tenant_id_of_another_form_is_the_same(client: httpx.AsyncClient, tenant: Tenant) -> None:
     """The database gets ids in its own form, however the issuer writes them."""
     claims = _claims(tenant, sub=tenant.user_id.urn, app_metadata={"tenant_id": tenant.id.urn})

@@ -65,3 +65,15 @@ async def test_a_full_tenant_does_not_hold_up_those_behind_it(bench: Bench, othe
         (mine,) = [row for row in rows if row["tenant_id"] == bench.tenant.id]
         await jobs.complete(conn, jobs.Lease(mine["id"], mine["lease_token"]), {}, None)
         assert len(await jobs.claim(conn, 3, "bench", MINUTE, everywhere=False)) == 1
+
+
+async def test_a_claimer_that_freezes_with_the_lock_of_caps_loses_it(bench: Bench) -> None:
+    """A capped claim bounds how long its transaction may stand idle; one that takes no lock does not."""
+    bound = "SELECT current_setting('idle_in_transaction_session_timeout')"
+    async with bench.service.as_system() as conn:
+        before = await conn.fetchval(bound)
+        await jobs.claim(conn, 1, "bench", MINUTE)
+        assert await conn.fetchval(bound) == before
+    async with bench.service.as_system() as conn:
+        await jobs.claim(conn, 1, "bench", MINUTE, tenant_cap=1)
+        assert await conn.fetchval(bound) == "5s"

@@ -194,3 +194,17 @@ async def test_a_dead_letter_waits_once(bench: Bench) -> None:
             "SELECT original_job_id, tenant_id, visit_id, job_type, 1 FROM ai_jobs_dlq WHERE original_job_id = $1",
             job_id,
         )
+
+
+async def test_a_redrive_keeps_what_the_job_was_given(bench: Bench) -> None:
+    """Its attempts, its priority, its key and its trace: a dead job starts anew as what it was."""
+    job_id = await _dead(bench, idempotency_key="again", correlation_id="c" * 8)
+    await bench.admin.execute(
+        'UPDATE jobs_dlq SET job = job || \'{"max_attempts": 7, "priority": -3}\' WHERE original_job_id = $1', job_id
+    )
+    (letter,) = await bench.dead(job_id)
+    await _redrive(bench, letter["id"])
+    row = await bench.row(job_id)
+    assert row is not None
+    assert (row["max_attempts"], row["priority"], row["attempts"]) == (7, -3, 0)
+    assert (row["idempotency_key"], row["correlation_id"]) == ("again", "c" * 8)

@@ -168,3 +168,9 @@ async def test_the_helper_lets_other_errors_through_at_once() -> None:
     with pytest.raises(OSError, match="1"):
         await retry_with_backoff(flaky, on=(asyncio.TimeoutError, KeyError), sleep=flaky.sleep)
     assert flaky.waits == []
+
+
+def test_a_snooze_has_an_end() -> None:
+    """A provider that asks for a year is asked again after an hour, give or take the jitter."""
+    verdict = judge(RateLimited("slow down", retry_after_s=365 * 86400.0), 1, lambda: MIDDLE)
+    assert verdict.delay_s == pytest.approx(3600 * 1.15)

@@ -1,5 +1,6 @@
 """The fence: a worker that lost its lease changes nothing any more."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from jobs.queue.errors import JobCancelled, LeaseLost
 from jobs.queue.states import IllegalMove
 from jobs.worker.attempt import JobAttempt, StopReason
+from jobs.worker.event_writer import EventWriter
 from store.pool import Connection
 from store.queue import jobs
 from store.queue.jobs import Failure, Lease
@@ -220,3 +222,27 @@ async def test_lone_progress_is_written_soon(bench: Bench) -> None:
     run = await _run(bench)
     await run.event("step.progress", {"step": "look", "done": 1, "total": 2})
     assert await bench.until(run.job_id, "step.progress") == "step.progress"
+
+
+async def test_events_written_during_a_flush_are_not_lost(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one batch is on its way another event comes: it is in the next one, after those before it."""
+    lease = await bench.running()
+    append = jobs.append_events
+    writer = EventWriter(bench.service, lease, lambda: None)
+    late: list[asyncio.Task[None]] = []
+
+    async def append_slowly(*args: Any, **more: Any) -> bool:
+        if not late:
+            late.append(asyncio.create_task(writer.write("step.progress", {"n": 2})))
+            await asyncio.sleep(0)
+        return await append(*args, **more)
+
+    monkeypatch.setattr("store.queue.jobs.append_events", append_slowly)
+    await writer.write("step.started", {"n": 1})
+    await asyncio.gather(*late)
+    await writer.flush()
+    rows = await bench.admin.fetch(
+        "SELECT payload FROM processing_events WHERE job_id = $1 AND type LIKE 'step.%' ORDER BY seq", lease.job_id
+    )
+    assert [row["payload"]["n"] for row in rows] == [1, 2]
+    await writer.close()

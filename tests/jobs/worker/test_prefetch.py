@@ -1,11 +1,15 @@
 """The jobs a worker claims a moment early: how many, for how long, and that none of them is forgotten."""
 
+import time
 from dataclasses import dataclass
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from jobs.queue.intervals import Intervals
+from jobs.worker.executor import Executor
 from jobs.worker.prefetch import HOLD_SECONDS, PrefetchBuffer
+from jobs.worker.worker_metrics import WorkerMetrics
 from tests.jobs.conftest import Bench, Working
 from tests.jobs.worker.test_worker import Long, echo
 
@@ -104,3 +108,16 @@ async def test_a_job_that_waits_too_long_in_the_reserve_is_given_back(
     async with working({"echo": echo, "long": Long()}, intervals=Intervals(grace_s=0.0), worker_concurrency=1):
         await bench.until(first, "job.released")
     assert (await bench.events(first))[:3] == ["job.queued", "job.started", "job.released"]
+
+
+async def test_a_cancel_that_comes_before_the_claim_has_answered_is_carried_out(bench: Bench) -> None:
+    """The worker is told to cancel a job that it does not know yet: the job is stopped as it comes."""
+    await bench.enqueue("echo")
+    (row,) = await bench.claim()
+    executor = Executor(
+        bench.service, {"echo": echo}, size=1, intervals=Intervals(), metrics=WorkerMetrics(CollectorRegistry(), [])
+    )
+    executor.cancel(row["id"])
+    executor.submit(row, time.monotonic() + 60)
+    await bench.until(row["id"], "job.cancelled")
+    assert "job.completed" not in await bench.events(row["id"])

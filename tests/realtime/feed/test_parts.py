@@ -96,6 +96,22 @@ def test_a_full_backlog_drops_superseded_progress_first() -> None:
     assert taken == sorted(taken)
 
 
+def test_a_full_backlog_keeps_the_newest_progress_in_order() -> None:
+    """Of one step the last, of each the place it came at: neither the oldest is kept nor is anything turned round."""
+    backlog = Backlog()
+    for seq in range(1, 200):
+        assert backlog.add([event(seq, type_="step.progress", size=1_000, step="look")])
+    for seq in range(200, 400):
+        assert backlog.add([event(seq, type_="step.progress", size=1_000, step="draft")])
+    taken = []
+    while backlog:
+        taken += ids(backlog.take())
+    assert taken == sorted(taken)
+    assert 199 in taken
+    assert taken[-1] == 399
+    assert 1 not in taken
+
+
 def test_a_backlog_without_progress_to_drop_gives_up() -> None:
     """Past its limit of what cannot be left out, the reader is cut off."""
     backlog = Backlog()
