@@ -7,7 +7,7 @@ STAMP := .venv/.installed-from
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev stop clean install develop test check format site image image-check licenses sbom lock baseline
+.PHONY: help run dev stop clean install develop test interop check format site image image-check licenses sbom lock baseline
 
 help: ## Show this
 	@echo "ScopeKit: site visits into priced, evidence-backed estimates"
@@ -55,6 +55,9 @@ endef
 
 test: develop ## Run the tests; ARGS= is handed to pytest
 	@$(BIN)/python -m pytest -n 3 $(ARGS)
+
+interop: develop ## Try every client behind every proxy through every fault, and print the table: 15 minutes
+	@SCOPEKIT_INTEROP=1 $(BIN)/python -m pytest tests/proxies $(ARGS)
 
 check: develop ## Everything CI checks: format, lint, types, import contracts, site, tests
 	@echo "== format";  $(BIN)/ruff format --check .
