@@ -37,6 +37,7 @@ DEMUXERS = {
     "video/quicktime": "mp4",
     "video/mp4": "mp4",
     "video/webm": "matroska",
+    "image/heif-sequence": "mp4",
     "audio/x-matroska": "matroska",
 }
 # The bases of FFmpeg's errors; a file that ends before it begins is an EOFError.

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from store.media.audio import DEMUXERS, FAULTS, ODD, UNPLAYABLE, OddSound, SoundReader
-from store.media.decode import MAX_PIXELS, Unreadable, check, pictures_of, render
+from store.media.decode import MAX_PIXELS, SEQUENCE, Unreadable, check, pictures_of, render
 from store.objects.content import Converted
 
 if TYPE_CHECKING:
@@ -54,11 +54,24 @@ _IN_MP4 = _Target("audio/mp4", "mp4", "aac")
 
 def convert(data: bytes, content_type: str) -> list[Converted]:
     """Make files of our types: of a video its sound and one picture, as far as it has them. Raises `Unreadable`."""
+    if content_type == SEQUENCE:
+        return _of_sequence(data)
     if content_type.startswith("image/"):
         return [_finished("image/jpeg", render(data, content_type, FULL_EDGE))]
     made = [*_sound(data, content_type), *_still(data, content_type)]
     if not made:
         raise Unreadable(_EMPTY)
+    return made
+
+
+def _of_sequence(data: bytes) -> list[Converted]:
+    """Make a JPEG of a HEIF sequence's own picture, or else of one from its middle."""
+    try:
+        return [_finished("image/jpeg", render(data, SEQUENCE, FULL_EDGE))]
+    except Unreadable:
+        made = _still(data, SEQUENCE)
+    if not made:
+        raise Unreadable("This photo cannot be opened: the file is damaged. Take it again.")
     return made
 
 

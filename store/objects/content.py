@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 HEAD_BYTES = 16 * 1024
 
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
+_SEQUENCE_BRANDS = frozenset({b"msf1", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _AUDIO_BRANDS = frozenset(
     {b"M4A ", b"M4B ", b"mp41", b"mp42", b"isom", b"iso2", b"iso3", b"iso4", b"iso5", b"iso6", b"iso8", b"dash"}
@@ -118,7 +119,11 @@ def _is_webp(head: bytes) -> bool:
 
 def _is_heif(head: bytes) -> bool:
     brands = _brands(head)
-    return bool(brands & _HEIF_BRANDS) and not brands & _AVIF_BRANDS
+    return bool(brands & _HEIF_BRANDS) and not brands & _AVIF_BRANDS and not _is_heif_sequence(head)
+
+
+def _is_heif_sequence(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _SEQUENCE_BRANDS
 
 
 def _is_webm(head: bytes) -> bool:
@@ -224,6 +229,7 @@ _OTHERS = {
     kind.name: kind
     for kind in (
         ContentType("image/avif", "photo", _is_avif, is_stored=False),
+        ContentType("image/heif-sequence", "photo", _is_heif_sequence, is_stored=False),
         ContentType("image/gif", "photo", _begins(b"GIF87a", b"GIF89a"), is_stored=False),
         ContentType("audio/ogg", "audio", _is_ogg, is_stored=False),
         ContentType("audio/wav", "audio", _is_wav, is_stored=False),
@@ -265,8 +271,7 @@ _ALIASES = {
     "audio/x-pn-wav": "audio/wav",
     "audio/x-flac": "audio/flac",
     "audio/x-aiff": "audio/aiff",
-    "image/heic-sequence": "image/heic",
-    "image/heif-sequence": "image/heif",
+    "image/heic-sequence": "image/heif-sequence",
     "audio/vnd.dlna.adts": "audio/aac",
     "audio/mpeg3": "audio/mpeg",
     "audio/x-mpeg-3": "audio/mpeg",

@@ -205,7 +205,7 @@ BEGIN
                 'image/jpeg', 'image/png', 'image/webp', 'image/heic', 'image/heif',
                 'audio/webm', 'audio/mp4', 'audio/aac', 'audio/mpeg']),
            ('site-visits-originals', 'site-visits-originals', false, 104857600, ARRAY[
-                'image/avif', 'image/gif', 'audio/ogg', 'audio/wav', 'audio/flac', 'audio/aiff', 'audio/x-caf',
+                'image/avif', 'image/gif', 'image/heif-sequence', 'audio/ogg', 'audio/wav', 'audio/flac', 'audio/aiff', 'audio/x-caf',
                 'audio/amr', 'audio/3gpp', 'audio/x-matroska', 'video/quicktime', 'video/mp4', 'video/webm',
                 'application/octet-stream'])
     ON CONFLICT (id) DO UPDATE SET

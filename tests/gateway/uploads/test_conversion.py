@@ -117,6 +117,31 @@ async def test_a_photo_of_another_type_becomes_a_jpeg(
     assert _near(shown, (200, 100), files.BLUE)
 
 
+def _heif_sequence() -> bytes:
+    """Return pictures in HEVC under a sequence's brand and handler; FFmpeg writes them as a video only."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as file:
+        pictures = file.add_stream("libx265", rate=10, options={"x265-params": "log-level=none"})
+        pictures.width, pictures.height, pictures.pix_fmt = 320, 240, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.asarray(files.picture(320, 240)), format="rgb24")
+        for number in range(5):
+            frame.pts = number
+            file.mux(pictures.encode(frame))
+        file.mux(pictures.encode(None))
+    body = bytearray(out.getvalue())
+    body[8:12] = b"msf1"
+    handler = body.index(b"hdlr") + 12
+    body[handler : handler + 4] = b"pict"
+    return bytes(body)
+
+
+async def test_of_a_heif_sequence_one_picture_is_shown(upload: Upload) -> None:
+    """A burst of a phone; which picture is the decoder's choice."""
+    medium = (await upload(_heif_sequence(), "image/heic-sequence")).json()
+    assert (medium["content_type"], medium["width"], medium["status"]) == ("image/jpeg", 320, "stored")
+    assert medium["original"]["content_type"] == "image/heif-sequence"
+
+
 @pytest.mark.parametrize("container", ["mp4", "mov", "webm"])
 @pytest.mark.parametrize("way", ["straight", "tus", "presigned"])
 async def test_a_video_is_taken_for_its_sound_and_one_picture(

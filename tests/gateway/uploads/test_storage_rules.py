@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import Settings
 from devstack.stack import Endpoints
-from store.objects.content import TYPES
+from store.objects.content import ALL_TYPES, TYPES, UNKNOWN
 from store.objects.objects import MEDIA_BYTES, ObjectStore
 from store.objects.spool import PART_BYTES
 from store.pool import Database, use_json
@@ -53,11 +53,13 @@ async def _as_tenant(connection: Any, claims: dict[str, Any], sql: str, *argumen
 async def test_supabase_gets_a_private_bucket_with_our_limits(
     supabase: "asyncpg.Connection[asyncpg.Record]",
 ) -> None:
-    """The bucket is the runbook's, and the nine types are those the gateway takes."""
-    bucket = await supabase.fetchrow("SELECT * FROM storage.buckets")
-    assert bucket is not None
+    """The bucket is the runbook's, and takes its nine types; the one beside it takes all others."""
+    bucket, originals = await supabase.fetch("SELECT * FROM storage.buckets ORDER BY id")
     assert (bucket["id"], bucket["public"], bucket["file_size_limit"]) == ("site-visits", False, MEDIA_BYTES)
     assert set(bucket["allowed_mime_types"]) == set(TYPES)
+    assert (originals["id"], originals["public"]) == ("site-visits-originals", False)
+    assert originals["file_size_limit"] == MEDIA_BYTES
+    assert set(originals["allowed_mime_types"]) == {*ALL_TYPES, UNKNOWN.name} - set(TYPES)
 
 
 async def test_supabase_objects_belong_to_the_tenant_of_their_path(
