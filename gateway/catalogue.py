@@ -4,14 +4,16 @@ from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.accounts import openapi as accounts
+from gateway.context import context_of
 from gateway.estimates import openapi as estimates
 from gateway.openapi.document import document, path_of
 from gateway.openapi.operation import Operation
 from gateway.openapi.public import public_document
+from gateway.openapi.reference import reference_of
 from gateway.ops import openapi as ops
 from gateway.pages import openapi as pages
 from gateway.progress import openapi as progress
@@ -67,6 +69,15 @@ async def openapi_of_all(request: Request) -> Response:
     return Response(app.state.openapi_of_all, media_type="application/json")
 
 
+async def reference(request: Request) -> Response:
+    """Show the reference of the public API, rendered from its document."""
+    app = request.app
+    if not hasattr(app.state, "reference"):
+        template = context_of(request).templates.get_template("reference.html")
+        app.state.reference = template.render(**reference_of(describe_public(app.routes)))
+    return HTMLResponse(app.state.reference, headers={"cache-control": "max-age=300"})
+
+
 async def asyncapi(_request: Request) -> Response:
     """Answer the description of the streams and their messages, as AsyncAPI 3."""
     return Response(orjson.dumps(asyncapi_document()), media_type="application/json")
@@ -75,5 +86,6 @@ async def asyncapi(_request: Request) -> Response:
 routes = [
     Route("/openapi.json", openapi),
     Route("/openapi/all.json", openapi_of_all),
+    Route("/reference", reference),
     Route("/asyncapi.json", asyncapi),
 ]

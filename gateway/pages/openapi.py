@@ -105,6 +105,7 @@ OPERATIONS = {
     "GET /readyz": Operation(gives(Readiness, text="Ready.") | gives(Readiness, 503, text="Not now."), "nobody"),
     "GET /metrics": Operation({200: Answer("Prometheus' text format.", {"text/plain": TEXT})}, "scheduler"),
     "GET /openapi.json": Operation(gives({"type": "object"}, text="The public API."), "nobody"),
+    "GET /reference": Operation({200: Answer("The reference of the public API.", HTML)}, "nobody", refuses=(503,)),
     "GET /openapi/all.json": Operation(gives({"type": "object"}, text="Everything that is served."), "nobody"),
     "GET /asyncapi.json": Operation(gives({"type": "object"}, text="The AsyncAPI document."), "nobody"),
     "GET /problems": Operation({200: Answer("Every code.", {**HTML, JSON: ProblemPages})}, "nobody", refuses=(503,)),
