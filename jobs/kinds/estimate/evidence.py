@@ -64,7 +64,7 @@ def _states(quotes: Sequence[str], quantity: Decimal) -> bool:
     said = {*counts, *(2 * amount.value for amount in amounts if amount.unit == "pair")}
     said |= {one * other for one, other in combinations(counts, 2)} | {sum(counts, Decimal(0))}
     said |= {one + other for one, other in combinations(counts, 2)}
-    told = any(amount.kind == "count" or (amount.kind == "measure" and amount.grip != "soft") for amount in amounts)
+    told = any(amount.kind == "count" or (amount.kind == "measure" and amount.grip == "firm") for amount in amounts)
     return quantity in said or (quantity == 1 and not told)
 
 

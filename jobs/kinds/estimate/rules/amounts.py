@@ -92,6 +92,9 @@ def chosen(amounts: Iterable[Amount], unit: str | None, words: Iterable[str] = (
         ]
         own += [replace(a, kind="count", unit=None) for a in stated if a.unit in PACKAGES - {"pair"}]
     counts = [a for a in stated if a.kind == "count" and a.unit is None]
+    if name == "pair":
+        doubt = "sold by the pair; check whether pairs or single ones were counted"
+        counts = [replace(a, doubts=(*a.doubts, doubt)) for a in counts]
     mentioned = name == EACH or name not in PACKAGES or any(canonical(word) == name or word in ROOMS for word in words)
     return next(iter([*own, *sorted(counts if mentioned else [], key=lambda a: -_GRIPS[a.grip])]), None)
 

@@ -278,6 +278,7 @@ _ADDRESS = re.compile(
 )
 _NAMED_FOR = re.compile(r"(?:-|for|at|:|,) ?(?:the )?(?:\d|[A-Z][a-z]+)")
 _SHORT_ADDRESS = re.compile(r"(?:(?<=^)|(?<=[-,] ))\d{2,5} ([A-Z][A-Za-z]+)(?= - |,| *$)")
+_IN_BRACKETS = re.compile(r"\(([A-Z][a-z]+)\)\s*$")
 _LEAST_LINES, _SHORT_TITLE = 3, 4
 
 
@@ -303,6 +304,9 @@ def _is_of_the_title(clause: Clause, book: Book) -> bool:
     sold = best is not None and best.sure
     words = [token.text for token in tokenise(title) if token.kind == "word"]
     short = len(words) <= _SHORT_TITLE and bool(words) and not is_verb(words[0]) and not sold
+    person = _IN_BRACKETS.search(title)
+    if person is not None and words and not is_verb(words[0]) and not book.knows(stem(person[1].lower())):
+        return True  # "Bath fan + attic (Nguyen)"
     named = short or _PROJECTS.search(title) is not None or title != lines[0]
     return named and (not sold or _NAMED_FOR.search(title) is not None)
 
