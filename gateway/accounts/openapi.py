@@ -130,6 +130,7 @@ OPERATIONS = {
     "GET /company/you": _company("The caller's companies and sessions."),
     "POST /company/you/sessions/{session_id}/end": _change({}, "The session is over."),
     "POST /company/you/sessions/end-others": _change({}, "All other sessions are over."),
+    "POST /company/you/delete": _change({}, "The account is deleted.", 409),
     "POST /company/you/company": _change({FORM: ChooseForm}, "The session acts for another company."),
     "POST /company/you/companies": _change({FORM: FoundForm}, "The company is made."),
     "GET /setup": _page("The form for the first company.", refuses=(404,)),

@@ -13,6 +13,7 @@ from config.flags import nested
 from gateway.accounts import ways
 from gateway.accounts.company import YOU, company_page, render
 from gateway.auth.principal import Principal
+from gateway.auth.sessions import end as end_browser_session
 from gateway.context import context_of
 from gateway.http.body import Trimmed, uuid_param
 from gateway.http.form import read_form
@@ -92,6 +93,18 @@ async def found(request: Request, principal: Principal) -> Response:
     return RedirectResponse("/", 303)
 
 
+async def delete(request: Request, principal: Principal) -> Response:
+    """Delete the user's account; what they made for a company stays the company's."""
+    if principal.session_id is None:
+        raise Forbidden("An account is deleted by its owner, signed in in a browser.")
+    async with context_of(request).db.as_system() as conn:
+        await people.delete_account(conn, principal.user_id)
+    context_of(request).sessions.forget(principal.session_id)
+    response = RedirectResponse("/sign-in", 303)
+    await end_browser_session(request, response)
+    return response
+
+
 async def _choose(request: Request, principal: Principal, company: UUID) -> None:
     session_id = _session_id(principal)
     if session_id is None:
@@ -110,6 +123,7 @@ routes: list[BaseRoute] = [
     Route(YOU, company_page(page)),
     Route(f"{YOU}/sessions/{{session_id}}/end", company_page(end_session), methods=["POST"]),
     Route(f"{YOU}/sessions/end-others", company_page(end_others), methods=["POST"]),
+    Route(f"{YOU}/delete", company_page(delete), methods=["POST"]),
     Route(f"{YOU}/company", company_page(choose), methods=["POST"]),
     Route(f"{YOU}/companies", company_page(found), methods=["POST"]),
 ]

@@ -81,6 +81,11 @@ async def found_company(conn: Connection, user_id: UUID, name: str, flags: Mappi
     return tenant_id
 
 
+async def delete_account(conn: Connection, user_id: UUID) -> None:
+    """Delete a person's account and all that it signs in by. Raises `Conflict` for a company's last owner."""
+    _require_done(await conn.fetchval(SQL.delete_account, user_id))
+
+
 # As service_role, of any company.
 
 

@@ -46,6 +46,10 @@ SELECT email, role, company, inviter FROM scopekit.set_invitation_token($1, $2);
 -- Makes a company for a user who signed up.
 SELECT scopekit.found_company($1, $2, $3);
 
+-- name: delete_account
+-- Deletes a person's account.
+SELECT scopekit.delete_account($1);
+
 -- name: people_of
 -- The people of any company.
 SELECT user_id, email, name, role, since, last_seen_at FROM scopekit.people_of($1);

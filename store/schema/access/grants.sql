@@ -176,7 +176,7 @@ BEGIN
                 'own_people', 'revoke_api_key', 'withdraw_invitation']),
             -- Signing in, and sessions: for a browser whose secret the gateway has verified.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'add_passkey', 'ask_for_code', 'begin_attempt', 'choose_company', 'companies_of', 'end_sessions',
+                'add_passkey', 'ask_for_code', 'begin_attempt', 'choose_company', 'companies_of', 'delete_account', 'end_sessions',
                 'ended_sessions', 'find_passkey', 'found_company', 'is_empty', 'join_by_link', 'may_sign_in', 'offer_setup',
                 'passkeys_of', 'read_api_key', 'read_invitation', 'read_link', 'read_session', 'read_user',
                 'remove_passkey', 'rotate_session', 'sessions_of', 'set_up', 'sign_in_user', 'start_session',

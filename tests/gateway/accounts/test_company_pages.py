@@ -162,3 +162,23 @@ async def test_companies_are_made_where_everybody_may(open_browser: OpenBrowser,
     """SIGN_UP is `invite` here: nobody makes one."""
     browser = await signed_in(open_browser, tenant)
     assert (await browser.post("/company/you/companies", data={"name": "Mine"})).status_code == 403
+
+
+async def test_a_person_deletes_their_account(open_browser: OpenBrowser, admin: Admin, tenant: Tenant) -> None:
+    """All that signs them in is gone, and their address; the company stays, and keeps an owner."""
+    email = f"{uuid4().hex[:8]}@example.com"
+    await admin.execute("UPDATE users SET email = $2 WHERE id = $1", tenant.user_id, email)
+    browser = await signed_in(open_browser, tenant)
+    last = await browser.post("/company/you/delete")
+    assert (last.status_code, "keeps an owner" in last.text) == (409, True)
+    assert (await browser.get("/v1/me")).status_code == 200
+    await make_member(admin, tenant, "owner")
+    await admin.execute(
+        "INSERT INTO people_audit (tenant_id, actor, action, target) VALUES ($1, 'test', 'join', $2)", tenant.id, email
+    )
+    assert (await browser.post("/company/you/delete")).headers["location"] == "/sign-in"
+    assert (await browser.get("/v1/me")).status_code == 401
+    for table, column in (("users", "id"), ("sessions", "user_id"), ("memberships", "user_id")):
+        assert await admin.fetchval(f"SELECT count(*) FROM {table} WHERE {column} = $1", tenant.user_id) == 0
+    assert await admin.fetchval("SELECT count(*) FROM people_audit WHERE target = $1", email) == 0
+    assert await admin.fetchval("SELECT count(*) FROM memberships WHERE tenant_id = $1", tenant.id) == 1
