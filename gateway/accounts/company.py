@@ -15,7 +15,7 @@ from gateway.auth.principal import NO_TENANT, Principal
 from gateway.context import context_of
 from store.accounts import sessions as rows
 from store.accounts.memberships import Role
-from store.errors import RequestError, Unauthenticated
+from store.errors import Forbidden, RequestError, Unauthenticated
 
 Page: TypeAlias = Callable[[Request, Principal], Awaitable[Response]]
 
@@ -31,7 +31,7 @@ def company_page(page: Page, *, min_role: Role | None = None) -> Callable[[Reque
     @wraps(page)
     async def shown(request: Request) -> Response:
         try:
-            principal = await (identify(request) if min_role is None else _member(request, min_role))
+            principal = await (_person(request) if min_role is None else _member(request, min_role))
             if principal is None:
                 return RedirectResponse(YOU, 303)
             response = await page(request, principal)
@@ -58,6 +58,14 @@ async def render(request: Request, principal: Principal, template: str, **values
     here = next((company for company in companies if company["tenant_id"] == principal.tenant_id), None)
     status = values.pop("status", 200)
     return show(request, template, status=status, user=user, companies=companies, here=here, **values)
+
+
+async def _person(request: Request) -> Principal:
+    """Return a person who is signed in in a browser. Raises `Forbidden` for a token or a key."""
+    principal = await identify(request)
+    if principal.session_id is None:
+        raise Forbidden("This is a person's own page, for a browser that is signed in.")
+    return principal
 
 
 async def _member(request: Request, min_role: Role) -> Principal | None:

@@ -16,8 +16,8 @@ from gateway.context import context_of
 from gateway.http.body import uuid_param
 from gateway.http.errors import STATUS
 from gateway.http.form import read_form
-from store.accounts.memberships import ROLES, Role
-from store.errors import RequestError
+from store.accounts.memberships import ROLES, Role, reaches
+from store.errors import Forbidden, RequestError
 from store.limits.shared_limits import Bucket, Limit, per_hour
 from store.people import emails, people
 from store.pool import Record
@@ -90,6 +90,8 @@ async def withdraw(request: Request, principal: Principal) -> Response:
 async def change(request: Request, principal: Principal) -> Response:
     """Give a person another role, or remove them; what they may do changes within a second."""
     user_id = uuid_param(request.path_params["user_id"], "user_id")
+    if user_id != principal.user_id and not reaches(principal.role, "admin"):
+        raise Forbidden("Admins and owners manage people.")
     form = await read_form(request, RoleForm)
     role: Role | None = form.role or None
     try:
