@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 )
 
 from jobs.queue.states import State
-from store.errors import Conflict
+from store.errors import Conflict, SpineError, Unprocessable
 from store.pool import Database, use_json
 from store.queue import dead_letters, jobs
 from store.queue.jobs import Failure, Lease, NewJob
@@ -136,12 +136,15 @@ class QueueMachine(RuleBasedStateMachine):
                 status, new = self.user(jobs.enqueue, job)
                 assert (status["id"], new) == (known, False)
                 return multiple()
-            in_the_way = known
+            return self._refused(Unprocessable, job, known)
         if in_the_way is None:
             return self._enqueue(job, most, priority)
-        with pytest.raises(Conflict) as conflict:
+        return self._refused(Conflict, job, in_the_way)
+
+    def _refused(self, error: type[SpineError], job: NewJob, by: UUID) -> MultipleResults[UUID]:
+        with pytest.raises(error) as refusal:
             self.user(jobs.enqueue, job)
-        assert conflict.value.extra["job_id"] == str(in_the_way)
+        assert refusal.value.extra["job_id"] == str(by)
         return multiple()
 
     def _enqueue(self, job: NewJob, most: int | None, priority: int) -> UUID:
