@@ -66,11 +66,17 @@ def _address(path: str, ids: dict[str, str]) -> str:
     return path
 
 
+def _watched(path: str, visit_id: str) -> dict[str, str] | None:
+    """Return the query that names a visit, at the addresses that take one."""
+    return {"visit_id": visit_id} if path in ("/v1/progress", "/functions/v1/sse-progress") else None
+
+
 async def _ask(client: httpx.AsyncClient, method: str, path: str, ids: dict[str, str], who: Tenant) -> httpx.Response:
-    params = {"visit_id": ids["visit_id"]} if path in ("/v1/progress", "/functions/v1/sse-progress") else None
     body: dict[str, str] | None = None if method in ("GET", "HEAD", "DELETE") else {}
     headers = OF_TUS | who.headers
-    return await client.request(method, _address(path, ids), headers=headers, params=params, json=body)
+    return await client.request(
+        method, _address(path, ids), headers=headers, params=_watched(path, ids["visit_id"]), json=body
+    )
 
 
 def test_the_walk_covers_the_document() -> None:
@@ -96,7 +102,7 @@ async def test_an_expired_token_opens_nothing(
     """401, at every address alike."""
     headers = OF_TUS | {"authorization": f"Bearer {tenant.token(seconds=-60)}"}
     answer = await client.request(
-        method, _address(path, belongings), headers=headers, params={"visit_id": str(uuid4())}
+        method, _address(path, belongings), headers=headers, params=_watched(path, str(uuid4()))
     )
     assert answer.status_code == 401, answer.text
 
