@@ -57,8 +57,7 @@ test: develop ## Run the tests; ARGS= is handed to pytest
 	@$(BIN)/python -m pytest -n 3 $(ARGS)
 
 interop: develop ## Every client behind every proxy and fault, and five generators of clients: 20 minutes
-	@SCOPEKIT_INTEROP=1 $(BIN)/python -m pytest tests/proxies $(ARGS)
-	@INTEROP=1 $(BIN)/python -m pytest $(ARGS) tests/interop
+	@SCOPEKIT_INTEROP=1 $(BIN)/python -m pytest tests/proxies tests/interop $(ARGS)
 
 check: develop ## Everything CI checks: format, lint, types, import contracts, site, tests
 	@echo "== format";  $(BIN)/ruff format --check .

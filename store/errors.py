@@ -21,6 +21,7 @@ SpineError
 +-- Unavailable           ours, and passing: try again after retry_after seconds
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -150,14 +151,24 @@ class Stalled(RequestError):
     code = "body_stalled"
 
 
+@dataclass(frozen=True)
+class RatePolicy:
+    """A limit as clients are told of it: so many at once, and as many more within so many seconds."""
+
+    name: str
+    quota: int
+    window: int
+
+
 class TooMany(RequestError):
-    """Past a rate or a cap."""
+    """Past a rate or a cap; `policy` is the limit, where it is one of rate."""
 
     code = "rate_limited"
 
-    def __init__(self, detail: str, *, retry_after: float, **extra: Any) -> None:
+    def __init__(self, detail: str, *, retry_after: float, policy: RatePolicy | None = None, **extra: Any) -> None:
         super().__init__(detail, **extra)
         self.retry_after = retry_after
+        self.policy = policy
 
 
 class Unavailable(SpineError):

@@ -7,7 +7,7 @@ what is asked for in a row.
 from dataclasses import dataclass
 
 from gateway.http.rate_limiter import RateLimiter
-from store.errors import TooMany
+from store.errors import RatePolicy, TooMany
 
 # A company has as much as so many of its users who do nothing else.
 COMPANY_FACTOR = 5
@@ -20,6 +20,11 @@ class Cost:
     name: str
     burst: float
     per_second: float
+
+    @property
+    def policy(self) -> RatePolicy:
+        """The same as clients are told of it."""
+        return RatePolicy(self.name.replace(" ", "-"), int(self.burst), round(self.burst / self.per_second))
 
 
 # A passcode is hashed with argon2: 24 ms of a processor and 19 MiB each.
@@ -54,7 +59,9 @@ class CostLimits:
         tries = min(tries, cost.burst)
         buckets = ((self._of_users[cost], user), (self._of_companies[cost], company))
         if wait := max(limiter.wait(key, tries) for limiter, key in buckets):
-            raise TooMany("You ask for this too often. Wait a moment and try again.", retry_after=wait)
+            raise TooMany(
+                "You ask for this too often. Wait a moment and try again.", retry_after=wait, policy=cost.policy
+            )
         self.charge(cost, who, tries)
 
     def charge(self, cost: Cost, who: tuple[str, str], tries: float) -> None:

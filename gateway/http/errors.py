@@ -158,7 +158,22 @@ def _headers(error: Exception) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
         return {"www-authenticate": _challenge(error)}
     retry_after = getattr(error, "retry_after", None)
-    return {} if retry_after is None else {"retry-after": str(max(1, round(retry_after)))}
+    if retry_after is None:
+        return {}
+    seconds = max(1, round(retry_after))
+    limits = _rate_limit(error, seconds) if isinstance(error, errors.TooMany) else {}
+    return {"retry-after": str(seconds), **limits}
+
+
+def _rate_limit(error: errors.TooMany, seconds: int) -> dict[str, str]:
+    """Write the fields of draft-ietf-httpapi-ratelimit-headers: nothing is left, and when there will be more."""
+    policy = error.policy
+    if policy is None:
+        return {"ratelimit": f'"default";r=0;t={seconds}'}
+    return {
+        "ratelimit": f'"{policy.name}";r=0;t={seconds}',
+        "ratelimit-policy": f'"{policy.name}";q={policy.quota};w={policy.window}',
+    }
 
 
 def _challenge(error: Unauthenticated) -> str:

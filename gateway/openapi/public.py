@@ -32,6 +32,16 @@ _HEADERS: Mapping[str, Any] = {
         "description": "Seconds to wait before the next try.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "RateLimit": {
+        "description": "The limit, what is left (`r`) and the seconds until more (`t`), as the draft of IETF has it.",
+        "schema": {"type": "string"},
+        "example": '"price-book-files";r=0;t=12',
+    },
+    "RateLimitPolicy": {
+        "description": "The limit: its quota (`q`) and the window in seconds (`w`).",
+        "schema": {"type": "string"},
+        "example": '"price-book-files";q=20;w=200',
+    },
     "Challenge": {
         "description": 'RFC 6750: `error="invalid_token"` for a token that does not hold, and why.',
         "schema": {"type": "string"},
@@ -41,7 +51,7 @@ _OF_REFUSAL: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Challenge"},
     409: {"Retry-After": "RetryAfter"},
     423: {"Retry-After": "RetryAfter"},
-    429: {"Retry-After": "RetryAfter"},
+    429: {"Retry-After": "RetryAfter", "RateLimit": "RateLimit", "RateLimit-Policy": "RateLimitPolicy"},
     503: {"Retry-After": "RetryAfter"},
 }
 

@@ -132,7 +132,9 @@ OPERATIONS = {
         params=(Param("visit_id", _VISITS, "Each visit.", required=True), *_resume(_CURSOR)),
     ),
     "GET /v1/tenant/progress": Operation(_SSE, "watcher"),
-    "POST /v1/visits/{visit_id}/progress/ticket": Operation(gives(Ticket, 201)),
+    "POST /v1/visits/{visit_id}/progress/ticket": Operation(
+        gives(Ticket, 201, headers={"location": "The stream with the ticket."})
+    ),
     "GET /v1/visits/{visit_id}/events": Operation(
         gives(EventPage),
         params=(

@@ -99,7 +99,7 @@ async def ticket(request: Request) -> Response:
         "expires_at": datetime.now(UTC) + timedelta(seconds=TICKET_SECONDS),
         "url": f"/v1/visits/{visit_id}/progress?ticket={secret}",
     }
-    return json_response(answer, 201, _NO_STORE)
+    return json_response(answer, 201, {**_NO_STORE, "location": str(answer["url"])})
 
 
 async def page(request: Request) -> Response:

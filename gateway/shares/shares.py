@@ -37,7 +37,7 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    expires_in: Annotated[int, Field(ge=LEAST_SECONDS, le=MOST_SECONDS)] | None = None
+    expires_in: Annotated[int, Field(strict=True, ge=LEAST_SECONDS, le=MOST_SECONDS)] | None = None
 
 
 class ShareOrder(BaseModel):
@@ -46,8 +46,8 @@ class ShareOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     recipient: Annotated[OneLine, StringConstraints(strip_whitespace=True, max_length=200)] = ""
-    expires_in: Annotated[int, Field(ge=LEAST_SECONDS, le=MOST_SECONDS)] = WEEK_SECONDS
-    max_views: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    expires_in: Annotated[int, Field(strict=True, ge=LEAST_SECONDS, le=MOST_SECONDS)] = WEEK_SECONDS
+    max_views: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
     passcode: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=64)] | None = None
 
 

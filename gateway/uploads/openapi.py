@@ -177,7 +177,8 @@ OPERATIONS = {
         refuses=(422,),
     ),
     "POST /v1/visits/{visit_id}/recordings/{recording_id}/chunks": Operation(
-        gives(KeptChunk, 200, text="Its place held these bytes already.") | gives(KeptChunk, 201),
+        gives(KeptChunk, 200, text="Its place held these bytes already.")
+        | gives(KeptChunk, 201, headers={"location": "The recording."}),
         takes=_SOUND,
         must_take=True,
         params=(header("x-sequence", whole_number(0, LAST_SEQUENCE), "Which chunk this is.", required=True), _MD5),

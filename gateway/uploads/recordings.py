@@ -50,7 +50,7 @@ class Finalize(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    last_sequence: int | None = Field(None, ge=0, le=LAST_SEQUENCE)
+    last_sequence: int | None = Field(None, strict=True, ge=0, le=LAST_SEQUENCE)
     accept_gaps: bool = False
     original_name: str = ""
     label: str = Field("", max_length=LABEL_LENGTH)
@@ -75,7 +75,8 @@ async def add_chunk(request: Request) -> Response:
         raise
     if not created:
         await bucket.discard(chunk.storage_path)
-    return json_response({name: row[name] for name in _PUBLIC}, 201 if created else 200)
+    headers = {"location": f"/v1/visits/{chunk.visit_id}/recordings/{chunk.recording_id}"} if created else {}
+    return json_response({name: row[name] for name in _PUBLIC}, 201 if created else 200, headers)
 
 
 async def _enter(context: Context, principal: Principal, chunk: Chunk, stored: StoredObject) -> tuple[Record, bool]:

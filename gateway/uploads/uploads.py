@@ -43,7 +43,7 @@ from store.uploads import quota
 # From asking for a form to its first byte; a large file may take longer to arrive.
 FORM_SECONDS = 900
 
-Number = Annotated[int | None, Field(ge=0, le=2**31 - 1)]
+Number = Annotated[int | None, Field(strict=True, ge=0, le=2**31 - 1)]
 
 
 class PresignRequest(BaseModel):
@@ -52,7 +52,7 @@ class PresignRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     content_type: str
-    file_size: int = Field(ge=1, le=MEDIA_BYTES)
+    file_size: int = Field(strict=True, ge=1, le=MEDIA_BYTES)
     media_id: UUID | None = None
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     original_name: str = ""

@@ -44,7 +44,7 @@ class EstimateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     run_at: Annotated[AwareDatetime, AfterValidator(_soon_enough)] | None = None
-    priority: int = Field(default=0, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
+    priority: int = Field(default=0, strict=True, ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)
 
 
 async def request_estimate(request: Request) -> Response:
@@ -100,7 +100,7 @@ async def cancel(request: Request) -> Response:
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         job = await context.queue.cancel(conn, job_id)
-    return json_response(job, 202)
+    return json_response(job, 202, {"location": f"/v1/jobs/{job_id}"})
 
 
 def _job_id(request: Request) -> UUID:

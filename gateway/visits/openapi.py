@@ -138,7 +138,7 @@ OPERATIONS = {
         refuses=(409,),
     ),
     "GET /v1/jobs/{job_id}": Operation(gives(Job)),
-    "POST /v1/jobs/{job_id}/cancel": Operation(gives(Job, 202)),
+    "POST /v1/jobs/{job_id}/cancel": Operation(gives(Job, 202, headers={"location": "Where it stands."})),
     "POST /functions/v1/queue-processor": Operation(
         gives(_BATCH, text="What became of the batch: `{processed, results}`, or `{message}` when none was due."),
         "scheduler",

@@ -10,7 +10,7 @@ from tests.product import Product
 
 HERE = Path(__file__).parent
 
-collect_ignore = [] if os.environ.get("INTEROP") else ["test_generators.py"]
+collect_ignore = [] if os.environ.get("SCOPEKIT_INTEROP") else ["test_generators.py"]
 
 
 @pytest.fixture
