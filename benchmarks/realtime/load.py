@@ -28,22 +28,22 @@ class Wanted:
     visit: int
 
 
-def build() -> Path:
-    """Return the compiled client. Exits with a plain message when this machine has no C compiler."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    binary = Path(tempfile.gettempdir()) / f"scopekit-load-{digest}"
+def build(source: Path = SOURCE) -> Path:
+    """Return a compiled program. Exits with a plain message when this machine has no C compiler."""
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    binary = Path(tempfile.gettempdir()) / f"scopekit-{source.stem}-{digest}"
     if binary.exists():
         return binary
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        raise SystemExit("The load client needs a C compiler: on Debian and Ubuntu, apt-get install gcc libc6-dev")
+        raise SystemExit("The benchmark needs a C compiler: on Debian and Ubuntu, apt-get install gcc libc6-dev")
     with tempfile.TemporaryDirectory(dir=binary.parent) as directory:
         fresh = Path(directory) / "client"
         done = subprocess.run(
-            [compiler, "-O2", "-o", str(fresh), str(SOURCE)], check=False, capture_output=True, text=True, timeout=120
+            [compiler, "-O2", "-o", str(fresh), str(source)], check=False, capture_output=True, text=True, timeout=120
         )
         if done.returncode:
-            raise SystemExit(f"The load client does not compile here:\n{done.stderr}")
+            raise SystemExit(f"{source.name} does not compile here:\n{done.stderr}")
         fresh.rename(binary)
     return binary
 

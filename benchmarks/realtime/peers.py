@@ -4,17 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from benchmarks.realtime.load import Wanted
+from benchmarks.realtime.load import Wanted, build
 from benchmarks.realtime.machine import move_to_server_core
 from benchmarks.realtime.site import Server, Site
 from tests.product import ROOT, end, free_port, wait_until_ready
 
+LOOP = Path(__file__).with_name("loop.c")
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
@@ -67,6 +68,14 @@ def obvious(site: Site) -> Iterator[Server]:
         yield Server("obvious", port, pid)
 
 
+@contextmanager
+def loop(site: Site) -> Iterator[Server]:
+    """Run loop.c: what write(2) costs, and nothing else."""
+    port = free_port()
+    with _started([str(build(LOOP)), str(port)], site.directory / "loop.log", port) as pid:
+        yield Server("loop", port, pid)
+
+
 def has_nchan() -> bool:
     """Tell whether nginx and its module are installed."""
     return shutil.which("nginx") is not None and NCHAN.exists()
@@ -104,14 +113,22 @@ def _started(command: list[str], log: Path, port: int) -> Iterator[int]:
 
 
 class Poster:
-    """Publishes to nchan over one kept connection."""
+    """Publishes to a peer over one kept connection: to nchan each event, to the loop a burst in one piece."""
 
-    def __init__(self, port: int) -> None:
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+    def __init__(self, server: Server) -> None:
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10)
+        self._at_once = server.name == "loop"
 
-    def post(self, visit_id: str, document: str) -> None:
-        """Publish one document."""
-        answer = self._http.post(f"/publish/{visit_id}", content=document.encode())
+    def post(self, visit_id: str, burst: Sequence[tuple[int, str]]) -> None:
+        """Publish events, as (seq, document)."""
+        if self._at_once:
+            self._post(visit_id, "".join(f"id: {seq}\ndata: {document}\n\n" for seq, document in burst))
+            return
+        for _, document in burst:
+            self._post(visit_id, document)
+
+    def _post(self, visit_id: str, text: str) -> None:
+        answer = self._http.post(f"/publish/{visit_id}", content=text.encode())
         assert answer.is_success, answer.text
 
     def close(self) -> None:
