@@ -24,6 +24,7 @@ from jobs.kinds.estimate.pricing import price_by
 
 TRADES = Path(__file__).parent / "trades"
 BOOK = TRADES / "pricebook.csv"
+PHRASINGS = TRADES.parent / "phrasings"
 
 
 async def estimate(
@@ -103,7 +104,8 @@ def _share(part: float | Decimal, whole: float | Decimal) -> str:
 async def _run(options: argparse.Namespace) -> None:
     given = [visits_in(folder, f"{folder.name} (tuned)", BOOK) for folder in options.tuned]
     unseen = [visits_in(folder, f"{folder.name} (unseen)", BOOK) for folder in options.unseen]
-    tuned = given or ([] if unseen else [demo_visits(), visits_in(TRADES, "315 items (tuned)")])
+    own = [demo_visits(), visits_in(TRADES, "315 items (tuned)"), visits_in(PHRASINGS, "other phrasings (tuned)", BOOK)]
+    tuned = given or ([] if unseen else own)
     for visits in (*tuned, *unseen):
         show = options.show and visits in tuned
         report(visits.name, await evaluate(visits, trade=options.trade, hear=options.hear, show=show))
