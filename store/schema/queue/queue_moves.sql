@@ -346,7 +346,8 @@ CREATE FUNCTION scopekit.sweep(p_limit integer DEFAULT 100)
     RETURNS TABLE (requeued integer, dead integer, cancelled integer, due integer) LANGUAGE plpgsql AS $$
 DECLARE
     v_found     CONSTANT public.jobs[] := ARRAY(
-        SELECT j FROM public.jobs AS j WHERE status = 'running' AND lease_expires_at < now() AND scopekit.is_steady()
+        SELECT j FROM public.jobs AS j WHERE status = 'running' AND lease_expires_at < now()
+          AND (started_at >= pg_postmaster_start_time() OR scopekit.is_steady())
         ORDER BY lease_expires_at LIMIT 10 * p_limit FOR UPDATE SKIP LOCKED);
     v_elsewhere CONSTANT uuid[] := scopekit.held_elsewhere(
         ARRAY(SELECT visit_id FROM unnest(v_found) WHERE speaks),
