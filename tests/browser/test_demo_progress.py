@@ -49,6 +49,11 @@ async def test_two_tabs_show_the_relay(home: str, open_person: OpenPerson) -> No
     await follower.get_by_role("button", name="Insert 100").click()
     for page in (leader, follower):
         await sees(page, 101)
+    await follower.get_by_role("button", name="Show the frames").click()
+    await expect(follower.locator("#frames")).to_contain_text("event: hello")
+    await follower.get_by_role("button", name="Cut this connection").click()
+    await expect(follower.locator("#frames")).to_contain_text("> Last-Event-ID: 101")
+    await expect(follower.locator("#frames")).to_contain_text('"recovered":true')
     await person.shoot("demo-progress", full=True)
     await leader.close()
     await expect(follower.get_by_role("heading", name="This tab leads")).to_be_visible()

@@ -3,6 +3,7 @@
 import { call } from "../shared/api.js";
 import { byId, el } from "../shared/dom.js";
 import { watchVisit } from "../progress.js";
+import { showFrames } from "./frames.js";
 
 const BARS = 90;
 const LINES = 10;
@@ -30,6 +31,7 @@ let received = 0;
 let gaps = 0;
 let steady = 0;
 let drawing = false;
+let frames = null;
 
 await begin();
 
@@ -45,6 +47,13 @@ async function begin() {
   byId("burst").addEventListener("click", () => insert("demo.event", 100));
   byId("steady").addEventListener("click", () => keepInserting(!steady));
   byId("end").addEventListener("click", () => insert("job.completed", 1));
+  byId("show-frames").addEventListener("click", () => {
+    frames ??= showFrames(visitId, byId("frames"));
+    byId("show-frames").hidden = true;
+    byId("cut").hidden = false;
+    byId("frames").hidden = false;
+  });
+  byId("cut").addEventListener("click", () => frames.cut());
 }
 
 async function insert(type, count) {
