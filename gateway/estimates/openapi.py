@@ -204,7 +204,10 @@ OPERATIONS = {
     "POST /v1/price-items/import": Operation(gives(Imported), takes=_FILE, must_take=True, refuses=(422,)),
     "GET /v1/branding": Operation(gives(Brand), conditional=True),
     "PATCH /v1/branding": Operation(gives(Brand), takes=takes_json(BrandChange), conditional=True),
-    "GET /v1/branding/logo": Operation({302: Answer("Where it is.", {}, {"location": "A signed URL."})}),
+    "GET /v1/branding/logo": Operation(
+        {302: Answer("Where it is.", {}, {"location": "A signed URL."})},
+        params=(Param("v", {"type": "string", "maxLength": 32}, "Anything, to pass a browser's cache."),),
+    ),
     "PUT /v1/branding/logo": Operation(gives(Brand), takes=_LOGO, must_take=True, refuses=(422,)),
     "DELETE /v1/branding/logo": Operation({204: Answer("There is none any more.")}),
 }

@@ -29,7 +29,7 @@ async def test_a_file_is_imported_or_its_faults_are_named(contractor: Person, tm
     file.write_text("description,unit,unit_price\nWalnut mantel,each,1234.50\n")
     await page.get_by_label("Import a CSV file").set_input_files(file)
     await expect(news).to_contain_text("1 item added, 0 updated.")
-    await page.get_by_label("Search").fill("wallnut mantel")
+    await page.get_by_label("Search", exact=True).fill("wallnut mantel")
     await expect(items.get_by_role("listitem")).to_have_count(1)
     await expect(items).to_contain_text("$1,234.50 / each")
     async with page.expect_download() as download:

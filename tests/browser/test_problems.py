@@ -28,7 +28,7 @@ async def test_an_error_shows_what_happened_and_its_reference(contractor: Person
     page.on("response", note)
     await page.evaluate("id => { location.hash = `visit=${id}`; }", missing)
     box = page.get_by_role("alert")
-    await expect(box.get_by_role("heading")).to_have_text("Couldn't open the visit: Not Found")
+    await expect(box.get_by_role("heading")).to_have_text("Couldn't open the visit: Not found")
     assert await box.locator("code").inner_text() in answered
     await contractor.shoot("problem")
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -55,7 +55,7 @@ export class Branding {
     this.#drawn += 1; // another address, or the browser would show the logo before
     byId("branding-logo").hidden = !has;
     byId("branding-logo-remove").hidden = !has;
-    if (has) byId("branding-logo").src = `${LOGO}?${this.#drawn}`;
+    if (has) byId("branding-logo").src = `${LOGO}?v=${this.#drawn}`;
   }
 
   #save() {

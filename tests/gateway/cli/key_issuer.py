@@ -31,12 +31,13 @@ class KeyIssuer(Seaweed):
     """Issues keys of one user, any number side by side; one that is revoked opens nothing from then on."""
 
     async def make_user(self, bucket: str) -> None:
-        """Make the user, who may do everything, and the bucket."""
+        """Make the user, who may do everything, and the buckets."""
         async with self._client("iam") as iam:
             await iam.create_user(UserName=USER)
             await iam.put_user_policy(UserName=USER, PolicyName="all", PolicyDocument=json.dumps(_MAY))
         async with self._client("s3") as s3:
-            await s3.create_bucket(Bucket=bucket)
+            for name in (bucket, f"{bucket}-originals"):
+                await s3.create_bucket(Bucket=name)
 
     async def issue(self) -> Key:
         """Hand out another key."""

@@ -93,10 +93,8 @@ async def test_other_photos_pass_too(upload: Upload, body: bytes, sent_as: str) 
     ("body", "sent_as"),
     [
         (b"%PDF-1.7\n" + bytes(600), "application/pdf"),
-        (b"GIF89a" + files.jpeg(), "image/jpeg"),
         (b"<html><script>alert(1)</script>" * 40, "image/jpeg"),
         (b"\xff\xd8", "image/jpeg"),
-        (b"\x00\x00\x00\x1cftypavif\x00\x00\x00\x00mif1heicmiaf" + bytes(600), "image/heic"),
     ],
 )
 async def test_what_is_no_photo_or_recording_is_415(

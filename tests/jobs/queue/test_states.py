@@ -49,7 +49,7 @@ def test_the_drawing_shows_the_moves_of_the_table_and_no_other() -> None:
     text = (Path(__file__).parents[3] / "docs" / "explanation" / "architecture.md").read_text()
     drawn = {
         (State(state), Move(move)): State(leads_to)
-        for state, moves, leads_to in re.findall(r"^(\w+) +-- ([a-z, ]+?) -+> (\w+)$", text, re.MULTILINE)
+        for state, moves, leads_to in re.findall(r"^(\w+) +-- ([a-z_, ]+?) -+> (\w+)$", text, re.MULTILINE)
         for move in moves.split(", ")
     }
     assert drawn == TABLE

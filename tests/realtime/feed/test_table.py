@@ -264,7 +264,7 @@ async def test_the_snapshot_tells_the_latest_jobs_steps(
     """Position, job and the steps of its latest attempt are of one moment."""
     job = uuid4()
     await tell(db, tenant, visit, "job.queued", "job.started", job_id=uuid4())
-    await tell(db, tenant, visit, "step.started", payload={"step": "old"}, job_id=job)
+    await tell(db, tenant, visit, "step.started", payload={"step": "gather", "index": 1, "count": 7}, job_id=job)
     await tell(db, tenant, visit, "job.queued", "job.started", job_id=job)
     for type_, payload in (
         ("step.started", {"step": "gather"}),
