@@ -116,7 +116,7 @@ async def _follow_the_evidence(console: Console) -> None:
 async def _customer_accepts(console: Console, customer: Person) -> None:
     link = await console.make_link("Maria Lopez")
     news = console.page.locator("#share-news")
-    share = console.page.locator("#share-list").get_by_role("listitem")
+    share = console.page.locator("#share-list > .share")
     await expect(share).to_contain_text("Sent, not opened yet")
     await console.person.shoot("6-link", full=True)
 
