@@ -10,16 +10,14 @@ from starlette.routing import BaseRoute, Route
 from config.settings import Settings
 from gateway.accounts import attempts
 from gateway.accounts.pages import as_page, safe_path, show
-from gateway.accounts.redirects import BEGUN, TOO_MANY, proof_of
+from gateway.accounts.redirects import BEGUN, OVER, TOO_MANY, proof_of, take
 from gateway.accounts.sign_in import finish
 from gateway.auth.providers.identity import ProviderRefused
 from gateway.auth.providers.oidc_provider import OidcProvider
 from gateway.context import context_of
 from gateway.http.client_info import address_of, limit_key, public_origin
-from store.errors import Forbidden, Gone, NotFound, Unavailable
+from store.errors import Forbidden, NotFound, Unavailable
 from store.limits.shared_limits import Bucket
-
-_OVER = "This sign-in was begun in another browser, was finished already, or took too long. Try again."
 
 
 def providers_of(settings: Settings) -> Mapping[str, OidcProvider]:
@@ -51,12 +49,9 @@ async def begin(request: Request) -> Response:
 async def callback(request: Request) -> Response:
     """Take the person who comes back from the issuer."""
     provider = _provider(request)
-    taken = await attempts.take(request, _way(request))
-    if taken is None:
-        raise Gone(_OVER)
-    attempt, next_path = taken
+    attempt, next_path = await take(request, _way(request))
     if not hmac.compare_digest(request.query_params.get("state", "").encode(), attempt.derive("state").encode()):
-        raise Forbidden(_OVER)
+        raise Forbidden(OVER)
     try:
         identity = await provider.identity(
             dict(request.query_params),

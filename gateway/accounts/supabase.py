@@ -10,14 +10,14 @@ from starlette.routing import BaseRoute, Route
 from config.settings import Settings
 from gateway.accounts import attempts, ways
 from gateway.accounts.pages import as_page, require_our_form, safe_path, show, show_problem
-from gateway.accounts.redirects import BEGUN, TOO_MANY, proof_of
+from gateway.accounts.redirects import BEGUN, TOO_MANY, proof_of, take
 from gateway.accounts.sign_in import finish
 from gateway.auth.providers.identity import ProviderRefused
 from gateway.auth.providers.supabase_auth import SupabaseAuth
 from gateway.context import context_of
 from gateway.http.client_info import address_of, limit_key, public_origin
 from gateway.http.form import read_form
-from store.errors import Forbidden, Gone, NotFound, RequestError, Unavailable
+from store.errors import Forbidden, NotFound, RequestError, Unavailable
 from store.limits.shared_limits import Bucket, Limit, mailbox_key, per_hour
 from store.people.emails import normal
 
@@ -27,7 +27,6 @@ TRIES_BY_MAILBOX = Limit("supabase_tries_mailbox", burst=10, per_second=per_hour
 TRIES_BY_ADDRESS = Limit("supabase_tries_address", burst=30, per_second=per_hour(60))
 
 _TOO_MANY_TRIES = "Too many tries. Wait a few minutes and try again."
-_OVER = "This sign-in was begun in another browser, was finished already, or took too long. Try again."
 
 
 class PasswordForm(BaseModel):
@@ -112,10 +111,7 @@ async def begin(request: Request) -> Response:
 async def callback(request: Request) -> Response:
     """Take the person who comes back; only the browser that began has the verifier of the code."""
     auth = _auth(request)
-    taken = await attempts.take(request, WAY)
-    if taken is None:
-        raise Gone(_OVER)
-    attempt, next_path = taken
+    attempt, next_path = await take(request, WAY)
     try:
         identity = await auth.with_social(dict(request.query_params), attempt.derive("pkce"))
     except ProviderRefused as refused:
