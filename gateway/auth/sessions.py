@@ -40,7 +40,12 @@ async def of_cookie(connection: HTTPConnection) -> Principal | None:
     held = _held(connection)
     if held is None:
         return None
-    found = await context_of(connection).sessions.session(held.id)
+    known = context_of(connection).sessions
+    found = await known.session(held.id)
+    if found is not None and not _holds(found, held):
+        # Its secret may have been replaced a moment ago, at another gateway too, and the notification be on its way.
+        known.forget(str(held.id))
+        found = await known.session(held.id)
     if found is None or not _holds(found, held) or found.expires_at.timestamp() <= time.time():
         raise Unauthenticated(_ENDED)
     return Principal.of_session(found)
