@@ -38,7 +38,7 @@ class Verifier(Protocol):
 
 
 class Typesetter(Protocol):
-    """Sets documents in type: `gateway.documents.typesetter`."""
+    """Sets documents in type: `store.documents.typesetter`."""
 
     async def set(self, values: "Mapping[str, Any]", pictures: "Mapping[str, bytes]", *, tenant: "Hashable") -> bytes:
         """Return the PDF. Raises `TooMany`, `Unavailable`."""

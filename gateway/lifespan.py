@@ -18,7 +18,6 @@ from gateway.accounts import oidc, setup, supabase
 from gateway.auth.auth import Authenticator
 from gateway.auth.token_user import TokenUsers
 from gateway.context import Context
-from gateway.documents.typesetter import Typesetter
 from gateway.estimates import price_items
 from gateway.http.cost_limits import CostLimits
 from gateway.http.keyed_locks import KeyedLocks
@@ -31,6 +30,7 @@ from realtime.hub import Hub
 from store.accounts.flag_cache import FlagCache
 from store.accounts.membership_cache import MembershipCache
 from store.accounts.session_cache import ApiKeyCache, SessionCache
+from store.documents.typesetter import Typesetter
 from store.limits.shared_limits import SharedLimits
 from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore

@@ -30,7 +30,7 @@ EVENTS_KEPT = "bytes of events kept"
 HELPERS = {
     "store.media.media_process": "decoders",
     "engines.model_process": "hearing and reading",
-    "gateway.documents.typeset": "typesetters",
+    "store.documents.typeset": "typesetters",
 }
 # What is not the product's, and is shown without being judged.
 SERVERS = {"postgres": "postgres", "valkey": "valkey", "weed": "seaweedfs"}

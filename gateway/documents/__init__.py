@@ -1,1 +1,1 @@
-"""Documents for the customer: the estimate as a page, a PDF and a certificate, with the company's branding."""
+"""A company's branding, as its admins set it."""

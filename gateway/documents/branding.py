@@ -13,11 +13,11 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
-from gateway.documents import colors
 from gateway.http.body import Trimmed, read_body, read_json
 from gateway.http.conditional import etag_of, require_match, tagged_response
 from gateway.http.text import OneLine
 from store.accounts import brands
+from store.documents import colors
 from store.errors import NotFound, SpineError
 from store.objects import content
 from store.pool import Record

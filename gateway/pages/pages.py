@@ -11,9 +11,9 @@ from starlette.staticfiles import StaticFiles
 
 from gateway.auth.auth import identify
 from gateway.context import context_of
-from gateway.documents.colors import STANDARD_ACCENT
 from gateway.pages import demo
 from gateway.pages.shell import modules_of, shell
+from store.documents.colors import STANDARD_ACCENT
 from store.errors import Unauthenticated
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gateway.context import context_of
-from gateway.documents.document import Document, Photo
-from gateway.documents.pdf import LOGO, pdf_values, photo_file
 from gateway.http.body import json_response
 from gateway.http.client_info import client_info_of
 from gateway.http.rate_limiter import spend
 from gateway.shares.access import key_of, limits_of, of_session
 from gateway.shares.middleware import share_route
+from store.documents.document import Document, Photo
+from store.documents.pdf import LOGO, pdf_values, photo_file
 from store.errors import NotFound, Unprocessable
 from store.media.derivatives import ensure_derivative
 from store.shares import shares

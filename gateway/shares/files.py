@@ -8,11 +8,11 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from gateway.context import Context, context_of
-from gateway.documents.colors import STANDARD_ACCENT, pressed
 from gateway.http.body import uuid_param
 from gateway.http.client_info import client_info_of
 from gateway.shares.access import key_of, of_session
 from gateway.shares.middleware import share_route
+from store.documents.colors import STANDARD_ACCENT, pressed
 from store.media.derivatives import ensure_derivative
 from store.shares import shares
 

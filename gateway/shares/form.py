@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from gateway.documents.signature import MAX_LENGTH, PATTERN, require_signature
 from gateway.http.text import OneLine
 from gateway.shares.link_secrets import SECRET_LENGTH
+from store.documents.signature import MAX_LENGTH, PATTERN, require_signature
 from store.shares.shares import Said
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

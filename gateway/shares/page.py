@@ -11,7 +11,6 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from gateway.context import context_of
-from gateway.documents.document import Document
 from gateway.http.body import json_response
 from gateway.http.client_info import client_info_of, public_origin
 from gateway.http.errors import STATUS
@@ -21,6 +20,7 @@ from gateway.shares.access import SESSION_COOKIE, WRONG_PASSCODES, bucket_of, fi
 from gateway.shares.form import DecisionForm, OpenForm
 from gateway.shares.link_secrets import digest, new_secret, passcode_fits
 from gateway.shares.middleware import NO_LINK, address_here, share_route, wants_page
+from store.documents.document import Document
 from store.errors import Conflict, Forbidden, Gone, NotFound, RequestError, TooMany
 from store.pool import Record
 from store.shares import shares

@@ -13,7 +13,6 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
-from gateway.documents.certificate import Certificate
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.client_info import public_origin
 from gateway.http.conditional import tagged_response
@@ -21,6 +20,7 @@ from gateway.http.cost_limits import PASSCODE_SHARES
 from gateway.http.paging import read_page
 from gateway.http.text import OneLine
 from gateway.shares.link_secrets import digest, hash_passcode, new_secret
+from store.documents.certificate import Certificate
 from store.estimates import estimates
 from store.pool import Record
 from store.shares import shares

@@ -17,8 +17,8 @@ from typing import Any
 
 import typst
 
-from gateway.documents import typeset
 from jobs.kinds.estimate.engines import model_process as helper_process
+from store.documents import typeset
 from store.media import media_process as decode_worker
 from store.sandbox import confinement, landlock, namespaces, seccomp
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.documents import typesetter
 from jobs.kinds.estimate.engines import model_client as helper
+from store.documents import typesetter
 from store.media import media_client as decoder
 from store.objects.spool import Spool
 from store.sandbox import survey

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.documents import typesetter
-from gateway.documents.typesetter import Typesetter
+from store.documents import typesetter
+from store.documents.typesetter import Typesetter
 from store.errors import TooMany
 from store.media import media_client
 from store.media.media_client import Decoder

@@ -8,7 +8,7 @@ import httpx
 import orjson
 import pytest
 
-from gateway.documents import signature
+from store.documents import signature
 from store.estimates import estimates
 from store.pool import Database
 from tests.gateway.shares.documents import Visit, customer_of, make_share, open_share, save_next, share_now

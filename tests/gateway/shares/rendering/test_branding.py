@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gateway.documents import colors
+from store.documents import colors
 from tests.gateway.shares.documents import Visit, open_share
 from tests.tenants import Admin, Tenant, make_member
 

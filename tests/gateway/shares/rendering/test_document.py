@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.documents import document as document_module
-from gateway.documents.document import Document
 from gateway.pages.shell import modules_of
+from store.documents import document as document_module
+from store.documents.document import Document
 from tests.gateway.shares.documents import SECRET_REASON, Visit, customer_of, make_share, offer_options, open_share
 from tests.tenants import Tenant
 

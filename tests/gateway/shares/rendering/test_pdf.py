@@ -10,9 +10,9 @@ import httpx
 import pytest
 from pypdf import PdfReader
 
-from gateway.documents import typesetter
-from gateway.documents.pdf_text import printable
-from gateway.documents.typesetter import Typesetter
+from store.documents import typesetter
+from store.documents.pdf_text import printable
+from store.documents.typesetter import Typesetter
 from store.errors import TooMany, Unavailable
 from store.objects.objects import ObjectStore
 from store.pool import Database

@@ -1,4 +1,4 @@
-"""The process behind `gateway.documents.typesetter`: reads one document, sets it in type, writes the PDF, ends.
+"""The process behind `store.documents.typesetter`: reads one document, sets it in type, writes the PDF, ends.
 
 It is confined before it opens one: no credential, no network, no file but fonts and the directory of its pictures. Its
 CPU time, memory and files are limited by the kernel.

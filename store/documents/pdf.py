@@ -4,10 +4,10 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from gateway.documents import signature
-from gateway.documents.colors import STANDARD_ACCENT
-from gateway.documents.document import Document, Group, Line, moment
-from gateway.documents.pdf_text import printable
+from store.documents import signature
+from store.documents.colors import STANDARD_ACCENT
+from store.documents.document import Document, Group, Line, moment
+from store.documents.pdf_text import printable
 
 # Countries that print on Letter are those that pay in these.
 _LETTER = frozenset({"USD", "CAD"})

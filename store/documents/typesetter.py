@@ -15,7 +15,7 @@ from store.fair_share import FairShare
 from store.sandbox.memory_cap import HELPERS
 from store.sandbox.pipe import command, surroundings
 
-TEMPLATE = Path(__file__).parents[1] / "templates" / "share" / "estimate.typ"
+TEMPLATE = Path(__file__).with_name("estimate.typ")
 MAIN = "main.typ"
 _log = get_logger(__name__)
 
@@ -64,7 +64,7 @@ def _lay_out(directory: Path, pictures: Mapping[str, bytes]) -> None:
 
 async def _typeset(request: bytes) -> bytes:
     process = await asyncio.create_subprocess_exec(
-        *command("gateway.documents.typeset"),
+        *command("store.documents.typeset"),
         **surroundings(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from gateway.documents.certificate import Certificate
+from store.documents.certificate import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
