@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from playwright.async_api import async_playwright
 
 from store.errors import SpineError, UnsupportedType
-from store.media.media_client import Decoder
+from store.media.decoder.media_client import Decoder
 from store.objects.content import ALL_TYPES, HEAD_BYTES, recognise
 from store.objects.spool import Spool
 

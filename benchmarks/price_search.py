@@ -15,7 +15,7 @@ from statistics import quantiles
 import asyncpg
 
 from devstack.stack import Stack
-from jobs.kinds.estimate.pricing import book_of
+from jobs.kinds.estimate.steps.pricing import book_of
 from store.estimates import price_book
 from store.pool import Connection, Database, use_json
 from tests.stack import make_services, make_template

@@ -10,10 +10,10 @@ import asyncpg
 
 from config.settings import SettingsError, load_settings
 from gateway.pages.demo import TENANT_ID, USER_ID
-from store.accounts import tenants
 from store.objects.objects import ObjectStore
 from store.ops import operators
 from store.pool import use_json
+from store.tenants import tenants
 
 PRICE_BOOK = Path(__file__).parent / "demo_data" / "price_book.csv"
 FLAGS = {"visits": {"enabled": True, "ai_estimation_enabled": True, "ws_progress_enabled": True}}

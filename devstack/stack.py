@@ -9,18 +9,18 @@ from typing import IO, TYPE_CHECKING
 
 from devstack.errors import EmbeddedError, ServerFailed
 from devstack.lock import DirectoryLock
-from devstack.postgres import Postgres
 from devstack.process import await_end, spawn, wait_until
-from devstack.seaweed import PARTS, REGION, Seaweed
+from devstack.servers.postgres import Postgres
+from devstack.servers.seaweed import PARTS, REGION, Seaweed
+from devstack.servers.valkey import Valkey
 from devstack.state_file import StateFile
-from devstack.valkey import Valkey
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
-    from devstack.embedded_server import Launch, Server
+    from devstack.servers.embedded_server import Launch, Server
 
 log = logging.getLogger(__name__)
 

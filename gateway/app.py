@@ -7,27 +7,16 @@ from starlette.routing import BaseRoute
 from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway import catalogue
-from gateway.accounts import (
-    company_settings,
-    email_code,
-    invitations,
-    keys,
-    oidc,
-    passkeys,
-    people,
-    setup,
-    sign_in,
-    supabase,
-    you,
-)
+from gateway.accounts import company_settings, invitations, keys, people, setup, you
+from gateway.accounts.sign_in import email_code, oidc, passkeys, sign_in, supabase
 from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
 from gateway.http.cors import cors
 from gateway.http.errors import HANDLERS, UnhandledErrorMiddleware
 from gateway.http.http_metrics import HttpMetrics
+from gateway.http.input.query import KnownParameters
 from gateway.http.middleware import Correlation, SecurityHeaders
-from gateway.http.query import KnownParameters
 from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
 from gateway.ops import health, metrics

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from gateway.auth.providers.oidc_provider import OidcProvider
     from gateway.auth.providers.supabase_auth import SupabaseAuth
     from gateway.auth.token_user import TokenUsers
-    from gateway.http.cost_limits import CostLimits
-    from gateway.http.keyed_locks import KeyedLocks
-    from gateway.http.rate_limiter import RateLimiter
+    from gateway.http.limits.cost_limits import CostLimits
+    from gateway.http.limits.keyed_locks import KeyedLocks
+    from gateway.http.limits.rate_limiter import RateLimiter
     from jobs.queue.queue import JobQueue
     from realtime.hub import Hub
-    from store.accounts.flag_cache import FlagCache
     from store.accounts.membership_cache import MembershipCache
     from store.accounts.session_cache import ApiKeyCache, SessionCache
     from store.fair_share import FairShare
     from store.limits.shared_limits import SharedLimits
-    from store.media.media_client import Decoder
+    from store.media.decoder.media_client import Decoder
     from store.objects.objects import ObjectStore
     from store.pool import Database, Record
+    from store.tenants.flag_cache import FlagCache
 
 
 class Verifier(Protocol):

@@ -14,29 +14,30 @@ from config.metrics_registry import MetricsRegistry
 from config.secrets_in_use import keys_in_use
 from config.settings import Settings
 from config.tracing import flush_traces
-from gateway.accounts import oidc, setup, supabase
+from gateway.accounts import setup
+from gateway.accounts.sign_in import oidc, supabase
 from gateway.auth.auth import Authenticator
 from gateway.auth.token_user import TokenUsers
 from gateway.context import Context
 from gateway.estimates import price_items
-from gateway.http.cost_limits import CostLimits
-from gateway.http.keyed_locks import KeyedLocks
+from gateway.http.limits.cost_limits import CostLimits
+from gateway.http.limits.keyed_locks import KeyedLocks
 from gateway.ops.probe import Probe
 from gateway.progress.stream_metrics import StreamMetrics
 from gateway.shares.link_secrets import passcode_hashing
 from gateway.uploads.upload_limits import upload_starts
 from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
-from store.accounts.flag_cache import FlagCache
 from store.accounts.membership_cache import MembershipCache
 from store.accounts.session_cache import ApiKeyCache, SessionCache
 from store.documents.typesetter import Typesetter
 from store.limits.shared_limits import SharedLimits
-from store.media.media_client import Decoder
+from store.media.decoder.media_client import Decoder
 from store.objects.objects import ObjectStore
 from store.ops.presence import Presence
 from store.pool import Database
 from store.sandbox.survey import warn_of_missing_walls
+from store.tenants.flag_cache import FlagCache
 
 HERE = Path(__file__).parent
 

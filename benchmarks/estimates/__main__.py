@@ -20,7 +20,7 @@ from jobs.kinds.estimate.engines.local.engine import LocalEngine
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.material import Material, Medium
 from jobs.kinds.estimate.model import PricedLine, Transcript, Word
-from jobs.kinds.estimate.pricing import price_by
+from jobs.kinds.estimate.steps.pricing import price_by
 
 TRADES = Path(__file__).parent / "trades"
 BOOK = TRADES / "pricebook.csv"

@@ -6,8 +6,8 @@ import statistics
 from benchmarks.queue.floor import Floor
 from benchmarks.queue.speed import CONCURRENCY, PROCESSES
 from benchmarks.queue_faults.servers import Standing
+from devstack.servers.valkey import Valkey
 from devstack.state_file import StateFile
-from devstack.valkey import Valkey
 
 ROUNDS = 2
 

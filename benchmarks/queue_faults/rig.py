@@ -12,10 +12,10 @@ from benchmarks.queue_faults.gate import Gate
 from benchmarks.queue_faults.servers import Standing
 from benchmarks.queue_faults.staff import Member, Staff
 from config.settings import Settings
-from devstack.postgres import Postgres
+from devstack.servers.postgres import Postgres
+from devstack.servers.valkey import Valkey
 from devstack.stack import Endpoints
 from devstack.state_file import StateFile
-from devstack.valkey import Valkey
 from jobs.queue.queue import JobQueue
 from store.pool import Database, use_json
 from tests.stack import Services, make_services, make_template

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from devstack.embedded_server import Server
 from devstack.process import await_end, spawn
+from devstack.servers.embedded_server import Server
 
 if TYPE_CHECKING:
     import subprocess

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks.realtime import peers
 from benchmarks.realtime.load import LoadClient
 from benchmarks.realtime.machine import cpu_split, load, stay_on_client_core
+from benchmarks.realtime.peers import peers
 from benchmarks.realtime.site import Connection, Server, Site, gateway, open_site
 
 INSERT = """

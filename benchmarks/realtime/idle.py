@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.realtime import peers
 from benchmarks.realtime.load import LoadClient, Wanted
 from benchmarks.realtime.machine import allow_files, cpu_seconds, load, resident_bytes, stay_on_client_core
+from benchmarks.realtime.peers import peers
 from benchmarks.realtime.site import Server, Site, gateway, open_site
 
 if TYPE_CHECKING:

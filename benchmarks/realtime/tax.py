@@ -24,7 +24,7 @@ import asyncpg
 
 from benchmarks.realtime.machine import cpu_seconds
 from benchmarks.realtime.site import Site, gateway
-from devstack.postgres import binaries
+from devstack.servers.postgres import binaries
 
 WRITERS = 32
 SECONDS = 6

@@ -13,9 +13,9 @@ import sys
 
 from benchmarks.realtime.machine import allow_files, load
 from benchmarks.soak.house import House, standing
-from benchmarks.soak.material import Material
+from benchmarks.soak.people.material import Material
+from benchmarks.soak.samples.watch import Watch
 from benchmarks.soak.soak import Soak
-from benchmarks.soak.watch import Watch
 
 TENANTS = 4
 

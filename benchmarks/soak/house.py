@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from benchmarks.realtime.site import Site, gateway_process, open_site
-from benchmarks.soak.sample import Key
+from benchmarks.soak.samples.sample import Key
 from jobs.wakeup.notifier import MAX_RINGING
 from jobs.worker.worker import CONNECTIONS_PER_JOB, SPARE_CONNECTIONS
 from store.pool import use_json

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.soak.judgement import Growth
 from benchmarks.soak.ledger import Ledger
-from benchmarks.soak.sample import Sample
-from benchmarks.soak.tables import RETENTION, Size
+from benchmarks.soak.samples.judgement import Growth
+from benchmarks.soak.samples.sample import Sample
+from benchmarks.soak.samples.tables import RETENTION, Size
 
 MOST_TOLD = 40
 

@@ -11,16 +11,17 @@ from random import Random
 import orjson
 
 from benchmarks.realtime.writers import Writers
-from benchmarks.soak import report, tables
-from benchmarks.soak.caller import Caller
-from benchmarks.soak.crowd import Crowd
+from benchmarks.soak import report
 from benchmarks.soak.house import House
-from benchmarks.soak.judgement import excess, growths
 from benchmarks.soak.ledger import Ledger
-from benchmarks.soak.material import Material
-from benchmarks.soak.sample import Key, Sample
-from benchmarks.soak.traffic import Traffic
-from benchmarks.soak.watch import EVENTS_KEPT, SERVERS, Watch
+from benchmarks.soak.people.caller import Caller
+from benchmarks.soak.people.crowd import Crowd
+from benchmarks.soak.people.material import Material
+from benchmarks.soak.people.traffic import Traffic
+from benchmarks.soak.samples import tables
+from benchmarks.soak.samples.judgement import excess, growths
+from benchmarks.soak.samples.sample import Key, Sample
+from benchmarks.soak.samples.watch import EVENTS_KEPT, SERVERS, Watch
 
 # Past this what is still held is held for good: the longest that anything waits is the minute of a wake's key in Redis.
 REST_SECONDS = 100.0

@@ -12,10 +12,10 @@ from gateway.accounts.company import company_page, render
 from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import Trimmed
-from gateway.http.form import read_form
-from gateway.http.text import OneLine
-from store.accounts import tenants
+from gateway.http.input.form import read_form
+from gateway.http.input.text import OneLine
 from store.people import people
+from store.tenants import tenants
 
 PATH = "/company/settings"
 PERCENT = Decimal(100)

@@ -12,7 +12,7 @@ from gateway.accounts.pages import as_page, require_our_form, show
 from gateway.auth import sessions
 from gateway.context import context_of
 from gateway.http.client_info import address_of, limit_key
-from gateway.http.form import read_form
+from gateway.http.input.form import read_form
 from store.errors import Gone
 from store.limits.shared_limits import Bucket, Limit
 from store.people import people

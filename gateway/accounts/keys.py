@@ -14,8 +14,8 @@ from gateway.auth.credentials import Credential
 from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import Trimmed, uuid_param
-from gateway.http.form import read_form
-from gateway.http.text import OneLine
+from gateway.http.input.form import read_form
+from gateway.http.input.text import OneLine
 from store.accounts import api_keys
 
 PATH = "/company/keys"

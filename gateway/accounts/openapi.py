@@ -1,13 +1,13 @@
 """What `/openapi.json` says of signing in, joining and setting up: pages and their forms."""
 
 from gateway.accounts.company_settings import SettingsForm
-from gateway.accounts.email_code import CodeForm, EmailForm, LinkForm
 from gateway.accounts.invitations import JoinForm
 from gateway.accounts.keys import KeyForm
-from gateway.accounts.passkeys import AddForm, AnswerForm, BeginForm
 from gateway.accounts.people import InviteForm, RoleForm
 from gateway.accounts.setup import SetupForm
-from gateway.accounts.supabase import PasswordForm, SupabaseCodeForm
+from gateway.accounts.sign_in.email_code import CodeForm, EmailForm, LinkForm
+from gateway.accounts.sign_in.passkeys import AddForm, AnswerForm, BeginForm
+from gateway.accounts.sign_in.supabase import PasswordForm, SupabaseCodeForm
 from gateway.accounts.you import ChooseForm, FoundForm
 from gateway.openapi.operation import TEXT, Answer, Content, Operation
 

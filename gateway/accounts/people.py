@@ -15,7 +15,7 @@ from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import uuid_param
 from gateway.http.errors import STATUS
-from gateway.http.form import read_form
+from gateway.http.input.form import read_form
 from store.accounts.memberships import ROLES, Role, reaches
 from store.errors import Forbidden, RequestError
 from store.limits.shared_limits import Bucket, Limit, per_hour

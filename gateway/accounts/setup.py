@@ -16,8 +16,8 @@ from gateway.auth import credentials, sessions
 from gateway.context import context_of
 from gateway.http.body import Trimmed
 from gateway.http.client_info import address_of, limit_key
-from gateway.http.form import read_form
-from gateway.http.text import OneLine
+from gateway.http.input.form import read_form
+from gateway.http.input.text import OneLine
 from store.errors import Forbidden, NotFound, RequestError
 from store.limits.shared_limits import Bucket, Limit
 from store.people import emails, sign_in

@@ -10,14 +10,14 @@ from starlette.routing import BaseRoute, Route
 from webauthn.helpers import bytes_to_base64url
 
 from config.flags import nested
-from gateway.accounts import ways
 from gateway.accounts.company import YOU, company_page, render
+from gateway.accounts.sign_in import ways
 from gateway.auth.principal import Principal
 from gateway.auth.sessions import end as end_browser_session
 from gateway.context import context_of
 from gateway.http.body import Trimmed, uuid_param
-from gateway.http.form import read_form
-from gateway.http.text import OneLine
+from gateway.http.input.form import read_form
+from gateway.http.input.text import OneLine
 from store.accounts import sessions
 from store.errors import Forbidden, NotFound
 from store.people import passkeys, people

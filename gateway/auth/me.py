@@ -7,7 +7,7 @@ from starlette.routing import Route
 from gateway.auth.auth import authenticate
 from gateway.context import context_of
 from gateway.http.body import json_response
-from store.accounts import tenants
+from store.tenants import tenants
 
 
 async def me(request: Request) -> Response:

@@ -20,9 +20,9 @@ from gateway.cli.common import (
     report_failures,
     say,
 )
-from store.accounts import flags
 from store.pool import Connection
 from store.queue import queue_control
+from store.tenants import flags
 
 if TYPE_CHECKING:
     from config.settings import Settings

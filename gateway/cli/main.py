@@ -9,7 +9,8 @@ import typer
 
 from config.logging import configure_logging
 from gateway.auth.auth import mint
-from gateway.cli import bucket, company, deploy, dlq, flags, operators, people, queue, secrets, share
+from gateway.cli import bucket, deploy, dlq, queue, secrets, share
+from gateway.cli.accounts import company, flags, operators, people
 from gateway.cli.cleanup import cleanup
 from gateway.cli.common import DryRun, Exit, Json, environment, fail, report_failures, say
 from gateway.cli.doctor import doctor

@@ -15,12 +15,12 @@ from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.http.body import Trimmed, read_body, read_json
 from gateway.http.conditional import etag_of, require_match, tagged_response
-from gateway.http.text import OneLine
-from store.accounts import brands
+from gateway.http.input.text import OneLine
 from store.documents import colors
 from store.errors import NotFound, SpineError
 from store.objects import content
 from store.pool import Record
+from store.tenants import brands
 
 LOGO_BYTES = 2 * 1024 * 1024
 # Twice what the page shows it at, so that it is sharp on a phone; some 20 KB.

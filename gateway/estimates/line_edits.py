@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.estimates.line_differences import Line, shown
 from gateway.http.body import Trimmed
-from gateway.http.number_fields import DiscountRate, Price, Quantity, Rate, TaxRate
-from gateway.http.text import OneLine
+from gateway.http.input.number_fields import DiscountRate, Price, Quantity, Rate, TaxRate
+from gateway.http.input.text import OneLine
 from store.errors import Unprocessable
 from store.estimates import money
 from store.estimates.estimates import NewLine, adjustments_of

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.http.body import Trimmed
-from gateway.http.field_errors import explain
-from gateway.http.number_fields import Price
-from gateway.http.text import OneLine
+from gateway.http.input.field_errors import explain
+from gateway.http.input.number_fields import Price
+from gateway.http.input.text import OneLine
 from store.errors import InvalidInput, Unprocessable
 from store.estimates.price_book import COLUMNS, NewItem
 

@@ -14,9 +14,9 @@ from gateway.context import context_of
 from gateway.estimates.price_file import NewPriceItem, PriceItemChange, read_file, write_file
 from gateway.http.body import json_response, read_body, read_json, uuid_param
 from gateway.http.conditional import etag_of, require_match, tagged_response
-from gateway.http.cost_limits import PRICE_FILES
-from gateway.http.paging import read_page
-from gateway.http.query import text_param
+from gateway.http.input.paging import read_page
+from gateway.http.input.query import text_param
+from gateway.http.limits.cost_limits import PRICE_FILES
 from store.errors import UnsupportedType
 from store.estimates import price_book
 from store.fair_share import FairShare

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from config.logging import note
-from gateway.http.field_errors import explain
+from gateway.http.input.field_errors import explain
 from store.errors import InvalidInput, Stalled, TooLarge, Unprocessable, UnsupportedType
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -16,9 +16,9 @@ from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.ops.access import operator_of
 from gateway.ops.dashboard import dashboard_of
-from store.accounts import flags
 from store.pool import Connection
 from store.queue import dead_letters, queue_control
+from store.tenants import flags
 
 Asked = TypeVar("Asked", bound=BaseModel)
 Reason = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]

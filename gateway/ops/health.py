@@ -10,7 +10,7 @@ from starlette.routing import Route
 from gateway.context import context_of
 from gateway.http.body import json_response
 from gateway.http.client_info import address_of, limit_key
-from gateway.http.rate_limiter import spend
+from gateway.http.limits.rate_limiter import spend
 
 # The runbook's line between healthy and degraded.
 HEALTHY_DEPTH = 100

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from config.logging import get_logger
 from config.settings import Settings
-from gateway.http.deadline import Answer, within
+from gateway.http.limits.deadline import Answer, within
 from store.objects.objects import ObjectStore
 from store.ops import health as store_health
 from store.pool import Connection, Database, Record

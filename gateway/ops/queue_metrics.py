@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from config.logging import get_logger
-from gateway.http.deadline import within
+from gateway.http.limits.deadline import within
 from store.ops import health
 from store.pool import AWAY
 from store.queue import outbox, queue_control

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from gateway.auth.auth import NO_MEMBER
 from gateway.context import Context
-from gateway.http.cost_limits import HISTORY_PAGES
+from gateway.http.limits.cost_limits import HISTORY_PAGES
 from realtime.channels.subscriber import Subscriber
 from realtime.streams.stream import BusyStream, ProgressStream, StaticStream
 from store.errors import Forbidden, InvalidInput, TooMany

@@ -19,7 +19,7 @@ from gateway.auth.sessions import require_live
 from gateway.context import Context, context_of
 from gateway.http.body import int_param, json_bytes, json_response, read_json, uuid_param
 from gateway.http.client_info import address_of, limit_key
-from gateway.http.cost_limits import HISTORY_PAGES
+from gateway.http.limits.cost_limits import HISTORY_PAGES
 from gateway.progress.responses import (
     LAST_SEQ,
     PAGE,

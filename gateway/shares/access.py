@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from gateway.context import context_of
 from gateway.http.client_info import address_of, came_from_our_page, limit_key
-from gateway.http.rate_limiter import RateLimiter, spend
+from gateway.http.limits.rate_limiter import RateLimiter, spend
 from gateway.shares.link_secrets import digest
 from gateway.shares.middleware import NO_LINK
 from store.errors import Forbidden, Gone, NotFound

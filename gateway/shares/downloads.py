@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute
 from gateway.context import context_of
 from gateway.http.body import json_response
 from gateway.http.client_info import client_info_of
-from gateway.http.rate_limiter import spend
+from gateway.http.limits.rate_limiter import spend
 from gateway.shares.access import key_of, limits_of, of_session
 from gateway.shares.middleware import share_route
 from store.documents.document import Document, Photo

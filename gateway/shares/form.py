@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from gateway.http.text import OneLine
+from gateway.http.input.text import OneLine
 from gateway.shares.link_secrets import SECRET_LENGTH
 from store.documents.signature import MAX_LENGTH, PATTERN, require_signature
 from store.shares.shares import Said

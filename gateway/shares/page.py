@@ -14,7 +14,7 @@ from gateway.context import context_of
 from gateway.http.body import json_response
 from gateway.http.client_info import client_info_of, public_origin
 from gateway.http.errors import STATUS
-from gateway.http.form import read_form
+from gateway.http.input.form import read_form
 from gateway.shares import downloads, files
 from gateway.shares.access import SESSION_COOKIE, WRONG_PASSCODES, bucket_of, find, key_of, of_session, require_our_form
 from gateway.shares.form import DecisionForm, OpenForm

@@ -16,9 +16,9 @@ from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.client_info import public_origin
 from gateway.http.conditional import tagged_response
-from gateway.http.cost_limits import PASSCODE_SHARES
-from gateway.http.paging import read_page
-from gateway.http.text import OneLine
+from gateway.http.input.paging import read_page
+from gateway.http.input.text import OneLine
+from gateway.http.limits.cost_limits import PASSCODE_SHARES
 from gateway.shares.link_secrets import digest, hash_passcode, new_secret
 from store.documents.certificate import Certificate
 from store.estimates import estimates

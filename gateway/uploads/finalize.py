@@ -10,7 +10,6 @@ from config.tracing import visit_span
 from gateway.auth.principal import Principal
 from gateway.context import Context
 from gateway.uploads.originals import Entry, discard_made, discard_moved, entries_of
-from store.accounts import tenants
 from store.errors import Conflict, SpineError, TooMany, Unavailable, Unprocessable
 from store.media import media
 from store.media.media import Draft
@@ -20,6 +19,7 @@ from store.objects.object_upload import StoredObject
 from store.objects.objects import ObjectStore
 from store.objects.spool import Spool
 from store.pool import Connection, Record
+from store.tenants import tenants
 from store.uploads import quota
 
 Along: TypeAlias = Callable[[Connection], Awaitable[None]]

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.context import Context, context_of
 from gateway.http.body import json_response, read_json, uuid_param
-from gateway.http.paging import read_page
+from gateway.http.input.paging import read_page
 from gateway.uploads.upload_body import LABEL_LENGTH, label
 from store.errors import InvalidInput
 from store.media import media

@@ -10,8 +10,8 @@ from uuid import uuid5
 
 from config.logging import get_logger
 from store.errors import TooMany, Unavailable, Unprocessable
+from store.media.decoder.media_client import TOO_HARD
 from store.media.media import Original
-from store.media.media_client import TOO_HARD
 from store.objects.content import ALL_TYPES, TYPES
 from store.objects.object_upload import StoredObject
 

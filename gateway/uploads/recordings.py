@@ -27,7 +27,6 @@ from gateway.uploads.upload_body import (
 )
 from gateway.uploads.upload_limits import admit_chunk, require_chunk_fits
 from gateway.uploads.uploads import Number
-from store.accounts import tenants
 from store.errors import Conflict, InvalidInput, NotFound, RequestError
 from store.media import media, recordings
 from store.media.media import Draft
@@ -36,6 +35,7 @@ from store.objects import content
 from store.objects.object_upload import StoredObject
 from store.objects.objects import MEDIA_BYTES
 from store.pool import Record
+from store.tenants import tenants
 from store.visits import visits
 
 _PUBLIC = ("recording_id", "sequence", "file_size", "sha256")

@@ -2,7 +2,7 @@
 
 from gateway.auth.principal import Principal
 from gateway.context import Context
-from gateway.http.rate_limiter import RateLimiter
+from gateway.http.limits.rate_limiter import RateLimiter
 from gateway.uploads.upload_body import too_large
 from store.errors import Conflict, TooMany
 from store.media import media, recordings

@@ -31,13 +31,13 @@ from gateway.uploads.upload_body import (
     words,
 )
 from gateway.uploads.upload_limits import admit_file
-from store.accounts import tenants
 from store.errors import Conflict, NotFound, RequestError
 from store.media import media
 from store.media.media import Draft
 from store.objects import content
 from store.objects.objects import MEDIA_BYTES
 from store.pool import Record
+from store.tenants import tenants
 from store.uploads import quota
 
 # From asking for a form to its first byte; a large file may take longer to arrive.

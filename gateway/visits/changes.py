@@ -9,7 +9,7 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.context import context_of
 from gateway.http.body import int_param, json_response
-from gateway.http.paging import cursor, read_cursor
+from gateway.http.input.paging import cursor, read_cursor
 from store.errors import Gone
 from store.events import changes
 

@@ -16,8 +16,8 @@ from gateway.auth.auth import admit, require_flag
 from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
-from gateway.http.paging import read_page
-from gateway.http.query import choice_params
+from gateway.http.input.paging import read_page
+from gateway.http.input.query import choice_params
 from gateway.visits.queue_trigger import process_queue
 from store.errors import Unprocessable
 from store.queue import jobs

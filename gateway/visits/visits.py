@@ -14,9 +14,9 @@ from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.conditional import etag_of, require_match, tagged_response
-from gateway.http.paging import read_page
-from gateway.http.query import choice_params, moment_param, text_param
-from gateway.http.text import OneLine
+from gateway.http.input.paging import read_page
+from gateway.http.input.query import choice_params, moment_param, text_param
+from gateway.http.input.text import OneLine
 from store.estimates import estimates
 from store.media import media
 from store.pool import Connection, Record

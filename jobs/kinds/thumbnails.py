@@ -11,8 +11,8 @@ from jobs.queue.context import JobContext
 from jobs.queue.kind import Kind, Task
 from store.errors import NotFound, Unprocessable
 from store.media import derivatives, media
+from store.media.decoder.media_client import Decoder
 from store.media.media import EDGES
-from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore
 from store.pool import Database
 

@@ -13,11 +13,11 @@ from jobs.queue.errors import UnknownJobType
 from jobs.queue.intervals import Intervals
 from jobs.queue.kind import Kind, Task
 from jobs.queue.retry import CAP_SECONDS
-from jobs.worker.attempt import JobAttempt, StopReason
-from jobs.worker.completer import Completer
-from jobs.worker.flag_guard import FlagGuard
+from jobs.worker.attempts.attempt import JobAttempt, StopReason
+from jobs.worker.attempts.completer import Completer
+from jobs.worker.attempts.flag_guard import FlagGuard
+from jobs.worker.attempts.settle import settle
 from jobs.worker.prefetch import PrefetchBuffer
-from jobs.worker.settle import settle
 from jobs.worker.worker_metrics import Outcome, WorkerMetrics
 from store.pool import Database, Record
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from jobs.queue.kind import AI
-from jobs.worker.attempt import JobAttempt
+from jobs.worker.attempts.attempt import JobAttempt
 from jobs.worker.executor import Executor
 
 

@@ -26,21 +26,21 @@ from jobs.wakeup.arq_listener import ArqListener
 from jobs.wakeup.control_listener import ControlListener
 from jobs.wakeup.notifier import Doorbell
 from jobs.wakeup.redis_client import open_redis
+from jobs.worker.attempts.flag_guard import FlagGuard
+from jobs.worker.attempts.lease import LeaseKeeper
 from jobs.worker.claimer import BackgroundClaimer, Claimer
 from jobs.worker.executor import Executor
-from jobs.worker.flag_guard import FlagGuard
 from jobs.worker.lanes import Lanes
-from jobs.worker.lease import LeaseKeeper
 from jobs.worker.sweeper import Sweeper
 from jobs.worker.tasks import open_tasks
 from jobs.worker.ticker import Ticker
 from jobs.worker.worker_metrics import WorkerMetrics
-from store.accounts.flag_cache import FlagCache
 from store.ops.presence import Presence, process_name
 from store.pool import AWAY, Database, WrongRole
 from store.queue import kinds as known_kinds
 from store.sandbox.confinement import hide_memory
 from store.sandbox.survey import warn_of_missing_walls
+from store.tenants.flag_cache import FlagCache
 
 log = get_logger(__name__)
 

@@ -1,1 +1,1 @@
-"""Tenants, their feature flags and brands."""
+"""Accounts: sessions, API keys, memberships, and idempotency keys, with this process's caches of them."""

@@ -7,7 +7,7 @@ A limit has a name and a bucket for each key: an address, a mailbox, a link. Inv
    queries. This memory is bounded; forgetting an entry costs one query and forgives nothing.
 3. Without the database nothing is allowed: `spend` raises.
 
-Limits that only spread load are cheaper in `gateway.http.rate_limiter`, which counts in one process.
+Limits that only spread load are cheaper in `gateway.http.limits.rate_limiter`, which counts in one process.
 """
 
 import time

@@ -4,8 +4,8 @@ Workers make them as photos come; who asks sooner has them made at once. To make
 """
 
 from store.errors import NotFound, Unprocessable
+from store.media.decoder.media_client import Decoder
 from store.media.media import EDGES, Size, derivative_key
-from store.media.media_client import Decoder
 from store.objects.objects import ObjectStore
 from store.pool import Record
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from store.accounts import flags
 from store.ops import health, maintenance, presence
 from store.pool import Connection, Record
 from store.queries import Queries
 from store.queue import dead_letters, queue_control
+from store.tenants import flags
 
 SQL = Queries("ops/ops")
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from store.accounts.tenants import lock_tenant
 from store.errors import Conflict, Gone, Locked, NotFound, TooMany
 from store.media.media import Draft
 from store.pool import Connection, Record
 from store.queries import Queries
+from store.tenants.tenants import lock_tenant
 
 SQL = Queries("uploads/resumables")
 

@@ -4,8 +4,8 @@ import pytest
 
 from config.flags import Flag, is_on
 from devstack.stack import Endpoints
-from store.accounts import flags
 from store.pool import Database
+from store.tenants import flags
 from tests.deploy.own import Admin, own_services
 from tests.stack import Services
 from tests.support.command import answer, scopekit

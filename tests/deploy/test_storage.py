@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 from aiobotocore.session import get_session
 
-from devstack.embedded_server import bare_env
 from devstack.process import await_end, spawn, wait_until
-from devstack.seaweed import REGION, Seaweed, binary
+from devstack.servers.embedded_server import bare_env
+from devstack.servers.seaweed import REGION, Seaweed, binary
 from devstack.state_file import LOOPBACK, PAIR_OFFSET, StateFile
 from store.objects.seaweed import ENVIRONMENT, FLAGS, main
 from tests.devstack.listening import ports, sockets

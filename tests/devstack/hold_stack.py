@@ -14,8 +14,8 @@ import select
 import sys
 from pathlib import Path
 
-from devstack import unprivileged
 from devstack.errors import EmbeddedError
+from devstack.servers import unprivileged
 from devstack.stack import Stack
 
 

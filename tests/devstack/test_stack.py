@@ -16,9 +16,9 @@ from aiobotocore.session import get_session
 from redis.asyncio import Redis
 
 from devstack.errors import EmbeddedError, NotInstalled
-from devstack.postgres import binaries
+from devstack.servers.postgres import binaries
+from devstack.servers.unprivileged import nobody_with_override, works
 from devstack.stack import Endpoints, Stack
-from devstack.unprivileged import nobody_with_override, works
 from tests.devstack.harness import STOP_S, Run, all_gone, hold_stack, kill
 from tests.devstack.listening import tcp
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from devstack import postgres, seaweed, valkey
 from devstack.process import wait_until
+from devstack.servers import postgres, seaweed, valkey
 from devstack.state_file import StateFile
 from tests.image.networks import Networks
 from tests.product import ROOT

@@ -21,9 +21,9 @@ from config.settings import Settings
 from gateway.app import middleware
 from gateway.auth.auth import Authenticator
 from gateway.context import Context
-from gateway.http.cost_limits import CostLimits
 from gateway.http.errors import HANDLERS
 from gateway.http.http_metrics import HttpMetrics
+from gateway.http.limits.cost_limits import CostLimits
 from gateway.ops import metrics
 from gateway.pages import pages
 from gateway.progress import multi_stream, tenant_stream, visit_stream
@@ -32,12 +32,12 @@ from gateway.server.connection_takeover import HandoverProtocol
 from gateway.server.server import Server
 from jobs.queue.queue import JobQueue
 from realtime.hub import Hub
-from store.accounts.flag_cache import FlagCache
 from store.accounts.membership_cache import MembershipCache
 from store.accounts.session_cache import ApiKeyCache, SessionCache
 from store.events import events
 from store.limits.shared_limits import SharedLimits
 from store.pool import Database
+from store.tenants.flag_cache import FlagCache
 from store.visits import visits
 from tests.realtime.feed.watcher import eventually
 from tests.stack import Services, make_services

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from config.metrics_registry import MetricsRegistry, merged
 from config.runtime_metrics import RuntimeMetrics
-from gateway.http.deadline import within
+from gateway.http.limits.deadline import within
 from gateway.ops.queue_metrics import QueueMetrics
 from store.pool import Database
 from tests.product import free_port

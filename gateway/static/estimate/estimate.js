@@ -72,7 +72,7 @@ function why(line) {
   return el("details", { class: "why" }, el("summary", {}, "Why"), el("ul", {}, facts.map((fact) => el("li", {}, fact))));
 }
 
-// The name of a match where somebody on site named the price; see jobs/kinds/estimate/pricing.py.
+// The name of a match where somebody on site named the price; see jobs/kinds/estimate/steps/pricing.py.
 const SAID = "said";
 
 function matchFacts(match, price) {

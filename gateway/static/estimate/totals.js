@@ -1,4 +1,4 @@
-// What an edited estimate adds up to, cent for cent as the server will: store/money.py is the same arithmetic.
+// What an edited estimate adds up to, cent for cent as the server will: store/estimates/money.py is the same arithmetic.
 
 import { plain, rounded, scaled } from "../shared/decimal.js";
 

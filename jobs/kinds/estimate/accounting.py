@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.book import EMPTY
 from jobs.kinds.estimate.evidence import normal
-from jobs.kinds.estimate.rules import remarks
-from jobs.kinds.estimate.rules.clauses import clauses_of
+from jobs.kinds.estimate.rules.clauses import remarks
+from jobs.kinds.estimate.rules.clauses.clauses import clauses_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

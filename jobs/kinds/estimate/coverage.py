@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jobs.kinds.estimate.analyze_media import Findings
     from jobs.kinds.estimate.material import Material, Medium
     from jobs.kinds.estimate.model import Draft
+    from jobs.kinds.estimate.steps.analyze_media import Findings
 
 
 def describe(material: Material, findings: Findings, draft: Draft) -> tuple[str, ...]:

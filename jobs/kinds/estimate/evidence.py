@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from jobs.kinds.estimate.rules.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.amounts.amount_parser import read_amounts
 from jobs.kinds.estimate.rules.tokens import tokenise
 
 if TYPE_CHECKING:

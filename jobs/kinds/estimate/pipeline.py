@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate import coverage
 from jobs.kinds.estimate.accounting import unaccounted
-from jobs.kinds.estimate.analyze_media import Findings, MediaWork
 from jobs.kinds.estimate.budget import NO_LIMITS, Budget, Limits
 from jobs.kinds.estimate.engines.factory import open_engine
 from jobs.kinds.estimate.errors import EngineError, NothingToEstimate
 from jobs.kinds.estimate.evidence import Sources, checked
-from jobs.kinds.estimate.gather import Gathered, gather
 from jobs.kinds.estimate.model import Draft, Drafted, DraftLine, ModelCall, PricedLine
-from jobs.kinds.estimate.pricing import price_by
-from jobs.kinds.estimate.saving import Finished
-from jobs.kinds.estimate.steps import Step, step
-from jobs.kinds.estimate.totals import add_up
+from jobs.kinds.estimate.steps.analyze_media import Findings, MediaWork
+from jobs.kinds.estimate.steps.gather import Gathered, gather
+from jobs.kinds.estimate.steps.pricing import price_by
+from jobs.kinds.estimate.steps.saving import Finished
+from jobs.kinds.estimate.steps.steps import Step, step
+from jobs.kinds.estimate.steps.totals import add_up
 from store.objects.objects import ObjectStore
 
 if TYPE_CHECKING:

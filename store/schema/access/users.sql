@@ -3,7 +3,7 @@
 -- These tables are no tenant's. The gateway's login reaches them through the functions of `sessions.sql` alone.
 -- Secrets are kept as hashes: sha256 for those of 256 bits, scrypt for codes that a person types.
 
--- Someone who may be a member of companies. `email` is in the form that `store.accounts.emails` gives it; null for a user
+-- Someone who may be a member of companies. `email` is in the form that `store.people.emails` gives it; null for a user
 -- that is known by a token or by an API key alone.
 CREATE TABLE public.users (
     id         uuid PRIMARY KEY DEFAULT uuidv7(),

@@ -305,7 +305,7 @@ CREATE FUNCTION scopekit.is_background(p_job_id uuid) RETURNS boolean LANGUAGE s
         false)
 $$;
 
--- min(2^(attempt - 1), 16) s, times 0.7 to 1.3: as `jobs/retry.py` has it; a test holds the two together.
+-- min(2^(attempt - 1), 16) s, times 0.7 to 1.3: as `jobs/queue/retry.py` has it; a test holds the two together.
 CREATE FUNCTION scopekit.backoff(p_attempt integer, p_random double precision) RETURNS interval
     LANGUAGE sql IMMUTABLE AS
     $$ SELECT make_interval(secs => power(2, least(p_attempt, 5) - 1) * (0.7 + 0.6 * p_random)) $$;

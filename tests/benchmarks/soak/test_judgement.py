@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from benchmarks.soak.judgement import MOST_BLOCKS_A_MINUTE, MOST_MIB_A_MINUTE, excess, growths
-from benchmarks.soak.sample import Sample
-from benchmarks.soak.slope import theil_sen
-from benchmarks.soak.tables import Size, unexplained
+from benchmarks.soak.samples.judgement import MOST_BLOCKS_A_MINUTE, MOST_MIB_A_MINUTE, excess, growths
+from benchmarks.soak.samples.sample import Sample
+from benchmarks.soak.samples.slope import theil_sen
+from benchmarks.soak.samples.tables import Size, unexplained
 
 WHO = "gateway 1"
 

@@ -12,7 +12,7 @@ from gateway.app import all_routes
 from gateway.catalogue import describe
 from store.accounts.membership_cache import MembershipCache
 from store.pool import Database
-from tests.store.rows import fill_every_table
+from tests.store.schema.rows import fill_every_table
 from tests.tenants import Admin, Tenant, make_member
 
 # What a viewer may ask for although it is a POST: to watch, and which files are missing.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from aiobotocore.session import get_session
 
 from devstack.process import await_end, spawn, wait_until
-from devstack.seaweed import PARTS, REGION, Seaweed
+from devstack.servers.seaweed import PARTS, REGION, Seaweed
 from devstack.state_file import StateFile
 
 START_SECONDS = 60.0

@@ -7,7 +7,7 @@ from gateway.cli.dlq import MOST
 from store.queue.dead_letters import BATCH
 from tests.gateway.ops.letters import bury
 from tests.stack import Services
-from tests.store.rows import fill_every_table
+from tests.store.schema.rows import fill_every_table
 from tests.support.command import answer, scopekit
 from tests.tenants import Tenant
 

@@ -13,7 +13,7 @@ from aiobotocore.session import get_session
 
 from tests.product import Product, free_port
 from tests.stack import Services
-from tests.store.rows import fill_every_table
+from tests.store.schema.rows import fill_every_table
 from tests.support.command import answer, scopekit
 from tests.tenants import Tenant
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.estimates import price_items
 from gateway.estimates.price_file import MOST_ROWS, NewPriceItem, read_file, write_file
-from gateway.http.text import one_line
+from gateway.http.input.text import one_line
 from store.estimates.price_book import NewItem
 from tests.tenants import Tenant
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from gateway.http import body
 from gateway.http.body import JSON_DEPTH, read_json
-from gateway.http.number_fields import Price
+from gateway.http.input.number_fields import Price
 from store.errors import InvalidInput, Stalled
 from tests.tenants import Tenant
 

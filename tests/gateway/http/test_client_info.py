@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.http.client_info import address_prefix, agent_class, limit_key
-from gateway.http.rate_limiter import RateLimiter
+from gateway.http.limits.rate_limiter import RateLimiter
 
 
 @pytest.mark.parametrize(

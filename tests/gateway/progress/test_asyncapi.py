@@ -9,7 +9,7 @@ import pytest
 
 from gateway.progress.asyncapi import asyncapi_document
 from gateway.progress.event_types import EVENTS, MESSAGES, StepName, envelope
-from jobs.kinds.estimate.steps import Step
+from jobs.kinds.estimate.steps.steps import Step
 from realtime.protocol.events import EndReason
 from tests.support.event_contract import example_of, violations
 

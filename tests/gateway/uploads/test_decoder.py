@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from store.errors import NotFound, Unavailable
-from store.media.decode import MAX_PIXELS, check, render
-from store.media.media_client import TOO_HARD, Decoder
+from store.media.decoder.decode import MAX_PIXELS, check, render
+from store.media.decoder.media_client import TOO_HARD, Decoder
 from store.objects.objects import ObjectStore
 from store.objects.spool import Spool
 from tests.gateway.uploads import files

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.uploads import recordings, upload_limits
-from jobs.kinds.estimate.gather import gather
+from jobs.kinds.estimate.steps.gather import gather
 from store.objects.content import HEAD_BYTES
 from store.objects.objects import ObjectStore
 from store.pool import Database

@@ -10,8 +10,8 @@ import pytest
 from store.documents import typesetter
 from store.documents.typesetter import Typesetter
 from store.errors import TooMany
-from store.media import media_client
-from store.media.media_client import Decoder
+from store.media.decoder import media_client
+from store.media.decoder.media_client import Decoder
 from store.objects.spool import Spool, SpoolCopy
 
 PATIENT = 30.0

@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from jobs.queue import retry
 from jobs.queue.context import JobContext
 from jobs.queue.intervals import Intervals
-from jobs.worker.attempt import JobAttempt, StopReason
+from jobs.worker.attempts.attempt import JobAttempt, StopReason
+from jobs.worker.attempts.lease import LeaseKeeper
+from jobs.worker.attempts.settle import settle
 from jobs.worker.executor import Executor
-from jobs.worker.lease import LeaseKeeper
-from jobs.worker.settle import settle
 from jobs.worker.worker_metrics import Outcome, WorkerMetrics
 from store.errors import Unavailable
 from tests.jobs.conftest import Bench, Working
@@ -75,8 +75,8 @@ async def test_an_outcome_waits_for_the_database(bench: Bench, monkeypatch: pyte
             raise asyncpg.CannotConnectNowError("the database system is starting up")
         return "queued"
 
-    monkeypatch.setattr("jobs.worker.settle.backoff", hurry)
-    monkeypatch.setattr("jobs.worker.settle.jobs.fail", record)
+    monkeypatch.setattr("jobs.worker.attempts.settle.backoff", hurry)
+    monkeypatch.setattr("jobs.worker.attempts.settle.jobs.fail", record)
     async with asyncio.timeout(10):
         assert await settle(bench.service, run, KeyError("bug")) is Outcome.RETRIED
     assert away == 0

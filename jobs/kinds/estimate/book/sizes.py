@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, TypeAlias
 
-from jobs.kinds.estimate.rules.numbers import read_number
+from jobs.kinds.estimate.rules.amounts.numbers import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.kinds.estimate.book.sizes import read_size
 from jobs.kinds.estimate.book.stems import singular, stem
 from jobs.kinds.estimate.book.vocabulary import ADJECTIVES, FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES, PLAIN_VERBS
-from jobs.kinds.estimate.rules.numbers import read_number
+from jobs.kinds.estimate.rules.amounts.numbers import read_number
 from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import NOUN_TOO, is_verb
 

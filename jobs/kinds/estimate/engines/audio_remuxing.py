@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import av
 
 from jobs.kinds.estimate.engines.audio_errors import AudioError
-from store.media.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, cancels_out
+from store.media.decoder.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, cancels_out
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import av
 
 from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
-from store.media.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, SoundReader
-from store.media.decode import MAX_AUDIO_SECONDS
+from store.media.decoder.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, SoundReader
+from store.media.decoder.decode import MAX_AUDIO_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

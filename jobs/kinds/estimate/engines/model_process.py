@@ -19,7 +19,7 @@ from jobs.kinds.estimate.engines.audio_remuxing import remux
 from jobs.kinds.estimate.engines.audio_splitting import split
 from jobs.kinds.estimate.engines.local import ocr as reading
 from jobs.kinds.estimate.engines.local import speech_to_text as hearing
-from store.media.decode import Unreadable, load_decoders, render
+from store.media.decoder.decode import Unreadable, load_decoders, render
 from store.sandbox.confinement import code_and_models, confine
 from store.sandbox.pipe import say_ready, write_answer
 

@@ -13,11 +13,11 @@ from jobs.kinds.estimate.book.book import EMPTY, Sold
 from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
-from jobs.kinds.estimate.rules import remarks
-from jobs.kinds.estimate.rules.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise
+from jobs.kinds.estimate.rules.amounts.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.amounts.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
-from jobs.kinds.estimate.rules.phrases import bare
+from jobs.kinds.estimate.rules.clauses import remarks
+from jobs.kinds.estimate.rules.clauses.phrases import bare
 from jobs.kinds.estimate.rules.reader import UNNAMED, Item, Remark, read_passage
 from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content, is_verb
 from store.estimates.units import EACH, PACKAGES, canonical

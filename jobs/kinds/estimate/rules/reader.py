@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from jobs.kinds.estimate.book.stems import singular, stem
 from jobs.kinds.estimate.book.terms import kind_of_word, place_stems, terms_of
 from jobs.kinds.estimate.book.vocabulary import ADJECTIVES, LABOR_ONLY
-from jobs.kinds.estimate.rules import remarks
-from jobs.kinds.estimate.rules.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.classify import IT, asks_for_work, known, remark_in, thing_of
-from jobs.kinds.estimate.rules.clauses import Clause, clauses_of, is_numbering
-from jobs.kinds.estimate.rules.phrases import bare, content_of, counts_elsewhere, stated_in
+from jobs.kinds.estimate.rules.amounts.amount_parser import read_amounts
+from jobs.kinds.estimate.rules.clauses import remarks
+from jobs.kinds.estimate.rules.clauses.classify import IT, asks_for_work, known, remark_in, thing_of
+from jobs.kinds.estimate.rules.clauses.clauses import Clause, clauses_of, is_numbering
+from jobs.kinds.estimate.rules.clauses.phrases import bare, content_of, counts_elsewhere, stated_in
 from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import ROOMS, is_content, is_participle, is_verb, means_removal
 from store.estimates.units import PACKAGES, canonical
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from jobs.kinds.estimate.book.book import Book
-    from jobs.kinds.estimate.rules.amounts import Amount
+    from jobs.kinds.estimate.rules.amounts.amounts import Amount
     from jobs.kinds.estimate.rules.tokens import Token
 
 Span = tuple[int, int]

@@ -31,9 +31,9 @@ from jobs.kinds.estimate.model import (
     Transcript,
 )
 from jobs.kinds.estimate.pipeline import Pipeline
-from jobs.kinds.estimate.steps import Step
+from jobs.kinds.estimate.steps.steps import Step
 from jobs.queue.errors import JobCancelled, LeaseLost
-from jobs.worker.attempt import JobAttempt, StopReason
+from jobs.worker.attempts.attempt import JobAttempt, StopReason
 from store.estimates import estimates
 from store.media import transcripts
 from store.media.transcripts import TranscriptRow

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 
-from store.media.decode import render
+from store.media.decoder.decode import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

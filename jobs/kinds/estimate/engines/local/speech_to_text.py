@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
 from jobs.kinds.estimate.engines.glossary import GLOSSARY
-from store.media.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, SoundReader
+from store.media.decoder.audio import DEMUXERS, FAULTS, SILENT, UNPLAYABLE, SoundReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

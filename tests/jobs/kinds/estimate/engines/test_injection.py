@@ -10,7 +10,7 @@ from jobs.kinds.estimate.engines.local.engine import LocalEngine
 from jobs.kinds.estimate.errors import MalformedAnswer
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.model import Draft, Observations, Print, Sight
-from jobs.kinds.estimate.pricing import book_of, price_by
+from jobs.kinds.estimate.steps.pricing import book_of, price_by
 from store.pool import Database
 from tests.jobs.kinds.estimate.engines.api_double import api_double, completed
 from tests.jobs.kinds.estimate.engines.test_openai import asked_line, jpeg, open_engine

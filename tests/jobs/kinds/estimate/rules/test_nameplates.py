@@ -10,7 +10,6 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from jobs.kinds.estimate import coverage
-from jobs.kinds.estimate.analyze_media import Findings
 from jobs.kinds.estimate.engines.base import Photo
 from jobs.kinds.estimate.engines.local import engine as local
 from jobs.kinds.estimate.engines.local.engine import LocalEngine
@@ -19,6 +18,7 @@ from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.material import Medium
 from jobs.kinds.estimate.model import Draft, DraftLine, Evidence, Observations, Print, Region
 from jobs.kinds.estimate.rules.nameplates import Plate
+from jobs.kinds.estimate.steps.analyze_media import Findings
 from tests.jobs.kinds.estimate.engines.test_injection import ORDERS
 from tests.jobs.kinds.estimate.material import material, medium
 

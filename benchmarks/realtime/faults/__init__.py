@@ -1,0 +1,1 @@
+"""The checker under faults: nothing lost, doubled or out of order, whatever breaks."""

@@ -1,0 +1,1 @@
+"""The relays and loops that the gateway is compared with."""

@@ -1,0 +1,1 @@
+"""Whoever uses the product during a soak: contractors, customers, operators, strangers."""

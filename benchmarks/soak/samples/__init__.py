@@ -1,0 +1,1 @@
+"""Samples of all processes and tables, and whether something grows."""

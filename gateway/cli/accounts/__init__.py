@@ -1,0 +1,1 @@
+"""Commands on companies, their people and flags, and on operators."""

@@ -1,0 +1,1 @@
+"""Amounts in a clause: numbers, units, sizes and money."""

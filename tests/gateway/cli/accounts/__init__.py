@@ -1,0 +1,1 @@
+"""Commands on companies, their flags, and on operators."""

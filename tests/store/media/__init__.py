@@ -1,0 +1,1 @@
+"""Opening photos and recordings."""
