@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -114,7 +115,7 @@ class Document:
         """Whether a decision can still be made on this version."""
         return self.decision is None and bool(self.estimate["is_newest"])
 
-    @property
+    @cached_property  # asked for once a line
     def photos(self) -> tuple[Photo, ...]:
         """The cited photos, numbered from 1 in the order the lines first cite them."""
         known = {row["id"]: row for row in self.source["photos"]}
