@@ -26,6 +26,7 @@ from realtime.protocol import wire
 from realtime.protocol.epoch import lost_in_crash
 from realtime.streams.multi_stream import MultiStream
 from realtime.streams.multi_subscription import MultiSubscription, positions_of
+from realtime.streams.stream import StaticStream
 from store.errors import InvalidInput, NotFound
 from store.events import events
 from store.pool import Record
@@ -46,12 +47,14 @@ async def progress_many(request: Request) -> Answer:
     visit_ids = _visit_ids(request)
     principal = await identify(request)
     principal.require_unexpired()
-    hub = context_of(request).hub
-    multi = hub.admission.subscribe_all(
+    if request.method == "HEAD":
+        return await _not_streamed(request, principal, visit_ids, StaticStream())
+    context = context_of(request)
+    multi = context.hub.admission.subscribe_all(
         visit_ids, *principal.who, expires_at=principal.expires_at, session_id=principal.session_id
     )
     if multi is None:
-        return await _refused(request, principal, visit_ids)
+        return await _not_streamed(request, principal, visit_ids, busy(context))
     return await stream_or_drop(multi.subscriber, _opened(request, principal, multi))
 
 
@@ -63,13 +66,12 @@ def _visit_ids(request: Request) -> list[str]:
     return sorted({str(uuid_param(text, "visit_id")) for text in given})
 
 
-async def _refused(request: Request, principal: Principal, visit_ids: list[str]) -> Answer:
-    """Refuse softly a caller that may have the stream; others get their error."""
-    context = context_of(request)
-    async with context.db.as_system() as conn:
+async def _not_streamed(request: Request, principal: Principal, visit_ids: list[str], answer: Answer) -> Answer:
+    """Give this answer to callers that may have the stream; the others get their error."""
+    async with context_of(request).db.as_system() as conn:
         found = await events.initial_states(conn, *principal.who, visit_ids, snapshot=False)
     require_member(found if principal.user_id in found[0]["members"] else None)
-    return _denied(found) or busy(context)
+    return _denied(found) or answer
 
 
 def _denied(found: list[Record]) -> Response | None:

@@ -12,6 +12,7 @@ from gateway.context import context_of
 from gateway.progress.multi_stream import afresh
 from gateway.progress.responses import Answer, busy, not_enabled, require_member, stream_or_drop
 from realtime.streams.multi_subscription import subscribe_visit
+from realtime.streams.stream import StaticStream
 from realtime.streams.tenant_subscription import TenantSubscription
 from store.accounts.memberships import reaches
 from store.errors import Forbidden
@@ -31,15 +32,19 @@ async def progress_tenant(request: Request) -> Answer:
     """
     principal = await identify(request)
     principal.require_unexpired()
-    stream = context_of(request).hub.admission.subscribe_tenant(
+    if request.method == "HEAD":
+        return await _opened(request, principal, StaticStream())
+    context = context_of(request)
+    stream = context.hub.admission.subscribe_tenant(
         *principal.who, expires_at=principal.expires_at, session_id=principal.session_id
     )
-    answer = _opened(request, principal, stream)
-    return await answer if stream is None else await stream_or_drop(stream.subscriber, answer)
+    if stream is None:
+        return await _opened(request, principal, busy(context))
+    return await stream_or_drop(stream.subscriber, _opened(request, principal, stream))
 
 
-async def _opened(request: Request, principal: Principal, stream: TenantSubscription | None) -> Answer:
-    """Open an admitted stream; a caller that may have it, and was not admitted, is refused softly."""
+async def _opened(request: Request, principal: Principal, stream: TenantSubscription | StaticStream) -> Answer:
+    """Open an admitted stream; a caller that may have it gets the answer given instead, the others their error."""
     context = context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         gate = await events.watch_rights(conn, _NO_VISIT)
@@ -52,8 +57,8 @@ async def _opened(request: Request, principal: Principal, stream: TenantSubscrip
         )
     if not is_on(gate["flags"] or {}, Flag.PROGRESS):
         return not_enabled()
-    if stream is None:
-        return busy(context)
+    if isinstance(stream, StaticStream):
+        return stream
     channels = [context.hub.channels.open(str(visit_id)) for visit_id in at_work]
     for channel in channels:
         subscribe_visit(context.hub.channels, channel, stream)

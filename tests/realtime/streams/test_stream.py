@@ -302,9 +302,20 @@ async def test_one_encoding_serves_all_and_a_burst_is_one_write(
         await each.__aexit__(None, None, None)
 
 
-async def test_a_head_request_opens_no_stream(gateway: StreamGateway, tenant: Tenant, visit: UUID) -> None:
-    """HEAD gives the headers and leaves nothing behind."""
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
-        answer = await client.head(path(visit), headers=tenant.headers)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
-    assert gateway.hub.stats()["streams"] == 0
+async def test_a_head_request_opens_no_stream(
+    settings: Settings, writer: str, admin: asyncpg.Connection, tenant: Tenant, visit: UUID
+) -> None:
+    """HEAD gives the headers, leaves nothing behind, and takes no place: the one stream allowed goes on."""
+    async with (
+        open_gateway(settings, writer=writer, limits=Limits(per_user=1)) as gateway,
+        watch(gateway.url, path(visit), headers=tenant.headers) as watcher,
+        httpx.AsyncClient(base_url=gateway.url, headers=tenant.headers) as client,
+    ):
+        await watcher.until(is_open)
+        for address in (path(visit), f"/v1/progress?visit_id={visit}", "/v1/tenant/progress"):
+            answer = await client.head(address)
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream")
+        assert gateway.hub.stats()["streams"] == 1
+        await admin.execute("INSERT INTO processing_events (visit_id, type) VALUES ($1, 'a.b')", visit)
+        await watcher.until_seq(1)
+        assert not watcher.named("end")
