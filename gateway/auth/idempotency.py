@@ -2,6 +2,9 @@
 
 The whole request runs in one transaction, with the key's row in it. A repeated request gets the first answer again,
 with `idempotency-replayed: true`. An error is not kept: the request may be sent again under the same key.
+
+A handler that waits for the object store, or takes seconds, would hold a connection for as long: with `in_one=False`
+the answer is kept in a transaction of its own, after the handler's. Such a handler must do no harm when called twice.
 """
 
 import hashlib
@@ -20,6 +23,7 @@ from gateway.http.body import read_body
 from store.accounts import idempotency
 from store.accounts.idempotency import KeyedRequest
 from store.errors import InvalidInput
+from store.pool import Connection, Record
 
 if TYPE_CHECKING:
     from starlette.types import Message
@@ -35,8 +39,8 @@ _REPLAYED = "idempotency-replayed"
 _NOT_KEPT = frozenset({"content-length", "date", "x-correlation-id"})
 
 
-def idempotent(handler: Handler) -> Handler:
-    """Make a handler obey Idempotency-Key; without one it is called as it is.
+def idempotent(handler: Handler, *, body_bytes: int = _BODY_BYTES, in_one: bool = True) -> Handler:
+    """Make a handler obey Idempotency-Key; without one it is called as it is. It takes at most `body_bytes`.
 
     Raises `InvalidInput` for a key that is none, `InProgress` while the first request is under way, and
     `Unprocessable` for another request under the same key.
@@ -48,17 +52,27 @@ def idempotent(handler: Handler) -> Handler:
         if key is None:
             return await handler(request)
         principal = await authenticate(request)
-        body = await read_body(request, limit=_BODY_BYTES)
+        body = await read_body(request, limit=body_bytes)
         keyed = KeyedRequest(principal.tenant_id, principal.user_id, _sha256(key.encode()), _fingerprint(request, body))
         seal = _Seal(keyed, key)
-        async with context_of(request).db.spanning(principal.claims) as conn:
-            answered = await idempotency.begin(conn, keyed)
-            if answered is not None:
-                headers = {**answered["headers"], _REPLAYED: "true"}
-                return Response(seal.open(answered["body"]), answered["status"], headers)
-            response = await handler(Request(request.scope, _receiving(body)))
-            kept = {name: value for name, value in response.headers.items() if name not in _NOT_KEPT}
-            await idempotency.keep(conn, keyed, response.status_code, kept, seal.close(bytes(response.body)))
+        repeated = Request(request.scope, _receiving(body))
+        db = context_of(request).db
+        if in_one:
+            async with db.spanning(principal.claims) as conn:
+                if answered := await idempotency.begin(conn, keyed):
+                    return seal.replayed(answered)
+                response = await handler(repeated)
+                await seal.keep(conn, response)
+            return response
+        async with db.as_user(principal.claims) as conn:
+            if answered := await idempotency.begin(conn, keyed):
+                return seal.replayed(answered)
+        response = await handler(repeated)
+        async with db.as_user(principal.claims) as conn:
+            # Of two that came at the same time, the first answer is everybody's.
+            if answered := await idempotency.begin(conn, keyed):
+                return seal.replayed(answered)
+            await seal.keep(conn, response)
         return response
 
     once.idempotent = True  # type: ignore[attr-defined]
@@ -74,15 +88,20 @@ class _Seal:
     """Hides an answer from whoever reads the table: what opens it is the client's key, of which a hash is stored."""
 
     def __init__(self, keyed: KeyedRequest, key: str) -> None:
+        self._keyed = keyed
         secret = b"\0".join((b"scopekit answer", keyed.tenant_id.bytes, keyed.user_id.bytes, key.encode()))
         self._cipher = AESGCM(_sha256(secret))
 
-    def close(self, body: bytes) -> bytes:
+    async def keep(self, conn: Connection, response: Response) -> None:
+        kept = {name: value for name, value in response.headers.items() if name not in _NOT_KEPT}
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, body, None)
+        sealed = nonce + self._cipher.encrypt(nonce, bytes(response.body), None)
+        await idempotency.keep(conn, self._keyed, response.status_code, kept, sealed)
 
-    def open(self, sealed: bytes) -> bytes:
-        return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+    def replayed(self, answered: Record) -> Response:
+        sealed = answered["body"]
+        body = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+        return Response(body, answered["status"], {**answered["headers"], _REPLAYED: "true"})
 
 
 def _key_of(request: Request) -> str | None:

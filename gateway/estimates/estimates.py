@@ -18,6 +18,7 @@ from gateway.estimates.line_differences import changed_terms, differences
 from gateway.estimates.line_edits import LineEdit, apply_edit, next_terms
 from gateway.http.body import int_param, json_response, read_json, uuid_param
 from gateway.http.conditional import require_match, tagged_response
+from gateway.http.input.paging import read_page
 from store.errors import Conflict, NotFound, PreconditionFailed, PreconditionRequired, Unprocessable
 from store.estimates import estimates, money
 from store.pool import Connection
@@ -52,12 +53,13 @@ async def get_estimate(request: Request) -> Response:
 
 
 async def versions(request: Request) -> Response:
-    """Answer {versions: [...]}: every version of the visit's estimate without its lines, newest first."""
-    principal = await admit(request)
+    """Answer {versions: [...], has_more, next}: versions of the visit's estimate without their lines, newest first."""
+    principal, page = await admit(request), read_page(request, _version_number)
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     async with context_of(request).db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)
-        return json_response({"versions": await estimates.versions(conn, visit_id)})
+        rows = await estimates.versions(conn, visit_id, page.reach, page.after[0] if page.after else None)
+    return json_response(page.answer("versions", rows, lambda row: (row["version"],)))
 
 
 async def changes(request: Request) -> Response:
@@ -98,6 +100,12 @@ async def put_lines(request: Request) -> Response:
             if not _is_made_by(new, saved, after=estimate["version"]):
                 raise _moved_on(estimate, saved) from None
     return _answer(request, saved, 201)
+
+
+def _version_number(value: Any) -> int:
+    if not isinstance(value, int) or not 1 <= value <= _MOST_VERSIONS:
+        raise ValueError
+    return value
 
 
 def _require_version(request: Request, estimate: dict[str, Any]) -> None:

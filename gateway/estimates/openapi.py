@@ -100,7 +100,7 @@ class ListedVersion(Shape):
     created_at: Moment
 
 
-class Versions(Shape):
+class Versions(PageOf):
     """The newest first."""
 
     versions: list[ListedVersion]
@@ -173,7 +173,7 @@ _LOGO = {"image/png": BYTES, "image/jpeg": BYTES, "image/webp": BYTES}
 OPERATIONS = {
     "GET /v1/visits/{visit_id}/estimate": Operation(gives(Estimate), conditional=True),
     "GET /v1/estimates/{estimate_id}": Operation(gives(Estimate), conditional=True),
-    "GET /v1/visits/{visit_id}/estimates": Operation(gives(Versions)),
+    "GET /v1/visits/{visit_id}/estimates": Operation(gives(Versions), params=paged()),
     "GET /v1/estimates/{estimate_id}/changes": Operation(
         gives(VersionChanges), params=(Param("since", whole_number(1, 999_999_999), "The version to compare with."),)
     ),

@@ -154,7 +154,7 @@ routes = [
     Route("/v1/price-items", list_items),
     Route("/v1/price-items", idempotent(create_item), methods=["POST"]),
     Route("/v1/price-items/export", export_items),
-    Route("/v1/price-items/import", import_items, methods=["POST"]),
+    Route("/v1/price-items/import", idempotent(import_items, body_bytes=_FILE_BYTES, in_one=False), methods=["POST"]),
     Route("/v1/price-items/{item_id}", read_item),
     Route("/v1/price-items/{item_id}", change_item, methods=["PATCH"]),
     Route("/v1/price-items/{item_id}", delete_item, methods=["DELETE"]),

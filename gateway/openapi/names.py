@@ -25,6 +25,8 @@ _BY_TAG: Mapping[str, Mapping[str, str]] = {
         "GET /v1/visits/{visit_id}": "getVisit",
         "PATCH /v1/visits/{visit_id}": "updateVisit",
         "POST /v1/visits/{visit_id}/sync-events": "reportSyncEvent",
+        "GET /v1/visits/{visit_id}/sync-events": "listSyncEvents",
+        "GET /v1/visits/{visit_id}/sync-events/{event_id}": "getSyncEvent",
     },
     "Media": {
         "GET /v1/visits/{visit_id}/media": "listMedia",

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from config.flags import Flag, is_on
 from gateway.auth.auth import NO_MEMBER, identify
+from gateway.auth.idempotency import idempotent
 from gateway.auth.principal import Principal
 from gateway.auth.sessions import require_live
 from gateway.context import Context, context_of
@@ -281,6 +282,6 @@ STREAMS = [
 ]
 routes = [
     *STREAMS,
-    Route("/v1/visits/{visit_id}/progress/ticket", ticket, methods=["POST"]),
+    Route("/v1/visits/{visit_id}/progress/ticket", idempotent(ticket), methods=["POST"]),
     Route("/v1/visits/{visit_id}/events", page),
 ]

@@ -20,7 +20,7 @@ from gateway.openapi.operation import (
 )
 from gateway.openapi.values import Moment, Sha256
 from gateway.shares.form import DecisionForm, OpenForm
-from gateway.shares.shares import Rotation, ShareOrder
+from gateway.shares.shares import TIMELINE_EVENTS, Rotation, ShareOrder
 from store.media.media import EDGES
 
 
@@ -78,7 +78,7 @@ class ShareEvent(Shape):
     detail: str
 
 
-class Timeline(Shape):
+class Timeline(PageOf):
     """Oldest first."""
 
     events: list[ShareEvent]
@@ -128,7 +128,7 @@ OPERATIONS = {
     "GET /v1/shares/{share_id}": Operation(gives(Share), conditional=True),
     "POST /v1/shares/{share_id}/revoke": Operation(gives(Share)),
     "POST /v1/shares/{share_id}/rotate": Operation(gives(NewLink), takes=takes_json(Rotation), refuses=(409,)),
-    "GET /v1/shares/{share_id}/timeline": Operation(gives(Timeline)),
+    "GET /v1/shares/{share_id}/timeline": Operation(gives(Timeline), params=paged(TIMELINE_EVENTS)),
     "GET /v1/shares/{share_id}/certificate": Operation(gives(CheckedCertificate)),
     "GET /e/{token}": Operation(_PAGE, "reader"),
     "GET /e/{token}/open": _ACTION,

@@ -28,6 +28,7 @@ from store.shares import shares
 WEEK_SECONDS = 7 * 86_400
 LEAST_SECONDS = 300
 MOST_SECONDS = 90 * 86_400
+TIMELINE_EVENTS = 500
 
 _DECISION = ("decision", "name", "message", "decided_at")
 
@@ -116,11 +117,13 @@ async def rotate_share(request: Request) -> Response:
 
 
 async def timeline(request: Request) -> Response:
-    """Answer {events: [{kind, happened_at, user_agent_class, address_prefix, media_id, detail}]}, oldest first."""
+    """Answer {events: [{kind, happened_at, user_agent_class, ...}], has_more, next}, oldest first."""
     principal = await admit(request)
     share_id = uuid_param(request.path_params["share_id"], "share_id")
+    page = read_page(request, datetime.fromisoformat, str, UUID, usual=100, most=TIMELINE_EVENTS)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        return json_response({"events": await shares.timeline(conn, share_id)})
+        rows = await shares.timeline(conn, share_id, page.reach, page.after)
+    return json_response(page.answer("events", rows, lambda row: (row["happened_at"], row["kind"], row["id"]), _event))
 
 
 async def certificate(request: Request) -> Response:
@@ -141,6 +144,11 @@ def _with_link(request: Request, share: Record, token: str, status: int) -> Resp
     link = f"{public_origin(request, context_of(request).settings)}/e/{token}"
     headers = {"cache-control": "no-store"} | ({"location": f"/v1/shares/{share['id']}"} if status == CREATED else {})
     return json_response(share_json(share) | {"token": token, "url": link}, status, headers)
+
+
+def _event(row: Record) -> dict[str, Any]:
+    """Shape an event of a share's story; its id is the cursor's alone."""
+    return {name: value for name, value in row.items() if name != "id"}
 
 
 def share_json(share: Record) -> dict[str, Any]:

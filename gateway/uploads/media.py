@@ -2,7 +2,7 @@
 
 import time
 from datetime import datetime
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,9 +11,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.auth.auth import admit
-from gateway.context import Context, context_of
+from gateway.context import context_of
 from gateway.http.body import json_response, read_json, uuid_param
-from gateway.http.input.paging import read_page
+from gateway.http.conditional import etag_of, require_match, tagged_response
+from gateway.http.input.paging import Page, read_page
 from gateway.uploads.upload_body import LABEL_LENGTH, label
 from store.errors import InvalidInput
 from store.media import media
@@ -45,12 +46,7 @@ class Label(BaseModel):
 
 async def list_media(request: Request) -> Response:
     """Answer {media: [...], has_more, next} in the order they were taken."""
-    principal = await admit(request)
-    visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
-    page = read_page(request, int, datetime.fromisoformat, UUID, usual=200, most=1000)
-    async with context_of(request).db.as_user(principal.claims) as conn:
-        await visits.get(conn, visit_id)
-        rows = await media.page_of_visit(conn, visit_id, page.reach, page.after)
+    page, rows = await _page_of_visit(request)
     return json_response(page.answer("media", rows, media.place, media.public))
 
 
@@ -71,25 +67,26 @@ async def check(request: Request) -> Response:
 
 
 async def urls(request: Request) -> Response:
-    """Answer {urls: [{media_id, type, url, expires_at}]}: the originals, for whoever looks at them for us."""
-    context, rows = await _of_visit(request)
+    """Answer {urls: [{media_id, type, url, expires_at}], has_more, next}: the originals, for whoever looks for us."""
+    context, (page, rows) = context_of(request), await _page_of_visit(request)
     ttl = context.settings.ai_fetch_ttl
     expires_at = (int(time.time()) + ttl) * 1000  # a signature counts from the full second
-    return json_response(
-        {
-            "urls": [
-                {
-                    "media_id": row["id"],
-                    "type": row["media_type"],
-                    "url": await context.objects.holding(row["content_type"]).presign_get(
-                        row["storage_path"], ttl=ttl, content_type=row["content_type"]
-                    ),
-                    "expires_at": expires_at,
-                }
-                for row in rows
-            ]
+    signed = {
+        row["id"]: await context.objects.holding(row["content_type"]).presign_get(
+            row["storage_path"], ttl=ttl, content_type=row["content_type"]
+        )
+        for row in rows[: page.limit]
+    }
+
+    def shape(row: Record) -> dict[str, Any]:
+        return {
+            "media_id": row["id"],
+            "type": row["media_type"],
+            "url": signed[row["id"]],
+            "expires_at": expires_at,
         }
-    )
+
+    return json_response(page.answer("urls", rows, media.place, shape))
 
 
 async def read(request: Request) -> Response:
@@ -97,23 +94,28 @@ async def read(request: Request) -> Response:
     principal, context = await admit(request), context_of(request)
     async with context.db.as_user(principal.claims) as conn:
         row = await media.get(conn, _media_id(request))
-    return json_response(media.public(row))
+    return tagged_response(request, media.public(row))
 
 
 async def set_label(request: Request) -> Response:
-    """Put words to a medium."""
+    """Put words to a medium; with If-Match only while it is as it was read: else 412."""
     principal, media_id = await admit(request), _media_id(request)
     text = label((await read_json(request, Label)).label)
     async with context_of(request).db.as_user(principal.claims) as conn:
+        require_match(request, etag_of(media.public(await media.lock(conn, media_id))))
         row = await media.set_label(conn, media_id, text)
-    return json_response(media.public(row))
+    return tagged_response(request, media.public(row))
 
 
 async def delete(request: Request) -> Response:
-    """Remove a medium: its row first, so that no row ever stands over nothing, then its objects."""
-    principal, context = await admit(request), context_of(request)
+    """Remove a medium: its row first, so that no row ever stands over nothing, then its objects.
+
+    With If-Match as for a change.
+    """
+    principal, context, media_id = await admit(request), context_of(request), _media_id(request)
     async with context.db.as_user(principal.claims) as conn:
-        row = await media.remove(conn, _media_id(request))
+        require_match(request, etag_of(media.public(await media.lock(conn, media_id))))
+        row = await media.remove(conn, media_id)
     for bucket in (context.objects, context.objects.originals):
         await bucket.discard(*media.keys_of(row))
     return Response(status_code=204)
@@ -137,12 +139,13 @@ async def content(request: Request) -> Response:
     return RedirectResponse(url, 302, {"cache-control": "private, no-store"})
 
 
-async def _of_visit(request: Request) -> tuple[Context, list[Record]]:
-    principal, context = await admit(request), context_of(request)
+async def _page_of_visit(request: Request) -> tuple[Page, list[Record]]:
+    principal = await admit(request)
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
-    async with context.db.as_user(principal.claims) as conn:
+    page = read_page(request, int, datetime.fromisoformat, UUID, usual=200, most=1000)
+    async with context_of(request).db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)
-        return context, await media.of_visit(conn, visit_id)
+        return page, await media.page_of_visit(conn, visit_id, page.reach, page.after)
 
 
 def _media_id(request: Request) -> UUID:

@@ -91,8 +91,8 @@ class SignedUrl(Shape):
     expires_at: EpochMs
 
 
-class SignedUrls(Shape):
-    """One for each medium."""
+class SignedUrls(PageOf):
+    """One for each medium, in the order they were taken."""
 
     urls: list[SignedUrl]
 
@@ -167,10 +167,12 @@ OPERATIONS = {
         gives(Medium, 200, text="It was one already.") | gives(Medium, 201, headers=_NEW), refuses=(409, 413, 415, 422)
     ),
     "POST /v1/visits/{visit_id}/media/check": Operation(gives(Lacking), takes=takes_json(media.Hashes), must_take=True),
-    "GET /v1/visits/{visit_id}/media/urls": Operation(gives(SignedUrls)),
-    "GET /v1/media/{media_id}": Operation(gives(Medium)),
-    "PATCH /v1/media/{media_id}": Operation(gives(Medium), takes=takes_json(media.Label), must_take=True),
-    "DELETE /v1/media/{media_id}": Operation({204: Answer("It is gone.")}),
+    "GET /v1/visits/{visit_id}/media/urls": Operation(gives(SignedUrls), params=paged(1000)),
+    "GET /v1/media/{media_id}": Operation(gives(Medium), conditional=True),
+    "PATCH /v1/media/{media_id}": Operation(
+        gives(Medium), takes=takes_json(media.Label), must_take=True, conditional=True
+    ),
+    "DELETE /v1/media/{media_id}": Operation({204: Answer("It is gone.")}, conditional=True),
     "GET /v1/media/{media_id}/content": Operation(
         _bare(302, "Where the bytes are, for a while.", {"location": "A signed URL."}),
         params=(Param("size", {"enum": [*EDGES, media.ORIGINAL]}, "A photo's JPEG, or the file as it was sent."),),

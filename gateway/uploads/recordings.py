@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth.auth import admit
+from gateway.auth.idempotency import idempotent
 from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
 from gateway.http.body import declared_length, int_param, json_response, read_json, uuid_param
@@ -212,6 +213,6 @@ _PATH = "/v1/visits/{visit_id}/recordings/{recording_id}"
 
 routes = [
     Route(f"{_PATH}/chunks", add_chunk, methods=["POST"]),
-    Route(f"{_PATH}/finalize", finalize, methods=["POST"]),
+    Route(f"{_PATH}/finalize", idempotent(finalize, in_one=False), methods=["POST"]),
     Route(_PATH, drop, methods=["DELETE"]),
 ]

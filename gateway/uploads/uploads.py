@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.auth.auth import admit
+from gateway.auth.idempotency import idempotent
 from gateway.auth.principal import Principal
 from gateway.context import context_of
 from gateway.http.body import declared_length, json_response, read_json, uuid_param
@@ -181,6 +182,6 @@ def _answer(row: Record, created: bool) -> Response:  # noqa: FBT001 - as `keep`
 
 routes = [
     Route("/v1/visits/{visit_id}/media", upload, methods=["POST"]),
-    Route("/v1/visits/{visit_id}/media/presign", presign, methods=["POST"]),
-    Route("/v1/visits/{visit_id}/media/{media_id}/complete", complete, methods=["POST"]),
+    Route("/v1/visits/{visit_id}/media/presign", idempotent(presign), methods=["POST"]),
+    Route("/v1/visits/{visit_id}/media/{media_id}/complete", idempotent(complete, in_one=False), methods=["POST"]),
 ]

@@ -80,11 +80,17 @@ class WholeVisit(Visit):
 class KeptSyncEvent(Shape):
     """A report of an app, as it was kept."""
 
-    id: UUID | int
+    id: UUID
     visit_id: UUID
     event: str
     payload: dict[str, Any]
     created_at: Moment
+
+
+class SyncEvents(PageOf):
+    """The newest first."""
+
+    sync_events: list[KeptSyncEvent]
 
 
 _BATCH = {
@@ -130,8 +136,12 @@ OPERATIONS = {
         gives(Visit), takes=takes_json(visits.VisitFields), refuses=(409,), conditional=True
     ),
     "POST /v1/visits/{visit_id}/sync-events": Operation(
-        gives(KeptSyncEvent, 201), takes=takes_json(visits.SyncEvent), must_take=True
+        gives(KeptSyncEvent, 201, headers={"location": "Where it is."}),
+        takes=takes_json(visits.SyncEvent),
+        must_take=True,
     ),
+    "GET /v1/visits/{visit_id}/sync-events": Operation(gives(SyncEvents), params=paged()),
+    "GET /v1/visits/{visit_id}/sync-events/{event_id}": Operation(gives(KeptSyncEvent)),
     "POST /v1/visits/{visit_id}/estimate": Operation(
         gives(Job, 202, headers={"location": "Where it stands."}),
         takes=takes_json(EstimateRequest),

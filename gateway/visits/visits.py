@@ -131,7 +131,25 @@ async def report_sync_event(request: Request) -> Response:
     async with context_of(request).db.as_user(principal.claims) as conn:
         await visits.get(conn, visit_id)
         row = await sync_events.record(conn, visit_id, report.event, report.payload)
-    return json_response(row, 201)
+    return json_response(row, 201, {"location": f"/v1/visits/{visit_id}/sync-events/{row['id']}"})
+
+
+async def list_sync_events(request: Request) -> Response:
+    """Answer {sync_events: [...], has_more, next}: what apps reported about a visit, newest first."""
+    principal, visit_id = await admit(request), _visit_id(request)
+    page = read_page(request, datetime.fromisoformat, UUID)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        await visits.get(conn, visit_id)
+        rows = await sync_events.listed(conn, visit_id, page.reach, page.after)
+    return json_response(page.answer("sync_events", rows, lambda row: (row["created_at"], row["id"]), dict))
+
+
+async def read_sync_event(request: Request) -> Response:
+    """Answer one report of an app."""
+    principal, visit_id = await admit(request), _visit_id(request)
+    event_id = uuid_param(request.path_params["event_id"], "event_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response(dict(await sync_events.get(conn, visit_id, event_id)))
 
 
 def _visit_id(request: Request) -> UUID:
@@ -165,5 +183,7 @@ routes = [
     Route("/v1/visits", list_visits, methods=["GET"]),
     Route("/v1/visits/{visit_id}", read, methods=["GET"]),
     Route("/v1/visits/{visit_id}", update, methods=["PATCH"]),
+    Route("/v1/visits/{visit_id}/sync-events", list_sync_events, methods=["GET"]),
+    Route("/v1/visits/{visit_id}/sync-events/{event_id}", read_sync_event, methods=["GET"]),
     Route("/v1/visits/{visit_id}/sync-events", idempotent(report_sync_event), methods=["POST"]),
 ]

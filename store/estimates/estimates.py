@@ -164,9 +164,9 @@ async def get(conn: Connection, estimate_id: UUID) -> dict[str, Any]:
     return await _with_lines(conn, record)
 
 
-async def versions(conn: Connection, visit_id: UUID) -> list[dict[str, Any]]:
-    """Return the visit's versions without their lines, newest first."""
-    return [dict(record) for record in await conn.fetch(SQL.versions_of_visit, visit_id)]
+async def versions(conn: Connection, visit_id: UUID, limit: int, before: int | None = None) -> list[Record]:
+    """Return the visit's versions before one without their lines, newest first."""
+    return await conn.fetch(SQL.versions_of_visit, visit_id, limit, before)
 
 
 async def version(conn: Connection, visit_id: UUID, number: int) -> dict[str, Any] | None:

@@ -58,6 +58,6 @@ SELECT id, visit_id, version, status, job_id, engine, model, summary, coverage, 
 FROM estimates WHERE visit_id = $1 AND version = $2;
 
 -- name: versions_of_visit
--- All versions without their lines, newest first; a version without a job was made by a person.
+-- Versions ($2 of them, older than $3) without their lines, newest first; one without a job was made by a person.
 SELECT id, version, status, job_id IS NULL AS edited, engine, total, currency, line_count, unpriced_count, created_at
-FROM estimates WHERE visit_id = $1 ORDER BY version DESC;
+FROM estimates WHERE visit_id = $1 AND ($3::integer IS NULL OR version < $3) ORDER BY version DESC LIMIT $2;

@@ -140,6 +140,11 @@ async def get(conn: Connection, media_id: UUID) -> Record:
     return _found(await find(conn, media_id))
 
 
+async def lock(conn: Connection, media_id: UUID) -> Record:
+    """Return a medium, held to the end of the transaction. Raises `NotFound`."""
+    return _found(await conn.fetchrow(SQL.lock_media, media_id))
+
+
 async def of_visit(conn: Connection, visit_id: UUID) -> list[Record]:
     """Return a visit's media in the order they were taken."""
     return await conn.fetch(SQL.media_of_visit, visit_id)

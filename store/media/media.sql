@@ -10,6 +10,10 @@ ON CONFLICT (id) DO NOTHING RETURNING *;
 -- One medium, when it is the caller's.
 SELECT * FROM site_visit_media WHERE id = $1;
 
+-- name: lock_media
+-- One medium, when it is the caller's, held to the end of the transaction.
+SELECT * FROM site_visit_media WHERE id = $1 FOR UPDATE;
+
 -- name: media_of_visit
 -- All media of a visit in the order they were taken.
 SELECT * FROM site_visit_media WHERE visit_id = $1 ORDER BY sequence NULLS LAST, created_at, id;

@@ -21,8 +21,6 @@ Outcome = Literal["recorded", "closed", "decided", "changed"]
 Decision = Literal["accepted", "declined", "changes_requested"]
 Looked = Literal["photo", "pdf", "certificate"]
 
-TIMELINE_EVENTS = 500
-
 
 @dataclass(frozen=True)
 class NewShare:
@@ -129,13 +127,15 @@ async def rotate(conn: Connection, share_id: UUID, token_hash: bytes, *, expires
     return await get(conn, share_id)
 
 
-async def timeline(conn: Connection, share_id: UUID) -> list[Record]:
-    """Return a share's history, oldest first: (kind, happened_at, user_agent_class, address_prefix, ...).
+async def timeline(
+    conn: Connection, share_id: UUID, limit: int, after: tuple[datetime, str, UUID] | None = None
+) -> list[Record]:
+    """Return a share's history behind a position, oldest first: (kind, happened_at, user_agent_class, ..., id).
 
     Raises `NotFound`.
     """
     await get(conn, share_id)
-    return await conn.fetch(SQL.timeline_of_share, share_id, TIMELINE_EVENTS)
+    return await conn.fetch(SQL.timeline_of_share, share_id, limit, *(after or (None, None, None)))
 
 
 async def acceptance(conn: Connection, share_id: UUID) -> Record:

@@ -39,21 +39,21 @@ SELECT scopekit.operator_revoke_share($1, $2);
 SELECT rotate_share($1, $2, $3);
 
 -- name: timeline_of_share
--- What happened with a share, oldest first; of a very long story the newest part.
-SELECT kind, happened_at, user_agent_class, address_prefix, media_id, detail
-FROM (SELECT 'opened' AS kind, opened_at AS happened_at, user_agent_class, address_prefix, NULL::uuid AS media_id,
+-- What happened with a share, oldest first: $2 of it, behind $3 to $5.
+SELECT kind, happened_at, user_agent_class, address_prefix, media_id, detail, id
+FROM (SELECT id, 'opened' AS kind, opened_at AS happened_at, user_agent_class, address_prefix, NULL::uuid AS media_id,
              '' AS detail
       FROM share_views WHERE share_id = $1
       UNION ALL
-      SELECT kind, happened_at, user_agent_class, address_prefix, media_id, ''
+      SELECT id, kind, happened_at, user_agent_class, address_prefix, media_id, ''
       FROM share_activity WHERE share_id = $1
       UNION ALL
-      SELECT decision, decided_at, user_agent_class, address_prefix, NULL, name
+      SELECT share_id, decision, decided_at, user_agent_class, address_prefix, NULL, name
       FROM share_decisions WHERE share_id = $1
       UNION ALL
-      SELECT 'revoked', revoked_at, '', '', NULL, '' FROM shares WHERE id = $1 AND revoked_at IS NOT NULL
-      ORDER BY happened_at DESC LIMIT $2) AS newest
-ORDER BY happened_at;
+      SELECT id, 'revoked', revoked_at, '', '', NULL, '' FROM shares WHERE id = $1 AND revoked_at IS NOT NULL) AS story
+WHERE $3::timestamptz IS NULL OR (happened_at, kind, id) > ($3, $4::text, $5::uuid)
+ORDER BY happened_at, kind, id LIMIT $2;
 
 -- name: acceptance_of_share
 -- The certificate of a share's acceptance, with the version it is about.

@@ -1,6 +1,6 @@
 // The versions of an estimate: who made which, and what each changed.
 
-import { call, serverNow } from "../shared/api.js";
+import { call, callAll, serverNow } from "../shared/api.js";
 import { changeList } from "../console/changes.js";
 import { byId, el } from "../shared/dom.js";
 import { count, money, relative } from "../shared/format.js";
@@ -15,7 +15,7 @@ export function versionList(visit) {
 }
 
 async function fill(list, visit) {
-  const { versions } = await call("GET", `/v1/visits/${visit.id}/estimates`);
+  const versions = await callAll(`/v1/visits/${visit.id}/estimates`, "versions", 200);
   list.replaceChildren(...versions.map(row));
 }
 

@@ -1,6 +1,6 @@
 // What became of a link: each time it was opened, what was looked at, what was answered.
 
-import { call } from "../shared/api.js";
+import { callAll } from "../shared/api.js";
 import { el } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { showProblem } from "../shared/problems.js";
@@ -25,7 +25,7 @@ export function timelineOf(share, open) {
   const fold = el("details", { class: "timeline-fold" }, el("summary", {}, "Activity"), list);
   const read = async () => {
     try {
-      const { events } = await call("GET", `/v1/shares/${share.id}/timeline`);
+      const events = await callAll(`/v1/shares/${share.id}/timeline`, "events", 500);
       list.replaceChildren(...(events.length > 0 ? events.map(entry) : [el("li", { class: "hint" }, "No activity yet.")]));
     } catch (error) {
       showProblem(error, "Couldn't load activity");

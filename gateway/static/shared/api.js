@@ -41,6 +41,17 @@ export class Problem extends Error {
 const unreachable = () =>
   new Problem({ title: "No connection", detail: "The server could not be reached. Check your signal and try again." });
 
+/** Read every page of a list: `name` is what its answers call it. Throws Problem. */
+export async function callAll(path, name, limit) {
+  const found = [];
+  for (let after = null; ;) {
+    const page = await call("GET", `${path}?limit=${limit}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+    found.push(...page[name]);
+    if (!page.has_more) return found;
+    after = page.next;
+  }
+}
+
 /** Ask for `path`; returns the JSON answer, or null when it has none. Throws Problem. */
 export async function call(method, path, body, { headers = {}, signal, keepalive = false } = {}) {
   const deadline = AbortSignal.timeout(ANSWER_MS);

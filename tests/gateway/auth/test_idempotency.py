@@ -2,15 +2,18 @@
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.gateway.uploads import files
 from tests.tenants import Tenant, make_member
 
 if TYPE_CHECKING:
     import asyncpg
 
+_PRICES = "description,category,unit,unit_price\nOak sill,Carpentry,each,12.00\n"
 KEYED = {"idempotency-key": "0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90"}
 
 
@@ -134,3 +137,55 @@ async def test_a_visit_is_changed_only_while_it_is_as_it_was_read(client: httpx.
     again = await client.patch(visit, json={"title": "Roof"}, headers=mine | {"if-match": changed.headers["etag"]})
     assert again.json()["title"] == "Roof"
     assert (await client.patch(visit, json={}, headers=mine | {"if-match": "*"})).status_code == 200
+
+
+async def _twice(client: httpx.AsyncClient, tenant: Tenant, path: str, body: Any = None) -> httpx.Response:
+    """Send a request twice under a new key; the second answer is the first. Returns it."""
+    headers = tenant.headers | {"idempotency-key": str(uuid4())}
+    first, again = [await client.post(path, json=body, headers=headers) for _ in range(2)]
+    assert first.is_success, first.text
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    return first
+
+
+async def test_whatever_makes_something_takes_a_key(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """A ticket, a form, what a form brought, a recording's end, a file of prices: the first answer again."""
+    visit = (await client.post("/v1/visits", json={}, headers=tenant.headers)).headers["location"]
+    await _twice(client, tenant, f"{visit}/progress/ticket")
+    body = files.jpeg()
+    form = (
+        await _twice(client, tenant, f"{visit}/media/presign", {"content_type": "image/jpeg", "file_size": len(body)})
+    ).json()
+    async with httpx.AsyncClient() as browser:
+        sent = await browser.post(form["url"], data=form["fields"], files={"file": ("photo", body)})
+    assert sent.status_code == 204
+    done = await _twice(client, tenant, f"{visit}/media/{form['media_id']}/complete")
+    assert done.status_code == 201
+    recording = f"{visit}/recordings/{uuid4()}"
+    chunk = tenant.headers | {"content-type": "audio/webm", "x-sequence": "0"}
+    assert (await client.post(f"{recording}/chunks", content=files.recording(), headers=chunk)).status_code == 201
+    assert (await _twice(client, tenant, f"{recording}/finalize", {})).status_code == 201
+    prices = tenant.headers | KEYED | {"content-type": "text/csv"}
+    told = [
+        (await client.post("/v1/price-items/import", content=content, headers=prices)).json()
+        for content in (_PRICES, _PRICES, _PRICES.replace("12.00", "13.00"))
+    ]
+    assert told[:2] == [{"added": 1, "updated": 0}] * 2
+    assert told[2]["code"] == "idempotency_key_reused"
+
+
+async def test_a_medium_is_changed_only_while_it_is_as_it_was_read(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """Its words, and its removal; and it is not sent again to a client that has it."""
+    visit = (await client.post("/v1/visits", json={}, headers=tenant.headers)).headers["location"]
+    sent = tenant.headers | {"content-type": "image/png"}
+    medium = (await client.post(f"{visit}/media", content=files.png(), headers=sent)).json()
+    path = f"/v1/media/{medium['id']}"
+    read = await client.get(path, headers=tenant.headers)
+    assert (await client.get(path, headers=tenant.headers | {"if-none-match": read.headers["etag"]})).status_code == 304
+    mine = tenant.headers | {"if-match": read.headers["etag"]}
+    changed = await client.patch(path, json={"label": "Panel"}, headers=mine)
+    assert (changed.status_code, changed.json()["label"]) == (200, "Panel")
+    assert (await client.patch(path, json={"label": "Roof"}, headers=mine)).status_code == 412
+    assert (await client.delete(path, headers=mine)).status_code == 412
+    assert (await client.delete(path, headers=mine | {"if-match": changed.headers["etag"]})).status_code == 204

@@ -367,6 +367,11 @@ async def test_versions_are_listed_and_compared(client: httpx.AsyncClient, tenan
     edited = (await _edit(client, tenant, visit.estimate["id"], 1, lines=[NEW_LINE], markup_rate="0.2")).json()
     answer = await client.get(f"/v1/visits/{visit.id}/estimates", headers=tenant.headers)
     assert [(one["version"], one["edited"]) for one in answer.json()["versions"]] == [(2, True), (1, True)]
+    path, newest = f"/v1/visits/{visit.id}/estimates", {"limit": 1}
+    first = (await client.get(path, params=newest, headers=tenant.headers)).json()
+    second = (await client.get(path, params=newest | {"after": first["next"]}, headers=tenant.headers)).json()
+    assert [one["version"] for one in (*first["versions"], *second["versions"])] == [2, 1]
+    assert (first["has_more"], second["has_more"], second["next"]) == (True, False, None)
     compared = (await client.get(f"/v1/estimates/{edited['id']}/changes", headers=tenant.headers)).json()
     assert (compared["from"]["version"], compared["to"]["total"]) == (1, edited["total"])
     assert [change["change"] for change in compared["changes"]] == ["changed", "removed"]

@@ -16,10 +16,15 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit Mobi
 
 
 async def _story(client: httpx.AsyncClient, tenant: Tenant, share: dict[str, Any]) -> list[dict[str, Any]]:
-    answer = await client.get(f"/v1/shares/{share['id']}/timeline", headers=tenant.headers)
-    assert answer.status_code == 200, answer.text
-    events: list[dict[str, Any]] = answer.json()["events"]
-    return events
+    events: list[dict[str, Any]] = []
+    params: dict[str, Any] = {"limit": 2}
+    while True:
+        answer = await client.get(f"/v1/shares/{share['id']}/timeline", params=params, headers=tenant.headers)
+        assert answer.status_code == 200, answer.text
+        events += answer.json()["events"]
+        if not answer.json()["has_more"]:
+            return events
+        params["after"] = answer.json()["next"]
 
 
 def _on_a_phone(customer: Customer) -> Customer:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.gateway.uploads import files
 from tests.tenants import Tenant, make_tenant
 
 if TYPE_CHECKING:
@@ -211,3 +212,46 @@ async def test_a_position_that_is_too_old_is_refused(
     monkeypatch.setattr("store.events.changes.KEPT", timedelta(seconds=-1))
     answer = await client.get("/v1/changes", params={"after": begin}, headers=tenant.headers)
     assert (answer.status_code, answer.json()["code"]) == (410, "changes_expired")
+
+
+async def test_reports_of_apps_are_listed_and_read(
+    client: httpx.AsyncClient, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    """Newest first; each is where Location said."""
+    visit = await _visit(client, tenant)
+    path, made = f"/v1/visits/{visit['id']}/sync-events", []
+    for attempts in range(3):
+        report = {"event": "upload_failed", "payload": {"attempts": attempts}}
+        made.append(await client.post(path, json=report, headers=tenant.headers))
+    found = await _all(client, tenant, path, "sync_events", limit=2)
+    assert found == [answer.json() for answer in made[::-1]]
+    assert await _get(client, tenant, made[0].headers["location"]) == made[0].json()
+    for other in (path, made[0].headers["location"]):
+        assert (await client.get(other, headers=other_tenant.headers)).status_code == 404
+
+
+async def test_media_and_their_urls_are_read_page_by_page(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """In the order they were taken, each once."""
+    visit = await _visit(client, tenant)
+    sent = tenant.headers | {"content-type": "image/png"}
+    for sequence in ("3", "1", "2"):
+        answer = await client.post(
+            f"/v1/visits/{visit['id']}/media", content=files.png(), headers=sent | {"x-sequence": sequence}
+        )
+        assert answer.status_code == 201, answer.text
+    media = await _all(client, tenant, f"/v1/visits/{visit['id']}/media", "media", limit=1)
+    urls = await _all(client, tenant, f"/v1/visits/{visit['id']}/media/urls", "urls", limit=2)
+    assert [medium["sequence"] for medium in media] == [1, 2, 3]
+    assert [url["media_id"] for url in urls] == [medium["id"] for medium in media]
+
+
+@pytest.mark.parametrize(
+    "after", ["x", "W10", "WyJ4Il0", "WzFd", "e30", "WyIyMDI2LTExLTMwVDA5OjAwOjAwWiIsMV0", "A" * 2000]
+)
+@pytest.mark.parametrize("path", ["/v1/visits", "/v1/jobs", "/v1/price-items"])
+async def test_a_cursor_that_no_page_gave_is_refused(
+    client: httpx.AsyncClient, tenant: Tenant, path: str, after: str
+) -> None:
+    """400 at `after`, whatever was made of it."""
+    answer = await client.get(path, params={"after": after}, headers=tenant.headers)
+    assert (answer.status_code, answer.json()["field"]) == (400, "after")
