@@ -23,6 +23,7 @@ from gateway.estimates import price_items
 from gateway.http.limits.cost_limits import CostLimits
 from gateway.http.limits.keyed_locks import KeyedLocks
 from gateway.ops.probe import Probe
+from gateway.progress.stall_watcher import StallWatcher
 from gateway.progress.stream_metrics import StreamMetrics
 from gateway.shares.link_secrets import passcode_hashing
 from gateway.uploads.upload_limits import upload_starts
@@ -120,9 +121,11 @@ def _notified_caches(db: Database, hub: Hub) -> tuple[FlagCache, MembershipCache
 async def _open_observers(
     settings: Settings, db: Database, hub: Hub, metrics: MetricsRegistry, opened: AsyncExitStack
 ) -> None:
-    """Begin what others learn of this process by: its presence, its metrics, a warning of a weak sandbox."""
+    """Begin what others learn by this process: its presence and metrics, a weak sandbox, jobs that stand still."""
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
     opened.push_async_callback(cancel_all, asyncio.create_task(presence.keep_forever(), name="presence"))
+    stalls = StallWatcher(db, lambda: list(hub.channels))
+    opened.push_async_callback(cancel_all, asyncio.create_task(stalls.watch_forever(), name="stalls"))
     opened.push_async_callback(cancel_all, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
     opened.enter_context(metrics.registered(StreamMetrics(hub)))
     await opened.enter_async_context(metrics.shared())

@@ -1,6 +1,6 @@
 """A job as answers and events show it."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from gateway.openapi.operation import Shape
@@ -26,4 +26,5 @@ class Job(Shape):
     result: dict[str, Any] | None
     cancel_requested: bool
     correlation_id: str | None
+    stalled: Literal["no_worker", "paused", "worker_silent"] | None
     message: str

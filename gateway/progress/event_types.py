@@ -63,6 +63,14 @@ class JobReleased(OfJob):
     """The payload of `job.released`."""
 
 
+class JobStalled(OfJob):
+    """The payload of `job.stalled`."""
+
+    reason: Literal["no_worker", "paused", "worker_silent"] | None = Field(
+        description="No worker is there, the queue is paused, or the job's worker has fallen silent. Null: it is over."
+    )
+
+
 class JobCompleted(OfJob):
     """The payload of `job.completed`: the job's result, which differs by the kind of job."""
 
@@ -200,6 +208,11 @@ EVENTS: Mapping[str, EventType] = {
     ),
     "job.released": EventType(
         JobReleased, "The job is back in the queue: its worker stops, or was lost.", _CORRELATION
+    ),
+    "job.stalled": EventType(
+        JobStalled,
+        "The job does not move, which is told within ten seconds to a stream; or it moves again.",
+        {"reason": "no_worker", **_CORRELATION},
     ),
     "job.completed": EventType(
         JobCompleted, "The result is stored.", {"estimate_id": _ESTIMATE, "version": 1, **_CORRELATION}

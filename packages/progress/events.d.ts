@@ -18,6 +18,7 @@ export interface Job {
   result: Record<string, unknown> | null;
   cancel_requested: boolean;
   correlation_id: string | null;
+  stalled: "no_worker" | "paused" | "worker_silent" | null;
   message: string;
 }
 
@@ -81,6 +82,12 @@ export interface JobRetrying {
   error: string | null;
   attempt: number;
   run_at: string;
+}
+
+/** The payload of `job.stalled`. */
+export interface JobStalled {
+  correlation_id: string;
+  reason: "no_worker" | "paused" | "worker_silent" | null;
 }
 
 /** The payload of `job.started`. */
@@ -208,6 +215,18 @@ export interface JobReleasedEvent {
   background?: true;
   ends_stream?: true;
   payload: JobReleased;
+  created_at: string;
+}
+
+/** The job does not move, which is told within ten seconds to a stream; or it moves again. */
+export interface JobStalledEvent {
+  visit_id: string;
+  seq: number;
+  job_id: string | null;
+  type: "job.stalled";
+  background?: true;
+  ends_stream?: true;
+  payload: JobStalled;
   created_at: string;
 }
 
@@ -344,4 +363,4 @@ export interface ShareDecidedEvent {
 }
 
 /** Any event after the snapshot. Types that are not here appear; ignore them. */
-export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | ShareOpenedEvent | ShareDecidedEvent;
+export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobStalledEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | ShareOpenedEvent | ShareDecidedEvent;

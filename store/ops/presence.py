@@ -18,8 +18,9 @@ SQL = Queries("ops/presence")
 
 _log = get_logger(__name__)
 
-EVERY_SECONDS = 5.0
-# Three signs missed, and one that is late.
+# As scopekit.worker_seen has it: two signs missed are a worker that has fallen silent.
+EVERY_SECONDS = 3.0
+# Nobody of a fleet at work is taken for gone.
 GONE_AFTER = timedelta(seconds=20)
 
 Kind = Literal["gateway", "worker"]

@@ -8,15 +8,21 @@ from store.pool import Record
 _PUBLIC = (
     *("id", "visit_id", "job_type", "status", "attempts", "max_attempts", "position"),
     *("run_at", "created_at", "started_at", "finished_at"),
-    *("last_error", "error_code", "result", "cancel_requested", "correlation_id"),
+    *("last_error", "error_code", "result", "cancel_requested", "correlation_id", "stalled"),
 )
+_STALLED = {
+    "no_worker": "Waiting: nothing works on estimates at the moment. It starts by itself.",
+    "paused": "Waiting: estimates are paused at the moment. It starts by itself.",
+    "worker_silent": "Waiting: the work on it does not answer. It goes on by itself.",
+}
 # The database counts no further.
 _MANY = 1000
 
 
 def job_status(row: Record) -> dict[str, Any]:
     """Turn a row of `scopekit.job_statuses` into what the API answers, with a `message` in plain words."""
-    return {name: row[name] for name in _PUBLIC} | {"message": in_words(row)}
+    stalled = None if row["cancel_requested"] else _STALLED.get(row["stalled"])
+    return {name: row[name] for name in _PUBLIC} | {"message": stalled or in_words(row)}
 
 
 def in_words(row: Mapping[str, Any] | Record) -> str:

@@ -17,7 +17,15 @@ AREAS = (
     *("access/roles", "access/users", "access/tenancy", "access/flags", "visits/visits", "visits/media"),
     *("estimates/prices", "estimates/estimates", "events/events", "events/event_bus"),
     *("queue/queue", "queue/queue_claims", "queue/queue_moves", "queue/dead_letters", "estimates/shares"),
-    *("ops/analytics", "ops/ops", "access/sessions", "ops/alerts", "access/limits", "access/idempotency"),
+    *(
+        "ops/analytics",
+        "ops/ops",
+        "queue/stalls",
+        "access/sessions",
+        "ops/alerts",
+        "access/limits",
+        "access/idempotency",
+    ),
     *("events/changes", "access/grants"),
 )
 _HEAD = "-- The whole schema. Made of store/schema/*/*.sql by `python -m store.schema.build`: edit those.\n"

@@ -3,7 +3,7 @@
 export const STEPS = ["gather", "transcribe", "look", "draft", "price", "total", "save"];
 const ACTIVE = ["queued", "running", "retrying"];
 
-/** {jobId, status, attempt, maxAttempts, since, until, steps, lines, error, correlationId, runAt, position, cancelling} */
+/** {jobId, status, attempt, maxAttempts, since, until, steps, lines, error, correlationId, runAt, position, cancelling, stalled} */
 export function runOf(job) {
   return {
     jobId: job.id,
@@ -20,6 +20,7 @@ export function runOf(job) {
     runAt: job.run_at ?? null,
     position: job.position ?? null,
     cancelling: Boolean(job.cancel_requested),
+    stalled: job.stalled ?? null,
   };
 }
 
@@ -39,7 +40,8 @@ export function withSteps(run, steps) {
 /** The next run after `event`; events of other jobs and unknown types change nothing. */
 export function advance(run, event) {
   if (event.job_id !== run.jobId) return run;
-  return MOVES[event.type]?.(run, event.payload, event) ?? run;
+  const moved = { ...run, stalled: null };
+  return MOVES[event.type]?.(moved, event.payload, event) ?? run;
 }
 
 const MOVES = {
@@ -58,6 +60,7 @@ const MOVES = {
   "line.drafted": (run, line) => ({ ...run, lines: [...run.lines, line] }),
   "job.retrying": (run, { error, attempt, run_at }) =>
     ({ ...withoutHalfADraft(run), status: "retrying", error, attempt, runAt: run_at }),
+  "job.stalled": (run, { reason }) => ({ ...run, stalled: reason }),
   "job.released": (run) => ({ ...withoutHalfADraft(run), status: "queued" }),
   "job.completed": (run, _payload, event) => ({ ...run, status: "completed", until: event.created_at }),
   "job.failed": (run, { error, code, correlation_id }, event) =>

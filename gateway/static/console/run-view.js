@@ -17,6 +17,12 @@ const WORDS = {
   save: "Saving the estimate",
 };
 
+const STALLED = {
+  no_worker: ["Waiting", "Nothing is working on estimates right now. Yours keeps its place and starts by itself."],
+  paused: ["Paused", "Estimates are on hold for everyone right now. Yours keeps its place and starts by itself."],
+  worker_silent: ["Held up", "The work on your estimate has stopped answering. It goes on by itself, from where it was."],
+};
+
 export class RunView {
   #ticker = 0;
   #said = "";
@@ -80,6 +86,7 @@ export class RunView {
 
 function headline(run) {
   if (run.cancelling && isActive(run)) return ["Stopping…", "This can take a few seconds."];
+  if (run.stalled && isActive(run)) return STALLED[run.stalled] ?? ["Waiting", "It goes on by itself."];
   switch (run.status) {
     case "queued":
       if (Date.parse(run.runAt) > serverNow()) return ["Scheduled", `Starts ${moment(run.runAt)}.`];

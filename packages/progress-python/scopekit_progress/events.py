@@ -22,6 +22,7 @@ class Job(TypedDict):
     result: dict[str, Any] | None
     cancel_requested: bool
     correlation_id: str | None
+    stalled: Literal["no_worker", "paused", "worker_silent"] | None
     message: str
 
 
@@ -93,6 +94,13 @@ class JobRetrying(TypedDict):
     error: str | None
     attempt: int
     run_at: str
+
+
+class JobStalled(TypedDict):
+    """The payload of `job.stalled`."""
+
+    correlation_id: str
+    reason: Literal["no_worker", "paused", "worker_silent"] | None
 
 
 class JobStarted(TypedDict):
@@ -235,6 +243,19 @@ class JobReleasedEvent(TypedDict):
     background: NotRequired[Literal[True]]
     ends_stream: NotRequired[Literal[True]]
     payload: JobReleased
+    created_at: str
+
+
+class JobStalledEvent(TypedDict):
+    """The job does not move, which is told within ten seconds to a stream; or it moves again."""
+
+    visit_id: str
+    seq: int
+    job_id: str | None
+    type: Literal["job.stalled"]
+    background: NotRequired[Literal[True]]
+    ends_stream: NotRequired[Literal[True]]
+    payload: JobStalled
     created_at: str
 
 
@@ -387,6 +408,7 @@ VisitEvent: TypeAlias = (
     | JobStartedEvent
     | JobRetryingEvent
     | JobReleasedEvent
+    | JobStalledEvent
     | JobCompletedEvent
     | JobFailedEvent
     | JobCancelledEvent

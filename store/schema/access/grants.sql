@@ -54,6 +54,7 @@ BEGIN
             ('jobs_dlq',             'r'),
             ('job_kinds',            NULL),
             ('worker_sessions',      NULL),
+            ('job_stalls',           NULL),
             ('job_steps',            ''),
             ('cancelled_spending',   NULL),
             ('queue_control',        NULL),
@@ -170,7 +171,8 @@ BEGIN
             ('public', 'authenticated, service_role', ARRAY[
                 'current_tenant_id', 'search_text', 'share_state', 'share_status', 'visit_state']),
             ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
-            ('scopekit', 'authenticated', ARRAY['cancel_job', 'job_correlation', 'set_visits_status', 'queue_position']),
+            ('scopekit', 'authenticated', ARRAY[
+                'cancel_job', 'job_correlation', 'set_visits_status', 'stall_reason', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[
                 'change_company', 'change_own_person', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
                 'own_people', 'revoke_api_key', 'withdraw_invitation']),
@@ -199,7 +201,7 @@ BEGIN
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'alert_states', 'due_jobs', 'job_outcomes', 'outbox_state', 'queue_depths', 'queue_health',
                 'queue_history', 'queue_minutes', 'queue_overdue', 'queue_switches', 'tenant_flags', 'tenant_usage',
-                'dead_letter_growth', 'report_process', 'unregister_process']),
+                'dead_letter_growth', 'may_be_stalled', 'report_process', 'report_stalls', 'unregister_process']),
             -- The operators' functions, each of which asks who calls.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'actor', 'audit_log', 'dead_letter_causes', 'dead_letters', 'discard_dead_letter', 'flag_history',

@@ -330,22 +330,6 @@ BEGIN
         ORDER BY -priority::integer, turn, id LIMIT 999) AS ahead);
 END $$;
 
--- What a job looks like from outside, wherever its row is; each reader sees what RLS lets it see.
-CREATE VIEW scopekit.job_statuses WITH (security_invoker = true) AS
-SELECT id, tenant_id, visit_id, job_type, status, attempts, coalesce(max_attempts, 3) AS max_attempts,
-       CASE status WHEN 'queued' THEN scopekit.queue_position(id) END AS position,
-       run_at, created_at, started_at, finished_at, last_error, error_code, result,
-       cancel_requested_at IS NOT NULL AS cancel_requested, idempotency_key,
-       extract(epoch FROM run_at - now())::double precision AS due_in_s
-FROM public.jobs
-UNION ALL
-SELECT original_job_id, tenant_id, visit_id, job_type, 'failed', attempts,
-       coalesce((job ->> 'max_attempts')::integer, 3), NULL,
-       coalesce((job ->> 'run_at')::timestamptz, moved_at), coalesce((job ->> 'created_at')::timestamptz, moved_at),
-       (job ->> 'started_at')::timestamptz, moved_at, last_error, error_code, NULL,
-       job ->> 'cancel_requested_at' IS NOT NULL, job ->> 'idempotency_key', NULL
-FROM public.jobs_dlq WHERE retried_at IS NULL OR discarded_at IS NOT NULL;
-
 -- How these jobs have ended so far: for the trigger route, which watches jobs of every tenant.
 CREATE FUNCTION scopekit.job_outcomes(p_ids uuid[])
     RETURNS TABLE (job_id uuid, visit_id uuid, status text, result jsonb, error text) LANGUAGE sql STABLE

@@ -139,6 +139,7 @@ async def test_a_user_may_call_four_functions_of_our_schema_and_no_workers_one(b
         ("authenticated", "queue_position"),
         ("authenticated", "job_correlation"),  # reads under RLS
         ("authenticated", "set_visits_status"),
+        ("authenticated", "stall_reason"),  # of a row that the caller has
     }
 
 

@@ -19,7 +19,7 @@ PROCESSOR = "/functions/v1/queue-processor"
 KEY = {"x-internal-key": QUEUE_KEY}
 FIELDS = {
     *("id", "visit_id", "job_type", "status", "attempts", "max_attempts", "position", "run_at", "created_at"),
-    *("started_at", "finished_at", "last_error", "error_code", "result", "cancel_requested", "message"),
+    *("started_at", "finished_at", "last_error", "error_code", "result", "cancel_requested", "stalled", "message"),
     "correlation_id",
 }
 
