@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     )
     mail_dir: Path | None = Field(None, description="Set by `make run`: where caught mails lie that `/dev/mail` shows.")
     mail_from: str = Field("ScopeKit <no-reply@localhost>", description="Sender of mails.")
+    mails_per_day: int = Field(200, ge=1, description="Mails to customers that a company may send in a day.")
     allowed_origins: Names = Field((), description="Comma list of origins that browsers may call from (CORS).")
     secrets_file: Path | None = Field(
         None,

@@ -24,6 +24,7 @@ from gateway.ops import page as ops_page
 from gateway.pages import demo, demo_progress, dev_mail, pages, problems, shell
 from gateway.progress import multi_stream, tenant_stream, visit_stream
 from gateway.progress.app import StreamApp
+from gateway.shares import mails as share_mails
 from gateway.shares import page as share_page
 from gateway.shares import shares
 from gateway.uploads import media, recordings, uploads
@@ -51,6 +52,7 @@ _MODULES = (
     price_items,
     branding,
     shares,
+    share_mails,
     share_page,
     sign_in,
     email_code,

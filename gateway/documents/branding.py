@@ -26,7 +26,7 @@ LOGO_BYTES = 2 * 1024 * 1024
 # Twice what the page shows it at, so that it is sharp on a phone; some 20 KB.
 LOGO_EDGE = 480
 _LOGO_TYPES = ("image/png", "image/jpeg", "image/webp")
-_WORDS = ("business_name", "address", "phone", "email", "license", "timezone", "terms")
+_WORDS = ("business_name", "address", "phone", "email", "license", "timezone", "terms", "mail_message")
 
 
 @cache
@@ -60,6 +60,7 @@ class BrandChange(BaseModel):
     license: Annotated[OneLine, Trimmed, Field(max_length=100)] = ""
     timezone: Annotated[str, Trimmed, Field(max_length=64), AfterValidator(_known_zone)] = ""
     terms: Annotated[str, Trimmed, Field(max_length=5000)] = ""
+    mail_message: Annotated[str, Trimmed, Field(max_length=2000)] = ""
     accent: Colour | None = None
 
 

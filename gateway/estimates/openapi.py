@@ -161,6 +161,7 @@ class Brand(Shape):
     license: str
     timezone: str
     terms: str
+    mail_message: str
     accent: str | None
     has_logo: bool
 

@@ -178,6 +178,10 @@ CODES: Mapping[str, ProblemCode] = {
         "Read the visit that `visit_id` names: it may be the one you mean.",
         {"visit_id": {**_UUID, "description": "The visit that has this external id."}},
     ),
+    "share_closed": ProblemCode(409, "The link is over", "Make a new link, or replace this one, and send that."),
+    "no_mail_server": ProblemCode(
+        409, "No mail server", "Send the link yourself, or ask the operator to set MAIL_URL."
+    ),
     "share_outdated": ProblemCode(
         409,
         "Estimate has a newer version",

@@ -80,6 +80,8 @@ _BY_TAG: Mapping[str, Mapping[str, str]] = {
         "GET /v1/shares/{share_id}": "getShare",
         "POST /v1/shares/{share_id}/revoke": "revokeShare",
         "POST /v1/shares/{share_id}/rotate": "rotateShare",
+        "POST /v1/shares/{share_id}/mails": "mailShare",
+        "GET /v1/shares/{share_id}/mail-preview": "previewShareMail",
         "GET /v1/shares/{share_id}/timeline": "getShareTimeline",
         "GET /v1/shares/{share_id}/certificate": "getShareCertificate",
     },

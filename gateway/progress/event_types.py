@@ -144,6 +144,14 @@ class ShareOpened(Shape):
     recipient: str
 
 
+class ShareMailed(Shape):
+    """The payload of `share.mailed`."""
+
+    share_id: UUID
+    recipient: str
+    state: Literal["sent", "failed"]
+
+
 class ShareDecided(Shape):
     """The payload of `share.decided`."""
 
@@ -243,6 +251,11 @@ EVENTS: Mapping[str, EventType] = {
     "media.removed": EventType(MediaRemoved, "A photo or recording was removed.", {"media_id": _MEDIUM}),
     "share.opened": EventType(
         ShareOpened, "The customer opened a link for the first time.", {"share_id": _SHARE, "recipient": "Ana Lima"}
+    ),
+    "share.mailed": EventType(
+        ShareMailed,
+        "A mail with a link went out, or was refused for good.",
+        {"share_id": _SHARE, "recipient": "Ana Lima", "state": "sent"},
     ),
     "share.decided": EventType(
         ShareDecided,

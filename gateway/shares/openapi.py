@@ -1,6 +1,6 @@
 """`/openapi.json` on shares: the contractor's side, and the customer's under `/e/`."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from gateway.openapi.operation import (
 )
 from gateway.openapi.values import Moment, Sha256
 from gateway.shares.form import DecisionForm, OpenForm
+from gateway.shares.mails import MESSAGE_LENGTH, MailOrder
 from gateway.shares.shares import TIMELINE_EVENTS, Rotation, ShareOrder
 from store.media.media import EDGES
 
@@ -31,6 +32,14 @@ class Decision(Shape):
     name: str
     message: str
     decided_at: Moment
+
+
+class LastMail(Shape):
+    """The newest mail with a link of a share."""
+
+    to: str
+    state: Literal["queued", "sent", "failed"]
+    reason: str
 
 
 class Share(Shape):
@@ -52,6 +61,7 @@ class Share(Shape):
     first_opened_at: Moment | None
     last_opened_at: Moment | None
     decision: Decision | None
+    mail: LastMail | None
 
 
 class NewLink(Share):
@@ -76,6 +86,20 @@ class ShareEvent(Shape):
     address_prefix: str
     media_id: UUID | None
     detail: str
+
+
+class Mail(Shape):
+    """A mail with a link of a share; `reason` says why it failed."""
+
+    id: UUID
+    share_id: UUID
+    kind: str
+    address: str
+    message: str
+    state: Literal["queued", "sent", "failed"]
+    reason: str
+    queued_at: Moment
+    settled_at: Moment | None
 
 
 class Timeline(PageOf):
@@ -114,6 +138,7 @@ _BACK = {303: Answer("Back to the page.", {}, {"location": "The page."})}
 _ACTION = Operation(_BACK, "reader")
 _PAGE = {200: Answer("The landing page, or for a live session the document.", {"text/html": TEXT})}
 _SIZE = Param("size", {"enum": [*EDGES]}, "`view` unless it is said.")
+_MESSAGE = Param("message", {"type": "string", "maxLength": MESSAGE_LENGTH}, "Words instead of the company's own.")
 _PHOTO = {
     200: Answer("The JPEG, where media come through the gateway.", {"image/jpeg": BYTES}),
     302: Answer("Where the JPEG is, for a while.", {}, {"location": "A signed URL."}),
@@ -128,6 +153,13 @@ OPERATIONS = {
     "GET /v1/shares/{share_id}": Operation(gives(Share), conditional=True),
     "POST /v1/shares/{share_id}/revoke": Operation(gives(Share)),
     "POST /v1/shares/{share_id}/rotate": Operation(gives(NewLink), takes=takes_json(Rotation), refuses=(409,)),
+    "POST /v1/shares/{share_id}/mails": Operation(
+        gives(Mail, 202), takes=takes_json(MailOrder), must_take=True, refuses=(409, 422, 429)
+    ),
+    "GET /v1/shares/{share_id}/mail-preview": Operation(
+        {200: Answer("The mail as its receiver sees it; its title is the subject.", {"text/html": TEXT})},
+        params=(_MESSAGE,),
+    ),
     "GET /v1/shares/{share_id}/timeline": Operation(gives(Timeline), params=paged(TIMELINE_EVENTS)),
     "GET /v1/shares/{share_id}/certificate": Operation(gives(CheckedCertificate)),
     "GET /e/{token}": Operation(_PAGE, "reader"),

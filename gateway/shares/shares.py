@@ -31,6 +31,7 @@ MOST_SECONDS = 90 * 86_400
 TIMELINE_EVENTS = 500
 
 _DECISION = ("decision", "name", "message", "decided_at")
+_MAIL = ("mail_to", "mail_state", "mail_reason")
 
 
 class Rotation(BaseModel):
@@ -152,10 +153,17 @@ def _event(row: Record) -> dict[str, Any]:
 
 
 def share_json(share: Record) -> dict[str, Any]:
-    """Shape a share for its owner, with its `status`; `decision` is None or {decision, name, message, decided_at}."""
-    plain = {key: value for key, value in share.items() if key not in _DECISION}
+    """Shape a share for its owner, with its `status`.
+
+    `decision` is None or {decision, name, message, decided_at}; `mail`, the newest, is None or {to, state, reason}.
+    """
+    plain = {key: value for key, value in share.items() if key not in (*_DECISION, *_MAIL)}
     decided = {key: share[key] for key in _DECISION}
-    return plain | {"decision": decided if share["decision"] else None}
+    mailed = {key.removeprefix("mail_"): share[key] for key in _MAIL}
+    return plain | {
+        "decision": decided if share["decision"] else None,
+        "mail": mailed if share["mail_to"] else None,
+    }
 
 
 routes = [

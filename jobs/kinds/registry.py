@@ -2,7 +2,7 @@
 
 from jobs.kinds.deliveries import ANALYTICS_DELIVERY
 from jobs.kinds.estimate.kind import ESTIMATE
-from jobs.kinds.mail import MAIL
+from jobs.kinds.mail.kind import MAIL
 from jobs.kinds.maintenance import MAINTENANCE
 from jobs.kinds.thumbnails import PHOTO_JPEGS
 from jobs.queue.kind import Kind

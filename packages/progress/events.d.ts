@@ -125,6 +125,13 @@ export interface ShareDecided {
   version: number;
 }
 
+/** The payload of `share.mailed`. */
+export interface ShareMailed {
+  share_id: string;
+  recipient: string;
+  state: "sent" | "failed";
+}
+
 /** The payload of `share.opened`. */
 export interface ShareOpened {
   share_id: string;
@@ -350,6 +357,18 @@ export interface ShareOpenedEvent {
   created_at: string;
 }
 
+/** A mail with a link went out, or was refused for good. */
+export interface ShareMailedEvent {
+  visit_id: string;
+  seq: number;
+  job_id: string | null;
+  type: "share.mailed";
+  background?: true;
+  ends_stream?: true;
+  payload: ShareMailed;
+  created_at: string;
+}
+
 /** The customer answered. */
 export interface ShareDecidedEvent {
   visit_id: string;
@@ -363,4 +382,4 @@ export interface ShareDecidedEvent {
 }
 
 /** Any event after the snapshot. Types that are not here appear; ignore them. */
-export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobStalledEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | ShareOpenedEvent | ShareDecidedEvent;
+export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobStalledEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | ShareOpenedEvent | ShareMailedEvent | ShareDecidedEvent;

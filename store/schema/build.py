@@ -22,6 +22,7 @@ AREAS = (
         "ops/ops",
         "queue/stalls",
         "access/sessions",
+        "estimates/mails",
         "ops/alerts",
         "access/limits",
         "access/idempotency",

@@ -6,10 +6,11 @@ FROM estimates e WHERE e.id = $1;
 
 -- name: insert_share
 -- A share of one version; the link's token stays with whoever made it, only its hash is kept.
-INSERT INTO shares (tenant_id, visit_id, estimate_id, token_hash, recipient, passcode_hash, max_views, expires_at,
-                    created_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8), $9)
-RETURNING id;
+WITH share AS (
+    INSERT INTO shares (tenant_id, visit_id, estimate_id, recipient, passcode_hash, max_views, expires_at, created_by)
+    VALUES ($1, $2, $3, $5, $6, $7, now() + make_interval(secs => $8), $9)
+    RETURNING id, tenant_id)
+INSERT INTO share_tokens (token_hash, share_id, tenant_id) SELECT $4, id, tenant_id FROM share RETURNING share_id;
 
 -- name: shares_of_estimate
 -- The shares of an estimate ($1), or one share ($2), newest first, with what became of each: $3 of them, behind $4, $5.
@@ -17,11 +18,14 @@ SELECT s.id, s.estimate_id, s.visit_id, s.recipient, s.has_passcode, s.max_views
        s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at,
        share_state(s.revoked_at, s.expires_at, s.views, s.max_views) AS state,
        share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views) AS status,
-       o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at
+       o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at,
+       m.address AS mail_to, m.state AS mail_state, m.reason AS mail_reason
 FROM shares s
 LEFT JOIN share_decisions d ON d.share_id = s.id
 LEFT JOIN LATERAL (SELECT min(opened_at) AS first_opened_at, max(opened_at) AS last_opened_at
                    FROM share_views v WHERE v.share_id = s.id) o ON true
+LEFT JOIN LATERAL (SELECT address, state, reason FROM mails
+                   WHERE share_id = s.id ORDER BY queued_at DESC LIMIT 1) m ON true
 WHERE (s.estimate_id = $1 OR s.id = $2)
   AND ($4::timestamptz IS NULL OR (s.created_at, s.id) < ($4, $5::uuid))
 ORDER BY s.created_at DESC, s.id DESC LIMIT $3;
@@ -51,7 +55,11 @@ FROM (SELECT id, 'opened' AS kind, opened_at AS happened_at, user_agent_class, a
       SELECT share_id, decision, decided_at, user_agent_class, address_prefix, NULL, name
       FROM share_decisions WHERE share_id = $1
       UNION ALL
-      SELECT id, 'revoked', revoked_at, '', '', NULL, '' FROM shares WHERE id = $1 AND revoked_at IS NOT NULL) AS story
+      SELECT id, 'revoked', revoked_at, '', '', NULL, '' FROM shares WHERE id = $1 AND revoked_at IS NOT NULL
+      UNION ALL
+      SELECT id, CASE state WHEN 'sent' THEN 'mailed' WHEN 'failed' THEN 'mail_failed' ELSE 'mail_queued' END,
+             coalesce(settled_at, queued_at), '', '', NULL, concat_ws(': ', address, nullif(reason, ''))
+      FROM mails WHERE share_id = $1) AS story
 WHERE $3::timestamptz IS NULL OR (happened_at, kind, id) > ($3, $4::text, $5::uuid)
 ORDER BY happened_at, kind, id LIMIT $2;
 

@@ -4,6 +4,7 @@ import { call, serverNow } from "../shared/api.js";
 import { announce, byId, el, icon } from "../shared/dom.js";
 import { count, moment, relative } from "../shared/format.js";
 import { copyText, showProblem } from "../shared/problems.js";
+import { mailForm } from "./mail-form.js";
 import { timelineOf } from "./timeline.js";
 import { confirmPress } from "../shared/confirm-button.js";
 
@@ -13,6 +14,7 @@ const DID = {
   declined: "declined the estimate",
   changes_requested: "asked for changes",
 };
+const MAILS = { queued: "mail on its way to", sent: "mailed to", failed: "mail not delivered to" };
 const WEEK = 604_800;
 const DECISIONS = { accepted: "Accepted", declined: "Declined", changes_requested: "Changes requested" };
 const STATUSES = {
@@ -80,6 +82,7 @@ export class Shares {
   /** A share was opened or decided just now. */
   async notice(event) {
     await this.refresh();
+    if (event.type === "share.mailed") return;
     const { recipient, share_id: shareId, decision } = event.payload;
     const who = recipient || this.#recipientOf(shareId) || "Your customer";
     const did = DID[decision ?? "opened"];
@@ -130,7 +133,8 @@ export class Shares {
       el("p", { class: "share-link-title" }, icon("check"), share.recipient ? `Link for ${share.recipient}` : "Your link"),
       el("div", { class: "share-url-row" }, field, copy,
         el("a", { class: "button", id: "share-open", href: share.url, target: "_blank", rel: "noopener noreferrer" }, icon("open"), "Open")),
-      el("p", { class: "hint" }, `${note}Copy it now. It is shown only once. It expires ${moment(share.expires_at)}.`));
+      el("p", { class: "hint" }, `${note}Copy it now. It is shown only once. It expires ${moment(share.expires_at)}.`),
+      mailForm(share, () => this.refresh()));
     byId("share-link").hidden = false;
     copy.focus();
     announce("Link created");
@@ -147,10 +151,13 @@ export class Shares {
       el("p", { class: "share-name" }, share.recipient || "No name"),
       el("span", { class: "badge", dataset: { state: status } }, STATUSES[status]),
       el("p", { class: "hint" }, [answer, views, locked, until].filter(Boolean).join(" · ")),
+      share.mail && el("p", { class: "hint", dataset: { mail: share.mail.state } },
+        [`${MAILS[share.mail.state]} ${share.mail.to}`, share.mail.reason].filter(Boolean).join(": ")),
       decision?.message && el("blockquote", {}, `“${decision.message}”`),
       el("p", { class: "row share-acts" },
         ["ready", "expired"].includes(state) && this.#rotateButton(share, state === "expired" ? { expires_in: WEEK } : {}),
         state === "ready" && this.#revokeButton(share)),
+      state === "ready" && el("details", { class: "more" }, el("summary", {}, "Send by mail"), mailForm(share, () => this.refresh())),
       timelineOf(share, this.#open));
   }
 

@@ -17,6 +17,12 @@ const DID = {
   locked: "Locked after five wrong passcodes; replace the link if nobody you know tried",
   revoked: "You revoked the link",
 };
+// What happened to a mail has its address beside it, and the reason of a failure.
+const MAILED = {
+  mailed: "Sent by mail to",
+  mail_queued: "Mail on its way to",
+  mail_failed: "Mail not delivered to",
+};
 const WITH = { phone: "on a phone", tablet: "on a tablet", desktop: "on a computer", bot: "by a program" };
 
 /** A fold that reads the story when it is opened; `open` is a set of share ids that stay open through a refresh. */
@@ -42,6 +48,7 @@ export function timelineOf(share, open) {
 
 function entry(event) {
   const where = [WITH[event.user_agent_class], event.address_prefix && `from ${event.address_prefix}`].filter(Boolean);
-  const what = [DID[event.kind] ?? event.kind, event.detail && `by ${event.detail}`].filter(Boolean).join(" ");
+  const detail = MAILED[event.kind] ? event.detail : event.detail && `by ${event.detail}`;
+  const what = [MAILED[event.kind] ?? DID[event.kind] ?? event.kind, detail].filter(Boolean).join(" ");
   return el("li", {}, el("b", {}, what), el("span", { class: "hint" }, [moment(event.happened_at), ...where].join(" · ")));
 }

@@ -143,6 +143,14 @@ class ShareDecided(TypedDict):
     version: int
 
 
+class ShareMailed(TypedDict):
+    """The payload of `share.mailed`."""
+
+    share_id: str
+    recipient: str
+    state: Literal["sent", "failed"]
+
+
 class ShareOpened(TypedDict):
     """The payload of `share.opened`."""
 
@@ -389,6 +397,19 @@ class ShareOpenedEvent(TypedDict):
     created_at: str
 
 
+class ShareMailedEvent(TypedDict):
+    """A mail with a link went out, or was refused for good."""
+
+    visit_id: str
+    seq: int
+    job_id: str | None
+    type: Literal["share.mailed"]
+    background: NotRequired[Literal[True]]
+    ends_stream: NotRequired[Literal[True]]
+    payload: ShareMailed
+    created_at: str
+
+
 class ShareDecidedEvent(TypedDict):
     """The customer answered."""
 
@@ -419,5 +440,6 @@ VisitEvent: TypeAlias = (
     | MediaStoredEvent
     | MediaRemovedEvent
     | ShareOpenedEvent
+    | ShareMailedEvent
     | ShareDecidedEvent
 )

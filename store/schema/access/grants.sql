@@ -61,6 +61,8 @@ BEGIN
             ('periodic_tasks',         NULL),
             ('queue_samples',        NULL),
             ('shares',               'a'),
+            ('share_tokens',         'a'),
+            ('mails',                'r'),
             ('share_views',          ''),
             ('share_activity',       'r'),
             ('share_decisions',      'r'),
@@ -141,6 +143,7 @@ CREATE POLICY insert_as_viewer ON public.progress_tickets FOR INSERT TO authenti
 GRANT SELECT (id, tenant_id, visit_id, estimate_id, recipient, has_passcode, failed_passcodes, locked_until, max_views,
               views, expires_at, revoked_at, created_by, created_at) ON public.shares TO authenticated;
 GRANT UPDATE (revoked_at) ON public.shares TO authenticated;
+GRANT SELECT (share_id, tenant_id) ON public.share_tokens TO authenticated;
 GRANT SELECT (id, tenant_id, share_id, user_agent_class, address_prefix, opened_at) ON public.share_views
     TO authenticated;
 
@@ -170,7 +173,8 @@ BEGIN
             -- What a tenant's user calls: pure, or checking the tenant, or running with the caller's own rights.
             ('public', 'authenticated, service_role', ARRAY[
                 'current_tenant_id', 'search_text', 'share_state', 'share_status', 'visit_state']),
-            ('public', 'authenticated', ARRAY['find_price_items', 'resembling_price_items', 'rotate_share']),
+            ('public', 'authenticated', ARRAY[
+                'find_price_items', 'mail_share', 'resembling_price_items', 'rotate_share']),
             ('scopekit', 'authenticated', ARRAY[
                 'cancel_job', 'job_correlation', 'set_visits_status', 'stall_reason', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[

@@ -10,7 +10,6 @@ CREATE TABLE public.shares (
     tenant_id        uuid NOT NULL,
     visit_id         uuid NOT NULL,
     estimate_id      uuid NOT NULL,
-    token_hash       bytea NOT NULL UNIQUE CHECK (length(token_hash) = 32),  -- the token itself is shown once
     recipient        text NOT NULL DEFAULT '' CHECK (length(recipient) <= 200),
     passcode_hash    text,
     has_passcode     boolean GENERATED ALWAYS AS (passcode_hash IS NOT NULL) STORED,
@@ -29,6 +28,15 @@ CREATE TABLE public.shares (
 );
 CREATE INDEX shares_of_visit ON public.shares (visit_id);
 CREATE INDEX shares_of_estimate ON public.shares (estimate_id, created_at);
+
+-- The links of a share: the one that its maker was shown, and one for each mail that carried it. All end with the share.
+CREATE TABLE public.share_tokens (
+    token_hash bytea PRIMARY KEY CHECK (length(token_hash) = 32),  -- the token itself is shown, or mailed, once
+    share_id   uuid NOT NULL,
+    tenant_id  uuid NOT NULL,
+    FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE
+);
+CREATE INDEX share_tokens_of_share ON public.share_tokens (share_id);
 
 -- Each time a link was opened: one view, one session.
 CREATE TABLE public.share_views (
@@ -135,8 +143,9 @@ $$;
 CREATE FUNCTION scopekit.live_share(p_token_hash bytea, p_session_hash bytea)
     RETURNS SETOF public.shares LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT s.* FROM public.shares s JOIN public.share_views v ON v.share_id = s.id
-    WHERE s.token_hash = p_token_hash AND v.session_hash = p_session_hash
+    SELECT s.* FROM public.share_tokens t JOIN public.shares s ON s.id = t.share_id
+    JOIN public.share_views v ON v.share_id = s.id
+    WHERE t.token_hash = p_token_hash AND v.session_hash = p_session_hash
       AND v.session_expires > now() AND s.expires_at > now() AND s.revoked_at IS NULL
 $$;
 
@@ -151,17 +160,18 @@ CREATE FUNCTION scopekit.share_by_token(p_token_hash bytea, p_session_hash bytea
            coalesce(nullif(g.profile ->> 'business_name', ''), t.name),
            CASE WHEN s.has_passcode THEN '' ELSE coalesce(nullif(v.customer_name, ''), s.recipient) END,
            g.logo_path IS NOT NULL
-    FROM public.shares s
+    FROM public.share_tokens k
+    JOIN public.shares s ON s.id = k.share_id
     JOIN public.tenants t ON t.id = s.tenant_id
     JOIN public.site_visits v ON v.id = s.visit_id
     LEFT JOIN public.tenant_settings g ON g.tenant_id = s.tenant_id
-    WHERE s.token_hash = p_token_hash
+    WHERE k.token_hash = p_token_hash
 $$;
 
 -- Whose share of the machine a customer's request counts in, or NULL; never shown to the customer.
 CREATE FUNCTION scopekit.tenant_of_share(p_token_hash bytea)
     RETURNS uuid LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT s.tenant_id FROM public.shares s WHERE s.token_hash = p_token_hash
+    SELECT t.tenant_id FROM public.share_tokens t WHERE t.token_hash = p_token_hash
 $$;
 
 -- Opening it ----------------------------------------------------------------------------------------------------------
@@ -182,7 +192,9 @@ DECLARE
     v_locks integer;
     v_locked boolean;
 BEGIN
-    SELECT * INTO v_share FROM public.shares WHERE token_hash = p_token_hash FOR UPDATE;
+    -- The token is locked too: one that is replaced meanwhile is gone when its turn comes.
+    SELECT s.* INTO v_share FROM public.shares s JOIN public.share_tokens t ON t.share_id = s.id
+    WHERE t.token_hash = p_token_hash FOR UPDATE OF s FOR KEY SHARE OF t;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -214,7 +226,9 @@ DECLARE
     v_share public.shares;
     v_state text;
 BEGIN
-    SELECT * INTO v_share FROM public.shares WHERE token_hash = p_token_hash FOR UPDATE;
+    -- The token is locked too: one that is replaced meanwhile is gone when its turn comes.
+    SELECT s.* INTO v_share FROM public.shares s JOIN public.share_tokens t ON t.share_id = s.id
+    WHERE t.token_hash = p_token_hash FOR UPDATE OF s FOR KEY SHARE OF t;
     IF NOT FOUND THEN
         RETURN 'unknown';
     END IF;
@@ -371,9 +385,10 @@ $$;
 -- none.
 CREATE FUNCTION scopekit.share_logo(p_token_hash bytea, p_session_hash bytea)
     RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT g.logo_path FROM public.shares s
+    SELECT g.logo_path FROM public.share_tokens t
+    JOIN public.shares s ON s.id = t.share_id
     JOIN public.tenant_settings g ON g.tenant_id = s.tenant_id
-    WHERE s.token_hash = p_token_hash
+    WHERE t.token_hash = p_token_hash
       AND (public.share_state(s.revoked_at, s.expires_at, s.views, s.max_views) = 'ready'
            OR EXISTS (SELECT 1 FROM scopekit.live_share(p_token_hash, p_session_hash)))
 $$;
@@ -441,7 +456,9 @@ BEGIN
     -- The lock every new version takes too: an edit and a decision never pass each other.
     PERFORM 1 FROM public.site_visits WHERE id = v_share.visit_id FOR NO KEY UPDATE;
     -- Read again under the lock: a revocation or another link may have come first.
-    PERFORM 1 FROM public.shares WHERE id = v_share.id AND token_hash = p_token_hash AND revoked_at IS NULL FOR UPDATE;
+    PERFORM 1 FROM public.shares s JOIN public.share_tokens t ON t.share_id = s.id
+    WHERE s.id = v_share.id AND t.token_hash = p_token_hash AND s.revoked_at IS NULL
+    FOR UPDATE OF s FOR KEY SHARE OF t;
     IF NOT FOUND THEN
         RETURN 'closed';
     END IF;
@@ -494,7 +511,7 @@ CREATE TRIGGER freeze_decisions BEFORE UPDATE OR DELETE ON public.share_decision
 
 -- The contractor's action ---------------------------------------------------------------------------------------------
 
--- Give a share another link: the new token opens it, the old one and every session opened with it are dead at once.
+-- Give a share another link: the new token opens it, the old ones and every session opened with them are dead at once.
 -- 'rotated', else why not: unknown (another tenant's too), revoked. p_expires_in NULL leaves the end where it is. Views
 -- stay counted; tries of the passcode begin anew, because a guesser at the old link has lost it.
 CREATE FUNCTION public.rotate_share(p_share_id uuid, p_token_hash bytea, p_expires_in double precision)
@@ -512,9 +529,12 @@ BEGIN
         RETURN 'revoked';
     END IF;
     UPDATE public.shares
-    SET token_hash = p_token_hash, failed_passcodes = 0, locked_until = NULL,
+    SET failed_passcodes = 0, locked_until = NULL,
         expires_at = coalesce(now() + make_interval(secs => p_expires_in), expires_at)
     WHERE id = v_share.id;
+    DELETE FROM public.share_tokens WHERE share_id = v_share.id;
+    INSERT INTO public.share_tokens (token_hash, share_id, tenant_id)
+    VALUES (p_token_hash, v_share.id, v_share.tenant_id);
     UPDATE public.share_views SET session_expires = now() WHERE share_id = v_share.id AND session_expires > now();
     INSERT INTO public.share_activity (tenant_id, share_id, kind) VALUES (v_share.tenant_id, v_share.id, 'rotated');
     RETURN 'rotated';

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 
 from config.settings import Settings
 from gateway.app import create_app
-from jobs.kinds import mail
+from jobs.kinds.mail import accounts
 from store.pool import Database
 from tests.product import free_port
 from tests.stack import Services
@@ -59,7 +59,7 @@ class Sender:
         )
         if waiting is None:
             return False
-        await mail.deliver(self._service, self._settings, waiting["payload"])
+        await accounts.deliver(self._service, self._settings, waiting["payload"])
         await self._admin.execute("DELETE FROM jobs WHERE id = $1", waiting["id"])
         return True
 

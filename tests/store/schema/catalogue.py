@@ -19,8 +19,8 @@ _QUERIES = {
         SELECT concat_ws(' ', oid::regclass, relkind, relpersistence, relrowsecurity, reloptions::text)
         FROM pg_class WHERE relnamespace IN {OURS} AND relkind IN ('r', 'v', 'S', 'i')""",
     "columns": f"""
-        SELECT concat_ws(' ', c.oid::regclass, a.attnum, a.attname, format_type(atttypid, atttypmod), attnotnull,
-                         attgenerated, pg_get_expr(adbin, adrelid))
+        SELECT concat_ws(' ', c.oid::regclass, row_number() OVER (PARTITION BY c.oid ORDER BY attnum), a.attname,
+                         format_type(atttypid, atttypmod), attnotnull, attgenerated, pg_get_expr(adbin, adrelid))
         FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid
         LEFT JOIN pg_attrdef d ON adrelid = c.oid AND adnum = attnum
         WHERE relnamespace IN {OURS} AND relkind IN ('r', 'v') AND attnum > 0 AND NOT attisdropped""",

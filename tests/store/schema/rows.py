@@ -140,9 +140,8 @@ async def _insert_estimate(admin: Admin, estimate: UUID, of_visit: dict[str, Any
 async def _insert_share(admin: Admin, share: UUID, estimate: UUID, of_visit: dict[str, Any]) -> None:
     expires = await admin.fetchval("SELECT now() + interval '1 hour'")
     tenant_id = of_visit["tenant_id"]
-    await _insert(
-        admin, "shares", id=share, estimate_id=estimate, token_hash=uuid4().bytes * 2, expires_at=expires, **of_visit
-    )
+    await _insert(admin, "shares", id=share, estimate_id=estimate, expires_at=expires, **of_visit)
+    await _insert(admin, "share_tokens", token_hash=uuid4().bytes * 2, share_id=share, tenant_id=tenant_id)
     await _insert(
         admin,
         "share_views",
@@ -152,6 +151,8 @@ async def _insert_share(admin: Admin, share: UUID, estimate: UUID, of_visit: dic
         session_expires=expires,
     )
     await _insert(admin, "share_activity", tenant_id=tenant_id, share_id=share, kind="rotated")
+    mail = {"kind": "estimate", "address": "maria@example.com"}
+    await _insert(admin, "mails", tenant_id=tenant_id, visit_id=of_visit["visit_id"], share_id=share, **mail)
     bound = {"estimate_id": estimate, "estimate_version": 1, "content_hash": _HASH}
     await _insert(admin, "share_decisions", share_id=share, tenant_id=tenant_id, decision="accepted", **bound)
 

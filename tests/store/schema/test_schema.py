@@ -44,7 +44,7 @@ async def test_schema_files_and_migrations_build_the_same(empty: str, admin: Adm
         ("DROP POLICY select_as_viewer ON site_visits", "policies"),
         ("ALTER TABLE site_visits DISABLE ROW LEVEL SECURITY", "relations"),
         ("GRANT SELECT ON service_keys TO anon", "rights on relations"),
-        ("GRANT SELECT (token_hash) ON shares TO authenticated", "rights on columns"),
+        ("GRANT SELECT (token_hash) ON share_tokens TO authenticated", "rights on columns"),
         ("GRANT EXECUTE ON FUNCTION scopekit.sweep TO anon", "rights on functions"),
         ("DROP TRIGGER enqueue_derivatives ON site_visit_media", "triggers"),
         ("DROP VIEW scopekit.job_statuses", "views"),

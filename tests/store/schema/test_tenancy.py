@@ -208,7 +208,14 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
     pure = {"current_tenant_id", "search_text", "uuidv7", "share_state", "share_status", "visit_state"}
     as_the_caller = {"set_visits_status", "job_correlation"}  # run with the caller's own rights, under RLS
     of_the_callers_row = {"stall_reason"}  # of a row that the caller has, and the whole queue's state
-    checking_the_tenant = {"cancel_job", "queue_position", "rotate_share", "find_price_items", "resembling_price_items"}
+    checking_the_tenant = {
+        "cancel_job",
+        "queue_position",
+        "rotate_share",
+        "mail_share",
+        "find_price_items",
+        "resembling_price_items",
+    }
     checking_the_tenant |= {"change_own_person", "invite_person", "own_audit", "own_invitations", "own_people"}
     checking_the_tenant |= {
         "change_company",

@@ -134,7 +134,7 @@ async def test_the_database_does_not_take_no_passcode_for_the_right_one(
 ) -> None:
     """A NULL where the checked hash belongs opens nothing: NULL comparisons do not pass."""
     share = await make_share(client, tenant, visit, passcode="blue door")
-    token_hash = await admin.fetchval("SELECT token_hash FROM shares WHERE id = $1", share["id"])
+    token_hash = await admin.fetchval("SELECT token_hash FROM share_tokens WHERE share_id = $1", share["id"])
     async with db.as_system() as conn:
         for given in (None, "", "blue door"):
             outcome = await conn.fetchval(

@@ -117,7 +117,7 @@ async def test_what_is_the_contractors_stays_with_the_contractor(
     await reader.open()
     page = (await reader.look()).text
     hashes = await admin.fetchrow(
-        "SELECT s.token_hash, v.session_hash FROM shares s JOIN share_views v ON v.share_id = s.id WHERE s.id = $1",
+        "SELECT token_hash, session_hash FROM share_tokens JOIN share_views USING (share_id) WHERE share_id = $1",
         share["id"],
     )
     source = str(await admin.fetchval("SELECT scopekit.share_session($1, $2)", *hashes))

@@ -1,24 +1,14 @@
-"""Mails: the kind of job that sends one. The code, or the link, that a mail carries is made here, and hashes are kept.
-
-A job's payload is {mail: `sign_in` or `invitation`, about: the request's or the invitation's id, queued_at}. Neither a
-secret nor an address stands in it.
-"""
+"""Mails about accounts: the code, or the link, that one carries is made here, and hashes are kept."""
 
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from config.logging import get_logger
 from config.settings import Settings
-from jobs.queue.context import JobContext
-from jobs.queue.errors import JobError
-from jobs.queue.kind import Kind, Subject, Task
-from store.errors import Unavailable
 from store.mail import messages, smtp
 from store.mail.smtp import Mail
 from store.people import people, sign_in
@@ -32,30 +22,10 @@ ALARM_AFTER = timedelta(seconds=10)
 USEFUL_FOR = {"sign_in": timedelta(minutes=10), "invitation": timedelta(days=3)}
 
 
-class MailNotTaken(JobError):
-    """The mail server did not take it; tried again."""
-
-    code = "mail_not_taken"
-
-
-@asynccontextmanager
-async def open_mail(settings: Settings, db: Database) -> AsyncIterator[Task | None]:
-    """Lend the task that sends mails, None where no mail server is set."""
-
-    async def task(ctx: JobContext) -> None:
-        try:
-            sent = await deliver(db, settings, ctx.payload)
-        except Unavailable as error:
-            raise MailNotTaken(error.detail) from error
-        await ctx.complete({"sent": sent})
-
-    yield None if settings.mail_url is None else task
-
-
 async def deliver(db: Database, settings: Settings, payload: Any) -> bool:
     """Make the mail that a job is about and send it; False where nobody is to get it, or not any more.
 
-    Raises `Unavailable` when the server does not take it.
+    Raises `Unavailable` and `MailRefused` as `smtp.send` does.
     """
     waited = datetime.now(UTC) - datetime.fromisoformat(payload["queued_at"])
     if waited > USEFUL_FOR[payload["mail"]]:
@@ -89,15 +59,3 @@ async def _compose(conn: Connection, settings: Settings, kind: str, about: UUID)
     if not await sign_in.set_code(conn, about, code_hash, token_hash):
         return None
     return messages.sign_in(email, code, f"{settings.app_origin}/sign-in/link/{token}")
-
-
-MAIL = Kind(
-    "mail",
-    open_mail,
-    subject=Subject.NONE,
-    share=1.0,
-    timeout=timedelta(seconds=30),
-    max_attempts=25,
-    retry_cap_s=900.0,
-    retention=timedelta(days=1),
-)

@@ -1,0 +1,1 @@
+"""Mails: the kind of job that sends one, and what makes each."""

@@ -1,0 +1,1 @@
+"""A share's link by mail."""
