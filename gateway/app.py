@@ -26,7 +26,7 @@ from gateway.progress import multi_stream, tenant_stream, visit_stream
 from gateway.progress.app import StreamApp
 from gateway.shares import mails as share_mails
 from gateway.shares import page as share_page
-from gateway.shares import shares
+from gateway.shares import preview, shares
 from gateway.uploads import media, recordings, uploads
 from gateway.uploads.tus import routes as tus_routes
 from gateway.visits import changes, jobs, visits
@@ -53,6 +53,7 @@ _MODULES = (
     branding,
     shares,
     share_mails,
+    preview,
     share_page,
     sign_in,
     email_code,

@@ -13,10 +13,12 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.auth.principal import Principal
 from gateway.context import Context, context_of
+from gateway.documents.display_form import DisplayChoice
 from gateway.http.body import Trimmed, read_body, read_json
 from gateway.http.conditional import etag_of, require_match, tagged_response
 from gateway.http.input.text import OneLine
 from store.documents import colors
+from store.documents.display import Display
 from store.errors import NotFound, SpineError
 from store.objects import content
 from store.pool import Record
@@ -62,6 +64,7 @@ class BrandChange(BaseModel):
     terms: Annotated[str, Trimmed, Field(max_length=5000)] = ""
     mail_message: Annotated[str, Trimmed, Field(max_length=2000)] = ""
     accent: Colour | None = None
+    display: DisplayChoice = DisplayChoice()
 
 
 async def get_brand(request: Request) -> Response:
@@ -83,7 +86,7 @@ async def change_brand(request: Request) -> Response:
         before = await brands.get(conn)
         require_match(request, etag_of(_brand_json(before)))
         accent = change.accent if "accent" in change.model_fields_set else before["accent"]
-        await brands.change(conn, words, accent)
+        await brands.change(conn, words, accent, change.display.as_json())
         return tagged_response(request, _brand_json(await brands.get(conn)))
 
 
@@ -96,6 +99,14 @@ async def get_logo(request: Request) -> Response:
         raise NotFound("There is no logo yet.")
     url = await context.objects.presign_get(path, ttl=context.settings.share_link_ttl, content_type="image/jpeg")
     return RedirectResponse(url, 302, {"cache-control": "private, no-store"})
+
+
+async def get_colours(request: Request) -> Response:
+    """Answer the company's colours as a style sheet, for a preview of its documents."""
+    principal = await admit(request)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        brand = await brands.get(conn)
+    return Response(colors.style_sheet(brand["accent"]), media_type="text/css", headers={"cache-control": "no-store"})
 
 
 async def put_logo(request: Request) -> Response:
@@ -147,13 +158,16 @@ async def _forget(context: Context, path: str | None) -> None:
 def _brand_json(row: Record) -> dict[str, Any]:
     words = {name: row["profile"].get(name, "") for name in _WORDS}
     words["business_name"] = words["business_name"] or row["name"]
-    return words | {"accent": row["accent"], "has_logo": row["logo_path"] is not None}
+    display = Display.of(row["display"]).as_json()
+    del display["hidden_photos"]  # of one estimate, not of a company
+    return words | {"accent": row["accent"], "has_logo": row["logo_path"] is not None, "display": display}
 
 
 routes = [
     Route("/v1/branding", get_brand),
     Route("/v1/branding", change_brand, methods=["PATCH"]),
     Route("/v1/branding/logo", get_logo),
+    Route("/v1/branding/colours.css", get_colours),
     Route("/v1/branding/logo", put_logo, methods=["PUT"]),
     Route("/v1/branding/logo", delete_logo, methods=["DELETE"]),
 ]

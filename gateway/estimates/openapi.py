@@ -24,6 +24,7 @@ from gateway.openapi.operation import (
     whole_number,
 )
 from gateway.openapi.values import Moment, Money, Rate, Sha256
+from store.documents.display import Markup, Prices
 
 
 class EstimateHead(Shape):
@@ -151,6 +152,15 @@ class Imported(Shape):
     updated: int
 
 
+class BrandDisplay(Shape):
+    """What a new link shows unless it says otherwise."""
+
+    quantities: bool
+    prices: Prices
+    markup: Markup
+    photos: bool
+
+
 class Brand(Shape):
     """The branding of documents; without a colour of its own, the standard one."""
 
@@ -164,6 +174,7 @@ class Brand(Shape):
     mail_message: str
     accent: str | None
     has_logo: bool
+    display: BrandDisplay
 
 
 _VERSION = {"etag": 'The version, such as `"3"`.'}
@@ -209,6 +220,7 @@ OPERATIONS = {
         {302: Answer("Where it is.", {}, {"location": "A signed URL."})},
         params=(Param("v", {"type": "string", "maxLength": 32}, "Anything, to pass a browser's cache."),),
     ),
+    "GET /v1/branding/colours.css": Operation({200: Answer("The colours.", {"text/css": TEXT})}),
     "PUT /v1/branding/logo": Operation(gives(Brand), takes=_LOGO, must_take=True, refuses=(422,)),
     "DELETE /v1/branding/logo": Operation({204: Answer("There is none any more.")}),
 }

@@ -12,7 +12,7 @@ from gateway.http.body import uuid_param
 from gateway.http.client_info import client_info_of
 from gateway.shares.access import key_of, of_session
 from gateway.shares.middleware import share_route
-from store.documents.colors import STANDARD_ACCENT, pressed
+from store.documents.colors import style_sheet
 from store.media.derivatives import ensure_derivative
 from store.shares import shares
 
@@ -57,10 +57,7 @@ class SharedColours(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Answer the custom properties that share.css uses."""
         document = await of_session(request, shares.document)
-        accent = document["business"]["accent"] or STANDARD_ACCENT
-        # More specific than share.css's own: a printed page is not to fall back to it.
-        rule = f":root:root:root{{--accent:{accent};--accent-strong:{pressed(accent)}}}"
-        return Response(rule, media_type="text/css")
+        return Response(style_sheet(document["business"]["accent"]), media_type="text/css")
 
 
 async def _image(context: Context, key: str) -> Response:

@@ -1,6 +1,6 @@
 """`/openapi.json` on shares: the contractor's side, and the customer's under `/e/`."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -21,7 +21,8 @@ from gateway.openapi.operation import (
 from gateway.openapi.values import Moment, Sha256
 from gateway.shares.form import DecisionForm, OpenForm
 from gateway.shares.mails import MESSAGE_LENGTH, MailOrder
-from gateway.shares.shares import TIMELINE_EVENTS, Rotation, ShareOrder
+from gateway.shares.shares import TIMELINE_EVENTS, Rotation, ShareChange, ShareOrder
+from store.documents.display import Markup, Prices
 from store.media.media import EDGES
 
 
@@ -42,6 +43,16 @@ class LastMail(Shape):
     reason: str
 
 
+class Display(Shape):
+    """What the customer sees of the estimate."""
+
+    quantities: bool
+    prices: Prices
+    markup: Markup
+    photos: bool
+    hidden_photos: list[UUID]
+
+
 class Share(Shape):
     """A link for one recipient, and its fate."""
 
@@ -56,6 +67,7 @@ class Share(Shape):
     expires_at: Moment
     revoked_at: Moment | None
     created_at: Moment
+    display: Display
     state: str
     status: str
     first_opened_at: Moment | None
@@ -151,6 +163,19 @@ OPERATIONS = {
     ),
     "GET /v1/estimates/{estimate_id}/shares": Operation(gives(Shares), params=paged()),
     "GET /v1/shares/{share_id}": Operation(gives(Share), conditional=True),
+    "PATCH /v1/shares/{share_id}": Operation(
+        gives(Share), takes=takes_json(ShareChange), must_take=True, conditional=True
+    ),
+    "GET /v1/estimates/{estimate_id}/preview": Operation(
+        {200: Answer("The page.", {"text/html": TEXT})},
+        params=(
+            Param("quantities", {"type": "boolean"}, "Whether quantities are shown."),
+            Param("prices", {"enum": [*get_args(Prices)]}, "Unit and line prices, line prices, or the total alone."),
+            Param("markup", {"enum": [*get_args(Markup)]}, "The markup as a line, or folded into the prices."),
+            Param("photos", {"type": "boolean"}, "Whether photos are shown."),
+            Param("hidden_photos", {"type": "string", "maxLength": 20_000}, "Ids of photos to hide, with commas."),
+        ),
+    ),
     "POST /v1/shares/{share_id}/revoke": Operation(gives(Share)),
     "POST /v1/shares/{share_id}/rotate": Operation(gives(NewLink), takes=takes_json(Rotation), refuses=(409,)),
     "POST /v1/shares/{share_id}/mails": Operation(

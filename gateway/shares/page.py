@@ -4,6 +4,8 @@ A GET never takes a view, so that previews and link scanners learn nothing and u
 landing page's own POST, which gives the browser a session of half an hour for this one link.
 """
 
+from dataclasses import dataclass
+
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -33,6 +35,27 @@ _WRONG = "Too many wrong passcodes came from where you are. Wait a few minutes a
 _CHANGED = "The estimate or its terms have changed since you opened it, so your answer was not recorded."
 
 
+@dataclass(frozen=True)
+class ShareFiles:
+    """Where the document's pictures and colours are."""
+
+    here: str
+
+    @property
+    def logo(self) -> str:
+        """The contractor's logo."""
+        return f"{self.here}/logo"
+
+    @property
+    def colours(self) -> str:
+        """The contractor's colours."""
+        return f"{self.here}/colours.css"
+
+    def photo(self, media_id: str, size: str) -> str:
+        """Return the address of a photo."""
+        return f"{self.here}/media/{media_id}?size={size}"
+
+
 class SharePage(HTTPEndpoint):
     """The landing page, or for a live session the document."""
 
@@ -46,7 +69,7 @@ class SharePage(HTTPEndpoint):
             source = await shares.document(conn, key)
         if source is None:  # It ended between the two questions.
             return _landing(request, share)
-        return _page(request, "share/document.html", document=Document(source))
+        return _page(request, "share/document.html", document=Document(source), files=ShareFiles(address_here(request)))
 
 
 class ShareNews(HTTPEndpoint):

@@ -13,14 +13,16 @@ from starlette.routing import Route
 from gateway.auth.auth import admit
 from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
+from gateway.documents.display_form import ShareDisplayChoice
 from gateway.http.body import json_response, read_json, uuid_param
 from gateway.http.client_info import public_origin
-from gateway.http.conditional import tagged_response
+from gateway.http.conditional import etag_of, require_match, tagged_response
 from gateway.http.input.paging import read_page
 from gateway.http.input.text import OneLine
 from gateway.http.limits.cost_limits import PASSCODE_SHARES
 from gateway.shares.link_secrets import digest, hash_passcode, new_secret
 from store.documents.certificate import Certificate
+from store.documents.display import Display
 from store.estimates import estimates
 from store.pool import Record
 from store.shares import shares
@@ -51,6 +53,15 @@ class ShareOrder(BaseModel):
     expires_in: Annotated[int, Field(strict=True, ge=LEAST_SECONDS, le=MOST_SECONDS)] = WEEK_SECONDS
     max_views: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
     passcode: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=64)] | None = None
+    display: ShareDisplayChoice = ShareDisplayChoice()
+
+
+class ShareChange(BaseModel):
+    """A change to a link; `display` changes what its customer sees from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    display: ShareDisplayChoice
 
 
 async def create_share(request: Request) -> Response:
@@ -72,6 +83,7 @@ async def create_share(request: Request) -> Response:
             if order.passcode
             else None
         ),
+        display=order.display.as_json(),
     )
     async with context.db.as_user(principal.claims) as conn:
         share = await shares.create(conn, estimate_id, new, tenant_id=principal.tenant_id, created_by=principal.user_id)
@@ -94,6 +106,18 @@ async def read_share(request: Request) -> Response:
     share_id = uuid_param(request.path_params["share_id"], "share_id")
     async with context_of(request).db.as_user(principal.claims) as conn:
         share = await shares.get(conn, share_id)
+    return tagged_response(request, share_json(share))
+
+
+async def change_share(request: Request) -> Response:
+    """Change what the customer of a link sees; fields that are left out stay as they are."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    change = await read_json(request, ShareChange)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        before = await shares.get(conn, share_id)
+        require_match(request, etag_of(share_json(before)))
+        share = await shares.change_display(conn, share_id, change.display.as_json())
     return tagged_response(request, share_json(share))
 
 
@@ -161,6 +185,7 @@ def share_json(share: Record) -> dict[str, Any]:
     decided = {key: share[key] for key in _DECISION}
     mailed = {key.removeprefix("mail_"): share[key] for key in _MAIL}
     return plain | {
+        "display": Display.of(share["display"]).as_json(),
         "decision": decided if share["decision"] else None,
         "mail": mailed if share["mail_to"] else None,
     }
@@ -170,6 +195,7 @@ routes = [
     Route("/v1/estimates/{estimate_id}/shares", idempotent(create_share), methods=["POST"]),
     Route("/v1/estimates/{estimate_id}/shares", list_shares),
     Route("/v1/shares/{share_id}", read_share),
+    Route("/v1/shares/{share_id}", change_share, methods=["PATCH"]),
     Route("/v1/shares/{share_id}/revoke", revoke_share, methods=["POST"]),
     Route("/v1/shares/{share_id}/rotate", idempotent(rotate_share), methods=["POST"]),
     Route("/v1/shares/{share_id}/timeline", timeline),

@@ -71,3 +71,10 @@ def _luminance(colour: Rgb) -> float:
 
 def _linear(channel: float) -> float:
     return channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4  # noqa: PLR2004 - sRGB's own
+
+
+def style_sheet(accent: str | None) -> str:
+    """Return the custom properties that share.css uses; None is the standard colour."""
+    chosen = accent or STANDARD_ACCENT
+    # More specific than share.css's own: a printed page is not to fall back to it.
+    return f":root:root:root{{--accent:{chosen};--accent-strong:{pressed(chosen)}}}"

@@ -15,6 +15,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from store.documents.certificate import Certificate
+from store.documents.display import Display, fold, unit_price
+from store.estimates.money import to_cents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,28 +47,37 @@ class Photo:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of work; price and amount are None where they are still to be confirmed."""
+    """A line of work. What the customer is not shown is empty; `is_open` while its price is still to be confirmed."""
 
     description: str
-    quantity: str
-    unit: str
-    unit_price: str | None
-    amount: str | None
+    quantity: str  # with its unit: `2.5 hours`
+    unit_price: str
+    amount: str
+    is_open: bool
     photos: tuple[Photo, ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """The lines of one trade, and the sum of those with a price."""
+    """The lines of one trade or option, and the sum of those with a price; empty where no line shows its price."""
 
     name: str
     lines: tuple[Line, ...]
-    subtotal: str | None
+    subtotal: str
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A line's JSON with the price and the amount that the customer is shown."""
+
+    line: Mapping[str, Any]
+    unit_price: Decimal | None
+    amount: Decimal | None
 
 
 @dataclass(frozen=True)
 class Document:
-    """Everything the page shows; `source` is the JSON of `scopekit.share_session`."""
+    """Everything the page shows; `source` is the JSON of `scopekit.document_of`."""
 
     source: Mapping[str, Any]
 
@@ -75,6 +86,11 @@ class Document:
         """The contractor: name, and those of address, phone, email and license that are known."""
         known: Mapping[str, Any] = self.source["business"]
         return {**known, "name": known.get("business_name") or known["name"]}
+
+    @cached_property  # asked for once a line
+    def display(self) -> Display:
+        """The contractor's choice of what is shown."""
+        return Display.of(self.source.get("display", {}))
 
     @property
     def terms(self) -> str:
@@ -117,18 +133,19 @@ class Document:
 
     @cached_property  # asked for once a line
     def photos(self) -> tuple[Photo, ...]:
-        """The cited photos, numbered from 1 in the order the lines first cite them."""
-        known = {row["id"]: row for row in self.source["photos"]}
+        """The cited photos that are shown, numbered from 1 in the order the lines first cite them."""
+        display = self.display
+        shown = (row for row in self.source["photos"] if display.photos and row["id"] not in display.hidden_photos)
+        known = {row["id"]: row for row in shown}
         cited = dict.fromkeys(key for line in self.source["lines"] for key in line["photos"] if key in known)
         return tuple(Photo(key, number, known[key]["label"]) for number, key in enumerate(cited, start=1))
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """The lines of the offer by trade, trades in the order they first appear."""
-        trades: dict[str, list[Mapping[str, Any]]] = {}
-        for line in self.source["lines"]:
-            if line["option"] in {"", self.chosen_option}:
-                trades.setdefault(trade_name(line["category"]), []).append(line)
+        trades: dict[str, list[Priced]] = {}
+        for priced in self._priced(self.chosen_option):
+            trades.setdefault(trade_name(priced.line["category"]), []).append(priced)
         return tuple(self._group(name, lines) for name, lines in trades.items())
 
     @property
@@ -151,11 +168,7 @@ class Document:
     def alternatives(self) -> tuple[Group, ...]:
         """The other options: their own lines, and the subtotal with each."""
         return tuple(
-            Group(
-                name=option["name"],
-                lines=tuple(self._line(line) for line in self.source["lines"] if line["option"] == option["name"]),
-                subtotal=self._money(option["subtotal"]),
-            )
+            self._alternative(option["name"])
             for option in self.estimate["options"]
             if option["name"] != self.chosen_option
         )
@@ -170,7 +183,7 @@ class Document:
     def sums(self) -> tuple[tuple[str, str], ...]:
         """The rows down to the total: the lines, overhead and profit unless in the prices, less a discount."""
         rows = [("Subtotal", self.subtotal)]
-        if Decimal(self.estimate["markup"]):
+        if Decimal(self.estimate["markup"]) and self.display.markup == "line":
             rows.append(("Overhead and profit", self._money(self.estimate["markup"])))
         if Decimal(self.estimate["discount"]):
             rows.append(("Discount", f"\N{MINUS SIGN}{self._money(self.estimate['discount'])}"))
@@ -178,8 +191,9 @@ class Document:
 
     @property
     def subtotal(self) -> str:
-        """Of the lines with a price."""
-        return self._money(self.estimate["subtotal"])
+        """Of the lines with a price, as they are shown."""
+        folded = Decimal(self.estimate["markup"]) if self.display.markup == "folded" else Decimal(0)
+        return self._money(Decimal(self.estimate["subtotal"]) + folded)
 
     @property
     def tax(self) -> str:
@@ -221,26 +235,50 @@ class Document:
         """The moment of the decision."""
         return moment(self._moment(self.decision["decided_at"])) if self.decision else ""
 
-    def _group(self, name: str, lines: Iterable[Mapping[str, Any]]) -> Group:
+    def _priced(self, option: str) -> list[Priced]:
+        """Price the lines of the job with one option, the markup folded in where it is not shown."""
+        lines = [line for line in self.source["lines"] if line["option"] in {"", option}]
+        amounts = [None if line["amount"] is None else Decimal(line["amount"]) for line in lines]
+        rate = Decimal(self.estimate.get("markup_rate", 0))
+        if self.display.markup == "line" or not rate:
+            prices = [None if line["unit_price"] is None else Decimal(line["unit_price"]) for line in lines]
+            return list(map(Priced, lines, prices, amounts))
+        folded = fold(amounts, to_cents(_sum(amounts) * rate))
+        return [
+            Priced(line, None if amount is None else unit_price(amount, Decimal(line["quantity"])), amount)
+            for line, amount in zip(lines, folded, strict=True)
+        ]
+
+    def _group(self, name: str, lines: Iterable[Priced]) -> Group:
         listed = tuple(lines)
-        amounts = [Decimal(line["amount"]) for line in listed if line["amount"] is not None]
+        amounts = [priced.amount for priced in listed if priced.amount is not None]
         return Group(
             name=name,
-            lines=tuple(self._line(line) for line in listed),
-            subtotal=self._money(sum(amounts, start=Decimal(0))) if amounts else None,
+            lines=tuple(self._line(priced) for priced in listed),
+            subtotal=self._money(_sum(amounts)) if amounts and self.display.line_prices else "",
         )
 
-    def _line(self, line: Mapping[str, Any]) -> Line:
+    def _alternative(self, option: str) -> Group:
+        """Return the option's own lines, and the subtotal of the whole job with it."""
+        job = self._priced(option)
+        own = tuple(self._line(priced) for priced in job if priced.line["option"] == option)
+        return Group(option, own, self._money(_sum(priced.amount for priced in job)))
+
+    def _line(self, priced: Priced) -> Line:
+        line, display = priced.line, self.display
         quantity = Decimal(line["quantity"])
         cited = set(line["photos"])
         return Line(
             description=line["description"],
-            quantity=plain(quantity),
-            unit=unit_name(line["unit"], quantity),
-            unit_price=None if line["unit_price"] is None else self._money(line["unit_price"]),
-            amount=None if line["amount"] is None else self._money(line["amount"]),
+            quantity=f"{plain(quantity)} {unit_name(line['unit'], quantity)}" if display.quantities else "",
+            unit_price=self._price(priced.unit_price) if display.unit_prices else "",
+            amount=self._price(priced.amount) if display.line_prices else "",
+            is_open=priced.amount is None,
             photos=tuple(photo for photo in self.photos if photo.id in cited),
         )
+
+    def _price(self, value: Decimal | None) -> str:
+        return "" if value is None else self._money(value)
 
     def _money(self, value: str | Decimal) -> str:
         return money(Decimal(value), self.estimate["currency"])
@@ -250,8 +288,15 @@ class Document:
 
 
 def money(value: Decimal, currency: str) -> str:
-    """Write an amount: `$1,234.50`, `CHF 1,234.50`."""
-    return f"{_SYMBOLS.get(currency, currency + chr(0xA0))}{value:,.2f}"
+    """Write an amount: `$1,234.50`, `CHF 1,234.50`; a unit price may have more decimals."""
+    exponent = value.as_tuple().exponent
+    decimals = max(2, -exponent) if isinstance(exponent, int) else 2
+    return f"{_SYMBOLS.get(currency, currency + chr(0xA0))}{value:,.{decimals}f}"
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
+    """Add up those that there are."""
+    return sum((amount for amount in amounts if amount is not None), start=Decimal(0))
 
 
 def plain(value: Decimal) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from store.documents import signature
 from store.documents.colors import STANDARD_ACCENT
+from store.documents.display import Display
 from store.documents.document import Document, Group, Line, moment
 from store.documents.pdf_text import printable
 
@@ -41,9 +42,10 @@ def pdf_values(document: Document, files: Collection[str]) -> dict[str, Any]:
             "address": document.visit["address"].splitlines(),
         },
         "visit": {"title": document.visit["title"], "date": document.visited},
-        "groups": [_group(group) for group in document.groups],
+        "columns": ["Description", *_columns(document.display)],
+        "groups": [_group(group, document.display) for group in document.groups],
         "option": document.chosen_option,
-        "alternatives": [_group(group) for group in document.alternatives],
+        "alternatives": [_group(group, document.display) for group in document.alternatives],
         "sums": [list(row) for row in document.sums],
         "total": document.total,
         "open": document.still_open,
@@ -66,16 +68,22 @@ def _facts(document: Document) -> list[list[str]]:
     return [*facts, ["Valid until", document.valid_until_day]] if document.is_open else facts
 
 
-def _group(group: Group) -> dict[str, Any]:
-    return {"name": group.name, "subtotal": group.subtotal, "lines": [_line(line) for line in group.lines]}
+def _columns(display: Display) -> list[str]:
+    shown = {"Qty": display.quantities, "Unit price": display.unit_prices, "Amount": display.line_prices}
+    return [name for name, is_shown in shown.items() if is_shown]
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _group(group: Group, display: Display) -> dict[str, Any]:
+    lines = [_line(line, _columns(display)) for line in group.lines]
+    return {"name": group.name, "subtotal": group.subtotal, "lines": lines}
+
+
+def _line(line: Line, columns: list[str]) -> dict[str, Any]:
+    cells = {"Qty": line.quantity, "Unit price": line.unit_price, "Amount": line.amount}
     return {
         "description": line.description,
-        "quantity": f"{line.quantity} {line.unit}",
-        "unit_price": line.unit_price,
-        "amount": line.amount,
+        "cells": [cells[name] for name in columns],
+        "open": line.is_open,
         "photos": [photo.number for photo in line.photos],
     }
 

@@ -31,6 +31,7 @@ class NewShare:
     expires_in: int
     max_views: int | None
     passcode_hash: str | None
+    display: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ async def create(conn: Connection, estimate_id: UUID, new: NewShare, *, tenant_i
         new.max_views,
         float(new.expires_in),
         created_by,
+        new.display,
     )
     return await get(conn, share_id)
 
@@ -102,6 +104,18 @@ async def get(conn: Connection, share_id: UUID) -> Record:
     if row is None:
         raise NotFound("There is no such share.")
     return row
+
+
+async def change_display(conn: Connection, share_id: UUID, display: Mapping[str, Any]) -> Record:
+    """Change some of what a share's customer sees; raises `NotFound`."""
+    await conn.execute(SQL.change_display, share_id, display)
+    return await get(conn, share_id)
+
+
+async def preview(conn: Connection, estimate_id: UUID) -> Mapping[str, Any] | None:
+    """Return an estimate as its customer would read it, in the shape of `document`; None for an unknown one."""
+    found: Mapping[str, Any] | None = await conn.fetchval(SQL.preview_document, estimate_id)
+    return found
 
 
 async def revoke(conn: Connection, share_id: UUID) -> Record:
@@ -175,7 +189,7 @@ async def open_share(
 
 
 async def document(conn: Connection, key: Key) -> Mapping[str, Any] | None:
-    """Return the document for the customer, or None without a live session; migration 0006 has its shape."""
+    """Return the document for the customer, or None without a live session; `scopekit.document_of` has its shape."""
     found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_session, key.token, key.session)
     return found
 

@@ -5,17 +5,20 @@ SELECT e.id, e.visit_id, e.version,
 FROM estimates e WHERE e.id = $1;
 
 -- name: insert_share
--- A share of one version; the link's token stays with whoever made it, only its hash is kept.
+-- A share of one version; the link's token stays with whoever made it, only its hash is kept. What it shows is the
+-- company's choice, and over that the share's own.
 WITH share AS (
-    INSERT INTO shares (tenant_id, visit_id, estimate_id, recipient, passcode_hash, max_views, expires_at, created_by)
-    VALUES ($1, $2, $3, $5, $6, $7, now() + make_interval(secs => $8), $9)
+    INSERT INTO shares (tenant_id, visit_id, estimate_id, recipient, passcode_hash, max_views, expires_at, created_by,
+                        display)
+    VALUES ($1, $2, $3, $5, $6, $7, now() + make_interval(secs => $8), $9,
+            coalesce((SELECT display FROM tenant_settings WHERE tenant_id = $1), '{}') || $10)
     RETURNING id, tenant_id)
 INSERT INTO share_tokens (token_hash, share_id, tenant_id) SELECT $4, id, tenant_id FROM share RETURNING share_id;
 
 -- name: shares_of_estimate
 -- The shares of an estimate ($1), or one share ($2), newest first, with what became of each: $3 of them, behind $4, $5.
 SELECT s.id, s.estimate_id, s.visit_id, s.recipient, s.has_passcode, s.max_views, s.views,
-       s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at,
+       s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at, s.display,
        share_state(s.revoked_at, s.expires_at, s.views, s.max_views) AS state,
        share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views) AS status,
        o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at,
@@ -29,6 +32,14 @@ LEFT JOIN LATERAL (SELECT address, state, reason FROM mails
 WHERE (s.estimate_id = $1 OR s.id = $2)
   AND ($4::timestamptz IS NULL OR (s.created_at, s.id) < ($4, $5::uuid))
 ORDER BY s.created_at DESC, s.id DESC LIMIT $3;
+
+-- name: change_display
+-- Merges a choice into what a share shows.
+UPDATE shares SET display = display || $2 WHERE id = $1;
+
+-- name: preview_document
+-- An estimate as its customer would read it.
+SELECT scopekit.preview_document($1);
 
 -- name: revoke_share
 -- Ends a share and its sessions; a second time changes nothing.
@@ -84,7 +95,7 @@ SELECT passcode_hash, retry_after FROM scopekit.try_passcode($1);
 SELECT scopekit.open_share($1, $2, $3, $4, $5, $6);
 
 -- name: share_session
--- The document of a live session; migration 0025 lays price terms and options over 0006's.
+-- The document of a live session.
 SELECT scopekit.share_document($1, $2);
 
 -- name: share_photo

@@ -20,16 +20,19 @@ def new_logo_key(tenant_id: UUID) -> str:
 
 
 async def get(conn: Connection) -> Record:
-    """Return tenant_id, name, profile, accent and logo_path of the request's tenant; raises `NotFound`."""
+    """Return tenant_id, name, profile, accent, logo_path and display of the request's tenant; raises `NotFound`."""
     row = await conn.fetchrow(SQL.own_brand)
     if row is None:
         raise NotFound("This tenant does not exist any more.")
     return row
 
 
-async def change(conn: Connection, profile: Mapping[str, Any], accent: str | None) -> None:
-    """Merge `profile` into the tenant's words and set its colour; raises `Forbidden` unless an administrator asks."""
-    if await conn.fetchval(SQL.change_profile, profile, accent) is None:
+async def change(conn: Connection, profile: Mapping[str, Any], accent: str | None, display: Mapping[str, Any]) -> None:
+    """Merge `profile` into the tenant's words, `display` into its choices, and set its colour.
+
+    Raises `Forbidden` unless an administrator asks.
+    """
+    if await conn.fetchval(SQL.change_profile, profile, accent, display) is None:
         raise Forbidden(NOT_YOURS)
 
 

@@ -3,6 +3,7 @@
 import { call, sendBytes } from "../shared/api.js";
 import { announce, byId, el } from "../shared/dom.js";
 import { confirmPress } from "../shared/confirm-button.js";
+import { drawDisplay, readDisplay, watchDisplay } from "./display.js";
 
 const LOGO = "/v1/branding/logo";
 
@@ -26,6 +27,7 @@ export class Branding {
       event.preventDefault();
       this.#save();
     });
+    watchDisplay("branding", () => {});
     for (const zone of Intl.supportedValuesOf("timeZone")) byId("branding-zones").append(el("option", { value: zone }));
   }
 
@@ -42,6 +44,7 @@ export class Branding {
   #draw(brand) {
     for (const field of this.#words()) field.value = brand[field.name];
     this.#setAccent(brand.accent);
+    drawDisplay("branding", brand.display);
     this.#drawLogo(brand.has_logo);
   }
 
@@ -61,7 +64,7 @@ export class Branding {
   #save() {
     const words = Object.fromEntries(this.#words().map((field) => [field.name, field.value]));
     return this.#attempt("Saved.", async () => {
-      this.#draw(await call("PATCH", "/v1/branding", { ...words, accent: this.#accent }));
+      this.#draw(await call("PATCH", "/v1/branding", { ...words, accent: this.#accent, display: readDisplay("branding") }));
     });
   }
 

@@ -7,6 +7,7 @@ import { copyText, showProblem } from "../shared/problems.js";
 import { mailForm } from "./mail-form.js";
 import { timelineOf } from "./timeline.js";
 import { confirmPress } from "../shared/confirm-button.js";
+import { drawDisplay, PhotoChoice, readDisplay, watchDisplay } from "./display.js";
 
 const DID = {
   opened: "opened the estimate",
@@ -28,6 +29,7 @@ const STATUSES = {
 
 export class Shares {
   #listeners = new AbortController();
+  #photos = new PhotoChoice();
   #open = new Set(); // shares whose story is being read
 
   constructor(visit) {
@@ -44,6 +46,8 @@ export class Shares {
     // What is wrong must be seen, also when it stands in the folded part.
     this.form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), { capture: true, signal });
     visit.addEventListener("estimate", () => this.#newVersion(), { signal });
+    watchDisplay("share", () => this.#linkPreview(), signal);
+    this.#companyDisplay().catch(showProblem);
     byId("share").hidden = visit.estimate === null;
   }
 
@@ -60,8 +64,29 @@ export class Shares {
     byId("share-list").replaceChildren(...shares.map((share) => this.#row(share)));
     byId("share-list-block").hidden = shares.length === 0;
     this.#warn(estimate);
+    this.#photos.draw(estimate, () => this.#linkPreview());
+    this.#linkPreview();
     byId("share-locked").hidden = !shares.some((share) => share.decision?.decision === "accepted");
     byId("share-older").hidden = estimate.version === 1;
+  }
+
+  /** A new link shows what the company's links show, until something else is chosen. */
+  async #companyDisplay() {
+    const { display } = await call("GET", "/v1/branding");
+    if (this.#listeners.signal.aborted) return;
+    drawDisplay("share", display);
+    this.#linkPreview();
+  }
+
+  #display() {
+    return { ...readDisplay("share"), hidden_photos: this.#photos.hidden };
+  }
+
+  #linkPreview() {
+    if (this.visit.estimate === null) return;
+    const display = this.#display();
+    this.#photos.show(display.photos);
+    byId("share-preview").href = `/v1/estimates/${this.visit.estimate.id}/preview?${new URLSearchParams(display)}`;
   }
 
   /** Lines that still ask to be confirmed are named before the estimate is sent. */
@@ -103,7 +128,9 @@ export class Shares {
     button.disabled = true;
     try {
       const share = await call("POST", `/v1/estimates/${this.visit.estimate.id}/shares`, this.#wishes());
+      const display = this.#display();
       this.form.reset();
+      drawDisplay("share", display);
       this.#showLink(share);
       await this.refresh();
     } catch (error) {
@@ -118,6 +145,7 @@ export class Shares {
     return {
       recipient: recipient.value.trim(),
       expires_in: Number(expiry.value),
+      display: this.#display(),
       ...(passcode.value && { passcode: passcode.value }),
       ...(views.value && { max_views: Number(views.value) }),
     };

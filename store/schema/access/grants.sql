@@ -108,7 +108,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON public.flag_changes FROM service_role;
 -- Columns -------------------------------------------------------------------------------------------------------------
 
 -- An administrator changes the profile and the branding; money, flags and limits are not the tenant's to set here.
-GRANT UPDATE (profile, accent, logo_path, updated_at) ON public.tenant_settings TO authenticated;
+GRANT UPDATE (profile, accent, logo_path, updated_at, display) ON public.tenant_settings TO authenticated;
 CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPDATE TO authenticated
     USING (tenant_id = (SELECT public.current_tenant_id('admin')));
 
@@ -138,11 +138,11 @@ CREATE POLICY insert_as_viewer ON public.progress_tickets FOR INSERT TO authenti
                 AND claims = (SELECT auth.jwt())
                 AND expires_at <= clock_timestamp() + interval '1 minute');
 
--- Of a share only its revocation changes by its owner's hand; views and passcode tries are counted by functions. Hashes
--- are for comparing, never for reading: not even the tenant that owns the share can list them.
+-- Of a share only its revocation and what it shows change by its owner's hand; views and passcode tries are counted by
+-- functions. Hashes are for comparing, never for reading: not even the tenant that owns the share can list them.
 GRANT SELECT (id, tenant_id, visit_id, estimate_id, recipient, has_passcode, failed_passcodes, locked_until, max_views,
-              views, expires_at, revoked_at, created_by, created_at) ON public.shares TO authenticated;
-GRANT UPDATE (revoked_at) ON public.shares TO authenticated;
+              views, expires_at, revoked_at, created_by, created_at, display) ON public.shares TO authenticated;
+GRANT UPDATE (revoked_at, display) ON public.shares TO authenticated;
 GRANT SELECT (share_id, tenant_id) ON public.share_tokens TO authenticated;
 GRANT SELECT (id, tenant_id, share_id, user_agent_class, address_prefix, opened_at) ON public.share_views
     TO authenticated;
@@ -179,7 +179,7 @@ BEGIN
                 'cancel_job', 'job_correlation', 'set_visits_status', 'stall_reason', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[
                 'change_company', 'change_own_person', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
-                'own_people', 'revoke_api_key', 'withdraw_invitation']),
+                'own_people', 'preview_document', 'revoke_api_key', 'withdraw_invitation']),
             -- Signing in, and sessions: for a browser whose secret the gateway has verified.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'add_passkey', 'ask_for_code', 'begin_attempt', 'choose_company', 'companies_of', 'delete_account', 'end_sessions',
@@ -198,7 +198,7 @@ BEGIN
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'decide_share', 'log_share_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
-                'share_updates', 'share_photo', 'share_session', 'tenant_of_share', 'try_passcode']),
+                'share_updates', 'share_photo', 'tenant_of_share', 'try_passcode']),
             -- Limits for whoever asks, before it is known who that is.
             ('scopekit', 'scopekit_gateway', ARRAY['spend_tries']),
             -- Numbers across tenants, and no row.

@@ -27,7 +27,9 @@ CREATE TABLE public.tenant_settings (
     limits           jsonb NOT NULL DEFAULT '{}' CHECK (
                          jsonb_typeof(limits) = 'object'
                          AND (NOT limits ? 'media_bytes' OR jsonb_typeof(limits -> 'media_bytes') = 'number')),
-    updated_at       timestamptz NOT NULL DEFAULT now()
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    -- What a new share shows the customer, unless it says otherwise.
+    display          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(display) = 'object')
 );
 CREATE INDEX tenant_settings_capped ON public.tenant_settings (tenant_id) WHERE max_running_jobs IS NOT NULL;
 

@@ -13,11 +13,11 @@ from tests.gateway.shares.documents import Visit, customer_of, make_share
 from tests.tenants import Tenant
 
 CUSTOMER = ("share_by_token(bytea,bytea)", "try_passcode(bytea)", "open_share(bytea,bytea,text,integer,text,text)",
-            "share_session(bytea,bytea)", "share_photo(bytea,bytea,uuid)", "share_logo(bytea,bytea)",
+            "share_document(bytea,bytea)", "share_photo(bytea,bytea,uuid)", "share_logo(bytea,bytea)",
             "share_updates(bytea,bytea)", "log_share_activity(bytea,bytea,text,uuid,text,text)",
             "decide_share(bytea,bytea,text,text,text,text,text,text,text,text)")  # fmt: skip
-INNER = ("live_share(bytea,bytea)", "cited_photos(uuid)", "terms_of(uuid)", "text_hash(text)",
-         "certificate_of(share_decisions,estimates)")  # fmt: skip
+INNER = ("live_share(bytea,bytea)", "document_of(uuid,uuid)", "cited_photos(uuid)", "terms_of(uuid)",
+         "text_hash(text)", "certificate_of(share_decisions,estimates)")  # fmt: skip
 
 
 async def test_a_token_has_256_bits_and_only_its_hash_is_kept(
@@ -98,7 +98,7 @@ async def test_null_matches_nothing(client: httpx.AsyncClient, tenant: Tenant, v
     token = digest(share["token"])
     async with db.as_system() as conn:
         for key in ((None, None), (token, None), (None, token)):
-            assert await conn.fetchval("SELECT scopekit.share_session($1, $2)", *key) is None
+            assert await conn.fetchval("SELECT scopekit.share_document($1, $2)", *key) is None
             assert await conn.fetch("SELECT * FROM scopekit.share_photo($1, $2, $3)", *key, visit.cited) == []
             decided = await conn.fetchval(
                 "SELECT scopekit.decide_share($1, $2, 'accepted', 'x', '', $3, '', '', '', '')",

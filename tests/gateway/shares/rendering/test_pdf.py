@@ -79,7 +79,7 @@ async def test_options_markup_and_discount_are_on_paper_and_an_acceptance_names_
 ) -> None:
     """What adds up stands above the total, the other option below it; what is accepted is the offered one."""
     offered = await offer_options(client, tenant, visit)
-    reader = await open_share(client, tenant, offered)
+    reader = await open_share(client, tenant, offered, display={"markup": "line"})
     words = _words(await _pdf(reader))
     scope, beside = words.split("Other options")
     above = ("Scope of work, option “Good”", "Aluminum gutter", "Subtotal $200.00", "Overhead and profit $20.00",
@@ -191,10 +191,9 @@ def values() -> dict[str, Any]:
         "from": {"name": "Builders", "address": [], "reach": []},
         "facts": [["Number", "2026-5B7E90"], ["Version", "1"]],
         "for": {"name": "Jane", "address": []}, "visit": {"title": "", "date": "today"},
-        "groups": [{"name": "General", "subtotal": None, "lines": [
-            {"description": "Gutter", "quantity": "1 each", "unit_price": None, "amount": None, "assumptions": [],
-             "photos": []}]}],
-        "option": "", "alternatives": [],
+        "groups": [{"name": "General", "subtotal": "", "lines": [
+            {"description": "Gutter", "cells": ["1 each", "", ""], "open": True, "photos": []}]}],
+        "columns": ["Description", "Qty", "Unit price", "Amount"], "option": "", "alternatives": [],
         "sums": [["Subtotal", "$0.00"]], "total": "$0.00", "open": "", "terms": [], "photos": [],
         "decision": None, "certificate": None, "hash": "0" * 64,
     }  # fmt: skip
