@@ -221,6 +221,13 @@ class Settings(BaseSettings):
 
     analytics_url: str | None = Field(None, description="Where analytics events are POSTed; unset keeps them here.")
     analytics_key: SecretStr | None = Field(None, description="Bearer token for ANALYTICS_URL.")
+    analytics_secret: SecretStr | None = Field(
+        None, description="Secret (`whsec_...`) that signs what goes to ANALYTICS_URL; unset sends no signature."
+    )
+    webhook_networks: Names = Field(
+        (),
+        description="Comma list of networks that companies' webhooks may reach though they are private; also by http.",
+    )
     metrics_dir: str | None = Field(
         None, max_length=70, description="Directory in which this machine's processes tell each other their metrics."
     )
@@ -247,6 +254,7 @@ class Settings(BaseSettings):
     _lists = field_validator(
         "allowed_origins",
         "trusted_proxies",
+        "webhook_networks",
         "jwt_secrets",
         "openai_prices",
         "company_flags",
@@ -291,7 +299,7 @@ class Settings(BaseSettings):
             raise ValueError("each origin is scheme://host[:port], without * or path")
         return origins
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_networks")
     @classmethod
     def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
         if not all(map(_is_network, proxies)):
@@ -324,6 +332,13 @@ class Settings(BaseSettings):
     def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"smtps?://[^\s/?#]+/?", value.get_secret_value()):
             raise ValueError("it must be smtp://user:password@host:port or smtps://...")
+        return value
+
+    @field_validator("analytics_secret")
+    @classmethod
+    def _signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}", value.get_secret_value()):
+            raise ValueError("it must be whsec_ and 24 to 64 bytes in base64")
         return value
 
     @field_validator("openai_prices")

@@ -30,6 +30,7 @@ from gateway.shares import preview, shares
 from gateway.uploads import media, recordings, uploads
 from gateway.uploads.tus import routes as tus_routes
 from gateway.visits import changes, jobs, visits
+from gateway.webhooks import endpoints as webhook_endpoints
 
 # Routes are tried in order: what is asked for most comes first.
 _MODULES = (
@@ -46,6 +47,7 @@ _MODULES = (
     media,
     jobs,
     changes,
+    webhook_endpoints,
     multi_stream,
     tenant_stream,
     estimates,

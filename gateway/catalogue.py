@@ -22,6 +22,7 @@ from gateway.progress.event_types import SHAPES
 from gateway.shares import openapi as shares
 from gateway.uploads import openapi as uploads
 from gateway.visits import openapi as visits
+from gateway.webhooks import openapi as webhooks
 
 OPERATIONS: dict[str, Operation] = {
     **pages.OPERATIONS,
@@ -30,6 +31,7 @@ OPERATIONS: dict[str, Operation] = {
     **progress.OPERATIONS,
     **estimates.OPERATIONS,
     **shares.OPERATIONS,
+    **webhooks.OPERATIONS,
     **accounts.OPERATIONS,
     **ops.OPERATIONS,
 }

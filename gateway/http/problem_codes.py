@@ -132,6 +132,10 @@ CODES: Mapping[str, ProblemCode] = {
     ),
     "upload_expired": ProblemCode(410, "Upload has expired", "Begin a new upload."),
     # Its state
+    "too_many_endpoints": ProblemCode(409, "Too many webhook endpoints", "Delete one that is not needed."),
+    "endpoint_not_active": ProblemCode(
+        409, "Webhook endpoint not active", "Set its status to `active`, then ask again."
+    ),
     "conflict": ProblemCode(409, "Conflict", "Read the state again, then decide."),
     "media_id_taken": ProblemCode(
         409,

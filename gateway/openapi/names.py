@@ -14,6 +14,7 @@ TAGS: Mapping[str, str] = {
     "Shares": "Links by which customers read and answer an estimate.",
     "Price book": "What a company sells, and for how much.",
     "Changes": "A feed for systems that keep a copy.",
+    "Webhooks": "Events that are delivered to your server, signed by the Standard Webhooks specification.",
     "Company": "The caller, and the branding of the company's documents.",
     "Aliases": "Addresses of the operations runbook. They stay; new clients use those under `/v1`.",
 }
@@ -97,6 +98,19 @@ _BY_TAG: Mapping[str, Mapping[str, str]] = {
         "POST /v1/price-items/import": "importPriceItems",
     },
     "Changes": {"GET /v1/changes": "listChanges"},
+    "Webhooks": {
+        "GET /v1/webhook-endpoints": "listWebhookEndpoints",
+        "POST /v1/webhook-endpoints": "createWebhookEndpoint",
+        "GET /v1/webhook-endpoints/{endpoint_id}": "getWebhookEndpoint",
+        "PATCH /v1/webhook-endpoints/{endpoint_id}": "updateWebhookEndpoint",
+        "DELETE /v1/webhook-endpoints/{endpoint_id}": "deleteWebhookEndpoint",
+        "POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret": "rotateWebhookSecret",
+        "POST /v1/webhook-endpoints/{endpoint_id}/test": "testWebhookEndpoint",
+        "POST /v1/webhook-endpoints/{endpoint_id}/redeliver": "redeliverWebhooks",
+        "GET /v1/webhook-endpoints/{endpoint_id}/deliveries": "listWebhookDeliveries",
+        "GET /v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}": "getWebhookDelivery",
+        "POST /v1/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/redeliver": "redeliverWebhook",
+    },
     "Company": {
         "GET /v1/me": "getMe",
         "GET /v1/branding": "getBranding",

@@ -1,15 +1,12 @@
 """Delivers analytics events to the receiver that the settings name, each until it is taken; its id makes that once."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
-import httpx
 import orjson
 
 from config.logging import get_logger
@@ -20,10 +17,12 @@ from jobs.queue.kind import Kind, Subject, Task
 from jobs.queue.retry import backoff
 from store.pool import Database
 from store.queue import outbox
+from store.webhooks import signature
+from store.webhooks.address_guard import AddressGuard
+from store.webhooks.sender import Answer, Sender, open_sender
 
 log = get_logger(__name__)
 
-ANSWER_SECONDS = 10.0
 LONGEST_WAIT_SECONDS = 900.0
 # About the event itself, which stays what it is. All else may be mended on either side, a key out of date too.
 FINAL = frozenset({400, 413, 422})
@@ -52,21 +51,14 @@ class DeliveryRefused(JobError):
     retryable: ClassVar[bool] = False
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What became of one delivery; `error` is None when it was taken."""
-
-    error: str | None = None
-    final: bool = False
-    retry_after_s: float | None = None
-
-
 class Receiver:
     """The receiver as one worker knows it: while it is away, one event a while asks for all."""
 
-    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
-        self._client = client
+    def __init__(self, sender: Sender, url: str, headers: Mapping[str, str], keys: Sequence[bytes] = ()) -> None:
+        self._sender = sender
         self._url = url
+        self._headers = headers
+        self._keys = keys
         self._failures = 0
         self._away_until = 0.0
 
@@ -78,23 +70,19 @@ class Receiver:
         answer = await self._send(event)
         if answer.error is None:
             self._note(0)
-        elif answer.final:
+        elif answer.status in FINAL:
             log.error("The analytics receiver refuses an event", event_id=str(event["id"]), error=answer.error)
             raise DeliveryRefused(answer.error)
         else:
             self._note(self._failures + 1, error=answer.error)
-            self._away_until = time.monotonic() + wait_s(self._failures, answer)
+            self._away_until = time.monotonic() + wait_s(self._failures, answer.retry_after_s)
             raise NotDelivered(answer.error)
 
     async def _send(self, event: dict[str, Any]) -> Answer:
         content = orjson.dumps(event, default=str)
-        headers = {"content-type": "application/json", "idempotency-key": str(event["id"])}
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                response = await self._client.post(self._url, content=content, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
-            return Answer(error=type(error).__name__)
-        return judged(response.status_code, response.headers.get("retry-after"))
+        event_id = str(event["id"])
+        signed = signature.headers(event_id, int(time.time()), content, self._keys)
+        return await self._sender.post(self._url, content, {**self._headers, **signed, "idempotency-key": event_id})
 
     def _note(self, failures: int, **details: str) -> None:
         """Log only when it changes: an outage is one line, not one per event."""
@@ -105,28 +93,18 @@ class Receiver:
             log.info("The analytics receiver takes events again")
 
 
-def judged(status: int, retry_after: str | None) -> Answer:
-    """Map an HTTP status to the outcome for the event. Pure."""
-    if 200 <= status < 300:  # noqa: PLR2004 - the whole class
-        return Answer()
-    asked = float(retry_after) if retry_after is not None and retry_after.strip().isdecimal() else None
-    return Answer(error=f"HTTP {status}", final=status in FINAL, retry_after_s=asked)
-
-
-def wait_s(attempts: int, answer: Answer) -> float:
+def wait_s(failures: int, retry_after_s: float | None) -> float:
     """Return how long to wait: not before the receiver's own time, else doubling, and never with all the others."""
-    asked = min(answer.retry_after_s or 0.0, LONGEST_WAIT_SECONDS)
-    return max(asked, backoff(max(attempts, 1), cap_s=LONGEST_WAIT_SECONDS))
+    asked = min(retry_after_s or 0.0, LONGEST_WAIT_SECONDS)
+    return max(asked, backoff(max(failures, 1), cap_s=LONGEST_WAIT_SECONDS))
 
 
 @asynccontextmanager
 async def open_deliveries(settings: Settings, db: Database) -> AsyncIterator[Task]:
     """Open the way to the receiver; without one events stay in their own table, and their jobs are done at once."""
-    key = settings.analytics_key
-    headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
-    # An answer from elsewhere is no answer.
-    async with httpx.AsyncClient(headers=headers, timeout=ANSWER_SECONDS, follow_redirects=False) as client:
-        receiver = None if settings.analytics_url is None else Receiver(client, settings.analytics_url)
+    # Its address is the operator's own choice, and may be a private one.
+    async with open_sender(AddressGuard(settings.webhook_networks, private=True)) as sender:
+        receiver = None if settings.analytics_url is None else _receiver(settings, sender, settings.analytics_url)
 
         async def deliver(ctx: JobContext) -> None:
             if receiver is None:
@@ -139,6 +117,12 @@ async def open_deliveries(settings: Settings, db: Database) -> AsyncIterator[Tas
             await ctx.complete({"delivered": event is not None})
 
         yield deliver
+
+
+def _receiver(settings: Settings, sender: Sender, url: str) -> Receiver:
+    key, secret = settings.analytics_key, settings.analytics_secret
+    headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
+    return Receiver(sender, url, headers, () if secret is None else (signature.bytes_of(secret.get_secret_value()),))
 
 
 # Twenty-five tries take some two days.

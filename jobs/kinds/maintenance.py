@@ -17,6 +17,7 @@ from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
 from store.ops import maintenance
 from store.pool import Connection, Database
+from store.webhooks import deliveries as webhook_deliveries
 
 log = get_logger(__name__)
 
@@ -39,6 +40,7 @@ async def prune(_settings: Settings, conn: Connection) -> None:
     await shared_limits.forget_full_buckets(conn)
     await idempotency.forget(conn)
     await changes.forget(conn)
+    await webhook_deliveries.forget(conn)
     gone = await maintenance.prune(conn, KEEP_FINISHED)
     if gone:
         log.info("Forgot old jobs", rows=gone)

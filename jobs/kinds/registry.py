@@ -5,6 +5,7 @@ from jobs.kinds.estimate.kind import ESTIMATE
 from jobs.kinds.mail.kind import MAIL
 from jobs.kinds.maintenance import MAINTENANCE
 from jobs.kinds.thumbnails import PHOTO_JPEGS
+from jobs.kinds.webhook import WEBHOOK
 from jobs.queue.kind import Kind
 
 KINDS: tuple[Kind, ...] = (
@@ -12,5 +13,6 @@ KINDS: tuple[Kind, ...] = (
     PHOTO_JPEGS,
     MAIL,
     ANALYTICS_DELIVERY,
+    WEBHOOK,
     *MAINTENANCE,
 )

@@ -27,7 +27,7 @@ AREAS = (
         "access/limits",
         "access/idempotency",
     ),
-    *("events/changes", "access/grants"),
+    *("events/changes", "events/webhooks", "access/grants"),
 )
 _HEAD = "-- The whole schema. Made of store/schema/*/*.sql by `python -m store.schema.build`: edit those.\n"
 

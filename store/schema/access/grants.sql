@@ -33,6 +33,10 @@ BEGIN
             ('people_audit',         ''),
             ('idempotency_keys',     'raw'),
             ('changes',              'r'),
+            ('webhook_endpoints',    'rd'),
+            ('webhook_secrets',      NULL),
+            ('webhook_messages',     'r'),
+            ('webhook_deliveries',   'r'),
             ('flag_changes',         'r'),
             ('flag_kills',           NULL),
             ('killed_flag_tenants',            NULL),
@@ -129,6 +133,19 @@ GRANT SELECT ON public.ai_jobs, public.ai_jobs_dlq TO authenticated;
 GRANT INSERT (tenant_id, visit_id, job_type, payload, idempotency_key, correlation_id, trace_context, created_by,
               priority, run_at) ON public.ai_jobs TO authenticated;
 
+-- Webhooks are the administrators'. What an endpoint's url, types and status are is theirs to change.
+DO $$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['webhook_endpoints', 'webhook_messages', 'webhook_deliveries'] LOOP
+        EXECUTE format('CREATE POLICY admins_alone ON public.%I AS RESTRICTIVE TO authenticated
+            USING (tenant_id = (SELECT public.current_tenant_id(%L)))', v_table, 'admin');
+    END LOOP;
+END $$;
+GRANT UPDATE (url, description, event_types, status, reason, failures, failing_since, not_before, updated_at)
+    ON public.webhook_endpoints TO authenticated;
+
 -- A ticket stands for its maker's own token and for no longer than a minute. The gateway later acts under its claims, so
 -- whoever may insert a row (on Supabase any user may, by REST) must not write another tenant's into it.
 -- A viewer watches too.
@@ -180,6 +197,8 @@ BEGIN
             ('scopekit', 'authenticated', ARRAY[
                 'change_company', 'change_own_person', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
                 'own_people', 'preview_document', 'revoke_api_key', 'withdraw_invitation']),
+            ('scopekit', 'authenticated', ARRAY[
+                'create_webhook_endpoint', 'own_redelivery', 'own_webhook_test', 'rotate_webhook_secret']),
             -- Signing in, and sessions: for a browser whose secret the gateway has verified.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'add_passkey', 'ask_for_code', 'begin_attempt', 'choose_company', 'companies_of', 'delete_account', 'end_sessions',

@@ -40,7 +40,8 @@ INSERT INTO public.job_kinds (name, subject, lane, speaks, ends_stream, unique_b
     ('estimate', 'visit', 'ai', true, true, 'visit', NULL, '30 days'),
     ('analytics_delivery', 'none', 'analytics_delivery', false, false, NULL, 25, '1 h'),
     ('photo_jpegs', 'visit', 'photo_jpegs', false, false, NULL, NULL, '1 h'),
-    ('mail', 'none', 'mail', false, false, NULL, 25, '1 day');
+    ('mail', 'none', 'mail', false, false, NULL, 25, '1 day'),
+    ('webhook', 'tenant', 'webhook', false, false, 'key', 25, '1 h');
 
 -- The jobs. A queued job has a turn when it stands in line; without one its time has not come yet (a retry that waits, a
 -- job for later), so that no claim steps over it. When it is due it joins the line like a new one.

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from config.settings import Settings
 from jobs.kinds import deliveries
-from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, Answer, judged, open_deliveries, wait_s
+from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, open_deliveries, wait_s
 from jobs.queue.intervals import Intervals
 from jobs.worker.worker import Worker
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
@@ -202,27 +202,10 @@ async def test_without_a_receiver_nothing_piles_up(bench: Bench, settings: Setti
     assert len(kept) == 3
 
 
-@pytest.mark.parametrize(
-    ("status", "retry_after", "answer"),
-    [
-        (200, None, Answer()),
-        (204, "5", Answer()),
-        (422, "5", Answer("HTTP 422", final=True, retry_after_s=5.0)),
-        (429, "30", Answer("HTTP 429", retry_after_s=30.0)),
-        (503, "Wed, 21 Oct 2026 07:28:00 GMT", Answer("HTTP 503")),
-        (401, None, Answer("HTTP 401")),
-        (302, None, Answer("HTTP 302")),
-    ],
-)
-def test_an_answer_is_about_the_event_or_about_the_moment(status: int, retry_after: str | None, answer: Answer) -> None:
-    """Only what says that the event itself is wrong is final."""
-    assert judged(status, retry_after) == answer
-
-
 def test_the_wait_doubles_up_to_a_quarter_of_an_hour() -> None:
     """With jitter around it; never before the receiver's own time, and that is capped too."""
-    waits = [wait_s(attempts, Answer("away")) for attempts in (1, 4, 60)]
+    waits = [wait_s(attempts, None) for attempts in (1, 4, 60)]
     for wait, base in zip(waits, (1, 8, LONGEST_WAIT_SECONDS), strict=True):
         assert 0.7 * base <= wait <= 1.3 * base
-    assert wait_s(1, Answer("busy", retry_after_s=120.0)) >= 120
-    assert wait_s(1, Answer("busy", retry_after_s=1e9)) <= 1.3 * LONGEST_WAIT_SECONDS
+    assert wait_s(1, 120.0) >= 120
+    assert wait_s(1, 1e9) <= 1.3 * LONGEST_WAIT_SECONDS

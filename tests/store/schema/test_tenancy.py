@@ -224,6 +224,12 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
         "revoke_api_key",
         "withdraw_invitation",
     }
+    checking_the_tenant |= {
+        "create_webhook_endpoint",
+        "own_redelivery",
+        "own_webhook_test",
+        "rotate_webhook_secret",
+    }
     assert {row["proname"] for row in rows} <= pure | as_the_caller | of_the_callers_row | checking_the_tenant
 
 

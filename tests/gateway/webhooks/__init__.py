@@ -1,0 +1,1 @@
+"""Webhook endpoints over HTTP and on their page."""

@@ -1,0 +1,1 @@
+"""Webhooks: the guard of the way out."""
