@@ -11,11 +11,13 @@ import asyncpg
 from benchmarks.queue_faults.gate import Gate
 from benchmarks.queue_faults.servers import Standing
 from benchmarks.queue_faults.staff import Member, Staff
+from benchmarks.queue_faults.worker import TIMING
 from config.settings import Settings
 from devstack.servers.postgres import Postgres
 from devstack.servers.valkey import Valkey
 from devstack.stack import Endpoints
 from devstack.state_file import StateFile
+from jobs.queue.intervals import Intervals
 from jobs.queue.queue import JobQueue
 from store.pool import Database, use_json
 from tests.stack import Services, make_services, make_template
@@ -45,7 +47,9 @@ class Rig:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def standing(cls, directory: Path) -> AsyncIterator["Rig"]:
+    async def standing(
+        cls, directory: Path, intervals: Intervals = TIMING, concurrency: int = CONCURRENCY
+    ) -> AsyncIterator["Rig"]:
         """Start everything; all of it ends with the block."""
         async with AsyncExitStack() as opened:
             (directory / "logs").mkdir()
@@ -59,12 +63,12 @@ class Rig:
             )
             services = await _database(postgres, valkey)
             redis = await opened.enter_async_context(proxy_to(services.redis_url))
-            settings = _settings(services, redis)
+            settings = _settings(services, redis, concurrency)
             members = []
             for number in range(WORKERS):
                 gate = await opened.enter_async_context(Gate.open(services.worker_url, number))
                 own = settings.model_copy(update={"database_worker_url": gate.url})
-                members.append(Member(own, gate, str(directory / "logs" / f"worker{number}.log")))
+                members.append(Member(own, gate, str(directory / "logs" / f"worker{number}.log"), intervals))
             gateway = await _pool(opened, services.gateway_url)
             system = await _pool(opened, services.worker_url, role="service_role")
             queue = await opened.enter_async_context(JobQueue.open(settings))
@@ -107,8 +111,8 @@ async def _database(postgres: Postgres, valkey: Valkey) -> Services:
     return await make_services(endpoints, "main")
 
 
-def _settings(services: Services, redis: Proxy) -> Settings:
-    return services.settings(redis_url=redis.url, worker_concurrency=CONCURRENCY, log_level="info")
+def _settings(services: Services, redis: Proxy, concurrency: int) -> Settings:
+    return services.settings(redis_url=redis.url, worker_concurrency=concurrency, log_level="info")
 
 
 async def _pool(opened: AsyncExitStack, url: str, role: str | None = None) -> Database:

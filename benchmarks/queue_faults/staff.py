@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.queue_faults.gate import Gate, Trap
 from benchmarks.queue_faults.worker import NO_DATABASE, serve
 from config.settings import Settings
+from jobs.queue.intervals import Intervals
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -26,8 +27,9 @@ EXPECTED = frozenset({0, -signal.SIGKILL, NO_DATABASE})
 class Member:
     """One place on the staff: a worker, whichever process it is at the moment."""
 
-    def __init__(self, settings: Settings, gate: Gate, log: str) -> None:
+    def __init__(self, settings: Settings, gate: Gate, log: str, intervals: Intervals) -> None:
         self.gate = gate
+        self._intervals = intervals
         self._settings = settings
         self._log = log
         self._process: BaseProcess | None = None
@@ -44,7 +46,7 @@ class Member:
 
     def start(self) -> None:
         """Fork a new process."""
-        self._process = FORK.Process(target=serve, args=(self._settings, self._log), daemon=True)
+        self._process = FORK.Process(target=serve, args=(self._settings, self._log, self._intervals), daemon=True)
         self._process.start()
 
     def signal(self, number: int) -> None:

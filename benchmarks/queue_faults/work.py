@@ -15,6 +15,8 @@ RESULT = "fault.result"
 STEPS = ("look", "draft")
 STEP_SECONDS = 0.01
 LONG_SECONDS = 1.5
+HELD_SECONDS = 600.0
+MANY_STEPS = 10
 SNOOZE_SECONDS = 0.1
 
 
@@ -69,6 +71,23 @@ async def long(context: JobContext) -> None:
     await steady(context)
 
 
+async def held(context: JobContext) -> None:
+    """Be in the middle of something for as long as the first worker lives; the next one finishes it."""
+    if context.attempt == 1:
+        await asyncio.sleep(HELD_SECONDS)
+    await steady(context)
+
+
+async def stepping(context: JobContext) -> None:
+    """Take many steps of a second, as an estimate does: each with an event and a checkpoint."""
+    for number in range(MANY_STEPS):
+        if await context.checkpoint_get("many", str(number)) is None:
+            await asyncio.sleep(1.0)
+            await context.event("step.progress", {"step": "many", "done": number, **stamp(context)})
+            await context.checkpoint_put("many", str(number), stamp(context))
+    await steady(context)
+
+
 async def poison(_context: JobContext) -> None:
     """Take the worker down, every time."""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -82,5 +101,7 @@ TASKS: Mapping[str, Task] = {
     "limited": limited,
     "doomed": doomed,
     "long": long,
+    "held": held,
+    "stepping": stepping,
     "poison": poison,
 }

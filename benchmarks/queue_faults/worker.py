@@ -18,16 +18,16 @@ NO_DATABASE = os.EX_TEMPFAIL
 TIMING = Intervals(lease_s=0.8, renew_s=0.2, grace_s=0.3, sweep_s=0.3, poll_s=(0.1, 0.2), deadline_s=30.0)
 
 
-def serve(settings: Settings, log: str) -> None:
+def serve(settings: Settings, log: str, intervals: Intervals) -> None:
     """Work until SIGTERM; this is what a forked process runs."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     configure_logging(level=settings.log_level, function="worker")
-    asyncio.run(_work(settings))
+    asyncio.run(_work(settings, intervals))
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings, intervals: Intervals) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -40,6 +40,6 @@ async def _work(settings: Settings) -> None:
     except AWAY:
         sys.exit(NO_DATABASE)
     try:
-        await Worker(db, TASKS, settings, TIMING).run(stop)
+        await Worker(db, TASKS, settings, intervals).run(stop)
     finally:
         await db.close()
