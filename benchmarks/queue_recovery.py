@@ -2,9 +2,9 @@
 
 Real workers with the product's own intervals, and PostgreSQL and Valkey of its own. `kill`, `freeze` and `cut` (the
 worker's network passes nothing and closes nothing) measure the time from the fault to the start of each of its jobs in
-another worker. `restart` restarts PostgreSQL, and `postgres` and `redis` take it away for `--away` seconds: they measure
-the time from its return to the end of all jobs, and count attempts spent and jobs that died. Every job writes one row:
-more than one would be a double effect, and the exit code is 1.
+another worker. `restart` restarts PostgreSQL, and `postgres` and `redis` take it away for `--away` seconds: they
+measure the time from its return to the end of all jobs, and count attempts spent and jobs that died. Every job writes
+one row: more than one would be a double effect, and the exit code is 1.
 """
 
 import argparse
@@ -70,7 +70,9 @@ async def lost_worker(rig: Rig, count: int, harm: Callable[[Member], Awaitable[N
     began = time.time()
     await harm(member)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while len(found := await _second_starts(rig, theirs)) < len(theirs) and time.monotonic() < deadline:
+    while len(found := await _second_starts(rig, theirs)) < len(theirs):
+        if time.monotonic() > deadline:
+            break
         await asyncio.sleep(POLL_SECONDS)
     tally.seconds += [found[job].timestamp() - began for job in theirs if job in found]
     member.gate.mend()

@@ -110,6 +110,20 @@ async def _notify(settings: Settings) -> Finding:
     return Finding("LISTEN", "ok", "what is notified arrives")
 
 
+async def _worker_session(settings: Settings) -> Finding:
+    """Take a session lock as workers do, and look whether the next transaction still has it."""
+    do = "Set DATABASE_LISTEN_URL to a direct connection: with it a dead worker's jobs go on within seconds."
+    found = "a transaction pooler: a dead worker is noticed by its lease, in 90 s"
+    lease_alone = Finding("worker session", "warn", found, do)
+    if settings.database_pooled and settings.database_listen_url is None:
+        return lease_alone
+    async with _connected(str(settings.database_listen_url or settings.worker_url)) as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid() FROM pg_advisory_lock_shared(7264, pg_backend_pid())")
+        mine = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 7264 AND pid = pg_backend_pid()"
+        kept = await connection.fetchval(f"SELECT pg_backend_pid() = $1 AND EXISTS ({mine})", pid)
+    return Finding("worker session", "ok", "a dead worker is noticed within 3 s") if kept else lease_alone
+
+
 async def _redis(settings: Settings) -> Finding:
     redis: Redis = Redis.from_url(str(settings.redis_url), socket_timeout=3, socket_connect_timeout=3)
     try:
@@ -237,6 +251,7 @@ LOOKS: dict[str, tuple[Look, str]] = {
     "worker login": (_worker_login, "Check DATABASE_WORKER_URL: that login may act as service_role."),
     "migrations": (_migrations, "Check DATABASE_ADMIN_URL, the owner of the schema; then `scopekit migrate`."),
     "LISTEN": (_notify, "Check DATABASE_LISTEN_URL, or DATABASE_URL where it is not set."),
+    "worker session": (_worker_session, "Check DATABASE_LISTEN_URL, or DATABASE_WORKER_URL where it is not set."),
     "event bus": (_event_bus, "Check BUS_URL, or REDIS_URL where it is not set; without it gateways poll the table."),
     "redis": (_redis, "Check REDIS_URL and that the server runs; without it jobs start a second or two late."),
     "bucket": (_bucket, "Check S3_ENDPOINT_URL, S3_BUCKET, S3_ORIGINALS_BUCKET and the S3 keys."),

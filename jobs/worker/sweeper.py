@@ -17,7 +17,7 @@ log = get_logger(__name__)
 BATCH = 100
 # A database that comes back is given to other workers first, to renew their leases.
 RETURN_SECONDS = 3.0
-# Looks over 1.8 s that find no session of a worker free its leases: with this pause between them it is noticed in 2.6 s.
+# Looks over 1.8 s that find no session of a worker free its leases: with this pause it is noticed within 2.6 s.
 WATCH_SECONDS = 0.65
 
 

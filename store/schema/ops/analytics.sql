@@ -10,7 +10,7 @@ CREATE TABLE public.analytics_events (
     id          uuid PRIMARY KEY DEFAULT uuidv7(),
     event       text NOT NULL CHECK (event <> ''),
     properties  jsonb NOT NULL DEFAULT '{}',
-    tenant_id   uuid REFERENCES public.tenants,
+    tenant_id   uuid,  -- no key: a completion would wait for whoever holds the tenant, and all of its batch
     user_id     uuid,
     "timestamp" timestamptz NOT NULL DEFAULT now()
 );

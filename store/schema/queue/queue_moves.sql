@@ -351,9 +351,9 @@ DECLARE
         ORDER BY lease_expires_at LIMIT 10 * p_limit FOR UPDATE SKIP LOCKED);
     v_elsewhere CONSTANT uuid[] := scopekit.held_elsewhere(
         ARRAY(SELECT visit_id FROM unnest(v_found) WHERE speaks),
-        ARRAY(SELECT visit_id FROM unnest(v_found) WHERE ends_stream));
+        ARRAY(SELECT visit_id FROM unnest(v_found) WHERE visit_id IS NOT NULL));  -- a dead letter's key needs it too
     v_expired   CONSTANT public.jobs[] := ARRAY(
-        SELECT f FROM unnest(v_found) AS f WHERE NOT f.speaks OR f.visit_id <> ALL (v_elsewhere) LIMIT p_limit);
+        SELECT f FROM unnest(v_found) AS f WHERE f.visit_id IS NULL OR f.visit_id <> ALL (v_elsewhere) LIMIT p_limit);
     v_cancelled public.jobs[] := '{}';
     v_dead      public.jobs[] := '{}';
     v_again     public.jobs[] := '{}';

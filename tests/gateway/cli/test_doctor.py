@@ -35,7 +35,7 @@ def test_a_well_product_is_well(services: Services, server: Product) -> None:
         "clock",
     }
     assert "fail" not in states.values()
-    assert states["processes"] == "ok"
+    assert states["processes"] == states["worker session"] == "ok"
 
 
 def test_what_is_wrong_is_named_with_what_to_do(services: Services) -> None:
@@ -53,6 +53,18 @@ def test_what_is_wrong_is_named_with_what_to_do(services: Services) -> None:
     assert {"database", "redis", "event", "bucket"} <= set(failed)
     assert "-> Let DATABASE_URL log in as scopekit_gateway" in done.stdout
     assert "a-wrong-key" not in done.stdout + done.stderr
+
+
+def test_a_pooler_without_a_direct_connection_is_a_warning(services: Services) -> None:
+    """A worker's leases then hang on no session; one direct connection is enough."""
+    pooled = {"DATABASE_POOLED": "true"}  # the login's own role is another check's matter
+    finding = _finding(answer(services, "doctor", code=1, **pooled), "worker session")
+    assert (finding["state"], finding["found"]) == (
+        "warn",
+        "a transaction pooler: a dead worker is noticed by its lease, in 90 s",
+    )
+    direct = answer(services, "doctor", code=1, **pooled, DATABASE_LISTEN_URL=services.worker_url)
+    assert _finding(direct, "worker session")["state"] == "ok"
 
 
 async def test_a_bucket_that_anybody_may_list_is_named(services: Services) -> None:

@@ -21,8 +21,9 @@ ROWS = {
     "job": "SELECT FROM jobs WHERE visit_id = ANY ($1) FOR UPDATE",
     "visit": "SELECT FROM site_visits WHERE id = ANY ($1) FOR UPDATE",
     "stream": "SELECT FROM visit_streams WHERE visit_id = ANY ($1) FOR UPDATE",
+    "tenant": "SELECT FROM tenants WHERE id IN (SELECT tenant_id FROM site_visits WHERE id = ANY ($1)) FOR UPDATE",
 }
-EACH_ROW = pytest.mark.parametrize("row", sorted(ROWS))
+EACH_ROW = pytest.mark.parametrize("row", ["job", "visit", "stream"])
 
 
 @asynccontextmanager
@@ -103,3 +104,49 @@ async def test_a_worker_goes_on_and_comes_back_to_it(
             for job in [await bench.enqueue("noop") for _ in range(5)]:
                 await bench.until(job, "job.completed", seconds=SECONDS)
         await bench.until(stuck, "job.completed")
+
+
+async def test_a_completion_that_others_are_told_of_waits_for_no_tenant(bench: Bench, services: Services) -> None:
+    """A transaction that holds the tenant's row, as one that deletes it does, holds up no completion of a batch."""
+    leases = [await bench.running() for _ in range(2)]
+    row = await bench.row(leases[0].job_id)
+    assert row is not None
+    told = {"event": "estimate_generated", "properties": {}}
+    async with asyncio.timeout(SECONDS), held(services, "tenant", row["visit_id"]), bench.service.as_system() as conn:
+        answers = await jobs.complete_many(conn, [Done(lease, {}, told) for lease in leases])
+    assert set(answers.values()) == {"completed"}
+
+
+async def test_a_sweep_that_keeps_what_a_cancelled_job_cost_waits_for_no_tenant(
+    bench: Bench, services: Services
+) -> None:
+    """Its checkpoints go, and their cost is kept, while the tenant's row is held."""
+    lease = await bench.running()
+    async with bench.service.as_system() as conn:
+        await jobs.put_checkpoint(conn, lease, "look", "", {"calls": [{"cost": "0.01"}]})
+    await bench.cancel(lease.job_id)
+    await bench.expire(lease)
+    row = await bench.row(lease.job_id)
+    assert row is not None
+    async with asyncio.timeout(SECONDS), held(services, "tenant", row["visit_id"]):
+        assert (await bench.sweep())["cancelled"] == 1
+    spent = "SELECT cost::text FROM cancelled_spending WHERE job_id = $1"
+    assert await bench.admin.fetchval(spent, lease.job_id) == "0.010000"
+
+
+async def test_a_sweep_passes_by_a_silent_job_whose_visit_is_held(bench: Bench, services: Services) -> None:
+    """Its dead letter has a key to the visit; all others are freed meanwhile."""
+    visit = await bench.visit()
+    await bench.admin.execute(
+        "INSERT INTO jobs (job_type, tenant_id, visit_id) VALUES ('photo_jpegs', $1, $2)", bench.tenant.id, visit
+    )
+    async with bench.service.as_system() as conn:
+        await jobs.claim_background(conn, {"photo_jpegs": 1}, "bench", timedelta(minutes=1))
+    other = await bench.running()
+    await bench.admin.execute(
+        "UPDATE jobs SET lease_expires_at = now() - interval '1 s', lost_leases = 2 WHERE status = 'running'"
+    )
+    async with asyncio.timeout(SECONDS), held(services, "visit", visit):
+        assert (await bench.sweep())["dead"] == 1
+    assert len(await bench.dead(other.job_id)) == 1
+    assert (await bench.sweep())["dead"] == 1
