@@ -13,9 +13,11 @@ from gateway.auth import me
 from gateway.documents import branding
 from gateway.estimates import estimates, price_items
 from gateway.http.cors import cors
+from gateway.http.deprecation import DeprecatedAddresses
 from gateway.http.errors import HANDLERS, UnhandledErrorMiddleware
 from gateway.http.http_metrics import HttpMetrics
 from gateway.http.input.query import KnownParameters
+from gateway.http.limits.rate_limit_fields import RateLimitFields
 from gateway.http.middleware import Correlation, SecurityHeaders
 from gateway.http.tracing import Tracing
 from gateway.lifespan import lifespan_of
@@ -98,6 +100,8 @@ def middleware(settings: Settings, http_metrics: HttpMetrics) -> list[Middleware
     shaping = [
         cors(settings.allowed_origins),
         Middleware(SecurityHeaders, content_security_policy=content_security_policy(settings)),
+        Middleware(DeprecatedAddresses),
+        Middleware(RateLimitFields),
         Middleware(UnhandledErrorMiddleware),
     ]
     streams = Middleware(StreamApp, origins=settings.allowed_origins, shaping=shaping)

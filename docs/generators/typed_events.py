@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 from gateway.progress.asyncapi import asyncapi_document
@@ -29,7 +30,7 @@ def typescript() -> str:
 
 def python() -> str:
     """Return `events.py`."""
-    parts = [f'"""{_HEAD}"""\n\nfrom typing import Any, Literal, NotRequired, TypeAlias, TypedDict']
+    parts = [f'"""{_HEAD}"""\n\nfrom typing import Literal, NotRequired, TypeAlias, TypedDict']
     for name, schema in _shapes().items():
         body = "\n".join(f"    {key}: {each}" for key, each in _python_fields(schema))
         parts.append(f'class {name}(TypedDict):\n    """{_first_line(schema)}"""\n' + (f"\n{body}" if body else ""))
@@ -45,8 +46,12 @@ def _shapes() -> dict[str, Mapping[str, Any]]:
     """Return the schema of each payload, and after them that of each whole event."""
     schemas = asyncapi_document()["components"]["schemas"]
     payloads = {name: schema for name, schema in schemas.items() if name not in MESSAGES}
-    lent = [name for name in payloads if any(f'/{name}"' in json.dumps(each) for each in payloads.values())]
-    ordered = [*lent, *(name for name in payloads if name not in lent)]
+    # A type stands behind those that it names.
+    named = {
+        name: [other for other in payloads if other != name and f'/{other}"' in json.dumps(schema)]
+        for name, schema in payloads.items()
+    }
+    ordered = TopologicalSorter(named).static_order()
     return {name: payloads[name] for name in ordered} | {_class_name(name): schemas[name] for name in MESSAGES}
 
 

@@ -24,10 +24,16 @@ OptionName = Annotated[OneLine, Trimmed, Field(min_length=1, max_length=60)]
 
 
 # What a line has when it is read and an edit cannot set: it may be sent back, and changes nothing.
-_READ_ONLY = frozenset(
+READ_ONLY = frozenset(
     {"position", "amount", "price_item_id", "match", "evidence", "assumptions", "confidence", "needs_review"}
     | {"review_reasons"}
 )
+
+
+def _with_read_only(schema: dict[str, Any]) -> None:
+    """Describe what may be sent back as it was read."""
+    ignored = {"readOnly": True, "description": "As it was read; it is ignored."}
+    schema["properties"] |= dict.fromkeys(sorted(READ_ONLY), ignored)
 
 
 class EditedLine(BaseModel):
@@ -36,7 +42,7 @@ class EditedLine(BaseModel):
     Fields that only an answer has may be sent back as they were read: they are ignored.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_with_read_only)
 
     id: UUID | None = None
     description: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=500)]
@@ -54,7 +60,7 @@ class EditedLine(BaseModel):
     @classmethod
     def _without_read_only(cls, sent: Any) -> Any:
         return (
-            {name: value for name, value in sent.items() if name not in _READ_ONLY} if isinstance(sent, dict) else sent
+            {name: value for name, value in sent.items() if name not in READ_ONLY} if isinstance(sent, dict) else sent
         )
 
 

@@ -1,12 +1,12 @@
 """`/openapi.json` on estimates, the price book and documents' branding."""
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from gateway.documents.branding import BrandChange
-from gateway.estimates.line_edits import LineEdit
+from gateway.estimates.line_edits import READ_ONLY, LineEdit
 from gateway.estimates.price_file import NewPriceItem, PriceItemChange
 from gateway.estimates.price_items import MOST_SHOWN
 from gateway.openapi.operation import (
@@ -23,8 +23,19 @@ from gateway.openapi.operation import (
     takes_json,
     whole_number,
 )
-from gateway.openapi.values import Moment, Money, Rate, Sha256
+from gateway.openapi.values import Moment, Money, Rate, Sha256, absent
 from store.documents.display import Markup, Prices
+
+
+class Usage(Shape):
+    """What model calls an estimate took; empty for one that a person made."""
+
+    model_config = ConfigDict(extra="allow")
+
+    input_tokens: int = absent("Of all calls.")
+    output_tokens: int = absent("Of all calls.")
+    audio_seconds: float = absent("Heard in all.")
+    cost: str | None = absent("In USD; null where no call knew its own.")
 
 
 class EstimateHead(Shape):
@@ -33,13 +44,13 @@ class EstimateHead(Shape):
     id: UUID
     visit_id: UUID
     version: int
-    status: str
+    status: Literal["draft", "accepted", "declined", "changes_requested"]
     job_id: UUID | None
     engine: str
     model: str
     summary: str
     coverage: list[str]
-    usage: dict[str, Any]
+    usage: Usage
     currency: str
     subtotal: Money
     markup_rate: Rate
@@ -59,8 +70,51 @@ class EstimateHead(Shape):
     created_at: Moment
 
 
+class Region(Shape):
+    """A rectangle in a photo, in shares of its width and height, from the top left."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+class Evidence(Shape):
+    """Why a line is there: words that were typed or spoken, or a place in a photo; times are ms from the beginning."""
+
+    model_config = ConfigDict(extra="allow")
+
+    source: Literal["notes", "label", "audio", "photo"]
+    media_id: UUID | None = absent("The photo or recording.")
+    quote: str | None = absent("The words.")
+    start_ms: int | None = absent("Where they begin.")
+    end_ms: int | None = absent("Where they end.")
+    region: Region | None = absent("The place in the photo.")
+
+
+class Match(Shape):
+    """How a line met the price book; scores are 0 to 1."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = absent("The item.")
+    score: float = absent("How well it fits.")
+    runner_up: str | None = absent("The next best item.")
+    runner_up_score: float | None = absent("How well that one fits.")
+
+
+def _mark_read_only(schema: dict[str, Any]) -> None:
+    for name in READ_ONLY:
+        part = schema["properties"][name]
+        # Beside a reference, a generator of clients may drop what it names.
+        if "$ref" not in part:
+            part["readOnly"] = True
+
+
 class EstimateLine(Shape):
-    """A line, with its evidence in the visit."""
+    """A line, with its evidence in the visit. What is marked read-only may be sent back in an edit, and is ignored."""
+
+    model_config = ConfigDict(json_schema_extra=_mark_read_only)
 
     id: UUID
     position: int
@@ -71,8 +125,8 @@ class EstimateLine(Shape):
     unit_price: Money | None
     amount: Money | None
     price_item_id: UUID | None
-    match: dict[str, Any] | None
-    evidence: list[dict[str, Any]]
+    match: Match | None
+    evidence: list[Evidence]
     assumptions: list[str]
     confidence: float | None
     needs_review: bool
@@ -91,7 +145,7 @@ class ListedVersion(Shape):
 
     id: UUID
     version: int
-    status: str
+    status: Literal["draft", "accepted", "declined", "changes_requested"]
     edited: bool
     engine: str
     total: Money
@@ -107,6 +161,17 @@ class Versions(PageOf):
     versions: list[ListedVersion]
 
 
+class ShownLine(Shape):
+    """A customer's view of a line, or a part of it."""
+
+    description: str = absent("What is done.")
+    category: str = absent("The trade.")
+    unit: str = absent("What it is counted in.")
+    option: str = absent("The option it belongs to.")
+    quantity: Rate = absent("How many.")
+    unit_price: Money | None = absent("Of one; null without a price.")
+
+
 class ComparedVersion(Shape):
     """One side of a comparison."""
 
@@ -116,13 +181,30 @@ class ComparedVersion(Shape):
     created_at: Moment
 
 
+class LineChange(Shape):
+    """A line that was added, removed or changed; of one that was changed, the fields that differ."""
+
+    change: Literal["added", "removed", "changed"]
+    description: str
+    before: ShownLine = absent("What it was; absent for one that was added.")
+    after: ShownLine = absent("What it is; absent for one that was removed.")
+
+
+class TermChange(Shape):
+    """A term of price that differs."""
+
+    term: Literal["tax_rate", "markup_rate", "discount_rate", "discount_fixed", "options", "chosen_option"]
+    before: str | list[str] | None
+    after: str | list[str] | None
+
+
 class VersionChanges(Shape):
     """How two versions differ."""
 
     older: ComparedVersion = Field(alias="from", serialization_alias="from")
     newer: ComparedVersion = Field(alias="to", serialization_alias="to")
-    changes: list[dict[str, Any]]
-    terms: Any
+    changes: list[LineChange]
+    terms: list[TermChange]
 
 
 class PriceItem(Shape):
@@ -212,8 +294,10 @@ OPERATIONS = {
     "GET /v1/price-items/{item_id}": Operation(gives(PriceItem), conditional=True),
     "PATCH /v1/price-items/{item_id}": Operation(gives(PriceItem), takes=takes_json(PriceItemChange), conditional=True),
     "DELETE /v1/price-items/{item_id}": Operation({204: Answer("It is gone.")}, conditional=True),
-    "GET /v1/price-items/export": Operation({200: Answer("The whole book.", _FILE)}),
-    "POST /v1/price-items/import": Operation(gives(Imported), takes=_FILE, must_take=True, refuses=(422,)),
+    "GET /v1/price-items/export": Operation({200: Answer("The whole book.", _FILE)}, limited=True),
+    "POST /v1/price-items/import": Operation(
+        gives(Imported), takes=_FILE, must_take=True, refuses=(422,), limited=True
+    ),
     "GET /v1/branding": Operation(gives(Brand), conditional=True),
     "PATCH /v1/branding": Operation(gives(Brand), takes=takes_json(BrandChange), conditional=True),
     "GET /v1/branding/logo": Operation(

@@ -11,6 +11,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.logging import correlation_id, get_logger
+from gateway.http.limits.rate_limit_fields import field_of, policy_of
 from gateway.http.problem_codes import CHECKSUM_MISMATCH, CODES, PAGES, code_of_status
 from store import errors
 from store.errors import Unauthenticated
@@ -167,13 +168,8 @@ def _headers(error: Exception) -> dict[str, str]:
 
 def _rate_limit(error: errors.TooMany, seconds: int) -> dict[str, str]:
     """Write the fields of draft-ietf-httpapi-ratelimit-headers: nothing is left, and when there will be more."""
-    policy = error.policy
-    if policy is None:
-        return {"ratelimit": f'"default";r=0;t={seconds}'}
-    return {
-        "ratelimit": f'"{policy.name}";r=0;t={seconds}',
-        "ratelimit-policy": f'"{policy.name}";q={policy.quota};w={policy.window}',
-    }
+    told = {"ratelimit": field_of(error.policy, 0, seconds)}
+    return told | ({"ratelimit-policy": policy_of(error.policy)} if error.policy else {})
 
 
 def _challenge(error: Unauthenticated) -> str:

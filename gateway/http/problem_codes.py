@@ -18,7 +18,8 @@ Schema = Mapping[str, Any]
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _UUID: Schema = {"type": "string", "format": "uuid"}
-_OBJECTS: Schema = {"type": "array", "items": {"type": "object", "additionalProperties": True}}
+_LINE_CHANGES: Schema = {"type": "array", "items": {"$ref": "#/components/schemas/LineChange"}}
+_TERM_CHANGES: Schema = {"type": "array", "items": {"$ref": "#/components/schemas/TermChange"}}
 _RETRY_AFTER: Mapping[str, Schema] = {
     "retry_after": {**_COUNT, "description": "Seconds to wait, as in the header Retry-After."}
 }
@@ -213,8 +214,8 @@ CODES: Mapping[str, ProblemCode] = {
         "Read it again, make the change there, and send its new ETag in If-Match.",
         {
             "latest": {**_LATEST, "description": "The newest version, for estimates."},
-            "changes": {**_OBJECTS, "description": "How the lines differ, for estimates."},
-            "terms": {"description": "How the terms differ, for estimates."},
+            "changes": {**_LINE_CHANGES, "description": "How the lines differ, for estimates."},
+            "terms": {**_TERM_CHANGES, "description": "How the terms differ, for estimates."},
         },
     ),
     "version_required": ProblemCode(428, "If-Match is required", "Send the ETag that you read in If-Match."),

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Mount, Route
 
+from gateway.http.deprecation import Deprecation
 from gateway.http.problem_codes import CHECKSUM_MISMATCH, CODES, PAGES, codes_of
 from gateway.openapi.operation import UUID_TEXT, Answer, Caller, Content, Operation, Param, header
 
@@ -70,6 +71,12 @@ _IDEMPOTENCY_KEY = header(
     {"type": "string", "minLength": 1, "maxLength": 200},
     "The same key, for 24 hours, gives the first answer again; with another request 422, while it is under way 409.",
 )
+
+
+_LIMIT = {
+    "RateLimit": "What is left of the limit (`r`), and the seconds until all of it is there again (`t`).",
+    "RateLimit-Policy": "The limit: its quota (`q`) and the window in seconds (`w`).",
+}
 
 
 class Undescribed(Exception):
@@ -199,6 +206,8 @@ class _Described:
             for status in one.refusals
         }
         told: dict[str, Any] = {"security": _LOCKS[one.caller], "responses": answers | refusals}
+        if one.deprecated:
+            told["deprecated"] = True
         if parameters := [*_in_path(path), *map(_parameter, one.params)]:
             told["parameters"] = parameters
         if one.takes:
@@ -209,11 +218,13 @@ class _Described:
         told: dict[str, Any] = {"description": answer.description}
         if answer.content:
             told["content"] = self._content(answer.content, "serialization")
-        if answer.headers:
-            told["headers"] = {
-                name: {"description": meaning, "required": True, "schema": {"type": "string"}}
-                for name, meaning in answer.headers.items()
-            }
+        headers = _texts(answer.headers)
+        if self._operation.limited:
+            headers |= _texts(_LIMIT, required=False)
+        if ending := self._operation.deprecated:
+            headers |= _ending(ending)
+        if headers:
+            told["headers"] = headers
         return told
 
     def _content(self, content: Content, mode: str) -> dict[str, Any]:
@@ -221,6 +232,22 @@ class _Described:
             kind: {"schema": self._references[one, mode] if isinstance(one, type) else one}
             for kind, one in content.items()
         }
+
+
+def _ending(deprecation: Deprecation) -> dict[str, Any]:
+    """Describe the headers of a deprecated address."""
+    words = {
+        "Deprecation": f"Since when; use `{deprecation.successor}`.",
+        "Sunset": f"It stays until {deprecation.sunset:%Y-%m-%d} at least.",
+    }
+    return _texts(words)
+
+
+def _texts(headers: Mapping[str, str], *, required: bool = True) -> dict[str, Any]:
+    return {
+        name: {"description": meaning, "required": required, "schema": {"type": "string"}}
+        for name, meaning in headers.items()
+    }
 
 
 def _schemas(

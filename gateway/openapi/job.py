@@ -1,10 +1,21 @@
 """A job as answers and events show it."""
 
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
+from pydantic import ConfigDict
+
 from gateway.openapi.operation import Shape
-from gateway.openapi.values import Moment
+from gateway.openapi.values import Moment, absent
+
+
+class JobResult(Shape):
+    """What a completed job has made."""
+
+    model_config = ConfigDict(extra="allow")
+
+    estimate_id: UUID = absent("The estimate that was made.")
+    version: int = absent("Its version.")
 
 
 class Job(Shape):
@@ -13,7 +24,7 @@ class Job(Shape):
     id: UUID
     visit_id: UUID
     job_type: str
-    status: str
+    status: Literal["queued", "running", "completed", "failed", "cancelled"]
     attempts: int
     max_attempts: int
     position: int | None
@@ -23,7 +34,7 @@ class Job(Shape):
     finished_at: Moment | None
     last_error: str | None
     error_code: str | None
-    result: dict[str, Any] | None
+    result: JobResult | None
     cancel_requested: bool
     correlation_id: str | None
     stalled: Literal["no_worker", "paused", "worker_silent"] | None

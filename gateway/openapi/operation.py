@@ -6,6 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from gateway.http.deprecation import Deprecation
+
 Schema: TypeAlias = Mapping[str, Any]
 Content: TypeAlias = Mapping[str, "type[BaseModel] | Schema"]
 
@@ -66,7 +68,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """A described method; `refuses` are statuses beside those that follow from the caller and the body."""
+    """A described method; `refuses` are statuses beside those that follow from the caller and the body.
+
+    The answers of a `limited` one say what is left of a limit of rate.
+    """
 
     answers: Mapping[int, Answer]
     caller: Caller = "user"
@@ -75,6 +80,8 @@ class Operation:
     params: tuple[Param, ...] = ()
     refuses: tuple[int, ...] = ()
     conditional: bool = False
+    limited: bool = False
+    deprecated: Deprecation | None = None
 
     @property
     def refusals(self) -> list[int]:

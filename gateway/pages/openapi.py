@@ -3,10 +3,10 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from gateway.openapi.operation import JSON, TEXT, Answer, Operation, Shape, gives, takes_json
-from gateway.openapi.values import Moment, Rate
+from gateway.openapi.values import Moment, Rate, Role, absent
 from gateway.pages.demo_progress import Insertion
 
 HTML = {"text/html": TEXT}
@@ -52,6 +52,38 @@ class Health(BaseModel):
     last_job_success: Moment | None
 
 
+class Profile(Shape):
+    """The words of the company's documents; one that nobody has set is left out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    business_name: str = absent("Its name.")
+    address: str = absent("Where it is.")
+    phone: str = absent("Its telephone.")
+    email: str = absent("Its mailbox.")
+    license: str = absent("Its licence.")
+    timezone: str = absent("Its time zone, such as `America/New_York`.")
+    terms: str = absent("What every offer says at its end.")
+
+
+class VisitFlags(Shape):
+    """Features; one that is absent is off."""
+
+    model_config = ConfigDict(extra="allow")
+
+    enabled: bool = absent("The company may use the product.")
+    ai_estimation_enabled: bool = absent("Estimates are made.")
+    ws_progress_enabled: bool = absent("Work may be watched live.")
+
+
+class Flags(Shape):
+    """What is on for the company."""
+
+    model_config = ConfigDict(extra="allow")
+
+    visits: VisitFlags = absent("Of visits.")
+
+
 class TenantOfCaller(Shape):
     """The caller's tenant and its settings."""
 
@@ -59,16 +91,16 @@ class TenantOfCaller(Shape):
     name: str
     currency: str
     tax_rate: Rate
-    profile: dict[str, Any]
+    profile: Profile
 
 
 class Me(Shape):
     """The caller."""
 
     user_id: UUID
-    role: str
+    role: Role
     tenant: TenantOfCaller
-    flags: dict[str, Any]
+    flags: Flags
 
 
 class Inserted(Shape):

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http.cors import stream_cors
+from gateway.http.deprecation import headers_at
 from gateway.http.errors import HANDLERS
 from gateway.http.middleware import request_info_of
 from gateway.progress import multi_stream, tenant_stream, visit_stream
@@ -67,10 +68,10 @@ class StreamApp:
         await stream.run(scope, receive, send, head=None if begun else head)
 
     def _head(self, scope: Scope) -> Head:
-        for name, value in scope["headers"]:
-            if name == b"origin":
-                return self._heads.get(value, self._other_head)
-        return _HEAD
+        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        head = _HEAD if origin is None else self._heads.get(origin, self._other_head)
+        ending = headers_at(scope["path"])
+        return (*head, *ending) if ending else head
 
 
 def _route_of(scope: Scope) -> Route | None:

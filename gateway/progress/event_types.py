@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 
 from gateway.openapi.job import Job
 from gateway.openapi.operation import Shape
-from gateway.openapi.values import Moment
+from gateway.openapi.values import Moment, absent
 
 StepName = Literal["gather", "transcribe", "look", "draft", "price", "total", "save"]
 _JOB = "0198c5a2-7d3e-7a10-9a64-3f1d2c5b7e90"
@@ -21,15 +21,6 @@ _MEDIUM = "0198c5a2-8b11-7c02-8e0d-51c9a7b64f23"
 _SHARE = "0198c5a3-1f6a-7e44-b7a5-0c2e9d8f1b76"
 _ESTIMATE = "0198c5a2-f0c4-7b19-a3d2-6e8f7a9b0c15"
 _CORRELATION = {"correlation_id": "b2f6a1c0d4e84c7f"}
-
-
-def _drop_default(schema: dict[str, Any]) -> None:
-    schema.pop("default", None)
-
-
-def _absent(description: str) -> Any:
-    """Describe a field that is left out where it says nothing."""
-    return Field(default=None, description=description, json_schema_extra=_drop_default)
 
 
 class OfJob(Shape):
@@ -41,7 +32,7 @@ class OfJob(Shape):
 class JobQueued(OfJob):
     """The payload of `job.queued`."""
 
-    run_at: Moment = _absent("Absent unless the job is for later.")
+    run_at: Moment = absent("Absent unless the job is for later.")
 
 
 class JobStarted(OfJob):
@@ -76,8 +67,8 @@ class JobCompleted(OfJob):
 
     model_config = ConfigDict(extra="allow")
 
-    estimate_id: UUID = _absent("The estimate that was made.")
-    version: int = _absent("Its version.")
+    estimate_id: UUID = absent("The estimate that was made.")
+    version: int = absent("Its version.")
 
 
 class JobFailed(OfJob):
@@ -105,7 +96,7 @@ class StepProgress(Shape):
     step: StepName
     done: int
     total: int
-    item: str = _absent("The item that is done, such as a file's name.")
+    item: str = absent("The item that is done, such as a file's name.")
 
 
 class StepCompleted(Shape):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from gateway.http.deprecation import DEPRECATED
 from gateway.openapi.operation import (
     JSON,
     UUID_TEXT,
@@ -114,17 +115,21 @@ def _resume(schema: dict[str, Any]) -> tuple[Param, Param]:
 
 
 _ONE = _SSE | _OVER
+_ALIAS = DEPRECATED["/functions/v1/sse-progress"]
 _VISIT = Param("visit_id", UUID_TEXT, "The visit.", required=True)
 _VISITS = {"type": "array", "items": UUID_TEXT, "minItems": 1, "maxItems": MOST_VISITS}
 
 OPERATIONS = {
     "GET /v1/visits/{visit_id}/progress": Operation(_ONE, "watcher", params=(*_resume(_LAST_ID), _TICKET)),
-    "GET /functions/v1/sse-progress": Operation(_ONE, "watcher", params=(_VISIT, *_resume(_LAST_ID), _TICKET)),
+    "GET /functions/v1/sse-progress": Operation(
+        _ONE, "watcher", params=(_VISIT, *_resume(_LAST_ID), _TICKET), deprecated=_ALIAS
+    ),
     "POST /functions/v1/sse-progress": Operation(
         _ONE,
         "watcher",
         takes=takes_json(StreamRequest),
         params=(Param("visit_id", UUID_TEXT, "The visit, unless the body names it."), *_resume(_LAST_ID), _TICKET),
+        deprecated=_ALIAS,
     ),
     "GET /v1/progress": Operation(
         _SSE,
@@ -141,5 +146,6 @@ OPERATIONS = {
             Param("after", whole_number(0, _LAST_SEQ), "The last seq that was seen."),
             Param("limit", whole_number(1, PAGE), "How many at most."),
         ),
+        limited=True,
     ),
 }

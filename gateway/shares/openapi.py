@@ -1,9 +1,9 @@
 """`/openapi.json` on shares: the contractor's side, and the customer's under `/e/`."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, TypeAlias, get_args
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from gateway.openapi.operation import (
     BYTES,
@@ -18,18 +18,25 @@ from gateway.openapi.operation import (
     paged,
     takes_json,
 )
-from gateway.openapi.values import Moment, Sha256
+from gateway.openapi.values import Answered, Moment, Sha256
 from gateway.shares.form import DecisionForm, OpenForm
 from gateway.shares.mails import MESSAGE_LENGTH, MailOrder
 from gateway.shares.shares import TIMELINE_EVENTS, Rotation, ShareChange, ShareOrder
 from store.documents.display import Markup, Prices
 from store.media.media import EDGES
 
+ShareEventKind: TypeAlias = (
+    Literal[
+        "opened", "photo", "pdf", "certificate", "rotated", "locked", "revoked", "mail_queued", "mailed", "mail_failed"
+    ]
+    | Answered
+)
+
 
 class Decision(Shape):
     """The customer's answer."""
 
-    decision: str
+    decision: Answered
     name: str
     message: str
     decided_at: Moment
@@ -68,8 +75,8 @@ class Share(Shape):
     revoked_at: Moment | None
     created_at: Moment
     display: Display
-    state: str
-    status: str
+    state: Literal["ready", "revoked", "expired", "used_up"]
+    status: Literal["sent", "opened", "accepted", "declined", "changes_requested", "expired", "used_up", "revoked"]
     first_opened_at: Moment | None
     last_opened_at: Moment | None
     decision: Decision | None
@@ -92,7 +99,7 @@ class Shares(PageOf):
 class ShareEvent(Shape):
     """Something that happened with a share."""
 
-    kind: str
+    kind: ShareEventKind
     happened_at: Moment
     user_agent_class: str
     address_prefix: str
@@ -120,12 +127,25 @@ class Timeline(PageOf):
     events: list[ShareEvent]
 
 
+class CertifiedFacts(Shape):
+    """The fields of a certificate's text."""
+
+    model_config = ConfigDict(extra="allow")
+
+    accepted_by: str
+    accepted_at: Moment
+    content_hash: Sha256
+    total: str
+    currency: str
+    share_id: UUID
+
+
 class Certificate(Shape):
     """An acceptance; sha256 of `certificate`, byte for byte, is `fingerprint`."""
 
     certificate: str
     fingerprint: Sha256
-    facts: dict[str, Any]
+    facts: CertifiedFacts
 
 
 class CheckedCertificate(Certificate):
@@ -159,7 +179,10 @@ _IMAGE = {200: Answer("The JPEG.", {"image/jpeg": BYTES})}
 
 OPERATIONS = {
     "POST /v1/estimates/{estimate_id}/shares": Operation(
-        gives(NewLink, 201, headers={"location": "Where it is."}), takes=takes_json(ShareOrder), refuses=(409,)
+        gives(NewLink, 201, headers={"location": "Where it is."}),
+        takes=takes_json(ShareOrder),
+        refuses=(409,),
+        limited=True,
     ),
     "GET /v1/estimates/{estimate_id}/shares": Operation(gives(Shares), params=paged()),
     "GET /v1/shares/{share_id}": Operation(gives(Share), conditional=True),

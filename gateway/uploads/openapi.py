@@ -1,5 +1,6 @@
 """What `/openapi.json` says of photos and recordings, and of the ways they come in."""
 
+from typing import Literal
 from uuid import UUID
 
 from gateway.openapi.operation import (
@@ -18,7 +19,7 @@ from gateway.openapi.operation import (
     takes_json,
     whole_number,
 )
-from gateway.openapi.values import EpochMs, Moment, Sha256
+from gateway.openapi.values import EpochMs, MediaType, Moment, Sha256
 from gateway.uploads import media, recordings, uploads
 from gateway.uploads.tus.headers import CHUNK_TYPE, VERSION
 from gateway.uploads.upload_body import INTEGER, LABEL_LENGTH
@@ -44,7 +45,7 @@ class Medium(Shape):
 
     id: UUID
     visit_id: UUID
-    media_type: str
+    media_type: MediaType
     content_type: str
     declared_type: str
     file_size: int
@@ -55,7 +56,7 @@ class Medium(Shape):
     duration_ms: int | None
     width: int | None
     height: int | None
-    status: str
+    status: Literal["stored", "needs_attention"]
     problem: str | None
     note: str | None
     created_at: Moment
@@ -86,7 +87,7 @@ class SignedUrl(Shape):
     """An original, for who looks at it for us."""
 
     media_id: UUID
-    type: str
+    type: MediaType
     url: str
     expires_at: EpochMs
 
@@ -159,9 +160,10 @@ OPERATIONS = {
             _MD5,
         ),
         refuses=(409, 422, 460),
+        limited=True,
     ),
     "POST /v1/visits/{visit_id}/media/presign": Operation(
-        gives(PostForm, 201), takes=takes_json(uploads.PresignRequest), must_take=True, refuses=(409,)
+        gives(PostForm, 201), takes=takes_json(uploads.PresignRequest), must_take=True, refuses=(409,), limited=True
     ),
     "POST /v1/visits/{visit_id}/media/{media_id}/complete": Operation(
         gives(Medium, 200, text="It was one already.") | gives(Medium, 201, headers=_NEW), refuses=(409, 413, 415, 422)
@@ -185,6 +187,7 @@ OPERATIONS = {
         must_take=True,
         params=(header("x-sequence", whole_number(0, LAST_SEQUENCE), "Which chunk this is.", required=True), _MD5),
         refuses=(409, 422, 460),
+        limited=True,
     ),
     "POST /v1/visits/{visit_id}/recordings/{recording_id}/finalize": Operation(
         gives(Medium, 200, text="It is a medium already.") | gives(Medium, 201, headers=_NEW),
@@ -204,6 +207,7 @@ OPERATIONS = {
             _CHECKSUM,
         ),
         refuses=(*_OF_UPLOAD, 422),
+        limited=True,
     ),
     "HEAD /v1/uploads/{upload_id}": Operation(
         _bare(200, "How much is safe.", _STANDS | {"upload-length": "The file's size."}),

@@ -2,9 +2,10 @@
 
 from gateway.auth.principal import Principal
 from gateway.context import Context
+from gateway.http.limits.rate_limit_fields import note
 from gateway.http.limits.rate_limiter import RateLimiter
 from gateway.uploads.upload_body import too_large
-from store.errors import Conflict, TooMany
+from store.errors import Conflict, RatePolicy, TooMany
 from store.media import media, recordings
 from store.media.media import Draft
 from store.media.recordings import Chunk
@@ -16,6 +17,7 @@ from store.visits import visits
 # A visit's hundred photos at once, twice; then faster than anybody takes them.
 BURST = 300
 PER_SECOND = 5
+POLICY = RatePolicy("uploads", BURST, BURST // PER_SECOND)
 # A recorder sends one every few seconds, and after an hour without signal all of them at once.
 OF_A_CHUNK = 0.1
 
@@ -67,5 +69,6 @@ async def require_chunk_fits(context: Context, conn: Connection, chunk: Chunk, s
 def _count(context: Context, principal: Principal, uploads: float) -> None:
     tenant = str(principal.tenant_id)
     if wait := context.upload_starts.wait(tenant, uploads):
-        raise TooMany("Too many uploads were begun; wait a moment.", retry_after=wait)
+        raise TooMany("Too many uploads were begun; wait a moment.", retry_after=wait, policy=POLICY)
     context.upload_starts.take(tenant, uploads)
+    note(POLICY, *context.upload_starts.left(tenant))

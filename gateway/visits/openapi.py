@@ -98,7 +98,14 @@ _BATCH = {
     "properties": {
         "message": {"type": "string"},
         "processed": {"type": "integer"},
-        "results": {"type": "array", "items": {"type": "object", "required": ["job_id", "status"]}},
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["job_id", "status"],
+                "properties": {"job_id": UUID_TEXT, "status": {"type": "string"}},
+            },
+        },
     },
 }
 

@@ -13,10 +13,10 @@ Limits that only spread load are cheaper in `gateway.http.limits.rate_limiter`, 
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from store.errors import TooMany
+from store.errors import RatePolicy, TooMany
 from store.pool import Connection, Database
 from store.queries import Queries
 
@@ -33,6 +33,11 @@ class Limit:
     name: str
     burst: float
     per_second: float
+
+    @property
+    def policy(self) -> RatePolicy:
+        """The same as clients are told of it."""
+        return RatePolicy(self.name, int(self.burst), round(self.burst / self.per_second))
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,7 @@ class SharedLimits:
     def check(self, *buckets: Bucket, detail: str = DETAIL) -> None:
         """Raise `TooMany` when this process knows one of the buckets to be empty; asks nobody and spends nothing."""
         now = self._clock()
-        if wait := max(0.0, *(self._empty_until.get(bucket, now) - now for bucket in buckets)):
-            raise TooMany(detail, retry_after=wait)
+        _require_room({bucket: self._empty_until.get(bucket, now) - now for bucket in buckets}, detail)
 
     async def spend(self, *buckets: Bucket, tries: float = 1, detail: str = DETAIL) -> None:
         """Take `tries` from each bucket, in a short transaction of its own.
@@ -76,8 +80,7 @@ class SharedLimits:
         waits = {buckets[row["number"] - 1]: float(row["wait"]) for row in rows}
         for bucket, wait in waits.items():
             self._remember(bucket, wait)
-        if wait := max(waits.values(), default=0.0):
-            raise TooMany(detail, retry_after=wait)
+        _require_room(waits, detail)
 
     def _remember(self, bucket: Bucket, wait: float) -> None:
         if wait <= 0:
@@ -87,6 +90,13 @@ class SharedLimits:
         self._empty_until.move_to_end(bucket)
         if len(self._empty_until) > KEYS_REMEMBERED:
             self._empty_until.popitem(last=False)
+
+
+def _require_room(waits: Mapping[Bucket, float], detail: str) -> None:
+    """Raise `TooMany` for the bucket that is empty longest."""
+    bucket = max(waits, key=waits.__getitem__, default=None)
+    if bucket is not None and waits[bucket] > 0:
+        raise TooMany(detail, retry_after=waits[bucket], policy=bucket.limit.policy)
 
 
 async def forget_full_buckets(conn: Connection) -> None:

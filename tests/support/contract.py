@@ -73,7 +73,8 @@ class Witness:
         return found
 
     def _judge_headers(self, name: str, answer: dict[str, Any], headers: dict[str, str]) -> None:
-        missing = [header for header in answer.get("headers", {}) if header not in headers]
+        declared = answer.get("headers", {})
+        missing = [header for header in declared if declared[header]["required"] and header.lower() not in headers]
         self.broken += [f"{name}: no header {header}" for header in missing]
 
     def _judge_body(self, name: str, answer: dict[str, Any], content_type: str, body: bytes) -> None:

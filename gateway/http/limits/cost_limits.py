@@ -6,6 +6,7 @@ what is asked for in a row.
 
 from dataclasses import dataclass
 
+from gateway.http.limits.rate_limit_fields import note
 from gateway.http.limits.rate_limiter import RateLimiter
 from store.errors import RatePolicy, TooMany
 
@@ -69,3 +70,4 @@ class CostLimits:
         company, user = who
         self._of_users[cost].take(user, tries)
         self._of_companies[cost].take(company, tries)
+        note(cost.policy, *min(self._of_users[cost].left(user), self._of_companies[cost].left(company)))

@@ -1,5 +1,6 @@
 """Token buckets: how often a client may be wrong, or a tenant begin an upload."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,6 +27,11 @@ class RateLimiter:
     def wait(self, key: str, tries: float = 1) -> float:
         """Return the seconds until this key may try again; 0 when it may now."""
         return max(0.0, (tries - self._level(key)) / self._per_second)
+
+    def left(self, key: str) -> tuple[int, int]:
+        """Return how many tries this key has left, and the seconds until it has all of them again."""
+        level = self._level(key)
+        return max(0, int(level)), math.ceil((self._burst - level) / self._per_second)
 
     def take(self, key: str, tries: float = 1) -> None:
         """Spend one try of this key, or a part of one."""

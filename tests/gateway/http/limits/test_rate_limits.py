@@ -34,6 +34,23 @@ async def test_any_other_limit_has_the_same_shape() -> None:
     assert "ratelimit-policy" not in headers
 
 
+async def test_an_answer_that_a_limit_counts_says_what_is_left(client: httpx.AsyncClient, tenant: Tenant) -> None:
+    """One less each time; what no limit counts says nothing."""
+    left = []
+    for _ in range(2):
+        answer = await client.get("/v1/price-items/export", headers=tenant.headers)
+        assert answer.headers["ratelimit-policy"] == '"price-book-files";q=20;w=200'
+        left.append(answer.headers["ratelimit"])
+    assert left[0] == '"price-book-files";r=19;t=10'
+    assert left[1].startswith('"price-book-files";r=18;t=')
+    visit = await client.post("/v1/visits", json={}, headers=tenant.headers)
+    assert "ratelimit" not in visit.headers
+    wish = {"content_type": "image/jpeg", "file_size": 10}
+    path = f"{visit.headers['location']}/media/presign"
+    form = await client.post(path, json=wish, headers=tenant.headers)
+    assert (form.status_code, form.headers["ratelimit"]) == (201, '"uploads";r=299;t=1')
+
+
 @pytest.mark.parametrize(
     ("path", "field", "value"),
     [
