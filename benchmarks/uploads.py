@@ -23,8 +23,8 @@ from aiobotocore.session import AioSession
 from benchmarks.realtime.machine import resident_bytes
 from benchmarks.realtime.site import Server, Site, gateway, open_site
 from store.objects.objects import ObjectStore
-from tests.gateway.uploads import files
-from tests.gateway.uploads.tus import CHUNK, metadata
+from tests.gateway.uploads.files import files
+from tests.gateway.uploads.tus.tus import CHUNK, metadata
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -21,7 +21,7 @@ from jobs.queue.intervals import Intervals
 from jobs.queue.queue import JobQueue
 from store.pool import Database, use_json
 from tests.stack import Services, make_services, make_template
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 from tests.tenants import Tenant, make_tenant
 
 WORKERS = 2

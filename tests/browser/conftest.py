@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright, expect
 
 from gateway.auth.sessions import LOOPBACK_COOKIE
-from tests.browser.person import Person
+from tests.browser.people.person import Person
 from tests.product import ROOT, Product
 from tests.support import material
 from tests.support.ci import skip_or_fail

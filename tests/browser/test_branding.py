@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.async_api import FilePayload, Page, expect
 
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
-from tests.browser.person import Person
+from tests.browser.people.person import Person
 from tests.product import Product
 from tests.tenants import Admin, Tenant, make_member
 

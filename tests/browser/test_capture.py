@@ -9,10 +9,10 @@ import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
-from tests.browser.console import Console
-from tests.browser.person import Person
-from tests.gateway.uploads import files
-from tests.gateway.uploads.test_conversion import video
+from tests.browser.people.console import Console
+from tests.browser.people.person import Person
+from tests.gateway.uploads.files import files
+from tests.gateway.uploads.files.test_conversion import video
 from tests.product import Product
 from tests.tenants import Tenant
 

@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from store.objects.objects import ObjectStore
 from store.pool import Database
-from tests.browser.person import Person
+from tests.browser.people.person import Person
 from tests.browser.test_editing import opened
 from tests.gateway.shares.documents import make_visit, store_photos
 from tests.tenants import Tenant

@@ -8,8 +8,8 @@ from playwright.async_api import Locator, expect
 
 from store.pool import Database
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
-from tests.browser.console import Console
-from tests.browser.person import Person
+from tests.browser.people.console import Console
+from tests.browser.people.person import Person
 from tests.gateway.shares.documents import make_visit
 from tests.product import Product
 from tests.tenants import Tenant

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.browser import pictures
 from tests.browser.conftest import OpenPerson
-from tests.browser.console import STEPS, Console
-from tests.browser.person import Person
-from tests.browser.worker import held_while_listening
+from tests.browser.people import pictures
+from tests.browser.people.console import STEPS, Console
+from tests.browser.people.person import Person
+from tests.browser.people.worker import held_while_listening
 from tests.tenants import Tenant
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from playwright.async_api import Locator, Route, async_playwright, expect
 from gateway.auth.sessions import LOOPBACK_COOKIE
 from gateway.pages.shell import shell
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, WAIT_MS, OpenPerson, require, sign_in, sign_in_at
-from tests.browser.console import Console
-from tests.browser.person import Person
+from tests.browser.people.console import Console
+from tests.browser.people.person import Person
 from tests.product import Product
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 from tests.tenants import Tenant
 
 if TYPE_CHECKING:

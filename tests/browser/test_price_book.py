@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import PHONE, OpenPerson, sign_in
-from tests.browser.person import Person
+from tests.browser.people.person import Person
 from tests.product import Product
 from tests.tenants import Tenant
 

@@ -6,8 +6,8 @@ import pytest
 from playwright.async_api import Response, expect
 
 from tests.browser.conftest import OpenPerson
-from tests.browser.console import RUN_MS, Console
-from tests.browser.person import Person
+from tests.browser.people.console import RUN_MS, Console
+from tests.browser.people.person import Person
 from tests.product import Product
 
 pytestmark = pytest.mark.browser

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.console import Console
-from tests.browser.person import Person
-from tests.browser.worker import held_while_listening
+from tests.browser.people.console import Console
+from tests.browser.people.person import Person
+from tests.browser.people.worker import held_while_listening
 
 if TYPE_CHECKING:
     import asyncpg

@@ -19,10 +19,10 @@ from gateway.auth.sessions import LOOPBACK_COOKIE
 from tests.browser.conftest import CHROMIUM, FLAGS, require
 from tests.clients.clients import of_npm
 from tests.clients.heard import Heard
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.product import Product, free_port, process, wait_until_ready
 from tests.stack import Services
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 from tests.tenants import Tenant
 
 pytestmark = pytest.mark.browser

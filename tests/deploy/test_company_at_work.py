@@ -15,14 +15,14 @@ from devstack.stack import Endpoints
 from gateway.auth.sessions import SECURE_COOKIE
 from tests.browser.conftest import CHROMIUM, FLAGS, WAIT_MS, require
 from tests.browser.test_passkeys import add_authenticator
-from tests.deploy.nginx import PROGRAM, configure, nginx
 from tests.deploy.own import own_services
+from tests.deploy.proxies.nginx import PROGRAM, configure, nginx
 from tests.product import free_port, start_product
 from tests.realtime.feed.watcher import is_open, path, watch
 from tests.stack import Services
 from tests.support.ci import skip_or_fail
 from tests.support.command import answer
-from tests.support.mail_catcher import Catcher, catch_mail
+from tests.support.servers.mail_catcher import Catcher, catch_mail
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.interop.conftest import HERE
 from tests.product import Product
 from tests.support.npm import assert_pinned, install

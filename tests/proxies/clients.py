@@ -12,7 +12,7 @@ import httpx
 from playwright.async_api import Browser
 
 from scopekit_progress import StreamEnded, follow
-from tests.deploy.proxies import Front
+from tests.deploy.proxies.proxies import Front
 from tests.realtime.client.strict_source import StrictEventSource
 from tests.realtime.client.test_documented_clients import command
 from tests.realtime.client.test_tickets_cross_origin import FOLLOW

@@ -15,15 +15,15 @@ from playwright.async_api import Browser
 from starlette.responses import HTMLResponse
 
 from store.pool import Database
-from tests.deploy.proxies import PROXIES, Front
-from tests.deploy.test_streams_behind_proxies import address_for
+from tests.deploy.proxies.proxies import PROXIES, Front
+from tests.deploy.proxies.test_streams_behind_proxies import address_for
 from tests.product import end, process, wait_until_ready
 from tests.proxies.clients import CLIENTS, Watched
 from tests.proxies.conftest import TABLE
 from tests.realtime.client.strict_source import ORIGIN
 from tests.realtime.stream_gateway import make_visit, tell
 from tests.stack import QUEUE_KEY, Services
-from tests.support.web import serve_in_thread
+from tests.support.servers.web import serve_in_thread
 from tests.tenants import Tenant
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]

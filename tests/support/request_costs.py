@@ -14,7 +14,7 @@ import httpx
 
 from store.pool import Connection, Database
 from tests.gateway.shares.documents import OUR_PAGE, Visit, make_share, make_visit
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.tenants import Admin, Tenant
 
 Ask = Callable[[], Awaitable[httpx.Response]]

@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.gateway.uploads.files import jpeg
+from tests.gateway.uploads.files.files import jpeg
 from tests.product import Product, start_product
 from tests.stack import QUEUE_KEY, Services, make_bucket, make_services, xdist_worker
 from tests.telemetry.doubles import Inbox, inbox

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.support.web import serve_in_thread
+from tests.support.servers.web import serve_in_thread
 
 Found = TypeVar("Found")
 ARRIVAL_SECONDS = 60.0

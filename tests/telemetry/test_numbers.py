@@ -25,7 +25,7 @@ from store.pool import Database
 from tests.product import free_port
 from tests.stack import Services
 from tests.support.ci import skip_or_fail
-from tests.support.proxy import proxy_to
+from tests.support.servers.proxy import proxy_to
 from tests.telemetry.conftest import Watched
 from tests.tenants import Tenant
 

@@ -16,7 +16,7 @@ from devstack.servers.valkey import Valkey
 from devstack.state_file import StateFile
 from realtime.bus.leader import NAME
 from tests.product import free_port, wait_until_ready
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 
 if TYPE_CHECKING:
     import subprocess

@@ -19,7 +19,7 @@ from benchmarks.realtime.site import Connection, Site, fill, gateway_process, he
 from benchmarks.realtime.writers import AWAY, Writers
 from realtime.feed.listener import NAME
 from tests.product import free_port, wait_until_ready
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 
 if TYPE_CHECKING:
     import subprocess

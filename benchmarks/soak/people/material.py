@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.support.material import SPOKEN, voice_note
 
 # Two parts and a bit: what is broken off in its middle leaves a multipart upload to be dropped.

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from benchmarks.soak.people.caller import Caller, WrongAnswer
 from benchmarks.soak.people.material import Material
-from tests.gateway.uploads.tus import CHUNK, checksum, metadata
+from tests.gateway.uploads.tus.tus import CHUNK, checksum, metadata
 
 BLOCK = 256 * 1024
 JPEG = {"content-type": "image/jpeg"}

@@ -15,7 +15,7 @@ from store.pool import Database
 from tests.product import free_port
 from tests.stack import Services
 from tests.support.contract import Witness
-from tests.support.mail_catcher import Catcher, catch_mail
+from tests.support.servers.mail_catcher import Catcher, catch_mail
 
 ORIGIN = "https://app.example"
 OUR_FORM = {"sec-fetch-site": "same-origin", "accept": "text/html"}

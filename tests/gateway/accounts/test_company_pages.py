@@ -8,7 +8,7 @@ import pytest
 
 from gateway.auth.sessions import SECURE_COOKIE
 from tests.gateway.accounts.conftest import OpenBrowser, Sender
-from tests.support.mail_catcher import Catcher
+from tests.support.servers.mail_catcher import Catcher
 from tests.support.waiting import until
 from tests.tenants import Admin, Tenant, make_member, open_session
 

@@ -10,7 +10,7 @@ from store.errors import Conflict, Forbidden, NotFound
 from store.people import people
 from store.pool import Database
 from tests.gateway.accounts.conftest import OpenBrowser, Sender
-from tests.support.mail_catcher import Catcher
+from tests.support.servers.mail_catcher import Catcher
 from tests.tenants import Admin, Tenant, make_member
 
 

@@ -10,7 +10,7 @@ from config.settings import Settings
 from store.pool import Database
 from tests.gateway.accounts.conftest import OpenBrowser
 from tests.stack import Services, make_services
-from tests.support.mail_catcher import Catcher
+from tests.support.servers.mail_catcher import Catcher
 from tests.tenants import Admin
 
 FORM = {"company": "Acme Roofing", "email": "Owner@Example.com"}

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from gateway.auth.auth import Authenticator
 from store.errors import Unauthenticated, Unavailable
 from tests.stack import JWT_SECRET, Services
-from tests.support.web import serve_in_thread
+from tests.support.servers.web import serve_in_thread
 from tests.tenants import Admin, Tenant, make_member
 
 OLD_SECRET = "the-secret-before-the-rotation-32-bytes"

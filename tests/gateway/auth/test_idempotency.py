@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.tenants import Tenant, make_member
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from gateway.auth.jwks import AWAY_SECONDS, BELIEVED_SECONDS, MOST_KEYS, REFRESH
 from store.errors import Unauthenticated, Unavailable
 from tests.realtime.feed.watcher import eventually
 from tests.stack import Services
-from tests.support.web import serve_in_thread
+from tests.support.servers.web import serve_in_thread
 from tests.tenants import Tenant
 
 SIGNER = ec.generate_private_key(ec.SECP256R1())

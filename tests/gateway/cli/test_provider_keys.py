@@ -14,7 +14,7 @@ from jobs.kinds.estimate.engines.factory import open_engine
 from jobs.kinds.estimate.errors import Misconfigured
 from tests.gateway.cli.key_issuer import Key, KeyIssuer, key_issuer
 from tests.gateway.cli.rotating import file, gateway, services, text_of
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.jobs.kinds.estimate.engines.api_double import api_double, completed
 from tests.jobs.kinds.estimate.engines.test_openai import asked_line
 from tests.jobs.kinds.estimate.material import material

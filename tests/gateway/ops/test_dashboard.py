@@ -8,7 +8,7 @@ from gateway.lifespan import HERE
 from gateway.ops.dashboard import OpsDashboard
 from store.pool import Database
 from tests.stack import Services
-from tests.support.proxy import proxy_to
+from tests.support.servers.proxy import proxy_to
 from tests.tenants import Tenant
 
 WAIT_SECONDS = 30

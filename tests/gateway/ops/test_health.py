@@ -15,7 +15,7 @@ from gateway.ops.probe import CHECK_SECONDS
 from store.ops import health as store_health
 from tests.product import free_port
 from tests.stack import Services
-from tests.support.proxy import proxy_to
+from tests.support.servers.proxy import proxy_to
 from tests.tenants import Tenant
 
 if TYPE_CHECKING:

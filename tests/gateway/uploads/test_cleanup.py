@@ -16,9 +16,9 @@ from store.media.cleanup import Cleanup, Report
 from store.objects.objects import ObjectStore
 from store.objects.spool import Spool
 from store.pool import Database
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload
-from tests.gateway.uploads.tus import Tus
+from tests.gateway.uploads.files import files
+from tests.gateway.uploads.tus.tus import Tus
 from tests.stack import Services
 from tests.tenants import Tenant
 

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 
 from gateway.uploads.upload_limits import BURST
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload, allow
-from tests.gateway.uploads.tus import Tus
+from tests.gateway.uploads.files import files
+from tests.gateway.uploads.tus.tus import Tus
 from tests.tenants import Tenant
 
 

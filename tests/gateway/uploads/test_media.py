@@ -18,8 +18,8 @@ from store.media import derivatives, media
 from store.media.media import EDGES, derivative_key
 from store.objects.objects import ObjectStore
 from store.pool import Database
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload, nothing_of
+from tests.gateway.uploads.files import files
 from tests.tenants import Tenant
 
 WAITING = "SELECT count(*) FROM jobs WHERE job_type = 'photo_jpegs' AND status IN ('queued', 'running')"

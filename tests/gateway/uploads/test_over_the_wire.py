@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from store.objects.objects import MEDIA_BYTES, ObjectStore
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.product import Product
 from tests.tenants import Tenant
 

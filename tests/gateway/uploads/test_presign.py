@@ -10,8 +10,8 @@ from config.settings import Settings
 from jobs.kinds.maintenance import sweep_forms
 from store.objects.objects import ObjectStore
 from store.pool import Database
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import allow
+from tests.gateway.uploads.files import files
 from tests.tenants import Tenant
 
 

@@ -14,8 +14,8 @@ from jobs.kinds.estimate.steps.gather import gather
 from store.objects.content import HEAD_BYTES
 from store.objects.objects import ObjectStore
 from store.pool import Database
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import allow, nothing_of
+from tests.gateway.uploads.files import files
 from tests.tenants import Tenant
 
 

@@ -12,7 +12,7 @@ from store.objects.objects import MEDIA_BYTES, ObjectStore
 from store.objects.spool import PART_BYTES
 from store.pool import Database, use_json
 from store.schema.migrate import migrate
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.tenants import Tenant
 
 _SUPABASE = """

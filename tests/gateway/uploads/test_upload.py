@@ -13,8 +13,8 @@ from starlette.applications import Starlette
 from gateway.http import body
 from store.objects.objects import MEDIA_BYTES, ObjectStore
 from store.pool import Database
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload, nothing_of
+from tests.gateway.uploads.files import files
 from tests.support.contract import Witness
 from tests.support.flags import set_flags
 from tests.tenants import Tenant

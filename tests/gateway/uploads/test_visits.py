@@ -6,8 +6,8 @@ import pytest
 from starlette.applications import Starlette
 
 from store.pool import Database
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload
+from tests.gateway.uploads.files import files
 from tests.support.flags import set_flags
 from tests.tenants import Tenant
 

@@ -22,8 +22,8 @@ from jobs.kinds.deliveries import LONGEST_WAIT_SECONDS, open_deliveries, wait_s
 from jobs.queue.intervals import Intervals
 from jobs.worker.worker import Worker
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
-from tests.support.proxy import proxy_to
-from tests.support.web import serve_in_thread
+from tests.support.servers.proxy import proxy_to
+from tests.support.servers.web import serve_in_thread
 
 OWED = "job_type = 'analytics_delivery' AND status IN ('queued', 'running')"
 

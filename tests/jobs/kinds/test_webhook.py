@@ -32,8 +32,8 @@ from store.webhooks import endpoints, signature
 from store.webhooks.catalogue import CATALOGUE, CHOICES
 from store.webhooks.endpoints import Endpoint
 from tests.jobs.conftest import DEADLINE_SECONDS, Bench
+from tests.support.servers.web import serve_in_thread
 from tests.support.waiting import until
-from tests.support.web import serve_in_thread
 
 OWED = "job_type = 'webhook' AND status IN ('queued', 'running')"
 

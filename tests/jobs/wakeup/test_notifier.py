@@ -16,7 +16,7 @@ from jobs.wakeup.arq_listener import ArqListener
 from jobs.wakeup.notifier import MAX_RINGING, Doorbell
 from jobs.wakeup.redis_client import QUEUE, close_redis, open_redis
 from tests.product import free_port
-from tests.support.proxy import proxy_to
+from tests.support.servers.proxy import proxy_to
 
 
 @pytest.fixture

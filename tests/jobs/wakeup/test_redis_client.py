@@ -8,7 +8,7 @@ from redis.exceptions import WatchError
 
 from config.settings import Settings
 from jobs.wakeup.redis_client import RedisClient, close_redis, open_redis
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 
 DEADLINE_SECONDS = 30.0
 

@@ -24,7 +24,7 @@ from tests.realtime.feed.test_faults import Connection, terminate_listener
 from tests.realtime.feed.watcher import Watcher, eventually, is_open, path, watch
 from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
 from tests.stack import Services
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 from tests.tenants import Tenant
 
 INSERT = "INSERT INTO processing_events (visit_id, type) VALUES ($1, 'a.b')"

@@ -19,7 +19,7 @@ from tests.realtime.client.strict_source import SECONDS
 from tests.realtime.client.tab import cut_streams
 from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
 from tests.stack import Services
-from tests.support.web import serve_in_thread
+from tests.support.servers.web import serve_in_thread
 from tests.tenants import Tenant
 
 PAGE = (ROOT / "docs" / "reference" / "events.md").read_text()

@@ -16,7 +16,7 @@ from tests.realtime.client.tab import cut_streams
 from tests.realtime.feed.watcher import path
 from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
 from tests.stack import Services
-from tests.support.web import serve_in_thread
+from tests.support.servers.web import serve_in_thread
 from tests.tenants import Tenant
 
 FOLLOW = """(address) => {

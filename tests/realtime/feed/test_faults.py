@@ -19,7 +19,7 @@ from store.pool import Database
 from tests.realtime.feed.watcher import Watcher, eventually, is_open, path, watch
 from tests.realtime.stream_gateway import BOTH, StreamGateway, another_database, open_gateway, tell
 from tests.stack import Services
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.servers.proxy import Proxy, proxy_to
 from tests.tenants import Tenant
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -17,7 +17,7 @@ from realtime.transport.connection import ConnectionSink
 from store.pool import Database
 from tests.realtime.feed.watcher import eventually, is_open, path, watch
 from tests.realtime.stream_gateway import StreamGateway, make_visit, open_gateway, tell
-from tests.support.certificate import certificate
+from tests.support.servers.certificate import certificate
 from tests.tenants import Tenant
 
 

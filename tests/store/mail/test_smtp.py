@@ -13,8 +13,8 @@ from store.mail import smtp
 from store.mail.smtp import Mail, MailRefused
 from tests.product import free_port
 from tests.stack import Services
-from tests.support.certificate import certificate
-from tests.support.mail_catcher import Catcher, catch_mail
+from tests.support.servers.certificate import certificate
+from tests.support.servers.mail_catcher import Catcher, catch_mail
 
 MAIL = Mail("maria@example.com", "Your estimate", "Hello", html="<p>Hello</p>", sender_name="Able & Sons", id="42")
 

@@ -16,7 +16,7 @@ from PIL import Image
 from store.media.decoder import audio, decode
 from store.media.decoder.audio import SoundReader
 from store.objects.content import Findings
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 
 RED = (200, 30, 30)
 ON_ITS_SIDE = 6

@@ -9,7 +9,7 @@ import pytest
 
 from store.media.decoder import decode
 from store.objects import content
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 
 
 def _recorded(container: str, codec: str, seconds: float = 2.0) -> bytes:

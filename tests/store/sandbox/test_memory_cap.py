@@ -12,7 +12,7 @@ from store.media.decoder import media_client
 from store.media.decoder.media_client import Decoder
 from store.objects.spool import Spool
 from store.sandbox.memory_cap import LEAST_BYTES, MemoryCap, Watched, default_cap, held_by
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 
 MIB = 1024**2
 # Holds so much, says so, and waits; with "child" in a child of its own, as a helper in namespaces does.

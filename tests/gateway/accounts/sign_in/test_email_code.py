@@ -9,7 +9,7 @@ import pytest
 from store.errors import Unavailable
 from store.people import sign_in
 from tests.gateway.accounts.conftest import OpenBrowser, Sender
-from tests.support.mail_catcher import Catcher
+from tests.support.servers.mail_catcher import Catcher
 from tests.tenants import Admin, Tenant, make_member
 
 

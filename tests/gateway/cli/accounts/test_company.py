@@ -8,7 +8,7 @@ import pytest
 from tests.product import free_port
 from tests.stack import Services
 from tests.support.command import answer, scopekit
-from tests.support.mail_catcher import catch_mail
+from tests.support.servers.mail_catcher import catch_mail
 from tests.tenants import Admin
 
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.tenants import Tenant, make_tenant
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from store.objects.objects import ObjectStore
 from tests.gateway.shares.documents import Customer, Visit, make_share, store_photos
 from tests.product import Product, start_product
 from tests.stack import Services
-from tests.support.web import serve_in_thread
+from tests.support.servers.web import serve_in_thread
 from tests.tenants import Tenant
 
 PASSCODE, WRONG_GUESS = "heron-lantern-4711", "osprey-kettle-0815"

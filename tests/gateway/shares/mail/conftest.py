@@ -9,8 +9,8 @@ from config.settings import Settings
 from store.pool import Database
 from tests.product import free_port
 from tests.stack import Services
-from tests.support.mail_catcher import Catcher, catch_mail
 from tests.support.mail_jobs import MailJobs
+from tests.support.servers.mail_catcher import Catcher, catch_mail
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from store.errors import Unavailable
 from store.objects.objects import ObjectStore
 from store.pool import Database
 from tests.gateway.shares.documents import Visit, customer_of, make_share, save_next, share_now
-from tests.support.mail_catcher import Catcher
 from tests.support.mail_jobs import MailJobs
+from tests.support.servers.mail_catcher import Catcher
 from tests.tenants import Tenant, make_member
 
 MARIA = "maria@example.com"

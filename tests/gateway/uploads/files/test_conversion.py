@@ -16,10 +16,10 @@ from store.media import media
 from store.objects.content import TYPES
 from store.objects.objects import ObjectStore
 from store.pool import Database
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload
+from tests.gateway.uploads.files import files
 from tests.gateway.uploads.test_presign import _send
-from tests.gateway.uploads.tus import Tus
+from tests.gateway.uploads.tus.tus import Tus
 from tests.tenants import Tenant
 
 SECONDS = 3.0

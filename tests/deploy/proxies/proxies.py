@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.deploy import caddy, nginx
+from tests.deploy.proxies import caddy, nginx
 from tests.product import ROOT, end, free_port
 from tests.support.ci import skip_or_fail
 

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import Upload
-from tests.gateway.uploads.corpus import FAMILIES, Bad
-from tests.gateway.uploads.tus import Tus
+from tests.gateway.uploads.files import files
+from tests.gateway.uploads.files.corpus import FAMILIES, Bad
+from tests.gateway.uploads.tus.tus import Tus
 from tests.tenants import Tenant
 
 REFUSALS = {400, 413, 415, 422}

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from store.pool import Database
-from tests.deploy.proxies import PROXIES, Front
+from tests.deploy.proxies.proxies import PROXIES, Front
 from tests.product import process, wait_until_ready
 from tests.realtime.client.eventsource import EventStream
 from tests.realtime.client.strict_source import ORIGIN, SECONDS, StrictEventSource

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 
 GOOD: dict[str, Callable[[], bytes]] = {
     "image/jpeg": files.jpeg,

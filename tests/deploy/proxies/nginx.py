@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.product import ROOT, end, free_port
-from tests.support.certificate import certificate
+from tests.support.servers.certificate import certificate
 
 # Debian keeps it where only root looks.
 PROGRAM = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin")))

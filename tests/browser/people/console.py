@@ -4,7 +4,7 @@ from pathlib import Path
 
 from playwright.async_api import Locator, expect
 
-from tests.browser.person import Person
+from tests.browser.people.person import Person
 
 RUN_MS = 60_000
 # In the order in which they happen.

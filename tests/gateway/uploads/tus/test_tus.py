@@ -16,9 +16,9 @@ from gateway.http import body
 from store.objects.objects import MEDIA_BYTES, ObjectStore
 from store.objects.spool import PART_BYTES, Spool
 from store.uploads import resumables
-from tests.gateway.uploads import files
 from tests.gateway.uploads.conftest import nothing_of
-from tests.gateway.uploads.tus import CHUNK, Tus, checksum, metadata
+from tests.gateway.uploads.files import files
+from tests.gateway.uploads.tus.tus import CHUNK, Tus, checksum, metadata
 from tests.tenants import Tenant
 
 

@@ -14,8 +14,8 @@ import uvicorn
 
 from gateway.server.connection_takeover import HandoverProtocol
 from gateway.server.server import Server
-from tests.deploy import caddy as caddies
-from tests.deploy import nginx as nginxes
+from tests.deploy.proxies import caddy as caddies
+from tests.deploy.proxies import nginx as nginxes
 from tests.gateway.server.framing import CONTENT, Echo, Request, answers_in, bare, requests, said_of
 from tests.realtime.feed.watcher import SECONDS, eventually
 from tests.support.ci import skip_or_fail

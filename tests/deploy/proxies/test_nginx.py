@@ -13,10 +13,10 @@ import pytest
 
 from store.objects.objects import ObjectStore
 from store.pool import Database
-from tests.deploy.nginx import PROGRAM, configure, nginx
+from tests.deploy.proxies.nginx import PROGRAM, configure, nginx
 from tests.gateway.shares.documents import make_share
 from tests.gateway.shares.documents import make_visit as make_estimate
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.product import Product
 from tests.realtime.feed.watcher import SECONDS, is_open, path, watch
 from tests.realtime.stream_gateway import make_visit, tell

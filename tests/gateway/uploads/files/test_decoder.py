@@ -18,7 +18,7 @@ from store.media.decoder.decode import MAX_PIXELS, check, render
 from store.media.decoder.media_client import TOO_HARD, Decoder
 from store.objects.objects import ObjectStore
 from store.objects.spool import Spool
-from tests.gateway.uploads import files
+from tests.gateway.uploads.files import files
 from tests.tenants import Tenant
 
 

@@ -9,7 +9,7 @@ from config.settings import load_settings
 from devstack.stack import Endpoints
 from store.pool import Database, WrongRole
 from tests.deploy.own import Admin, own_services
-from tests.deploy.pgbouncer import PROGRAM, pgbouncer
+from tests.deploy.proxies.pgbouncer import PROGRAM, pgbouncer
 from tests.product import Product, start_product
 from tests.realtime.feed.watcher import watch
 from tests.stack import Services

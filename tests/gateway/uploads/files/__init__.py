@@ -1,0 +1,1 @@
+"""Files to upload: real ones, damaged ones, and tests of how they are opened."""

@@ -1,0 +1,1 @@
+"""Servers that a test plays on loopback, and what stands before them."""
