@@ -153,6 +153,13 @@ class ShareDecided(Shape):
     version: int
 
 
+class ShareMessage(Shape):
+    """The payload of `share.question` and `share.answer`."""
+
+    share_id: UUID
+    recipient: str
+
+
 class StepState(Shape):
     """How far a step of the newest job is; null where it is not known yet."""
 
@@ -258,6 +265,12 @@ EVENTS: Mapping[str, EventType] = {
             "estimate_id": _ESTIMATE,
             "version": 1,
         },
+    ),
+    "share.question": EventType(
+        ShareMessage, "The customer asked a question.", {"share_id": _SHARE, "recipient": "Ana Lima"}
+    ),
+    "share.answer": EventType(
+        ShareMessage, "The company answered a question.", {"share_id": _SHARE, "recipient": "Ana Lima"}
     ),
 }
 SNAPSHOT = EventType(

@@ -21,6 +21,15 @@ class OpenForm(BaseModel):
     once: Annotated[str, StringConstraints(pattern=rf"^(|[A-Za-z0-9_-]{{{SECRET_LENGTH}}})$")] = ""
 
 
+class QuestionForm(BaseModel):
+    """A question; it decides nothing."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    question: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+    name: Annotated[OneLine, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+
+
 class DecisionForm(BaseModel):
     """A decision: accepting needs a name, asking for changes needs to say which."""
 

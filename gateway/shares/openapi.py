@@ -19,15 +19,28 @@ from gateway.openapi.operation import (
     takes_json,
 )
 from gateway.openapi.values import Answered, Moment, Sha256
-from gateway.shares.form import DecisionForm, OpenForm
+from gateway.shares.form import DecisionForm, OpenForm, QuestionForm
 from gateway.shares.mails import MESSAGE_LENGTH, MailOrder
 from gateway.shares.shares import TIMELINE_EVENTS, Rotation, ShareChange, ShareOrder
+from gateway.shares.shares import Answer as AnswerOrder
 from store.documents.display import Markup, Prices
 from store.media.media import EDGES
 
 ShareEventKind: TypeAlias = (
     Literal[
-        "opened", "photo", "pdf", "certificate", "rotated", "locked", "revoked", "mail_queued", "mailed", "mail_failed"
+        "opened",
+        "photo",
+        "pdf",
+        "certificate",
+        "rotated",
+        "question",
+        "answer",
+        "version",
+        "locked",
+        "revoked",
+        "mail_queued",
+        "mailed",
+        "mail_failed",
     ]
     | Answered
 )
@@ -65,6 +78,7 @@ class Share(Shape):
 
     id: UUID
     estimate_id: UUID
+    version: int
     visit_id: UUID
     recipient: str
     has_passcode: bool
@@ -77,6 +91,7 @@ class Share(Shape):
     display: Display
     state: Literal["ready", "revoked", "expired", "used_up"]
     status: Literal["sent", "opened", "accepted", "declined", "changes_requested", "expired", "used_up", "revoked"]
+    unanswered: bool
     first_opened_at: Moment | None
     last_opened_at: Moment | None
     decision: Decision | None
@@ -94,6 +109,22 @@ class Shares(PageOf):
     """The newest first."""
 
     shares: list[Share]
+
+
+class Question(Shape):
+    """A question of the customer, or an answer to one."""
+
+    id: UUID
+    kind: Literal["question", "answer"]
+    name: str
+    body: str
+    sent_at: Moment
+
+
+class Questions(Shape):
+    """Oldest first."""
+
+    questions: list[Question]
 
 
 class ShareEvent(Shape):
@@ -160,6 +191,7 @@ class News(Shape):
     version: int
     newest: int
     decision: str | None
+    messages: int
 
 
 def _form(model: type[BaseModel]) -> Content:
@@ -187,7 +219,7 @@ OPERATIONS = {
     "GET /v1/estimates/{estimate_id}/shares": Operation(gives(Shares), params=paged()),
     "GET /v1/shares/{share_id}": Operation(gives(Share), conditional=True),
     "PATCH /v1/shares/{share_id}": Operation(
-        gives(Share), takes=takes_json(ShareChange), must_take=True, conditional=True
+        gives(Share), takes=takes_json(ShareChange), conditional=True, refuses=(409,)
     ),
     "GET /v1/estimates/{estimate_id}/preview": Operation(
         {200: Answer("The page.", {"text/html": TEXT})},
@@ -208,6 +240,8 @@ OPERATIONS = {
         {200: Answer("The mail as its receiver sees it; its title is the subject.", {"text/html": TEXT})},
         params=(_MESSAGE,),
     ),
+    "GET /v1/shares/{share_id}/questions": Operation(gives(Questions)),
+    "POST /v1/shares/{share_id}/questions": Operation(gives(Questions), takes=takes_json(AnswerOrder), must_take=True),
     "GET /v1/shares/{share_id}/timeline": Operation(gives(Timeline), params=paged(TIMELINE_EVENTS)),
     "GET /v1/shares/{share_id}/certificate": Operation(gives(CheckedCertificate)),
     "GET /e/{token}": Operation(_PAGE, "reader"),
@@ -215,6 +249,8 @@ OPERATIONS = {
     "POST /e/{token}/open": Operation(_BACK, "reader", _form(OpenForm), refuses=(403,)),
     "GET /e/{token}/decision": _ACTION,
     "POST /e/{token}/decision": Operation(_BACK, "reader", _form(DecisionForm), must_take=True, refuses=(403, 409)),
+    "GET /e/{token}/question": _ACTION,
+    "POST /e/{token}/question": Operation(_BACK, "reader", _form(QuestionForm), must_take=True, refuses=(403, 409)),
     "GET /e/{token}/news": Operation(gives(News), "reader"),
     "GET /e/{token}/media/{media_id}": Operation(_PHOTO, "reader", params=(_SIZE,), refuses=(422,)),
     "GET /e/{token}/logo": Operation(_IMAGE, "reader"),

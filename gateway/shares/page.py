@@ -19,7 +19,7 @@ from gateway.http.errors import STATUS
 from gateway.http.input.form import read_form
 from gateway.shares import downloads, files
 from gateway.shares.access import SESSION_COOKIE, WRONG_PASSCODES, bucket_of, find, key_of, of_session, require_our_form
-from gateway.shares.form import DecisionForm, OpenForm
+from gateway.shares.form import DecisionForm, OpenForm, QuestionForm
 from gateway.shares.link_secrets import digest, new_secret, passcode_fits
 from gateway.shares.middleware import NO_LINK, address_here, share_route, wants_page
 from store.documents.document import Document
@@ -31,6 +31,7 @@ SESSION_SECONDS = 1800
 
 _ENDED = "This page timed out, so nothing was sent. Reopen the link to respond."
 _DECIDED = "An answer to this estimate has already been recorded, so this one was not."
+_FULL = "This thread is full. Please call or write to the sender instead."
 _WRONG = "Too many wrong passcodes came from where you are. Wait a few minutes and try again."
 _CHANGED = "The estimate or its terms have changed since you opened it, so your answer was not recorded."
 
@@ -76,7 +77,7 @@ class ShareNews(HTTPEndpoint):
     """The state that an open page polls."""
 
     async def get(self, request: Request) -> Response:
-        """Answer {version, newest, decision}; 404 or 410 when the session has ended."""
+        """Answer {version, newest, decision, messages}; 404 or 410 when the session has ended."""
         return json_response(await of_session(request, shares.news))
 
 
@@ -103,6 +104,25 @@ class OpenShare(_Action):
             return _with_session(request, await _open(request, share, form))
         except (Forbidden, TooMany) as problem:
             return _refuse(request, share, problem)
+
+
+class AskShare(_Action):
+    """Takes the customer's question; the offer stays open."""
+
+    async def post(self, request: Request) -> Response:
+        """Answer 303 back to the page, which then shows the question."""
+        require_our_form(request)
+        key = key_of(request)
+        share = await find(request, key)
+        form = await read_form(request, QuestionForm)
+        async with context_of(request).db.as_system(on_behalf_of=key.token) as conn:
+            outcome = await shares.ask(conn, key, form.name, form.question, client_info_of(request))
+        match outcome:
+            case "recorded":
+                return RedirectResponse(f"{address_here(request)}#questions", 303)
+            case "full":
+                raise Conflict(_FULL, code="thread_full")
+        return _refuse(request, share, Forbidden(_ENDED))
 
 
 class DecideShare(_Action):
@@ -234,6 +254,7 @@ routes: list[BaseRoute] = [
     share_route("/e/{token}", SharePage),
     share_route("/e/{token}/open", OpenShare),
     share_route("/e/{token}/decision", DecideShare),
+    share_route("/e/{token}/question", AskShare),
     share_route("/e/{token}/news", ShareNews),
     *files.routes,
     *downloads.routes,

@@ -14,7 +14,7 @@ from gateway.auth.auth import admit
 from gateway.auth.idempotency import idempotent
 from gateway.context import context_of
 from gateway.documents.display_form import ShareDisplayChoice
-from gateway.http.body import json_response, read_json, uuid_param
+from gateway.http.body import Trimmed, json_response, read_json, uuid_param
 from gateway.http.client_info import public_origin
 from gateway.http.conditional import etag_of, require_match, tagged_response
 from gateway.http.input.paging import read_page
@@ -57,11 +57,20 @@ class ShareOrder(BaseModel):
 
 
 class ShareChange(BaseModel):
-    """A change to a link; `display` changes what its customer sees from now on."""
+    """A change to a link: `display`, what its customer sees from now on; `estimate_id`, the newest version to send."""
 
     model_config = ConfigDict(extra="forbid")
 
-    display: ShareDisplayChoice
+    display: ShareDisplayChoice | None = None
+    estimate_id: UUID | None = None
+
+
+class Answer(BaseModel):
+    """An answer to a customer's question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    body: Annotated[str, Trimmed, Field(min_length=1, max_length=2000)]
 
 
 async def create_share(request: Request) -> Response:
@@ -110,15 +119,34 @@ async def read_share(request: Request) -> Response:
 
 
 async def change_share(request: Request) -> Response:
-    """Change what the customer of a link sees; fields that are left out stay as they are."""
+    """Change what the customer of a link sees, or send the newest version with it; what is left out stays."""
     principal = await admit(request)
     share_id = uuid_param(request.path_params["share_id"], "share_id")
     change = await read_json(request, ShareChange)
     async with context_of(request).db.as_user(principal.claims) as conn:
         before = await shares.get(conn, share_id)
         require_match(request, etag_of(share_json(before)))
-        share = await shares.change_display(conn, share_id, change.display.as_json())
+        if change.estimate_id:
+            await shares.send_version(conn, share_id, change.estimate_id)
+        share = await shares.change_display(conn, share_id, change.display.as_json() if change.display else {})
     return tagged_response(request, share_json(share))
+
+
+async def list_questions(request: Request) -> Response:
+    """Answer {questions: [{id, kind, name, body, sent_at}]}, oldest first."""
+    principal = await admit(request)
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response({"questions": await shares.questions(conn, share_id)})
+
+
+async def answer_question(request: Request) -> Response:
+    """Answer the customer on the link's own page; answers the thread as it is then."""
+    principal = await admit(request, min_role="member")
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    reply = await read_json(request, Answer)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response({"questions": await shares.answer(conn, share_id, reply.body)})
 
 
 async def revoke_share(request: Request) -> Response:
@@ -198,6 +226,8 @@ routes = [
     Route("/v1/shares/{share_id}", change_share, methods=["PATCH"]),
     Route("/v1/shares/{share_id}/revoke", revoke_share, methods=["POST"]),
     Route("/v1/shares/{share_id}/rotate", idempotent(rotate_share), methods=["POST"]),
+    Route("/v1/shares/{share_id}/questions", list_questions),
+    Route("/v1/shares/{share_id}/questions", idempotent(answer_question), methods=["POST"]),
     Route("/v1/shares/{share_id}/timeline", timeline),
     Route("/v1/shares/{share_id}/certificate", certificate),
 ]

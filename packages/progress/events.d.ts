@@ -109,6 +109,12 @@ export interface ShareMailed {
   state: "sent" | "failed";
 }
 
+/** The payload of `share.question` and `share.answer`. */
+export interface ShareMessage {
+  share_id: string;
+  recipient: string;
+}
+
 /** The payload of `share.opened`. */
 export interface ShareOpened {
   share_id: string;
@@ -388,5 +394,29 @@ export interface ShareDecidedEvent {
   created_at: string;
 }
 
+/** The customer asked a question. */
+export interface ShareQuestionEvent {
+  visit_id: string;
+  seq: number;
+  job_id: string | null;
+  type: "share.question";
+  background?: true;
+  ends_stream?: true;
+  payload: ShareMessage;
+  created_at: string;
+}
+
+/** The company answered a question. */
+export interface ShareAnswerEvent {
+  visit_id: string;
+  seq: number;
+  job_id: string | null;
+  type: "share.answer";
+  background?: true;
+  ends_stream?: true;
+  payload: ShareMessage;
+  created_at: string;
+}
+
 /** Any event after the snapshot. Types that are not here appear; ignore them. */
-export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobStalledEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | ShareOpenedEvent | ShareMailedEvent | ShareDecidedEvent;
+export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobStalledEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | ShareOpenedEvent | ShareMailedEvent | ShareDecidedEvent | ShareQuestionEvent | ShareAnswerEvent;

@@ -76,6 +76,16 @@ class Priced:
 
 
 @dataclass(frozen=True)
+class Message:
+    """A message of the thread; `is_ours` where the contractor wrote it."""
+
+    writer: str
+    is_ours: bool
+    body: str
+    sent: str
+
+
+@dataclass(frozen=True)
 class Document:
     """Everything the page shows; `source` is the JSON of `scopekit.document_of`."""
 
@@ -115,6 +125,19 @@ class Document:
         """The decision there is, if any."""
         found: Mapping[str, Any] | None = self.source["decision"]
         return found
+
+    @property
+    def thread(self) -> tuple[Message, ...]:
+        """Questions, answers and what was written with decisions, oldest first."""
+        return tuple(
+            Message(
+                writer=self.business["name"] if row["kind"] == "answer" else row["name"] or self.addressee,
+                is_ours=row["kind"] == "answer",
+                body=row["body"],
+                sent=moment(self._moment(row["sent_at"])),
+            )
+            for row in self.source.get("thread", ())
+        )
 
     @property
     def certificate(self) -> Certificate | None:

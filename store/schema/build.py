@@ -17,6 +17,7 @@ AREAS = (
     *("access/roles", "access/users", "access/tenancy", "access/flags", "visits/visits", "visits/media"),
     *("estimates/prices", "estimates/estimates", "events/events", "events/event_bus"),
     *("queue/queue", "queue/queue_claims", "queue/queue_moves", "queue/dead_letters", "estimates/shares"),
+    "estimates/questions",
     *(
         "ops/analytics",
         "ops/ops",

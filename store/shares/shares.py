@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, Forbidden, NotFound
 from store.pool import Connection, Record
 from store.queries import Queries
 
 SQL = Queries("shares/shares")
 
 Opening = Literal["opened", "unknown", "revoked", "expired", "used_up", "passcode", "stale"]
+Asked = Literal["recorded", "closed", "full"]
 Outcome = Literal["recorded", "closed", "decided", "changed"]
 Decision = Literal["accepted", "declined", "changes_requested"]
 Looked = Literal["photo", "pdf", "certificate"]
@@ -92,7 +93,7 @@ async def create(conn: Connection, estimate_id: UUID, new: NewShare, *, tenant_i
 async def of_estimate(
     conn: Connection, estimate_id: UUID, limit: int, after: tuple[datetime, UUID] | None = None
 ) -> list[Record]:
-    """Return an estimate's shares behind a position, newest first; raises `NotFound` for an unknown estimate."""
+    """Return the shares of an estimate's visit behind a position, newest first; raises `NotFound` without one."""
     if await conn.fetchrow(SQL.newest_of_visit, estimate_id) is None:
         raise NotFound("There is no such estimate.")
     return await conn.fetch(SQL.shares_of_estimate, estimate_id, None, limit, *(after or (None, None)))
@@ -110,6 +111,49 @@ async def change_display(conn: Connection, share_id: UUID, display: Mapping[str,
     """Change some of what a share's customer sees; raises `NotFound`."""
     await conn.execute(SQL.change_display, share_id, display)
     return await get(conn, share_id)
+
+
+_UNSENT = {
+    "revoked": ("This link was revoked and stays so; make a new one.", "share_revoked"),
+    "accepted": ("What was accepted under this link stays. Make a new link for the new version.", "already_decided"),
+    "outdated": ("A newer version of this estimate exists; send that one.", "share_outdated"),
+}
+
+
+async def send_version(conn: Connection, share_id: UUID, estimate_id: UUID) -> Record:
+    """Send the visit's newest version with the same link; a decision of the version before does not count for it.
+
+    Raises `NotFound`, and `Conflict` for a revoked share, an accepted one, and a version that is not the newest.
+    """
+    await get(conn, share_id)
+    outcome: str = await conn.fetchval(SQL.send_version, share_id, estimate_id)
+    if outcome in _UNSENT:
+        detail, code = _UNSENT[outcome]
+        raise Conflict(detail, code=code)
+    if outcome == "unknown":
+        raise Forbidden("Only a member of the company sends estimates.")
+    return await get(conn, share_id)
+
+
+async def questions(conn: Connection, share_id: UUID) -> list[Record]:
+    """Return a share's questions and answers, oldest first: (id, kind, name, body, sent_at). Raises `NotFound`."""
+    await get(conn, share_id)
+    return await conn.fetch(SQL.questions_of_share, share_id)
+
+
+async def answer(conn: Connection, share_id: UUID, body: str) -> list[Record]:
+    """Answer the customer, and return the thread as `questions` does. Raises `NotFound`, `Forbidden` for a viewer."""
+    await get(conn, share_id)
+    if not await conn.fetchval(SQL.answer_question, share_id, body):
+        raise Forbidden("Only a member of the company answers its customers.")
+    return await questions(conn, share_id)
+
+
+async def ask(conn: Connection, key: Key, name: str, body: str, client: ClientInfo) -> Asked:
+    """Record a customer's question; the offer stays as it is."""
+    row = (key.token, key.session, name, body, client.agent_class, client.address_prefix)
+    outcome: Asked = await conn.fetchval(SQL.ask_question, *row)
+    return outcome
 
 
 async def preview(conn: Connection, estimate_id: UUID) -> Mapping[str, Any] | None:
@@ -211,7 +255,7 @@ async def logo(conn: Connection, key: Key) -> str:
 
 
 async def news(conn: Connection, key: Key) -> Mapping[str, Any] | None:
-    """Return {version, newest, decision} for an open page, or None without a live session."""
+    """Return {version, newest, decision, messages} for an open page, or None without a live session."""
     found: Mapping[str, Any] | None = await conn.fetchval(SQL.share_updates, key.token, key.session)
     return found
 

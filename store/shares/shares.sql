@@ -16,20 +16,23 @@ WITH share AS (
 INSERT INTO share_tokens (token_hash, share_id, tenant_id) SELECT $4, id, tenant_id FROM share RETURNING share_id;
 
 -- name: shares_of_estimate
--- The shares of an estimate ($1), or one share ($2), newest first, with what became of each: $3 of them, behind $4, $5.
-SELECT s.id, s.estimate_id, s.visit_id, s.recipient, s.has_passcode, s.max_views, s.views,
+-- The shares of an estimate's visit ($1), or one share ($2), newest first, with what became of each: $3 of them, behind $4, $5.
+SELECT s.id, s.estimate_id, e.version, s.visit_id, s.recipient, s.has_passcode, s.max_views, s.views,
        s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at, s.display,
        share_state(s.revoked_at, s.expires_at, s.views, s.max_views) AS state,
        share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views) AS status,
        o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at,
-       m.address AS mail_to, m.state AS mail_state, m.reason AS mail_reason
+       m.address AS mail_to, m.state AS mail_state, m.reason AS mail_reason,
+       coalesce((SELECT q.kind = 'question' FROM share_questions q WHERE q.share_id = s.id
+                 ORDER BY q.sent_at DESC LIMIT 1), false) AS unanswered
 FROM shares s
-LEFT JOIN share_decisions d ON d.share_id = s.id
+JOIN estimates e ON e.id = s.estimate_id
+LEFT JOIN share_decisions d ON d.share_id = s.id AND d.estimate_id = s.estimate_id
 LEFT JOIN LATERAL (SELECT min(opened_at) AS first_opened_at, max(opened_at) AS last_opened_at
                    FROM share_views v WHERE v.share_id = s.id) o ON true
 LEFT JOIN LATERAL (SELECT address, state, reason FROM mails
                    WHERE share_id = s.id ORDER BY queued_at DESC LIMIT 1) m ON true
-WHERE (s.estimate_id = $1 OR s.id = $2)
+WHERE (s.visit_id = (SELECT visit_id FROM estimates WHERE id = $1) OR s.id = $2)
   AND ($4::timestamptz IS NULL OR (s.created_at, s.id) < ($4, $5::uuid))
 ORDER BY s.created_at DESC, s.id DESC LIMIT $3;
 
@@ -40,6 +43,22 @@ UPDATE shares SET display = display || $2 WHERE id = $1;
 -- name: preview_document
 -- An estimate as its customer would read it.
 SELECT scopekit.preview_document($1);
+
+-- name: questions_of_share
+-- A share's questions and answers, oldest first.
+SELECT id, kind, name, body, sent_at FROM share_questions WHERE share_id = $1 ORDER BY sent_at LIMIT 200;
+
+-- name: answer_question
+-- The company's answer; false for another company's share.
+SELECT answer_question($1, $2);
+
+-- name: ask_question
+-- The customer's question.
+SELECT scopekit.ask_question($1, $2, $3, $4, $5, $6);
+
+-- name: send_version
+-- The newest version, under the same link.
+SELECT send_version($1, $2);
 
 -- name: revoke_share
 -- Ends a share and its sessions; a second time changes nothing.
@@ -63,8 +82,11 @@ FROM (SELECT id, 'opened' AS kind, opened_at AS happened_at, user_agent_class, a
       SELECT id, kind, happened_at, user_agent_class, address_prefix, media_id, ''
       FROM share_activity WHERE share_id = $1
       UNION ALL
-      SELECT share_id, decision, decided_at, user_agent_class, address_prefix, NULL, name
+      SELECT estimate_id, decision, decided_at, user_agent_class, address_prefix, NULL, name
       FROM share_decisions WHERE share_id = $1
+      UNION ALL
+      SELECT id, kind, sent_at, user_agent_class, address_prefix, NULL, name
+      FROM share_questions WHERE share_id = $1
       UNION ALL
       SELECT id, 'revoked', revoked_at, '', '', NULL, '' FROM shares WHERE id = $1 AND revoked_at IS NOT NULL
       UNION ALL

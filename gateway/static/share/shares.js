@@ -5,6 +5,7 @@ import { announce, byId, el, icon } from "../shared/dom.js";
 import { count, moment, relative } from "../shared/format.js";
 import { copyText, showProblem } from "../shared/problems.js";
 import { mailForm } from "./mail-form.js";
+import { threadOf } from "./thread.js";
 import { timelineOf } from "./timeline.js";
 import { confirmPress } from "../shared/confirm-button.js";
 import { drawDisplay, PhotoChoice, readDisplay, watchDisplay } from "./display.js";
@@ -14,6 +15,7 @@ const DID = {
   accepted: "accepted the estimate",
   declined: "declined the estimate",
   changes_requested: "asked for changes",
+  question: "asked a question",
 };
 const MAILS = { queued: "mail on its way to", sent: "mailed to", failed: "mail not delivered to" };
 const WEEK = 604_800;
@@ -31,6 +33,7 @@ export class Shares {
   #listeners = new AbortController();
   #photos = new PhotoChoice();
   #open = new Set(); // shares whose story is being read
+  #talking = new Set(); // shares whose thread is being read
 
   constructor(visit) {
     this.visit = visit;
@@ -66,7 +69,7 @@ export class Shares {
     this.#warn(estimate);
     this.#photos.draw(estimate, () => this.#linkPreview());
     this.#linkPreview();
-    byId("share-locked").hidden = !shares.some((share) => share.decision?.decision === "accepted");
+    byId("share-locked").hidden = !shares.some((share) => share.decision?.decision === "accepted" && share.estimate_id === estimate.id);
     byId("share-older").hidden = estimate.version === 1;
   }
 
@@ -110,7 +113,8 @@ export class Shares {
     if (event.type === "share.mailed") return;
     const { recipient, share_id: shareId, decision } = event.payload;
     const who = recipient || this.#recipientOf(shareId) || "Your customer";
-    const did = DID[decision ?? "opened"];
+    if (event.type === "share.answer") return;
+    const did = event.type === "share.question" ? DID.question : DID[decision ?? "opened"];
     const news = byId("share-news");
     news.hidden = false;
     news.dataset.decision = decision ?? "";
@@ -178,15 +182,36 @@ export class Shares {
     return el("li", { class: "share", dataset: { shareId: share.id, recipient: share.recipient, state: status } },
       el("p", { class: "share-name" }, share.recipient || "No name"),
       el("span", { class: "badge", dataset: { state: status } }, STATUSES[status]),
-      el("p", { class: "hint" }, [answer, views, locked, until].filter(Boolean).join(" · ")),
+      el("p", { class: "hint" }, [`version ${share.version}`, answer, views, locked, until].filter(Boolean).join(" · ")),
       share.mail && el("p", { class: "hint", dataset: { mail: share.mail.state } },
         [`${MAILS[share.mail.state]} ${share.mail.to}`, share.mail.reason].filter(Boolean).join(": ")),
       decision?.message && el("blockquote", {}, `“${decision.message}”`),
       el("p", { class: "row share-acts" },
+        this.#isBehind(share) && this.#sendButton(share),
         ["ready", "expired"].includes(state) && this.#rotateButton(share, state === "expired" ? { expires_in: WEEK } : {}),
         state === "ready" && this.#revokeButton(share)),
       state === "ready" && el("details", { class: "more" }, el("summary", {}, "Send by mail"), mailForm(share, () => this.refresh())),
+      threadOf(share, this.#talking),
       timelineOf(share, this.#open));
+  }
+
+  /** Whether the link shows an older version that was not accepted. */
+  #isBehind({ state, version, decision }) {
+    return state !== "revoked" && version < this.visit.estimate.version && decision?.decision !== "accepted";
+  }
+
+  #sendButton(share) {
+    const { id, version } = this.visit.estimate;
+    const button = el("button", { type: "button", class: "small" }, icon("send"), `Send version ${version}`);
+    confirmPress(button, `Show version ${version} at this link?`, async () => {
+      try {
+        await call("PATCH", `/v1/shares/${share.id}`, { estimate_id: id });
+        await this.refresh();
+      } catch (error) {
+        showProblem(error, "Couldn't send the version");
+      }
+    });
+    return button;
   }
 
   /** For a link that was lost, went to the wrong person, or has expired. */

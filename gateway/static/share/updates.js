@@ -7,11 +7,20 @@ const OVER = [403, 404, 410]; // the session has ended: nobody will tell us any 
 
 const jittered = (ms) => ms * (0.8 + 0.4 * Math.random());
 
+/** Show the thread as it is now, without touching what is being written below it. */
+async function refreshThread() {
+  const answer = await fetch(location.pathname, { signal: AbortSignal.timeout(ANSWER_MS) });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const thread = page.getElementById("thread");
+  if (thread) document.getElementById("thread").replaceChildren(...thread.children);
+}
+
 /**
- * Ask `news` for {version, newest, decision}, ever more rarely, while the page is looked at; say once what is new in
+ * Ask `news` for {version, newest, decision, messages}, ever more rarely, while the page is looked at; say once what is new in
  * `place`. It ends with the session, half an hour at most.
  */
-export function watchUpdates({ news, version, decision }, place) {
+export function watchUpdates({ news, version, decision, messages }, place) {
+  let shown = Number(messages);
   let wait = FIRST_MS;
   const say = (title, words) => {
     const [strong, text, link] = ["strong", "span", "a"].map((tag) => document.createElement(tag));
@@ -27,7 +36,12 @@ export function watchUpdates({ news, version, decision }, place) {
     place.replaceChildren(line);
     document.body.dataset.outdated = "yes";
   };
-  const changed = (found) => {
+  const changed = async (found) => {
+    if (found.messages !== shown) {
+      await refreshThread();
+      [shown, wait] = [found.messages, FIRST_MS];
+    }
+    if (found.version > Number(version)) return say("This estimate was updated.", "A new version is here.");
     if (found.newest > Number(version)) return say("This estimate was updated.", "This version can no longer be accepted.");
     if ((found.decision ?? "") !== decision) return say("A response to this estimate was recorded.", "");
     return false;
@@ -37,7 +51,7 @@ export function watchUpdates({ news, version, decision }, place) {
     try {
       const answer = await fetch(news, { signal: AbortSignal.timeout(ANSWER_MS), headers: { accept: "application/json" } });
       if (OVER.includes(answer.status)) return say("This page timed out.", "Reopen the link to continue.");
-      if (answer.ok && changed(await answer.json()) !== false) return undefined;
+      if (answer.ok && (await changed(await answer.json())) !== false) return undefined;
     } catch {
       // no signal, or a busy server: ask again later
     }

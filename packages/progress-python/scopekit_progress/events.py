@@ -126,6 +126,13 @@ class ShareMailed(TypedDict):
     state: Literal["sent", "failed"]
 
 
+class ShareMessage(TypedDict):
+    """The payload of `share.question` and `share.answer`."""
+
+    share_id: str
+    recipient: str
+
+
 class ShareOpened(TypedDict):
     """The payload of `share.opened`."""
 
@@ -430,6 +437,32 @@ class ShareDecidedEvent(TypedDict):
     created_at: str
 
 
+class ShareQuestionEvent(TypedDict):
+    """The customer asked a question."""
+
+    visit_id: str
+    seq: int
+    job_id: str | None
+    type: Literal["share.question"]
+    background: NotRequired[Literal[True]]
+    ends_stream: NotRequired[Literal[True]]
+    payload: ShareMessage
+    created_at: str
+
+
+class ShareAnswerEvent(TypedDict):
+    """The company answered a question."""
+
+    visit_id: str
+    seq: int
+    job_id: str | None
+    type: Literal["share.answer"]
+    background: NotRequired[Literal[True]]
+    ends_stream: NotRequired[Literal[True]]
+    payload: ShareMessage
+    created_at: str
+
+
 # Any event after the snapshot. Types that are not here appear; ignore them.
 VisitEvent: TypeAlias = (
     JobQueuedEvent
@@ -449,4 +482,6 @@ VisitEvent: TypeAlias = (
     | ShareOpenedEvent
     | ShareMailedEvent
     | ShareDecidedEvent
+    | ShareQuestionEvent
+    | ShareAnswerEvent
 )

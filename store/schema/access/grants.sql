@@ -70,6 +70,7 @@ BEGIN
             ('share_views',          ''),
             ('share_activity',       'r'),
             ('share_decisions',      'r'),
+            ('share_questions',      'r'),
             ('analytics_events',     ''),
             ('alerts',               NULL),
             ('operators',            NULL),
@@ -191,7 +192,7 @@ BEGIN
             ('public', 'authenticated, service_role', ARRAY[
                 'current_tenant_id', 'search_text', 'share_state', 'share_status', 'visit_state']),
             ('public', 'authenticated', ARRAY[
-                'find_price_items', 'mail_share', 'resembling_price_items', 'rotate_share']),
+                'find_price_items', 'mail_share', 'resembling_price_items', 'rotate_share', 'answer_question', 'send_version']),
             ('scopekit', 'authenticated', ARRAY[
                 'cancel_job', 'job_correlation', 'set_visits_status', 'stall_reason', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[
@@ -216,7 +217,7 @@ BEGIN
                 'stream_heads', 'stream_snapshot', 'non_members', 'use_ticket', 'maintain_bus', 'member_role']),
             -- The customer with a link, who has no token: as the gateway's login, and as no role that a token could name.
             ('scopekit', 'scopekit_gateway', ARRAY[
-                'decide_share', 'log_share_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
+                'ask_question', 'decide_share', 'log_share_activity', 'open_share', 'share_by_token', 'share_document', 'share_logo',
                 'share_updates', 'share_photo', 'tenant_of_share', 'try_passcode']),
             -- Limits for whoever asks, before it is known who that is.
             ('scopekit', 'scopekit_gateway', ARRAY['spend_tries']),

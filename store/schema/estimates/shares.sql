@@ -60,24 +60,24 @@ CREATE TABLE public.share_activity (
     tenant_id        uuid NOT NULL,
     share_id         uuid NOT NULL,
     view_id          uuid REFERENCES public.share_views ON DELETE CASCADE,  -- in which session; null: in none
-    kind             text NOT NULL CHECK (kind IN ('photo', 'pdf', 'certificate', 'rotated', 'locked')),
+    kind             text NOT NULL CHECK (kind IN ('photo', 'pdf', 'certificate', 'rotated', 'locked', 'version')),
     media_id         uuid,
     user_agent_class text NOT NULL DEFAULT '',
     address_prefix   text NOT NULL DEFAULT '',  -- truncated: /24 or /48
     happened_at      timestamptz NOT NULL DEFAULT now(),
     FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT photo_iff_media CHECK ((kind = 'photo') = (media_id IS NOT NULL)),
-    CONSTRAINT in_a_session_or_outside CHECK ((kind IN ('rotated', 'locked')) = (view_id IS NULL))
+    CONSTRAINT in_a_session_or_outside CHECK ((kind IN ('rotated', 'locked', 'version')) = (view_id IS NULL))
 );
 CREATE INDEX share_activity_of_share ON public.share_activity (share_id, happened_at);
 -- Once a session and thing: a reader who pages back and forth neither fills the timeline nor the table.
 CREATE UNIQUE INDEX share_activity_once ON public.share_activity (view_id, kind, media_id) NULLS NOT DISTINCT
     WHERE view_id IS NOT NULL;
 
--- The customer's answer, once per share, and what an acceptance leaves behind: a drawn or typed signature, and a
+-- The customer's answer, once per share and version, and what an acceptance leaves behind: a drawn or typed signature, and a
 -- certificate of what was accepted, by whom and when.
 CREATE TABLE public.share_decisions (
-    share_id         uuid PRIMARY KEY,
+    share_id         uuid NOT NULL,
     tenant_id        uuid NOT NULL,
     estimate_id      uuid NOT NULL,
     estimate_version integer NOT NULL,
@@ -93,6 +93,7 @@ CREATE TABLE public.share_decisions (
     certificate      text,  -- the exact text whose sha256 the fingerprint is
     fingerprint      text,
     decided_at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (share_id, estimate_id),
     FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE,
     FOREIGN KEY (estimate_id, tenant_id) REFERENCES public.estimates (id, tenant_id) ON DELETE CASCADE,
     CONSTRAINT fingerprint_of_certificate CHECK (
@@ -100,6 +101,33 @@ CREATE TABLE public.share_decisions (
 );
 -- One decision per version of an estimate, whichever of its recipients is first.
 CREATE UNIQUE INDEX share_decisions_one_per_estimate ON public.share_decisions (estimate_id);
+
+-- One message of a share's thread.
+CREATE TABLE public.share_questions (
+    id               uuid PRIMARY KEY DEFAULT uuidv7(),
+    tenant_id        uuid NOT NULL,
+    share_id         uuid NOT NULL,
+    kind             text NOT NULL CHECK (kind IN ('question', 'answer')),
+    name             text NOT NULL DEFAULT '' CHECK (length(name) <= 200),  -- the customer's; answers are the company's
+    body             text NOT NULL CHECK (body <> '' AND length(body) <= 2000),
+    address_prefix   text NOT NULL DEFAULT '',
+    user_agent_class text NOT NULL DEFAULT '',
+    created_by       uuid,  -- the member who answered
+    sent_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE
+);
+CREATE INDEX share_questions_of_share ON public.share_questions (share_id, sent_at);
+
+-- A share's thread, oldest first: questions, answers, and what its customer wrote with a decision.
+CREATE FUNCTION scopekit.thread_of(p_share_id uuid)
+    RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object('kind', kind, 'name', name, 'body', body, 'sent_at', sent_at)
+                              ORDER BY sent_at), '[]')
+    FROM (SELECT kind, name, body, sent_at FROM public.share_questions WHERE share_id = p_share_id
+          UNION ALL
+          SELECT decision, name, message, decided_at FROM public.share_decisions
+          WHERE share_id = p_share_id AND message <> '') AS message
+$$;
 
 -- Finding a share -----------------------------------------------------------------------------------------------------
 
@@ -134,7 +162,8 @@ CREATE FUNCTION public.visit_state(p_visit_id uuid, p_status text) RETURNS text 
     SELECT coalesce(
         (SELECT 'accepted' FROM public.estimates e WHERE e.visit_id = p_visit_id AND e.status = 'accepted' LIMIT 1),
         (SELECT public.share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views)
-         FROM public.shares s LEFT JOIN public.share_decisions d ON d.share_id = s.id
+         FROM public.shares s LEFT JOIN public.share_decisions d
+             ON d.share_id = s.id AND d.estimate_id = s.estimate_id
          WHERE s.visit_id = p_visit_id ORDER BY s.created_at DESC, s.id DESC LIMIT 1),
         CASE p_status WHEN 'finalizing' THEN 'estimating' WHEN 'failed' THEN 'failed' END,
         (SELECT 'draft' FROM public.estimates e WHERE e.visit_id = p_visit_id LIMIT 1),
@@ -345,7 +374,8 @@ CREATE FUNCTION scopekit.document_of(p_estimate_id uuid, p_share_id uuid)
                                       'message', CASE WHEN d.share_id = s.id THEN d.message ELSE '' END,
                                       'signature', d.signature, 'certificate', d.certificate,
                                       'fingerprint', d.fingerprint)
-            FROM public.share_decisions d WHERE d.estimate_id = e.id))
+            FROM public.share_decisions d WHERE d.estimate_id = e.id),
+        'thread', scopekit.thread_of(s.id))
     FROM public.estimates e
     JOIN public.tenants t ON t.id = e.tenant_id
     JOIN public.site_visits v ON v.id = e.visit_id
@@ -392,13 +422,14 @@ CREATE FUNCTION scopekit.share_logo(p_token_hash bytea, p_session_hash bytea)
            OR EXISTS (SELECT 1 FROM scopekit.live_share(p_token_hash, p_session_hash)))
 $$;
 
--- What an open page asks now and then: {version, newest, decision}, or NULL without a live session.
+-- What an open page asks now and then: {version, newest, decision, messages}, or NULL without a live session.
 CREATE FUNCTION scopekit.share_updates(p_token_hash bytea, p_session_hash bytea)
     RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT jsonb_build_object(
         'version', e.version,
         'newest', (SELECT max(n.version) FROM public.estimates n WHERE n.visit_id = e.visit_id),
-        'decision', (SELECT d.decision FROM public.share_decisions d WHERE d.estimate_id = e.id))
+        'decision', (SELECT d.decision FROM public.share_decisions d WHERE d.estimate_id = e.id),
+        'messages', jsonb_array_length(scopekit.thread_of(s.id)))
     FROM scopekit.live_share(p_token_hash, p_session_hash) s JOIN public.estimates e ON e.id = s.estimate_id
 $$;
 

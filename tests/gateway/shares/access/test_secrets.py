@@ -12,11 +12,13 @@ from store.pool import Database
 from tests.gateway.shares.documents import Visit, customer_of, make_share
 from tests.tenants import Tenant
 
-CUSTOMER = ("share_by_token(bytea,bytea)", "try_passcode(bytea)", "open_share(bytea,bytea,text,integer,text,text)",
+CUSTOMER = ("ask_question(bytea,bytea,text,text,text,text)",
+            "share_by_token(bytea,bytea)", "try_passcode(bytea)", "open_share(bytea,bytea,text,integer,text,text)",
             "share_document(bytea,bytea)", "share_photo(bytea,bytea,uuid)", "share_logo(bytea,bytea)",
             "share_updates(bytea,bytea)", "log_share_activity(bytea,bytea,text,uuid,text,text)",
             "decide_share(bytea,bytea,text,text,text,text,text,text,text,text)")  # fmt: skip
-INNER = ("live_share(bytea,bytea)", "document_of(uuid,uuid)", "cited_photos(uuid)", "terms_of(uuid)",
+INNER = ("thread_of(uuid)", "add_question(shares,text,text,text,text,text)",
+         "live_share(bytea,bytea)", "document_of(uuid,uuid)", "cited_photos(uuid)", "terms_of(uuid)",
          "text_hash(text)", "certificate_of(share_decisions,estimates)")  # fmt: skip
 
 
