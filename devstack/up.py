@@ -219,6 +219,8 @@ def local_environment(plan: Plan, endpoints: Endpoints) -> dict[str, str]:
         "JWT_SECRETS": secrets.secret("jwt_secret", 48),
         "INTERNAL_QUEUE_KEY": secrets.secret("internal_queue_key"),
         "SECRETS_FILE": str(rotated),
+        # A receiver that is being written runs here too.
+        "WEBHOOK_NETWORKS": "127.0.0.0/8",
         "ALLOWED_ORIGINS": f"http://{LOOPBACK}:{plan.port},http://localhost:{plan.port}",
     }
     theirs = {name: value for name, value in child_environment(plan).items() if value}

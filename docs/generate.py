@@ -9,6 +9,7 @@ from docs.generators.metrics import metrics_page
 from docs.generators.modules import modules_page
 from docs.generators.settings import HEAD, settings_table
 from docs.generators.typed_events import python, typescript
+from docs.generators.webhook_events import webhook_events_page, webhook_events_schemas
 
 REFERENCE = Path(__file__).parent / "reference"
 PACKAGES = Path(__file__).parent.parent / "packages"
@@ -24,6 +25,8 @@ def pages() -> dict[Path, str]:
         REFERENCE / "command-line.md": command_line_page(),
         REFERENCE / "metrics.md": metrics_page(),
         REFERENCE / "event-types.md": event_types_page(),
+        REFERENCE / "webhook-events.md": webhook_events_page(),
+        REFERENCE / "webhook-events.json": webhook_events_schemas(),
         REFERENCE / "asyncapi.json": asyncapi_text(),
         REFERENCE / "configuration.md": _configuration_page(),
     }

@@ -31,13 +31,18 @@ def asyncapi_text() -> str:
     return json.dumps(asyncapi_document(), indent=1) + "\n"
 
 
-def _section(name: str, each: EventType, schema: dict[str, Any], example: dict[str, Any]) -> list[str]:
-    lines = [f"## `{name}`", "", each.when, ""]
-    required = schema.get("required", [])
+def field_lines(schema: dict[str, Any]) -> list[str]:
+    """Return a line for each property of a schema."""
+    lines, required = [], schema.get("required", [])
     for field, described in schema.get("properties", {}).items():
         notes = [_type_of(described), *([] if field in required else ["may be absent"])]
         words = described.get("description", "")
         lines.append(f"- `{field}` ({', '.join(notes)}){': ' + words if words else ''}")
+    return lines
+
+
+def _section(name: str, each: EventType, schema: dict[str, Any], example: dict[str, Any]) -> list[str]:
+    lines = [f"## `{name}`", "", each.when, "", *field_lines(schema)]
     if schema.get("additionalProperties"):
         lines.append("- More fields, which differ by the kind of job.")
     lines += [""] if lines[-1] else []

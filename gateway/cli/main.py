@@ -9,7 +9,7 @@ import typer
 
 from config.logging import configure_logging
 from gateway.auth.auth import mint
-from gateway.cli import bucket, deploy, dlq, queue, secrets, share
+from gateway.cli import bucket, deploy, dlq, queue, secrets, share, webhooks
 from gateway.cli.accounts import company, flags, operators, people
 from gateway.cli.cleanup import cleanup
 from gateway.cli.common import DryRun, Exit, Json, environment, fail, report_failures, say
@@ -37,6 +37,7 @@ app.add_typer(deploy.app, name="deploy")
 app.command()(deploy.rollback)
 app.add_typer(flags.app, name="flags")
 app.add_typer(share.app, name="share")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(secrets.app, name="secrets")
 app.command()(cleanup)
 app.command()(doctor)

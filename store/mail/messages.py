@@ -19,6 +19,20 @@ without it.
     return Mail(to, f"{code} is your ScopeKit code", text)
 
 
+def webhook_paused(to: str, *, company: str, url: str, link: str) -> Mail:
+    """Say that an endpoint is paused after days of failures; nothing of its address in the subject."""
+    text = f"""{company} has a webhook endpoint that has taken nothing for three days:
+
+{url}
+
+ScopeKit does not try any more. Events are kept for 30 days. When the receiver is back, turn the endpoint on and
+deliver the failed events again:
+
+{link}
+"""
+    return Mail(to, "A webhook endpoint is paused", text)
+
+
 def invitation(to: str, *, company: str, role: str, inviter: str, link: str) -> Mail:
     """Invite somebody into a company."""
     by = f"{inviter} invites you" if inviter else "You are invited"

@@ -43,7 +43,7 @@ class VisitData(_Data):
     customer_name: Annotated[str, Field(examples=["Ana Ruiz"])]
     address: Annotated[str, Field(examples=["12 Elm Street"])]
     status: Annotated[Literal["in_progress", "finalizing", "completed", "failed"], Field(examples=["in_progress"])]
-    metadata: Annotated[dict[str, Any], Field(examples=[{"crew": "north"}])]
+    metadata: Annotated[dict[str, str], Field(examples=[{"crew": "north"}])]
     created_at: At
     updated_at: At
 

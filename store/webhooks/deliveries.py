@@ -51,6 +51,11 @@ async def give_up(conn: Connection, delivery_id: UUID) -> None:
     await conn.execute(SQL.give_up, delivery_id)
 
 
+async def notice(conn: Connection, endpoint_id: UUID, user_id: UUID) -> Record | None:
+    """Return (email, company, url) for an owner who is to hear that an endpoint is paused; None where it is not so."""
+    return await conn.fetchrow(SQL.notice, endpoint_id, user_id)
+
+
 async def forget(conn: Connection) -> int:
     """Delete events that are older than `KEEP`, some at a time; how many."""
     count: int = await conn.fetchval(SQL.forget, KEEP, FORGET_AT_ONCE)

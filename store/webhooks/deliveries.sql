@@ -47,3 +47,12 @@ WITH old AS (
     DELETE FROM public.webhook_messages AS m USING old WHERE m.id = old.id RETURNING m.id
 )
 SELECT count(*) FROM gone;
+
+-- name: notice
+-- Who is to hear that an endpoint is paused, while it is and while they are an owner.
+SELECT u.email, t.name AS company, e.url
+FROM public.webhook_endpoints AS e
+JOIN public.tenants AS t ON t.id = e.tenant_id
+JOIN public.memberships AS m ON m.tenant_id = e.tenant_id AND m.user_id = $2 AND m.role = 'owner'
+JOIN public.users AS u ON u.id = m.user_id
+WHERE e.id = $1 AND e.status = 'paused' AND e.reason = 'failing' AND u.email IS NOT NULL;

@@ -1,7 +1,8 @@
 """The kind of job that sends a mail.
 
-A job's payload is {mail: `sign_in`, `invitation` or `letter`, about: the id of the request, the invitation or the
-row of `mails`, queued_at}. Neither a secret nor an address stands in it.
+A job's payload is {mail: `sign_in`, `invitation`, `webhook_paused` or `letter`, about: the id of the request, the
+invitation, the endpoint or the row of `mails`, queued_at}, and of `webhook_paused` {user_id} too. Neither a secret nor
+an address stands in it.
 """
 
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from config.settings import Settings
-from jobs.kinds.mail import accounts, letters
+from jobs.kinds.mail import accounts, letters, notices
 from jobs.queue.context import JobContext
 from jobs.queue.errors import JobError
 from jobs.queue.kind import Kind, Subject, Task
@@ -49,7 +50,8 @@ async def open_mail(settings: Settings, db: Database) -> AsyncIterator[Task | No
 
 async def _send_account_mail(ctx: JobContext, db: Database, settings: Settings) -> None:
     try:
-        sent = await accounts.deliver(db, settings, ctx.payload)
+        send = notices.deliver if ctx.payload["mail"] == "webhook_paused" else accounts.deliver
+        sent = await send(db, settings, ctx.payload)
     except MailRefused:
         sent = False
     await ctx.complete({"sent": sent})

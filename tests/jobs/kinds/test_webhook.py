@@ -24,10 +24,13 @@ from starlette.routing import Route
 
 from config.settings import Settings
 from jobs.kinds import webhook
+from jobs.kinds.mail import notices
 from jobs.kinds.pacing import AT_ONCE, Pacer
 from jobs.kinds.webhook import open_webhooks
 from jobs.queue.intervals import Intervals
 from jobs.worker.worker import Worker
+from store.mail import smtp
+from store.mail.smtp import Mail
 from store.webhooks import endpoints, signature
 from store.webhooks.catalogue import CATALOGUE, CHOICES
 from store.webhooks.endpoints import Endpoint
@@ -258,6 +261,8 @@ async def test_receiver_that_is_gone_pauses_after_days_and_gets_all_when_it_is_b
             )
             await _settled(bench)
     assert await _state(bench, endpoint) == ("paused", "failing")
+    notice = await bench.admin.fetchval("SELECT payload FROM jobs WHERE job_type = 'mail'")
+    assert (notice["mail"], notice["user_id"]) == ("webhook_paused", str(bench.tenant.user_id))
     await bench.visit()
     assert [entry["state"] for entry in await _log(bench, endpoint)] == ["failed", "failed"]
     async with bench.db.as_user(bench.tenant.claims) as conn:
@@ -267,6 +272,33 @@ async def test_receiver_that_is_gone_pauses_after_days_and_gets_all_when_it_is_b
     async with _delivering(bench, settings):
         await _settled(bench)
     assert len({sent_as for sent_as, _ in receiver.events}) == len(receiver.events) == 2
+
+
+async def test_owners_hear_that_an_endpoint_is_paused(
+    bench: Bench, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mail names the address and leads to the page; it is not sent once the endpoint is on again."""
+    sent: list[Mail] = []
+
+    async def send(_settings: Settings, mail: Mail) -> None:
+        sent.append(mail)
+
+    monkeypatch.setattr(smtp, "send", send)
+    endpoint, _ = await _endpoint(bench, "https://crm.example.com/hook")
+    address = f"{endpoint}@example.com"
+    await bench.admin.execute("UPDATE users SET email = $2 WHERE id = $1", bench.tenant.user_id, address)
+    await bench.admin.execute(
+        "UPDATE webhook_endpoints SET failures = 9, failing_since = now() - interval '4 days' WHERE id = $1", endpoint
+    )
+    await bench.admin.execute("SELECT scopekit.note_webhook_failure($1, 9, '1 s', '3 days')", endpoint)
+    payload = await bench.admin.fetchval("SELECT payload FROM jobs WHERE job_type = 'mail'")
+    assert await notices.deliver(bench.service, settings, payload)
+    assert sent[0].to == address
+    assert "https://crm.example.com/hook" in sent[0].text
+    assert f"/company/webhooks/{endpoint}" in sent[0].text
+    async with bench.db.as_user(bench.tenant.claims) as conn:
+        await endpoints.change(conn, endpoint, Endpoint("https://crm.example.com/hook", "", CHOICES))
+    assert not await notices.deliver(bench.service, settings, payload)
 
 
 async def test_answer_410_disables_the_endpoint(bench: Bench, settings: Settings, receiver: Receiver) -> None:
