@@ -59,5 +59,6 @@ async def _status(conn: Connection) -> dict[str, Any]:
     return {
         "jobs": [dict(row) for row in await health.queue_depths(conn)],
         "switches": await queue_control.switches(conn),
+        "kinds": [dict(row) for row in await health.queue_kinds(conn)],
         "minutes": [dict(row) for row in await health.queue_minutes(conn)],
     }

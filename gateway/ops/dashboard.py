@@ -24,7 +24,7 @@ SAMPLE_GAP = timedelta(seconds=100)
 MINUTE_GAP = timedelta(minutes=3)
 HOUR = timedelta(hours=1)
 
-SECTIONS = ("figures", "depth", "speed", "dead", "switches", "processes", "flags", "usage", "actions")
+SECTIONS = ("figures", "depth", "speed", "kinds", "dead", "switches", "processes", "flags", "usage", "actions")
 
 
 class OpsDashboard:

@@ -39,6 +39,11 @@ async def queue_depths(conn: Connection) -> list[Record]:
     return await conn.fetch(SQL.queue_depths)
 
 
+async def queue_kinds(conn: Connection) -> list[Record]:
+    """Return (job_type, waiting, later, running, dead, oldest_seconds, paused) of each kind, the busiest first."""
+    return await conn.fetch(SQL.queue_kinds)
+
+
 async def queue_overdue(conn: Connection) -> float:
     """Return for how many seconds the longest has waited of the jobs that may start; 0 when there is none."""
     seconds: float = await conn.fetchval(SQL.queue_overdue)

@@ -22,6 +22,10 @@ SELECT date, job_type, failed_count, avg_attempts FROM scopekit.dead_letter_grow
 -- How many jobs wait, run or are dead, and since when the oldest does.
 SELECT status, depth, oldest_seconds, average_seconds FROM scopekit.queue_depths();
 
+-- name: queue_kinds
+-- The jobs of each kind that are not over.
+SELECT job_type, waiting, later, running, dead, oldest_seconds, paused FROM scopekit.queue_kinds();
+
 -- name: queue_overdue
 -- How long the longest waits that may start.
 SELECT scopekit.queue_overdue();

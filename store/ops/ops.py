@@ -22,6 +22,7 @@ class OpsSnapshot:
 
     now: datetime
     depths: dict[str, Record]
+    kinds: list[Record]
     samples: list[Record]
     minutes: list[Record]
     causes: list[Record]
@@ -40,6 +41,7 @@ async def read_snapshot(conn: Connection) -> OpsSnapshot:
     return OpsSnapshot(
         now=await conn.fetchval(SQL.now),
         depths={row["status"]: row for row in await health.queue_depths(conn)},
+        kinds=await health.queue_kinds(conn),
         samples=await maintenance.samples(conn, BACK),
         minutes=await health.queue_minutes(conn),
         causes=await dead_letters.causes(conn),

@@ -224,7 +224,7 @@ BEGIN
             -- Numbers across tenants, and no row.
             ('scopekit', 'scopekit_gateway', ARRAY[
                 'alert_states', 'due_jobs', 'job_outcomes', 'outbox_state', 'queue_depths', 'queue_health',
-                'queue_history', 'queue_minutes', 'queue_overdue', 'queue_switches', 'tenant_flags', 'tenant_usage',
+                'queue_history', 'queue_kinds', 'queue_minutes', 'queue_overdue', 'queue_switches', 'tenant_flags', 'tenant_usage',
                 'dead_letter_growth', 'may_be_stalled', 'report_process', 'report_stalls', 'unregister_process']),
             -- The operators' functions, each of which asks who calls.
             ('scopekit', 'scopekit_gateway', ARRAY[

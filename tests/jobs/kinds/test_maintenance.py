@@ -307,6 +307,40 @@ async def test_operators_read_depth_minutes_and_usage(bench: Bench) -> None:
     assert usage["estimates_today"] == 0
 
 
+async def test_operators_read_the_queue_by_kind(bench: Bench) -> None:
+    """Each kind by itself: what is due, for later, running and dead; a kind without jobs too."""
+    await bench.running()
+    for seconds in (-90, 90):
+        await bench.admin.execute(
+            "INSERT INTO jobs (job_type, run_at) VALUES ('mail', now() + make_interval(secs => $1))", seconds
+        )
+    await bench.admin.execute("SELECT scopekit.pause_queue('mail')")
+    async with bench.db.as_system() as conn:
+        found = {row["job_type"]: row for row in await health.queue_kinds(conn)}
+    counts = ("waiting", "later", "running", "paused")
+    assert [found["estimate"][name] for name in counts] == [0, 0, 1, False]
+    assert [found["mail"][name] for name in counts] == [1, 1, 0, True]
+    assert 90 <= found["mail"]["oldest_seconds"] < 3600
+    assert found.keys() >= {"analytics_delivery", "photo_jpegs"}
+
+
+async def test_finished_jobs_are_kept_as_long_as_their_kind_says(bench: Bench) -> None:
+    """A delivery goes an hour after its end, a mail after a day; those that wait or have just ended stay."""
+    ages = {"analytics_delivery": 2, "mail": 25}
+    for name, hours in ages.items():
+        await bench.admin.execute(
+            "INSERT INTO jobs (job_type, status, result, finished_at) SELECT $1, 'completed', '{}'::jsonb, "
+            "now() - make_interval(hours => $2) + make_interval(hours => n) FROM generate_series(0, 23, 23) AS n "
+            "UNION ALL SELECT $1, 'queued', NULL, NULL",
+            *(name, hours),
+        )
+    async with bench.service.as_system() as conn:
+        assert await maintenance.prune(conn, timedelta(days=30)) == 2
+        assert await maintenance.prune(conn, timedelta(days=30)) == 0
+    left = await bench.admin.fetch("SELECT job_type, count(*) AS jobs FROM jobs GROUP BY 1 ORDER BY 1")
+    assert [(row["job_type"], row["jobs"]) for row in left] == [("analytics_delivery", 2), ("mail", 2)]
+
+
 async def test_a_job_whose_time_is_to_come_is_not_overdue(bench: Bench) -> None:
     """It waits on purpose, however long ago it was made; one that may start is overdue since it may."""
     await bench.enqueue()
