@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -31,13 +31,36 @@ class SettingsForm(BaseModel):
     tax: Annotated[Decimal, Field(ge=0, lt=100, max_digits=5, decimal_places=3)] = Decimal(0)
 
 
+def _no_days(value: str) -> str | None:
+    return value.strip() or None
+
+
+Days = Annotated[Annotated[int, Field(ge=1, le=60)] | None, BeforeValidator(_no_days)]
+
+
+class RemindersForm(BaseModel):
+    """Days until a customer is reminded; an empty field is never."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    unopened: Days = None
+    unanswered: Days = None
+
+
 async def page(request: Request, principal: Principal) -> Response:
     """Show the settings."""
     async with context_of(request).db.as_user(principal.claims) as conn:
         company = await tenants.current(conn)
+        reminders = await tenants.reminders(conn)
     tax = f"{(company['tax_rate'] * PERCENT).normalize():f}"
     return await render(
-        request, principal, "settings.html", company=company, tax=tax, done=request.query_params.get("done")
+        request,
+        principal,
+        "settings.html",
+        company=company,
+        reminders=reminders,
+        tax=tax,
+        done=request.query_params.get("done"),
     )
 
 
@@ -49,7 +72,16 @@ async def change(request: Request, principal: Principal) -> Response:
     return RedirectResponse(f"{PATH}?done=saved", 303)
 
 
+async def change_reminders(request: Request, principal: Principal) -> Response:
+    """Change when customers are reminded; what was queued before is sent."""
+    form = await read_form(request, RemindersForm)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        await tenants.set_reminders(conn, form.unopened, form.unanswered)
+    return RedirectResponse(f"{PATH}?done=saved", 303)
+
+
 routes: list[BaseRoute] = [
     Route(PATH, company_page(page, min_role="admin")),
     Route(PATH, company_page(change, min_role="admin"), methods=["POST"]),
+    Route(f"{PATH}/reminders", company_page(change_reminders, min_role="admin"), methods=["POST"]),
 ]

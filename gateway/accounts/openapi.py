@@ -1,6 +1,6 @@
 """What `/openapi.json` says of signing in, joining and setting up: pages and their forms."""
 
-from gateway.accounts.company_settings import SettingsForm
+from gateway.accounts.company_settings import RemindersForm, SettingsForm
 from gateway.accounts.invitations import JoinForm
 from gateway.accounts.keys import KeyForm
 from gateway.accounts.people import InviteForm, RoleForm
@@ -8,7 +8,7 @@ from gateway.accounts.setup import SetupForm
 from gateway.accounts.sign_in.email_code import CodeForm, EmailForm, LinkForm
 from gateway.accounts.sign_in.passkeys import AddForm, AnswerForm, BeginForm
 from gateway.accounts.sign_in.supabase import PasswordForm, SupabaseCodeForm
-from gateway.accounts.you import ChooseForm, FoundForm
+from gateway.accounts.you import ChooseForm, FoundForm, NotificationsForm
 from gateway.openapi.operation import TEXT, Answer, Content, Operation
 
 _OPTIONS = {"type": "object", "required": ["challenge"]}
@@ -127,10 +127,12 @@ OPERATIONS = {
     "POST /company/keys/{key_id}/revoke": _change({}, "The key is revoked."),
     "GET /company/settings": _company("What the company has set."),
     "POST /company/settings": _change({FORM: SettingsForm}, "Saved."),
+    "POST /company/settings/reminders": _change({FORM: RemindersForm}, "Saved."),
     "GET /company/you": _company("The caller's companies and sessions."),
     "POST /company/you/sessions/{session_id}/end": _change({}, "The session is over."),
     "POST /company/you/sessions/end-others": _change({}, "All other sessions are over."),
     "POST /company/you/delete": _change({}, "The account is deleted.", 409),
+    "POST /company/you/notifications": _change({FORM: NotificationsForm}, "Chosen."),
     "POST /company/you/company": _change({FORM: ChooseForm}, "The session acts for another company."),
     "POST /company/you/companies": _change({FORM: FoundForm}, "The company is made."),
     "GET /setup": _page("The form for the first company.", refuses=(404,)),

@@ -1,6 +1,6 @@
 """A person's own page: their companies, and where they are signed in. For everybody who is signed in."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +20,11 @@ from gateway.http.input.form import read_form
 from gateway.http.input.text import OneLine
 from store.accounts import sessions
 from store.errors import Forbidden, NotFound
+from store.mail import mails, notices
 from store.people import passkeys, people
+from store.pool import Record
+
+Choice = Literal["off", "mine", "all"]
 
 
 class ChooseForm(BaseModel):
@@ -39,9 +43,24 @@ class FoundForm(BaseModel):
     name: Annotated[OneLine, Trimmed, Field(min_length=1, max_length=200)]
 
 
+class NotificationsForm(BaseModel):
+    """What to get mails about: nothing, one's own visits, estimates and links, or the whole company's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    opened: Choice
+    question: Choice
+    changes_requested: Choice
+    accepted: Choice
+    declined: Choice
+    estimate_failed: Choice
+
+
 async def page(request: Request, principal: Principal) -> Response:
-    """Show the companies, and each browser that is signed in."""
+    """Show the companies, the mails to get, and each browser that is signed in."""
     context = context_of(request)
+    async with context.db.as_user(principal.claims) as conn:
+        chosen = await mails.own_notifications(conn)
     async with context.db.as_system() as conn:
         found = await sessions.of_user(conn, principal.user_id)
         keys = await passkeys.of_user(conn, principal.user_id)
@@ -49,6 +68,7 @@ async def page(request: Request, principal: Principal) -> Response:
         request,
         principal,
         "you.html",
+        topics=None if chosen is None else _topics(chosen),
         sessions=found,
         own=_session_id(principal),
         may_found=context.settings.sign_up == "open",
@@ -72,6 +92,14 @@ async def end_others(request: Request, principal: Principal) -> Response:
     async with context_of(request).db.as_system() as conn:
         await sessions.end(conn, principal.user_id, None, but=_session_id(principal))
     return RedirectResponse(YOU, 303)
+
+
+async def notify(request: Request, principal: Principal) -> Response:
+    """Choose the mails to get from the company that this browser acts for."""
+    form = await read_form(request, NotificationsForm)
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        await mails.choose_notifications(conn, form.model_dump())
+    return RedirectResponse(f"{YOU}#notifications", 303)
 
 
 async def choose(request: Request, principal: Principal) -> Response:
@@ -111,6 +139,14 @@ async def _choose(request: Request, principal: Principal, company: UUID) -> None
     context_of(request).sessions.forget(str(session_id))
 
 
+def _topics(chosen: Record) -> list[dict[str, str]]:
+    usual = notices.usual_choice(chosen["role"])
+    return [
+        {"name": name, "words": words, "choice": chosen["choices"].get(name, usual)}
+        for name, words in notices.TOPICS.items()
+    ]
+
+
 def _session_id(principal: Principal) -> UUID:
     return UUID(principal.session_id or "")  # `company_page` lets nobody in here without one
 
@@ -120,6 +156,7 @@ routes: list[BaseRoute] = [
     Route(f"{YOU}/sessions/{{session_id}}/end", company_page(end_session), methods=["POST"]),
     Route(f"{YOU}/sessions/end-others", company_page(end_others), methods=["POST"]),
     Route(f"{YOU}/delete", company_page(delete), methods=["POST"]),
+    Route(f"{YOU}/notifications", company_page(notify), methods=["POST"]),
     Route(f"{YOU}/company", company_page(choose), methods=["POST"]),
     Route(f"{YOU}/companies", company_page(found), methods=["POST"]),
 ]

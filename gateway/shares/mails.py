@@ -54,7 +54,7 @@ async def mail_share(request: Request) -> Response:
     async with context.db.as_user(principal.claims) as conn:
         mail = await mails.mail_share(conn, share_id, address, order.message)
         await _spend(context, principal.tenant_id, address)
-    return json_response(dict(mail), ACCEPTED)
+    return json_response({name: value for name, value in mail.items() if name != "user_id"}, ACCEPTED)
 
 
 async def preview(request: Request) -> Response:

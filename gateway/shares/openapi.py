@@ -89,6 +89,7 @@ class Share(Shape):
     revoked_at: Moment | None
     created_at: Moment
     display: Display
+    reminders: bool
     state: Literal["ready", "revoked", "expired", "used_up"]
     status: Literal["sent", "opened", "accepted", "declined", "changes_requested", "expired", "used_up", "revoked"]
     unanswered: bool

@@ -57,12 +57,13 @@ class ShareOrder(BaseModel):
 
 
 class ShareChange(BaseModel):
-    """A change to a link: `display`, what its customer sees from now on; `estimate_id`, the newest version to send."""
+    """A change to a link: what its customer sees, the newest version to send, and whether they are reminded."""
 
     model_config = ConfigDict(extra="forbid")
 
     display: ShareDisplayChoice | None = None
     estimate_id: UUID | None = None
+    reminders: Annotated[bool, Field(strict=True)] | None = None
 
 
 class Answer(BaseModel):
@@ -128,7 +129,11 @@ async def change_share(request: Request) -> Response:
         require_match(request, etag_of(share_json(before)))
         if change.estimate_id:
             await shares.send_version(conn, share_id, change.estimate_id)
-        share = await shares.change_display(conn, share_id, change.display.as_json() if change.display else {})
+        if change.display is not None:
+            await shares.change_display(conn, share_id, change.display.as_json())
+        if change.reminders is not None:
+            await shares.set_reminders(conn, share_id, on=change.reminders)
+        share = await shares.get(conn, share_id)
     return tagged_response(request, share_json(share))
 
 

@@ -12,6 +12,7 @@ from jobs.queue.kind import Kind, Subject, Task, UniqueBy
 from store.accounts import idempotency, sessions
 from store.events import changes, event_bus, events
 from store.limits import shared_limits
+from store.mail import mails
 from store.media import expired_forms
 from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
@@ -45,16 +46,28 @@ async def prune(_settings: Settings, conn: Connection) -> None:
     if gone:
         log.info("Forgot old jobs", rows=gone)
     await sessions.prune(conn)
+    await mails.prune(conn)
 
 
 async def check_alerts(_settings: Settings, conn: Connection) -> None:
-    """Evaluate the runbook's alerts; error lines are reported to Sentry too, and `/metrics` tells the rest."""
+    """Evaluate the runbook's alerts; error lines are reported to Sentry too, and operators get a mail.
+
+    `/metrics` tells the rest.
+    """
     for alert in await maintenance.check_alerts(conn, REMIND):
         known = {"alert": alert["name"], "value": alert["value"]}
         if alert["notify"]:
             log.error(ALERTS.get(alert["name"], "Alert: a check of the database fires"), **known, since=alert["since"])
         elif alert["resolved"]:
             log.info("An alert is over", **known)
+        if alert["began"] or alert["resolved"]:
+            await mails.queue_alert_mails(conn, alert["name"], firing=alert["firing"], value=alert["value"])
+
+
+async def remind(_settings: Settings, conn: Connection) -> None:
+    """Queue the reminders to customers that are due."""
+    if count := await mails.queue_reminders(conn):
+        log.info("Reminders are queued", count=count)
 
 
 async def disable_bus(_settings: Settings, conn: Connection) -> None:
@@ -132,6 +145,7 @@ MAINTENANCE = (
     periodic("event_bus", timedelta(minutes=1), disable_bus),
     periodic("prune", timedelta(minutes=5), prune),
     periodic("alerts", timedelta(minutes=5), check_alerts),
+    periodic("reminders", timedelta(minutes=15), remind),
     periodic("queue_sample", timedelta(seconds=30), sample),
     periodic("expired_forms", timedelta(minutes=5), sweep_forms),
     MEDIA_CLEANUP,

@@ -44,6 +44,21 @@ def estimate(share: Mapping[str, Any], message: str, link: str) -> Letter:
     )
 
 
+def reminder(share: Mapping[str, Any], link: str) -> Letter:
+    """Remind the customer of an estimate that was not opened, or not answered."""
+    company = company_name(share)
+    waits = "You have not answered our estimate yet. Take your time; we would be glad to hear from you."
+    if not share["views"]:
+        waits = "Our estimate is still waiting for you. Here is the link again, in case the first mail got lost."
+    return Letter(
+        subject=f"A reminder: your estimate from {company}",
+        paragraphs=(_greeting(share), waits),
+        button="View your estimate",
+        link=link,
+        notes=_notes(share),
+    )
+
+
 def _greeting(share: Mapping[str, Any]) -> str:
     name = share["recipient"] or share["customer_name"]
     return f"Hello {name}," if name else "Hello,"

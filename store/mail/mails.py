@@ -1,9 +1,10 @@
 """Mails of companies: rows. The upper half acts for the tenant, under RLS; the lower half as service_role."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from store.errors import Conflict, NotFound
+from store.errors import Conflict, Forbidden, NotFound
 from store.pool import Connection, Record
 from store.queries import Queries
 
@@ -47,7 +48,52 @@ async def share_facts(conn: Connection, share_id: UUID) -> dict[str, Any]:
     return dict(row)
 
 
+async def own_notifications(conn: Connection) -> Record | None:
+    """Return (role, choices) of the caller in the company they act for; None where they act for none."""
+    return await conn.fetchrow(SQL.own_notifications)
+
+
+async def choose_notifications(conn: Connection, choices: Mapping[str, str]) -> None:
+    """Choose off, mine or all for topics. Raises `Forbidden` where the caller acts for no company."""
+    if not await conn.fetchval(SQL.choose_notifications, dict(choices)):
+        raise Forbidden("Choose a company first.")
+
+
 # As service_role.
+
+
+async def notice_facts(conn: Connection, mail_id: UUID) -> dict[str, Any] | None:
+    """Return what a notice says and its `email`; None for somebody who has left the company."""
+    row = await conn.fetchrow(SQL.notice_facts, mail_id)
+    return None if row is None else dict(row)
+
+
+async def document(conn: Connection, estimate_id: UUID, share_id: UUID) -> Mapping[str, Any]:
+    """Return the document of a share as its customer reads it."""
+    found: Mapping[str, Any] = await conn.fetchval(SQL.document, estimate_id, share_id)
+    return found
+
+
+async def operator_address(conn: Connection, user_id: UUID) -> str | None:
+    """Return where an operator gets mail; None for one who is none any more."""
+    address: str | None = await conn.fetchval(SQL.operator_address, user_id)
+    return address
+
+
+async def queue_reminders(conn: Connection) -> int:
+    """Queue the reminders that are due; returns how many."""
+    count: int = await conn.fetchval(SQL.queue_reminders)
+    return count
+
+
+async def queue_alert_mails(conn: Connection, alert: str, *, firing: bool, value: float) -> None:
+    """Queue a mail to each operator: an alert begins, or ends."""
+    await conn.execute(SQL.queue_alert_mails, alert, firing, value)
+
+
+async def prune(conn: Connection) -> None:
+    """Give up what nobody has sent for a week."""
+    await conn.execute(SQL.prune_mails)
 
 
 async def add_share_token(conn: Connection, share_id: UUID, token_hash: bytes) -> bool:

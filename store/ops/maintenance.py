@@ -32,5 +32,8 @@ async def slo(conn: Connection) -> Record:
 
 
 async def check_alerts(conn: Connection, remind: timedelta) -> list[Record]:
-    """Evaluate every alert and keep the results; returns (name, firing, value, since, notify, resolved) of each."""
+    """Evaluate every alert and keep the results.
+
+    Returns (name, firing, value, since, notify, resolved, began) of each.
+    """
     return await conn.fetch(SQL.check_alerts, remind)

@@ -16,4 +16,4 @@ SELECT public.check_processing_slo() AS slow, public.check_upload_retries() AS f
 
 -- name: check_alerts
 -- Ask every alert; which are to be told again, and which are over.
-SELECT name, firing, value, since, notify, resolved FROM scopekit.check_alerts($1) ORDER BY name;
+SELECT name, firing, value, since, notify, resolved, firing AND since = now() AS began FROM scopekit.check_alerts($1) ORDER BY name;

@@ -107,10 +107,9 @@ async def get(conn: Connection, share_id: UUID) -> Record:
     return row
 
 
-async def change_display(conn: Connection, share_id: UUID, display: Mapping[str, Any]) -> Record:
-    """Change some of what a share's customer sees; raises `NotFound`."""
+async def change_display(conn: Connection, share_id: UUID, display: Mapping[str, Any]) -> None:
+    """Change some of what a share's customer sees."""
     await conn.execute(SQL.change_display, share_id, display)
-    return await get(conn, share_id)
 
 
 _UNSENT = {
@@ -166,6 +165,11 @@ async def revoke(conn: Connection, share_id: UUID) -> Record:
     """End a share, and every session of it, now; raises `NotFound`. A second time changes nothing."""
     await conn.execute(SQL.revoke_share, share_id)
     return await get(conn, share_id)
+
+
+async def set_reminders(conn: Connection, share_id: UUID, *, on: bool) -> None:
+    """Say whether the customer of a share is reminded of it."""
+    await conn.execute(SQL.set_reminders, share_id, on)
 
 
 async def revoke_as_operator(conn: Connection, share_id: UUID, reason: str) -> bool:

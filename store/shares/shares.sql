@@ -18,7 +18,7 @@ INSERT INTO share_tokens (token_hash, share_id, tenant_id) SELECT $4, id, tenant
 -- name: shares_of_estimate
 -- The shares of an estimate's visit ($1), or one share ($2), newest first, with what became of each: $3 of them, behind $4, $5.
 SELECT s.id, s.estimate_id, e.version, s.visit_id, s.recipient, s.has_passcode, s.max_views, s.views,
-       s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at, s.display,
+       s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at, s.display, s.reminders,
        share_state(s.revoked_at, s.expires_at, s.views, s.max_views) AS state,
        share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views) AS status,
        o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at,
@@ -63,6 +63,10 @@ SELECT send_version($1, $2);
 -- name: revoke_share
 -- Ends a share and its sessions; a second time changes nothing.
 UPDATE shares SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING id;
+
+-- name: set_reminders
+-- Whether the customer is reminded.
+UPDATE shares SET reminders = $2 WHERE id = $1;
 
 -- name: revoke_share_as_operator
 -- Ends a share of whatever tenant; whether there is one.

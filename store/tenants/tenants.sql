@@ -4,6 +4,15 @@ SELECT t.id, t.name, s.currency, s.tax_rate, s.profile, s.feature_flags
 FROM tenants t JOIN tenant_settings s ON s.tenant_id = t.id
 WHERE t.id = current_tenant_id();
 
+-- name: reminders
+-- Days until a customer is reminded.
+SELECT remind_unopened_days, remind_unanswered_days FROM tenant_settings WHERE tenant_id = current_tenant_id();
+
+-- name: set_reminders
+-- Days until a customer is reminded, for its admins.
+UPDATE tenant_settings SET remind_unopened_days = $1, remind_unanswered_days = $2
+WHERE tenant_id = current_tenant_id('admin') RETURNING tenant_id;
+
 -- name: lock_tenant
 -- One transaction of a tenant at a time, from here to its end; a lock of its own, as nobody may lock the tenant's row.
 SELECT pg_advisory_xact_lock(hashtextextended('tenant ' || current_tenant_id(), 0));

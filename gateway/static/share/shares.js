@@ -189,6 +189,7 @@ export class Shares {
       el("p", { class: "row share-acts" },
         this.#isBehind(share) && this.#sendButton(share),
         ["ready", "expired"].includes(state) && this.#rotateButton(share, state === "expired" ? { expires_in: WEEK } : {}),
+        state === "ready" && share.mail && this.#reminders(share),
         state === "ready" && this.#revokeButton(share)),
       state === "ready" && el("details", { class: "more" }, el("summary", {}, "Send by mail"), mailForm(share, () => this.refresh())),
       threadOf(share, this.#talking),
@@ -226,6 +227,20 @@ export class Shares {
       }
     });
     return button;
+  }
+
+  /** Whether a customer who was mailed the link is reminded of it. */
+  #reminders(share) {
+    const box = el("input", { type: "checkbox", checked: share.reminders });
+    box.addEventListener("change", async () => {
+      try {
+        await call("PATCH", `/v1/shares/${share.id}`, { reminders: box.checked });
+      } catch (error) {
+        box.checked = !box.checked;
+        showProblem(error, "Couldn't change the reminders");
+      }
+    });
+    return el("label", { class: "reminders" }, box, "Remind the customer");
   }
 
   #revokeButton(share) {

@@ -1,8 +1,8 @@
 """The kind of job that sends a mail.
 
-A job's payload is {mail: `sign_in`, `invitation`, `webhook_paused` or `letter`, about: the id of the request, the
-invitation, the endpoint or the row of `mails`, queued_at}, and of `webhook_paused` {user_id} too. Neither a secret nor
-an address stands in it.
+A job's payload is {mail: `sign_in`, `invitation`, `webhook_paused`, `alert` or `letter`, about: the id of the request,
+the invitation, the endpoint, the operator or the row of `mails`, queued_at}, and of `webhook_paused` {user_id} too.
+Neither a secret nor an address stands in it.
 """
 
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from config.settings import Settings
-from jobs.kinds.mail import accounts, letters, notices
+from jobs.kinds.mail import accounts, alerts, letters, notices
 from jobs.queue.context import JobContext
 from jobs.queue.errors import JobError
 from jobs.queue.kind import Kind, Subject, Task
@@ -41,17 +41,22 @@ async def open_mail(settings: Settings, db: Database) -> AsyncIterator[Task | No
                 if ctx.payload["mail"] == "letter":
                     await _send_letter(ctx, db, objects, settings)
                 else:
-                    await _send_account_mail(ctx, db, settings)
+                    await _send_other(ctx, db, settings)
             except Unavailable as error:
                 raise MailNotTaken(error.detail) from error
 
         yield task
 
 
-async def _send_account_mail(ctx: JobContext, db: Database, settings: Settings) -> None:
+async def _send_other(ctx: JobContext, db: Database, settings: Settings) -> None:
     try:
-        send = notices.deliver if ctx.payload["mail"] == "webhook_paused" else accounts.deliver
-        sent = await send(db, settings, ctx.payload)
+        match ctx.payload["mail"]:
+            case "alert":
+                sent = await alerts.deliver(db, settings, ctx.payload, ctx.job_id)
+            case "webhook_paused":
+                sent = await notices.deliver(db, settings, ctx.payload)
+            case _:
+                sent = await accounts.deliver(db, settings, ctx.payload)
     except MailRefused:
         sent = False
     await ctx.complete({"sent": sent})

@@ -5,17 +5,22 @@ The link of each attempt is a new one, and stays: nobody can tell whether an att
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from config.logging import get_logger
 from config.settings import Settings
+from store.documents.document import Document
+from store.documents.pdf import LOGO, pdf_values
+from store.documents.typesetter import Typesetter
 from store.errors import NotFound, Unavailable
-from store.mail import letters, mails, smtp
+from store.mail import letters, mails, notices, smtp
 from store.mail.letter import Letter, as_html, as_text
-from store.mail.smtp import Mail, MailRefused
+from store.mail.smtp import Attachment, Mail, MailRefused
 from store.objects.objects import ObjectStore
 from store.pool import Connection, Database, Record
 
@@ -23,6 +28,10 @@ log = get_logger(__name__)
 
 LOGO_BYTES = 1024 * 1024
 LINK_IS_OVER = "The link had ended before the mail went out."
+NOBODY = "This person had left the company before the mail went out."
+TOO_LATE = "The mail waited too long to be of use."
+# News of a week ago is none; a customer's link is good for as long as it lasts.
+NEWS_FOR = timedelta(days=3)
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class _Draft:
     to: str
     letter: Letter
     company: Mapping[str, Any]
+    document: Mapping[str, Any] | None = None  # to be attached as a PDF
 
 
 async def deliver(db: Database, objects: ObjectStore, settings: Settings, mail_id: UUID) -> str | None:
@@ -43,9 +53,10 @@ async def deliver(db: Database, objects: ObjectStore, settings: Settings, mail_i
         row = await mails.find(conn, mail_id)
         if row is None or row["state"] == "sent":
             return None
-        draft = await _draft(conn, settings, row)
-    if draft is None:
-        return LINK_IS_OVER
+        compose = _to_a_customer if row["user_id"] is None else _to_a_user
+        draft = await compose(conn, settings, row)
+    if isinstance(draft, str):
+        return draft
     try:
         await smtp.send(settings, await _written(objects, draft, mail_id))
     except MailRefused as refusal:
@@ -53,13 +64,29 @@ async def deliver(db: Database, objects: ObjectStore, settings: Settings, mail_i
     return ""
 
 
-async def _draft(conn: Connection, settings: Settings, row: Record) -> _Draft | None:
+async def _to_a_customer(conn: Connection, settings: Settings, row: Record) -> _Draft | str:
+    """Make a letter with a new link, or say why there is none to send."""
     token = secrets.token_urlsafe(32)
     if not await mails.add_share_token(conn, row["share_id"], hashlib.sha256(token.encode()).digest()):
-        return None
+        return LINK_IS_OVER
     share = await mails.share_facts(conn, row["share_id"])
-    letter = letters.estimate(share, row["message"], f"{settings.app_origin}/e/{token}")
+    link = f"{settings.app_origin}/e/{token}"
+    reminds = row["kind"] == "reminder"
+    letter = letters.reminder(share, link) if reminds else letters.estimate(share, row["message"], link)
     return _Draft(row["address"], letter, share)
+
+
+async def _to_a_user(conn: Connection, settings: Settings, row: Record) -> _Draft | str:
+    """Make a notice, or say why there is none to send."""
+    if datetime.now(UTC) - row["queued_at"] > NEWS_FOR:
+        return TOO_LATE
+    facts = await mails.notice_facts(conn, row["id"])
+    if facts is None:
+        return NOBODY
+    letter = notices.notice(row["kind"], facts, settings.app_origin)
+    signed = row["kind"] == "accepted"
+    document = await mails.document(conn, facts["estimate_id"], facts["share_id"]) if signed else None
+    return _Draft(facts["email"], letter, facts, document)
 
 
 async def _written(objects: ObjectStore, draft: _Draft, mail_id: UUID) -> Mail:
@@ -74,7 +101,21 @@ async def _written(objects: ObjectStore, draft: _Draft, mail_id: UUID) -> Mail:
         sender_name=head.name,
         reply_to=draft.company["profile"].get("email", ""),
         id=str(mail_id),
+        attachments=() if draft.document is None else (await _signed(Document(draft.document), logo, tenant=mail_id),),
     )
+
+
+async def _signed(document: Document, logo: bytes | None, *, tenant: Hashable) -> Attachment:
+    """Set a signed estimate in type; its photos are behind the link, and would make the mail too large."""
+    pictures = {} if logo is None else {LOGO: logo}
+    pdf = await _typesetter().set(pdf_values(document, pictures), pictures, tenant=tenant)
+    name = f"Estimate-{document.number}-version-{document.estimate['version']}.pdf"
+    return Attachment(name, "application/pdf", pdf)
+
+
+@cache
+def _typesetter() -> Typesetter:
+    return Typesetter()
 
 
 async def _logo(objects: ObjectStore, path: str | None) -> bytes | None:

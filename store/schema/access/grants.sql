@@ -114,6 +114,7 @@ REVOKE UPDATE, DELETE, TRUNCATE ON public.flag_changes FROM service_role;
 
 -- An administrator changes the profile and the branding; money, flags and limits are not the tenant's to set here.
 GRANT UPDATE (profile, accent, logo_path, updated_at, display) ON public.tenant_settings TO authenticated;
+GRANT UPDATE (remind_unopened_days, remind_unanswered_days) ON public.tenant_settings TO authenticated;
 CREATE POLICY changed_by_admins ON public.tenant_settings AS RESTRICTIVE FOR UPDATE TO authenticated
     USING (tenant_id = (SELECT public.current_tenant_id('admin')));
 
@@ -159,11 +160,14 @@ CREATE POLICY insert_as_viewer ON public.progress_tickets FOR INSERT TO authenti
 -- Of a share only its revocation and what it shows change by its owner's hand; views and passcode tries are counted by
 -- functions. Hashes are for comparing, never for reading: not even the tenant that owns the share can list them.
 GRANT SELECT (id, tenant_id, visit_id, estimate_id, recipient, has_passcode, failed_passcodes, locked_until, max_views,
-              views, expires_at, revoked_at, created_by, created_at, display) ON public.shares TO authenticated;
-GRANT UPDATE (revoked_at, display) ON public.shares TO authenticated;
+              views, expires_at, revoked_at, created_by, created_at, display, reminders) ON public.shares TO authenticated;
+GRANT UPDATE (revoked_at, display, reminders) ON public.shares TO authenticated;
 GRANT SELECT (share_id, tenant_id) ON public.share_tokens TO authenticated;
 GRANT SELECT (id, tenant_id, share_id, user_agent_class, address_prefix, opened_at) ON public.share_views
     TO authenticated;
+
+-- Mails to the company's own people are those people's.
+CREATE POLICY customers_alone ON public.mails AS RESTRICTIVE FOR SELECT TO authenticated USING (user_id IS NULL);
 
 -- Schema scopekit -----------------------------------------------------------------------------------------------------
 
@@ -196,7 +200,8 @@ BEGIN
             ('scopekit', 'authenticated', ARRAY[
                 'cancel_job', 'job_correlation', 'set_visits_status', 'stall_reason', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[
-                'change_company', 'change_own_person', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
+                'change_company', 'change_own_person', 'choose_notifications', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
+                'own_notifications',
                 'own_people', 'preview_document', 'revoke_api_key', 'withdraw_invitation']),
             ('scopekit', 'authenticated', ARRAY[
                 'create_webhook_endpoint', 'own_redelivery', 'own_webhook_test', 'rotate_webhook_secret']),

@@ -29,7 +29,10 @@ CREATE TABLE public.tenant_settings (
                          AND (NOT limits ? 'media_bytes' OR jsonb_typeof(limits -> 'media_bytes') = 'number')),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     -- What a new share shows the customer, unless it says otherwise.
-    display          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(display) = 'object')
+    display          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(display) = 'object'),
+    -- Days after which a customer is reminded of a mailed estimate that was not opened, or not answered; null: never.
+    remind_unopened_days   integer DEFAULT 3 CHECK (remind_unopened_days BETWEEN 1 AND 60),
+    remind_unanswered_days integer DEFAULT 5 CHECK (remind_unanswered_days BETWEEN 1 AND 60)
 );
 CREATE INDEX tenant_settings_capped ON public.tenant_settings (tenant_id) WHERE max_running_jobs IS NOT NULL;
 
@@ -39,6 +42,8 @@ CREATE TABLE public.memberships (
     user_id    uuid NOT NULL REFERENCES public.users ON DELETE CASCADE,
     role       text NOT NULL DEFAULT 'member' CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
     created_at timestamptz NOT NULL DEFAULT now(),
+    -- Which mails this person gets: off, mine or all for each topic they have chosen.
+    notifications jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(notifications) = 'object'),
     PRIMARY KEY (tenant_id, user_id)
 );
 CREATE INDEX memberships_of_user ON public.memberships (user_id);

@@ -23,6 +23,7 @@ CREATE TABLE public.shares (
     created_at       timestamptz NOT NULL DEFAULT now(),
     -- What of the estimate the customer sees, as the contractor chose it.
     display          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(display) = 'object'),
+    reminders        boolean NOT NULL DEFAULT true,
     UNIQUE (id, tenant_id),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     FOREIGN KEY (estimate_id, tenant_id) REFERENCES public.estimates (id, tenant_id) ON DELETE CASCADE,

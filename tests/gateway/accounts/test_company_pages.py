@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from gateway.auth.sessions import SECURE_COOKIE
+from store.mail.notices import TOPICS
 from tests.gateway.accounts.conftest import OpenBrowser, Sender
 from tests.support.servers.mail_catcher import Catcher
 from tests.support.waiting import until
@@ -156,6 +157,29 @@ async def test_an_admin_changes_the_companys_settings(open_browser: OpenBrowser,
     assert (company["name"], company["currency"], company["tax_rate"]) == ("Acme", "EUR", "0.19000")
     for wrong in ({"currency": "euro"}, {"tax": "-1"}, {"tax": "100"}, {"name": " "}):
         assert (await browser.post("/company/settings", data=form | wrong)).status_code == 422
+
+
+async def test_an_admin_sets_when_customers_are_reminded(open_browser: OpenBrowser, tenant: Tenant) -> None:
+    """An empty field is never; more than 60 days are refused."""
+    browser = await signed_in(open_browser, tenant)
+    form = {"unopened": "2", "unanswered": ""}
+    assert (await browser.post("/company/settings/reminders", data=form)).status_code == 303
+    page = (await browser.get("/company/settings")).text
+    assert 'name="unopened" value="2"' in page
+    assert 'name="unanswered" value=""' in page
+    assert (await browser.post("/company/settings/reminders", data=form | {"unopened": "61"})).status_code == 422
+
+
+async def test_a_person_chooses_which_mails_they_get(open_browser: OpenBrowser, tenant: Tenant) -> None:
+    """Each topic for itself; an owner begins with everybody's."""
+    browser = await signed_in(open_browser, tenant)
+    before = (await browser.get("/company/you")).text
+    assert before.count('value="all" selected') == len(TOPICS)
+    form = dict.fromkeys(TOPICS, "mine") | {"opened": "off"}
+    assert (await browser.post("/company/you/notifications", data=form)).status_code == 303
+    after = (await browser.get("/company/you")).text
+    assert (after.count('value="mine" selected'), after.count('value="off" selected')) == (len(TOPICS) - 1, 1)
+    assert (await browser.post("/company/you/notifications", data=form | {"opened": "loud"})).status_code == 422
 
 
 async def test_companies_are_made_where_everybody_may(open_browser: OpenBrowser, app: object, tenant: Tenant) -> None:

@@ -216,7 +216,16 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
         "find_price_items",
         "resembling_price_items",
     }
-    checking_the_tenant |= {"change_own_person", "invite_person", "own_audit", "own_invitations", "own_people"}
+    checking_the_tenant |= {
+        "change_own_person",
+        "choose_notifications",
+        "own_notifications",
+        "preview_document",
+        "invite_person",
+        "own_audit",
+        "own_invitations",
+        "own_people",
+    }
     checking_the_tenant |= {
         "change_company",
         "create_api_key",
