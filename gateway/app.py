@@ -33,6 +33,7 @@ from gateway.uploads import media, recordings, uploads
 from gateway.uploads.tus import routes as tus_routes
 from gateway.visits import changes, jobs, visits
 from gateway.webhooks import endpoints as webhook_endpoints
+from gateway.webhooks import page as webhook_page
 
 # Routes are tried in order: what is asked for most comes first.
 _MODULES = (
@@ -68,6 +69,7 @@ _MODULES = (
     setup,
     people,
     keys,
+    webhook_page,
     company_settings,
     you,
     ops_page,

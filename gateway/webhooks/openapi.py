@@ -5,9 +5,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from gateway.openapi.operation import Answer, Operation, PageOf, Param, Shape, gives, paged, takes_json
+from gateway.openapi.operation import TEXT, Answer, Content, Operation, PageOf, Param, Shape, gives, paged, takes_json
 from gateway.openapi.values import Moment
 from gateway.webhooks.endpoints import STATES, EndpointChange, NewEndpoint, Since
+from gateway.webhooks.page import AgainForm, EndpointForm, StatusForm
 from store.webhooks.catalogue import CATALOGUE, CHOICES
 
 _SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="  # noqa: S105 - an example
@@ -104,7 +105,39 @@ _STATES = {"type": "array", "items": {"type": "string", "enum": [*STATES]}, "min
 _STATE = Param("state", _STATES, "In one of these states.")
 _ONE = "/v1/webhook-endpoints/{endpoint_id}"
 
+_HTML = {"text/html": TEXT}
+_FORM = "application/x-www-form-urlencoded"
+_PAGE = "/company/webhooks"
+# A browser is shown what is wrong as a page.
+_WRONG = {**_HTML, "application/problem+json": {"type": "object"}}
+
+
+def _shown(text: str, *, takes: Content | None = None) -> Operation:
+    wrong = {status: Answer("What is wrong.", _WRONG) for status in (400, 401, 403, 404, 409, 422)}
+    leads_on = {303: Answer("Sign in, or choose a company.", headers={"location": "Where."})}
+    return Operation({200: Answer(text, _HTML), **leads_on, **wrong}, takes=takes or {}, refuses=(429, 503))
+
+
+def _done(text: str, takes: Content | None = None) -> Operation:
+    wrong = {status: Answer("What is wrong.", _WRONG) for status in (400, 401, 403, 404, 409, 422, 429)}
+    return Operation({303: Answer(text, headers={"location": "The page."}), **wrong}, takes=takes or {}, refuses=(503,))
+
+
+PAGES = {
+    f"GET {_PAGE}": _shown("The endpoints of the company."),
+    f"POST {_PAGE}": _shown("The endpoint, with its secret this once.", takes={_FORM: EndpointForm}),
+    f"GET {_PAGE}/{{endpoint_id}}": _shown("An endpoint with its log."),
+    f"POST {_PAGE}/{{endpoint_id}}": _done("Changed.", {_FORM: EndpointForm}),
+    f"POST {_PAGE}/{{endpoint_id}}/status": _done("Paused, or on.", {_FORM: StatusForm}),
+    f"POST {_PAGE}/{{endpoint_id}}/rotate": _shown("The new secret, this once."),
+    f"POST {_PAGE}/{{endpoint_id}}/test": _done("A test event is queued."),
+    f"POST {_PAGE}/{{endpoint_id}}/again": _done("Failed deliveries are queued.", {_FORM: AgainForm}),
+    f"POST {_PAGE}/{{endpoint_id}}/deliveries/{{delivery_id}}/again": _done("The delivery is queued."),
+    f"POST {_PAGE}/{{endpoint_id}}/delete": _done("The endpoint is deleted."),
+}
+
 OPERATIONS = {
+    **PAGES,
     "GET /v1/webhook-endpoints": Operation(gives(WebhookEndpoints)),
     "POST /v1/webhook-endpoints": Operation(
         gives(MadeEndpoint, 201, headers=_LOCATION), takes=takes_json(NewEndpoint), must_take=True, refuses=(409,)

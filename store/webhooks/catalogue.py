@@ -115,6 +115,17 @@ class DecisionData(_Data):
     decided_at: At
 
 
+class QuestionData(_Data):
+    """What a customer asks, or the company answers."""
+
+    question_id: Id
+    share_id: Annotated[UUID, Field(examples=[_THIRD])]
+    visit_id: VisitId
+    name: Annotated[str, Field(examples=["Ana Ruiz"])]
+    body: Annotated[str, Field(examples=["Does the price include removal?"])]
+    sent_at: At
+
+
 class PersonData(_Data):
     """A person of the company; a removed one with the last role."""
 
@@ -161,6 +172,8 @@ CATALOGUE: Mapping[str, EventType] = {
     "share.accepted": EventType("A customer accepted the estimate.", DecisionData),
     "share.declined": EventType("A customer declined the estimate.", DecisionData),
     "share.changes_requested": EventType("A customer asked for changes.", DecisionData),
+    "share.question_asked": EventType("A customer asked a question.", QuestionData),
+    "share.question_answered": EventType("The company answered a customer.", QuestionData),
     "person.joined": EventType("A person joined the company.", PersonData),
     "person.role_changed": EventType("A person has another role.", PersonData),
     "person.removed": EventType("A person left the company, or was removed.", PersonData),

@@ -437,6 +437,9 @@ async def _happen_all(bench: Bench) -> None:
             version,
             decision,
         )
+        for kind in ("question", "answer"):
+            asked = "INSERT INTO share_questions (tenant_id, share_id, kind, body) VALUES ($1, $2, $3, 'When?')"
+            await run(asked, tenant, share, kind)
         await run("UPDATE shares SET revoked_at = now() WHERE id = $1", share)
     await run("INSERT INTO memberships VALUES ($1, gen_random_uuid(), 'viewer')", tenant)
     await run("UPDATE memberships SET role = 'member' WHERE tenant_id = $1 AND role = 'viewer'", tenant)
