@@ -1,4 +1,4 @@
-"""Measure the queue: `python -m benchmarks.queue [speed|claims|latency|bulk|old|fairness|redis ...]`."""
+"""Measure the queue: `python -m benchmarks.queue [speed|claims|latency|bulk|old|fairness|mixed|redis ...]`."""
 
 import argparse
 import asyncio
@@ -13,6 +13,7 @@ from benchmarks.queue.claims import measure_claims, measure_machine
 from benchmarks.queue.fairness import measure_fairness
 from benchmarks.queue.floor import Floor
 from benchmarks.queue.latency import measure_latency
+from benchmarks.queue.mixed import measure_mixed
 from benchmarks.queue.outage import measure_outage
 from benchmarks.queue.peers import arq_rate, procrastinate_rate
 
@@ -85,6 +86,18 @@ async def say_fairness(floor: Floor, scale: float) -> None:
     print(f"  {waits.beside_one / waits.alone:.2f} times as long beside one as alone")
 
 
+async def say_mixed(floor: Floor, scale: float) -> None:
+    """Print how soon one estimate a second starts: alone, beside much that nobody waits for, and beside what hangs."""
+    busy = {"photo_jpegs": 200, "analytics_delivery": 200, "mail": 20}
+    for name, beside, hang in (
+        ("alone", {}, False),
+        ("beside 420 jobs/s", busy, False),
+        ("beside 420/s that hang", busy, True),
+    ):
+        median, worst, done = await measure_mixed(floor, seconds=round(60 * scale), beside=beside, hang=hang)
+        print(f"  {name:<24} p50 {median:.1f} ms, p99 {worst:.1f} ms; {done} done beside", flush=True)
+
+
 async def say_redis(floor: Floor, scale: float) -> None:
     """Print the share of the speed that is left while Redis is dead."""
     alive, dead = await measure_outage(floor, round(speed.NOTHINGS * scale))
@@ -98,6 +111,7 @@ MEASURES: dict[str, Callable[[Floor, float], Awaitable[None]]] = {
     "bulk": say_bulk,
     "old": say_old,
     "fairness": say_fairness,
+    "mixed": say_mixed,
     "redis": say_redis,
 }
 

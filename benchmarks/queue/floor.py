@@ -68,6 +68,10 @@ class Floor:
             finally:
                 await admin.close()
 
+    async def connect(self) -> Connection:
+        """Open another connection as the schema's owner."""
+        return await asyncpg.connect(self.services.admin_url)
+
     @contextmanager
     def workers(self, count: int, concurrency: int, **environment: str) -> Iterator[None]:
         """Run so many worker processes inside the block."""
