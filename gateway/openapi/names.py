@@ -85,6 +85,7 @@ _BY_TAG: Mapping[str, Mapping[str, str]] = {
         "POST /v1/shares/{share_id}/rotate": "rotateShare",
         "POST /v1/shares/{share_id}/mails": "mailShare",
         "GET /v1/shares/{share_id}/mail-preview": "previewShareMail",
+        "POST /v1/shares/{share_id}/decision": "recordShareDecision",
         "GET /v1/shares/{share_id}/questions": "listShareQuestions",
         "POST /v1/shares/{share_id}/questions": "answerShareQuestion",
         "GET /v1/shares/{share_id}/timeline": "getShareTimeline",

@@ -31,7 +31,7 @@ class SharedPdf(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Answer the PDF, made for this request; 404 without a session, 429 when one link asks for too many."""
-        document = Document(await of_session(request, shares.document))
+        document = Document(await of_session(request, shares.document), request.query_params.get("option", ""))
         spend(limits_of(request).documents, key_of(request).token.hex())
         pictures = await _pictures(request, document)
         tenant_id = await of_session(request, shares.tenant_of)

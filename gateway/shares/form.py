@@ -41,6 +41,8 @@ class DecisionForm(BaseModel):
     name: Annotated[OneLine, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     message: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     signature: Annotated[str, StringConstraints(max_length=MAX_LENGTH, pattern=PATTERN)] = ""
+    option: Annotated[str, StringConstraints(max_length=60)] | None = None
+    selection_hash: Sha256 | None = None
 
     @property
     def said(self) -> Said:

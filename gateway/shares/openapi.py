@@ -18,10 +18,10 @@ from gateway.openapi.operation import (
     paged,
     takes_json,
 )
-from gateway.openapi.values import Answered, Moment, Sha256
+from gateway.openapi.values import Answered, Moment, Money, Sha256
 from gateway.shares.form import DecisionForm, OpenForm, QuestionForm
 from gateway.shares.mails import MESSAGE_LENGTH, MailOrder
-from gateway.shares.shares import TIMELINE_EVENTS, Rotation, ShareChange, ShareOrder
+from gateway.shares.shares import TIMELINE_EVENTS, PhoneDecision, Rotation, ShareChange, ShareOrder
 from gateway.shares.shares import Answer as AnswerOrder
 from store.documents.display import Markup, Prices
 from store.media.media import EDGES
@@ -53,6 +53,9 @@ class Decision(Shape):
     name: str
     message: str
     decided_at: Moment
+    option: str
+    total: Money | None
+    taken: Literal["online", "in_person", "phone"]
 
 
 class LastMail(Shape):
@@ -90,6 +93,7 @@ class Share(Shape):
     created_at: Moment
     display: Display
     reminders: bool
+    in_person: bool
     state: Literal["ready", "revoked", "expired", "used_up"]
     status: Literal["sent", "opened", "accepted", "declined", "changes_requested", "expired", "used_up", "revoked"]
     unanswered: bool
@@ -240,6 +244,9 @@ OPERATIONS = {
     "GET /v1/shares/{share_id}/mail-preview": Operation(
         {200: Answer("The mail as its receiver sees it; its title is the subject.", {"text/html": TEXT})},
         params=(_MESSAGE,),
+    ),
+    "POST /v1/shares/{share_id}/decision": Operation(
+        gives(Share), takes=takes_json(PhoneDecision), must_take=True, refuses=(409,)
     ),
     "GET /v1/shares/{share_id}/questions": Operation(gives(Questions)),
     "POST /v1/shares/{share_id}/questions": Operation(gives(Questions), takes=takes_json(AnswerOrder), must_take=True),

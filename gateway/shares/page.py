@@ -70,7 +70,12 @@ class SharePage(HTTPEndpoint):
             source = await shares.document(conn, key)
         if source is None:  # It ended between the two questions.
             return _landing(request, share)
-        return _page(request, "share/document.html", document=Document(source), files=ShareFiles(address_here(request)))
+        return _page(
+            request,
+            "share/document.html",
+            document=Document(source, _option(request)),
+            files=ShareFiles(address_here(request)),
+        )
 
 
 class ShareNews(HTTPEndpoint):
@@ -209,6 +214,11 @@ def _wait(seconds: int) -> str:
             return f"{-(-seconds // length)} {unit}s"
     minutes = -(-seconds // 60)
     return f"{minutes} minute{'s' if minutes > 1 else ''}"
+
+
+def _option(request: Request) -> str:
+    """Return the option that the customer looks at."""
+    return request.query_params.get("option", "")
 
 
 def _landing(request: Request, share: Record, *, status: int = 200, problem: str = "") -> Response:

@@ -20,6 +20,7 @@ from gateway.http.conditional import etag_of, require_match, tagged_response
 from gateway.http.input.paging import read_page
 from gateway.http.input.text import OneLine
 from gateway.http.limits.cost_limits import PASSCODE_SHARES
+from gateway.shares.form import Sha256
 from gateway.shares.link_secrets import digest, hash_passcode, new_secret
 from store.documents.certificate import Certificate
 from store.documents.display import Display
@@ -32,7 +33,7 @@ LEAST_SECONDS = 300
 MOST_SECONDS = 90 * 86_400
 TIMELINE_EVENTS = 500
 
-_DECISION = ("decision", "name", "message", "decided_at")
+_DECISION = ("decision", "name", "message", "decided_at", "option", "total", "taken")
 _MAIL = ("mail_to", "mail_state", "mail_reason")
 
 
@@ -54,6 +55,7 @@ class ShareOrder(BaseModel):
     max_views: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
     passcode: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=64)] | None = None
     display: ShareDisplayChoice = ShareDisplayChoice()
+    in_person: bool = False
 
 
 class ShareChange(BaseModel):
@@ -64,6 +66,18 @@ class ShareChange(BaseModel):
     display: ShareDisplayChoice | None = None
     estimate_id: UUID | None = None
     reminders: Annotated[bool, Field(strict=True)] | None = None
+
+
+class PhoneDecision(BaseModel):
+    """A decision that the customer took by phone, on the version with this content; accepting needs a name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: shares.Decision
+    content_hash: Sha256
+    name: Annotated[OneLine, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    message: Annotated[str, Trimmed, Field(max_length=2000)] = ""
+    option: Annotated[str, StringConstraints(max_length=60)] | None = None
 
 
 class Answer(BaseModel):
@@ -94,6 +108,7 @@ async def create_share(request: Request) -> Response:
             else None
         ),
         display=order.display.as_json(),
+        in_person=order.in_person,
     )
     async with context.db.as_user(principal.claims) as conn:
         share = await shares.create(conn, estimate_id, new, tenant_id=principal.tenant_id, created_by=principal.user_id)
@@ -135,6 +150,16 @@ async def change_share(request: Request) -> Response:
             await shares.set_reminders(conn, share_id, on=change.reminders)
         share = await shares.get(conn, share_id)
     return tagged_response(request, share_json(share))
+
+
+async def record_decision(request: Request) -> Response:
+    """Record what a customer decided by phone; the certificate says so."""
+    principal = await admit(request, min_role="member")
+    share_id = uuid_param(request.path_params["share_id"], "share_id")
+    told = await read_json(request, PhoneDecision)
+    said = shares.Said(**told.model_dump(), terms_hash="")
+    async with context_of(request).db.as_user(principal.claims) as conn:
+        return json_response(share_json(await shares.record_decision(conn, share_id, said)))
 
 
 async def list_questions(request: Request) -> Response:
@@ -231,6 +256,7 @@ routes = [
     Route("/v1/shares/{share_id}", change_share, methods=["PATCH"]),
     Route("/v1/shares/{share_id}/revoke", revoke_share, methods=["POST"]),
     Route("/v1/shares/{share_id}/rotate", idempotent(rotate_share), methods=["POST"]),
+    Route("/v1/shares/{share_id}/decision", idempotent(record_decision), methods=["POST"]),
     Route("/v1/shares/{share_id}/questions", list_questions),
     Route("/v1/shares/{share_id}/questions", idempotent(answer_question), methods=["POST"]),
     Route("/v1/shares/{share_id}/timeline", timeline),

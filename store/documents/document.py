@@ -90,6 +90,7 @@ class Document:
     """Everything the page shows; `source` is the JSON of `scopekit.document_of`."""
 
     source: Mapping[str, Any]
+    asked_option: str = ""  # which option the customer looks at; another text than one of them is the offered one
 
     @property
     def business(self) -> Mapping[str, Any]:
@@ -116,9 +117,20 @@ class Document:
 
     @property
     def estimate(self) -> Mapping[str, Any]:
-        """The version's own fields."""
-        found: Mapping[str, Any] = self.source["estimate"]
-        return found
+        """The version's own fields, its sums those of the selection."""
+        return {**self.source["estimate"], **self.selection, "chosen_option": self.chosen_option}
+
+    @property
+    def selections(self) -> tuple[tuple[str, str], ...]:
+        """The options to pick from, each with its total."""
+        found = self.source["estimate"].get("selections", ())
+        return tuple((each["option"], self._money(each["total"])) for each in found if each["option"])
+
+    @cached_property
+    def selection(self) -> Mapping[str, Any]:
+        """The sums and the hash of the chosen option."""
+        found = self.source["estimate"].get("selections", ())
+        return next((each for each in found if each["option"] == self.chosen_option), {})
 
     @property
     def decision(self) -> Mapping[str, Any] | None:
@@ -198,9 +210,12 @@ class Document:
 
     @property
     def chosen_option(self) -> str:
-        """The option that is offered, and that an acceptance accepts; empty where there are none to choose from."""
-        chosen: str = self.estimate["chosen_option"]
-        return chosen
+        """The option that was accepted, else the one looked at, else the one offered; empty where there are none."""
+        estimate = self.source["estimate"]
+        options = {option["name"] for option in estimate["options"]}
+        picked = [(self.decision or {}).get("option", ""), self.asked_option if self.decision is None else ""]
+        offered: str = estimate["chosen_option"]
+        return next((name for name in picked if name in options), offered)
 
     @property
     def sums(self) -> tuple[tuple[str, str], ...]:
@@ -304,7 +319,7 @@ class Document:
         return "" if value is None else self._money(value)
 
     def _money(self, value: str | Decimal) -> str:
-        return money(Decimal(value), self.estimate["currency"])
+        return money(Decimal(value), self.source["estimate"]["currency"])
 
     def _moment(self, text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(zone(self.business.get("timezone")))

@@ -14,6 +14,12 @@ from store.documents.pdf_text import printable
 _LETTER = frozenset({"USD", "CAD"})
 _DECIDED = {"accepted": "Accepted", "declined": "Declined", "changes_requested": "Changes requested"}
 
+TAKEN = {
+    "online": "Online",
+    "in_person": "In person, on the contractor's device",
+    "phone": "By phone, recorded by the contractor",
+}
+
 LOGO = "logo.jpg"
 
 
@@ -106,6 +112,7 @@ def _certificate(document: Document) -> dict[str, Any] | None:
         ["Accepted by", facts["accepted_by"]],
         ["Accepted at", f"{document.decided} ({moment(accepted_at)})"],
         ["Signed by", facts["signed_by"].capitalize()],
+        ["Taken", TAKEN[facts["taken"]]],
         ["Document", f"Estimate {document.number}, version {facts['version']}, {document.total}"],
         *([["Option", document.chosen_option]] if document.chosen_option else []),
         ["Offered by", facts["contractor"]],
@@ -114,6 +121,7 @@ def _certificate(document: Document) -> dict[str, Any] | None:
     return {
         "rows": rows,
         "content_hash": facts["content_hash"],
+        "selection_hash": facts["selection_hash"],
         "fingerprint": certificate.fingerprint,
         "strokes": signature.strokes(document.decision["signature"]),
     }

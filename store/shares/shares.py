@@ -33,6 +33,7 @@ class NewShare:
     max_views: int | None
     passcode_hash: str | None
     display: Mapping[str, Any]
+    in_person: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Said:
-    """A customer's decision, on the content and the terms with these hashes; `signature` is its drawn path."""
+    """A customer's decision, on the content, terms and selection with these hashes; `signature` is its drawn path.
+
+    No `option` is the one that the estimate offers first.
+    """
 
     decision: Decision
     name: str
@@ -53,6 +57,8 @@ class Said:
     content_hash: str
     terms_hash: str
     signature: str = ""
+    option: str | None = None
+    selection_hash: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ async def create(conn: Connection, estimate_id: UUID, new: NewShare, *, tenant_i
         float(new.expires_in),
         created_by,
         new.display,
+        new.in_person,
     )
     return await get(conn, share_id)
 
@@ -131,6 +138,29 @@ async def send_version(conn: Connection, share_id: UUID, estimate_id: UUID) -> R
         raise Conflict(detail, code=code)
     if outcome == "unknown":
         raise Forbidden("Only a member of the company sends estimates.")
+    return await get(conn, share_id)
+
+
+_UNRECORDED = {
+    "revoked": ("This link was revoked and stays so; make a new one.", "share_revoked"),
+    "decided": ("A decision on this version has already been recorded.", "already_decided"),
+    "changed": ("The estimate has changed, or does not offer this option. Read it again.", "estimate_changed"),
+}
+
+
+async def record_decision(conn: Connection, share_id: UUID, said: Said) -> Record:
+    """Record what a customer decided by phone, on the content with this hash.
+
+    Raises `NotFound`, `Forbidden` for a viewer, and `Conflict` for a revoked share, a decided and a changed version.
+    """
+    await get(conn, share_id)
+    row = (said.decision, said.name, said.message, said.content_hash, said.option)
+    outcome: str = await conn.fetchval(SQL.record_decision, share_id, *row)
+    if outcome in _UNRECORDED:
+        detail, code = _UNRECORDED[outcome]
+        raise Conflict(detail, code=code)
+    if outcome == "unknown":
+        raise Forbidden("Only a member of the company records decisions.")
     return await get(conn, share_id)
 
 
@@ -275,6 +305,12 @@ async def decide(conn: Connection, key: Key, said: Said, client: ClientInfo) -> 
     """Record the customer's decision on the exact content they saw; only the first one is `recorded`."""
     row = (key.token, key.session, said.decision, said.name, said.message, said.content_hash, said.terms_hash)
     outcome: Outcome = await conn.fetchval(
-        SQL.decide_share, *row, said.signature, client.agent_class, client.address_prefix
+        SQL.decide_share,
+        *row,
+        said.signature,
+        client.agent_class,
+        client.address_prefix,
+        said.option,
+        said.selection_hash,
     )
     return outcome

@@ -9,9 +9,9 @@ FROM estimates e WHERE e.id = $1;
 -- company's choice, and over that the share's own.
 WITH share AS (
     INSERT INTO shares (tenant_id, visit_id, estimate_id, recipient, passcode_hash, max_views, expires_at, created_by,
-                        display)
+                        display, in_person)
     VALUES ($1, $2, $3, $5, $6, $7, now() + make_interval(secs => $8), $9,
-            coalesce((SELECT display FROM tenant_settings WHERE tenant_id = $1), '{}') || $10)
+            coalesce((SELECT display FROM tenant_settings WHERE tenant_id = $1), '{}') || $10, $11)
     RETURNING id, tenant_id)
 INSERT INTO share_tokens (token_hash, share_id, tenant_id) SELECT $4, id, tenant_id FROM share RETURNING share_id;
 
@@ -19,9 +19,11 @@ INSERT INTO share_tokens (token_hash, share_id, tenant_id) SELECT $4, id, tenant
 -- The shares of an estimate's visit ($1), or one share ($2), newest first, with what became of each: $3 of them, behind $4, $5.
 SELECT s.id, s.estimate_id, e.version, s.visit_id, s.recipient, s.has_passcode, s.max_views, s.views,
        s.max_views - s.views AS remaining, s.expires_at, s.revoked_at, s.created_at, s.display, s.reminders,
+       s.in_person,
        share_state(s.revoked_at, s.expires_at, s.views, s.max_views) AS state,
        share_status(d.decision, s.revoked_at, s.expires_at, s.views, s.max_views) AS status,
        o.first_opened_at, o.last_opened_at, d.decision, d.name, d.message, d.decided_at,
+       d.option, d.total, d.taken,
        m.address AS mail_to, m.state AS mail_state, m.reason AS mail_reason,
        coalesce((SELECT q.kind = 'question' FROM share_questions q WHERE q.share_id = s.id
                  ORDER BY q.sent_at DESC LIMIT 1), false) AS unanswered
@@ -55,6 +57,10 @@ SELECT answer_question($1, $2);
 -- name: ask_question
 -- The customer's question.
 SELECT scopekit.ask_question($1, $2, $3, $4, $5, $6);
+
+-- name: record_decision
+-- What a customer decided by phone.
+SELECT record_decision($1, $2, $3, $4, $5, $6);
 
 -- name: send_version
 -- The newest version, under the same link.
@@ -130,7 +136,7 @@ SELECT id, tenant_id, visit_id, media_type, content_type, storage_path, sha256 F
 
 -- name: decide_share
 -- The customer's decision, once.
-SELECT scopekit.decide_share($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+SELECT scopekit.decide_share($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: share_logo
 -- Where the contractor's logo lies, for a link that can be opened or a live session.

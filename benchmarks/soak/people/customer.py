@@ -47,6 +47,8 @@ class Customer:
 
     async def _decide(self, inside: Caller) -> None:
         bound = {"content_hash": self._estimate["content_hash"], "terms_hash": NO_TERMS}
+        shown = await inside.ask("document", "GET", self._link, 200)
+        bound |= dict(re.findall(r'name="(option|selection_hash)" value="([^"]*)"', shown.text))
         form = {"decision": "accepted", "name": "Maria Lopez", **bound}
         await inside.ask("decision", "POST", f"{self._link}/decision", 303, headers=OUR_PAGE, data=form)
         page = await inside.ask("decided document", "GET", self._link, 200)

@@ -15,6 +15,12 @@ addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 
+const options = document.querySelector("form[data-options]");
+if (options) {
+  options.querySelector("button").hidden = true;
+  options.addEventListener("change", () => options.requestSubmit());
+}
+
 const print = document.querySelector("[data-print]");
 if (print) {
   print.hidden = false;

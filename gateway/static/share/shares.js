@@ -5,6 +5,7 @@ import { announce, byId, el, icon } from "../shared/dom.js";
 import { count, moment, relative } from "../shared/format.js";
 import { copyText, showProblem } from "../shared/problems.js";
 import { mailForm } from "./mail-form.js";
+import { phoneDecision } from "./phone-decision.js";
 import { threadOf } from "./thread.js";
 import { timelineOf } from "./timeline.js";
 import { confirmPress } from "../shared/confirm-button.js";
@@ -18,6 +19,7 @@ const DID = {
   question: "asked a question",
 };
 const MAILS = { queued: "mail on its way to", sent: "mailed to", failed: "mail not delivered to" };
+const HOUR = 3600;
 const WEEK = 604_800;
 const DECISIONS = { accepted: "Accepted", declined: "Declined", changes_requested: "Changes requested" };
 const STATUSES = {
@@ -48,6 +50,7 @@ export class Shares {
     this.form.addEventListener("submit", (event) => this.#submit(event), { signal });
     // What is wrong must be seen, also when it stands in the folded part.
     this.form.addEventListener("invalid", ({ target }) => target.closest("details")?.setAttribute("open", ""), { capture: true, signal });
+    byId("share-in-person").addEventListener("click", () => this.#handOver(), { signal });
     visit.addEventListener("estimate", () => this.#newVersion(), { signal });
     watchDisplay("share", () => this.#linkPreview(), signal);
     this.#companyDisplay().catch(showProblem);
@@ -177,12 +180,13 @@ export class Shares {
     const { state, status, decision } = share;
     const views = share.max_views ? `${share.views} of ${count(share.max_views, "view")}` : count(share.views, "view");
     const locked = share.has_passcode ? "passcode" : "";
+    const how = decision?.taken === "phone" ? "by phone" : decision?.taken === "in_person" ? "in person" : "";
     const answer = status === "revoked" && decision ? DECISIONS[decision.decision].toLowerCase() : "";
     const until = state === "revoked" ? "" : `${Date.parse(share.expires_at) > now ? "expires" : "expired"} ${relative(share.expires_at, now)}`;
     return el("li", { class: "share", dataset: { shareId: share.id, recipient: share.recipient, state: status } },
       el("p", { class: "share-name" }, share.recipient || "No name"),
       el("span", { class: "badge", dataset: { state: status } }, STATUSES[status]),
-      el("p", { class: "hint" }, [`version ${share.version}`, answer, views, locked, until].filter(Boolean).join(" · ")),
+      el("p", { class: "hint" }, [`version ${share.version}`, answer, decision?.option, how, views, locked, until].filter(Boolean).join(" · ")),
       share.mail && el("p", { class: "hint", dataset: { mail: share.mail.state } },
         [`${MAILS[share.mail.state]} ${share.mail.to}`, share.mail.reason].filter(Boolean).join(": ")),
       decision?.message && el("blockquote", {}, `“${decision.message}”`),
@@ -192,8 +196,28 @@ export class Shares {
         state === "ready" && share.mail && this.#reminders(share),
         state === "ready" && this.#revokeButton(share)),
       state === "ready" && el("details", { class: "more" }, el("summary", {}, "Send by mail"), mailForm(share, () => this.refresh())),
+      this.#isOpen(share) && phoneDecision(share, this.visit.estimate, () => this.refresh()),
       threadOf(share, this.#talking),
       timelineOf(share, this.#open));
+  }
+
+  #isOpen({ state, decision, estimate_id: id }) {
+    return state !== "revoked" && decision === null && id === this.visit.estimate.id;
+  }
+
+  /** The customer reads and signs on this device: a link of its own, good for an hour, takes the console's place. */
+  async #handOver() {
+    const button = byId("share-in-person");
+    button.disabled = true;
+    try {
+      const wishes = { recipient: this.#wishes().recipient, expires_in: HOUR, in_person: true, display: this.#display() };
+      const { url } = await call("POST", `/v1/estimates/${this.visit.estimate.id}/shares`, wishes);
+      location.assign(url);
+    } catch (error) {
+      showProblem(error, "Couldn't open the estimate");
+    } finally {
+      button.disabled = false;
+    }
   }
 
   /** Whether the link shows an older version that was not accepted. */

@@ -160,7 +160,8 @@ CREATE POLICY insert_as_viewer ON public.progress_tickets FOR INSERT TO authenti
 -- Of a share only its revocation and what it shows change by its owner's hand; views and passcode tries are counted by
 -- functions. Hashes are for comparing, never for reading: not even the tenant that owns the share can list them.
 GRANT SELECT (id, tenant_id, visit_id, estimate_id, recipient, has_passcode, failed_passcodes, locked_until, max_views,
-              views, expires_at, revoked_at, created_by, created_at, display, reminders) ON public.shares TO authenticated;
+              views, expires_at, revoked_at, created_by, created_at, display, reminders,
+              in_person) ON public.shares TO authenticated;
 GRANT UPDATE (revoked_at, display, reminders) ON public.shares TO authenticated;
 GRANT SELECT (share_id, tenant_id) ON public.share_tokens TO authenticated;
 GRANT SELECT (id, tenant_id, share_id, user_agent_class, address_prefix, opened_at) ON public.share_views
@@ -196,7 +197,7 @@ BEGIN
             ('public', 'authenticated, service_role', ARRAY[
                 'current_tenant_id', 'search_text', 'share_state', 'share_status', 'visit_state']),
             ('public', 'authenticated', ARRAY[
-                'find_price_items', 'mail_share', 'resembling_price_items', 'rotate_share', 'answer_question', 'send_version']),
+                'find_price_items', 'mail_share', 'resembling_price_items', 'rotate_share', 'record_decision', 'answer_question', 'send_version']),
             ('scopekit', 'authenticated', ARRAY[
                 'cancel_job', 'job_correlation', 'set_visits_status', 'stall_reason', 'queue_position']),
             ('scopekit', 'authenticated', ARRAY[

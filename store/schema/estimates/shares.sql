@@ -24,6 +24,7 @@ CREATE TABLE public.shares (
     -- What of the estimate the customer sees, as the contractor chose it.
     display          jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(display) = 'object'),
     reminders        boolean NOT NULL DEFAULT true,
+    in_person        boolean NOT NULL DEFAULT false,  -- opened on the contractor's device, by the customer
     UNIQUE (id, tenant_id),
     FOREIGN KEY (visit_id, tenant_id) REFERENCES public.site_visits (id, tenant_id) ON DELETE CASCADE,
     FOREIGN KEY (estimate_id, tenant_id) REFERENCES public.estimates (id, tenant_id) ON DELETE CASCADE,
@@ -94,6 +95,12 @@ CREATE TABLE public.share_decisions (
     certificate      text,  -- the exact text whose sha256 the fingerprint is
     fingerprint      text,
     decided_at       timestamptz NOT NULL DEFAULT now(),
+    -- What was accepted of an estimate with options, its total, and the hash that binds both to the content.
+    option           text NOT NULL DEFAULT '',
+    total            numeric(14, 2),
+    selection_hash   text,
+    taken            text NOT NULL DEFAULT 'online' CHECK (taken IN ('online', 'in_person', 'phone')),
+    recorded_by      uuid,  -- the member who recorded a decision by phone
     PRIMARY KEY (share_id, estimate_id),
     FOREIGN KEY (share_id, tenant_id) REFERENCES public.shares (id, tenant_id) ON DELETE CASCADE,
     FOREIGN KEY (estimate_id, tenant_id) REFERENCES public.estimates (id, tenant_id) ON DELETE CASCADE,
@@ -323,6 +330,26 @@ CREATE FUNCTION scopekit.terms_of(p_tenant_id uuid) RETURNS text LANGUAGE sql ST
     SELECT coalesce((SELECT profile ->> 'terms' FROM public.tenant_settings WHERE tenant_id = p_tenant_id), '')
 $$;
 
+-- What a customer agrees to with one of an estimate's options: {option, subtotal, markup, discount, tax, total,
+-- unpriced_count, hash}, money as strings; NULL for an option that is not offered. The hash binds the option and its total
+-- to the version's content. An estimate without options has one selection, of the option ''.
+CREATE FUNCTION scopekit.selection_of(p_estimate public.estimates, p_option text)
+    RETURNS jsonb LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'option', p_option, 'subtotal', l.subtotal::text, 'markup', m.markup::text, 'discount', d.discount::text,
+        'tax', t.tax::text, 'total', (d.due + t.tax)::text, 'unpriced_count', l.unpriced,
+        'hash', scopekit.text_hash(concat_ws('|', p_estimate.content_hash, p_option, (d.due + t.tax)::text)))
+    FROM (SELECT coalesce(sum(amount), 0.00) AS subtotal, count(*) FILTER (WHERE amount IS NULL) AS unpriced
+          FROM public.estimate_lines WHERE estimate_id = p_estimate.id AND option IN ('', p_option)) l,
+        LATERAL (SELECT round(l.subtotal * p_estimate.markup_rate, 2) AS markup) m,
+        LATERAL (SELECT discount, l.subtotal + m.markup - discount AS due
+                 FROM (SELECT CASE WHEN p_estimate.discount_rate IS NOT NULL
+                                   THEN round((l.subtotal + m.markup) * p_estimate.discount_rate, 2)
+                                   ELSE least(p_estimate.discount_fixed, l.subtotal + m.markup) END AS discount) x) d,
+        LATERAL (SELECT round(d.due * p_estimate.tax_rate, 2) AS tax) t
+    WHERE CASE WHEN p_estimate.options = '[]' THEN p_option = '' ELSE p_estimate.options ? p_option END
+$$;
+
 -- What a customer reads of an estimate by a share, or of none for its contractor's preview. A new field here is a field
 -- that a customer may see: the summary, coverage, evidence, quotes, assumptions, review reasons, confidence, matches,
 -- typed notes and original names stay inside. Money and quantities are strings. Each option's own subtotal stands beside
@@ -351,6 +378,10 @@ CREATE FUNCTION scopekit.document_of(p_estimate_id uuid, p_share_id uuid)
             'is_newest', NOT EXISTS (SELECT 1 FROM public.estimates n
                                      WHERE n.visit_id = e.visit_id AND n.version > e.version),
             'chosen_option', e.chosen_option,
+            'selections', (
+                SELECT jsonb_agg(scopekit.selection_of(e, o.name) ORDER BY o.place)
+                FROM jsonb_array_elements_text(CASE WHEN e.options = '[]' THEN '[""]' ELSE e.options END)
+                    WITH ORDINALITY AS o(name, place)),
             'options', (
                 SELECT coalesce(jsonb_agg(jsonb_build_object(
                     'name', o.name,
@@ -373,6 +404,7 @@ CREATE FUNCTION scopekit.document_of(p_estimate_id uuid, p_share_id uuid)
             -- What was written with it is between its writer and the contractor.
             SELECT jsonb_build_object('decision', d.decision, 'name', d.name, 'decided_at', d.decided_at,
                                       'message', CASE WHEN d.share_id = s.id THEN d.message ELSE '' END,
+                                      'option', d.option, 'taken', d.taken,
                                       'signature', d.signature, 'certificate', d.certificate,
                                       'fingerprint', d.fingerprint)
             FROM public.share_decisions d WHERE d.estimate_id = e.id),
@@ -448,14 +480,16 @@ $$;
 -- Answering it --------------------------------------------------------------------------------------------------------
 
 -- The certificate's text. A moment is UTC to the microsecond; a drawn signature stands in it as its hash.
-CREATE FUNCTION scopekit.certificate_of(p_decision public.share_decisions, p_estimate public.estimates)
+CREATE FUNCTION scopekit.certificate_of(p_decision public.share_decisions, p_estimate public.estimates,
+                                        p_unpriced_count integer)
     RETURNS text LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT jsonb_build_object(
         'what', 'Acceptance of an estimate',
         'estimate_id', p_estimate.id, 'visit_id', p_estimate.visit_id, 'version', p_estimate.version,
-        'content_hash', p_estimate.content_hash, 'total', p_estimate.total::text, 'currency', p_estimate.currency,
-        'unpriced_count', p_estimate.unpriced_count,
+        'content_hash', p_estimate.content_hash, 'total', p_decision.total::text, 'currency', p_estimate.currency,
+        'unpriced_count', p_unpriced_count, 'option', p_decision.option,
+        'selection_hash', p_decision.selection_hash, 'taken', p_decision.taken,
         'contractor', (SELECT coalesce(nullif(g.profile ->> 'business_name', ''), t.name) FROM public.tenants t
                        LEFT JOIN public.tenant_settings g ON g.tenant_id = t.id WHERE t.id = p_decision.tenant_id),
         'terms', scopekit.terms_of(p_decision.tenant_id),
@@ -468,17 +502,67 @@ CREATE FUNCTION scopekit.certificate_of(p_decision public.share_decisions, p_est
         'address', p_decision.address_prefix, 'browser', p_decision.user_agent_class)::text
 $$;
 
--- Record the customer's answer once: 'recorded', else why not (closed: no live session; decided: another recipient was
--- first; changed: not the newest version any more, or not the content or the terms the customer saw).
-CREATE FUNCTION scopekit.decide_share(p_token_hash bytea, p_session_hash bytea, p_decision text, p_name text,
-                                      p_message text, p_content_hash text, p_terms_hash text,
-                                      p_signature text, p_user_agent_class text, p_address_prefix text)
+-- Record an answer once, under the visit's and the share's locks: 'recorded', else why not (decided: another recipient was
+-- first; changed: not the newest version any more, or not the content, the terms or the selection that was seen). A null
+-- hash is not compared. Of p_said its maker sets the decision, the words, the content's hash, the option and how it was
+-- taken.
+CREATE FUNCTION scopekit.settle_decision(p_share public.shares, p_said public.share_decisions, p_terms_hash text,
+                                         p_selection_hash text)
     RETURNS text LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_share    public.shares;
-    v_estimate public.estimates;
-    v_decision public.share_decisions;
+    v_estimate  public.estimates;
+    v_selection jsonb;
+BEGIN
+    SELECT * INTO v_estimate FROM public.estimates WHERE id = p_share.estimate_id FOR UPDATE;
+    IF v_estimate.status <> 'draft' THEN
+        RETURN 'decided';
+    END IF;
+    v_selection := scopekit.selection_of(v_estimate, coalesce(p_said.option, v_estimate.chosen_option));
+    IF v_estimate.content_hash IS DISTINCT FROM p_said.content_hash
+       OR scopekit.text_hash(scopekit.terms_of(p_share.tenant_id)) <> p_terms_hash
+       OR p_said.decision = 'accepted' AND (v_selection IS NULL OR v_selection ->> 'hash' <> p_selection_hash)
+       OR EXISTS (
+        SELECT 1 FROM public.estimates WHERE visit_id = v_estimate.visit_id AND version > v_estimate.version) THEN
+        RETURN 'changed';
+    END IF;
+    p_said.share_id := p_share.id;
+    p_said.tenant_id := p_share.tenant_id;
+    p_said.estimate_id := v_estimate.id;
+    p_said.estimate_version := v_estimate.version;
+    p_said.name := coalesce(p_said.name, '');
+    p_said.message := coalesce(p_said.message, '');
+    p_said.signature := coalesce(p_said.signature, '');
+    p_said.user_agent_class := coalesce(p_said.user_agent_class, '');
+    p_said.address_prefix := coalesce(p_said.address_prefix, '');
+    p_said.decided_at := now();
+    p_said.option := '';
+    IF p_said.decision = 'accepted' THEN
+        p_said.option := v_selection ->> 'option';
+        p_said.total := (v_selection ->> 'total')::numeric;
+        p_said.selection_hash := v_selection ->> 'hash';
+        p_said.certificate := scopekit.certificate_of(p_said, v_estimate, (v_selection ->> 'unpriced_count')::integer);
+        p_said.fingerprint := scopekit.text_hash(p_said.certificate);
+    END IF;
+    INSERT INTO public.share_decisions SELECT p_said.*;
+    UPDATE public.estimates SET status = p_said.decision WHERE id = v_estimate.id;
+    INSERT INTO public.processing_events (visit_id, tenant_id, type, payload)
+    VALUES (p_share.visit_id, p_share.tenant_id, 'share.decided',
+            jsonb_build_object('share_id', p_share.id, 'recipient', p_share.recipient, 'decision', p_said.decision,
+                               'estimate_id', v_estimate.id, 'version', v_estimate.version));
+    RETURN 'recorded';
+END $$;
+
+-- Record the customer's answer once, as `settle_decision` does; closed: no live session.
+CREATE FUNCTION scopekit.decide_share(p_token_hash bytea, p_session_hash bytea, p_decision text, p_name text,
+                                      p_message text, p_content_hash text, p_terms_hash text,
+                                      p_signature text, p_user_agent_class text, p_address_prefix text,
+                                      p_option text, p_selection_hash text)
+    RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_share public.shares;
+    v_said  public.share_decisions;
 BEGIN
     SELECT * INTO v_share FROM scopekit.live_share(p_token_hash, p_session_hash);
     IF NOT FOUND THEN
@@ -486,45 +570,52 @@ BEGIN
     END IF;
     -- The lock every new version takes too: an edit and a decision never pass each other.
     PERFORM 1 FROM public.site_visits WHERE id = v_share.visit_id FOR NO KEY UPDATE;
-    -- Read again under the lock: a revocation or another link may have come first.
-    PERFORM 1 FROM public.shares s JOIN public.share_tokens t ON t.share_id = s.id
+    -- Read again under the lock: a revocation, a new version or another link may have come first.
+    SELECT s.* INTO v_share FROM public.shares s JOIN public.share_tokens t ON t.share_id = s.id
     WHERE s.id = v_share.id AND t.token_hash = p_token_hash AND s.revoked_at IS NULL
     FOR UPDATE OF s FOR KEY SHARE OF t;
     IF NOT FOUND THEN
         RETURN 'closed';
     END IF;
-    SELECT * INTO v_estimate FROM public.estimates WHERE id = v_share.estimate_id FOR UPDATE;
-    IF v_estimate.status <> 'draft' THEN
-        RETURN 'decided';
+    v_said.decision := p_decision;
+    v_said.name := p_name;
+    v_said.message := p_message;
+    v_said.content_hash := p_content_hash;
+    v_said.signature := p_signature;
+    v_said.user_agent_class := p_user_agent_class;
+    v_said.address_prefix := p_address_prefix;
+    v_said.option := p_option;
+    v_said.taken := CASE WHEN v_share.in_person THEN 'in_person' ELSE 'online' END;
+    RETURN scopekit.settle_decision(v_share, v_said, coalesce(p_terms_hash, ''), coalesce(p_selection_hash, ''));
+END $$;
+
+-- Record what a customer decided by phone, as a member of the company, and say so: as `settle_decision` does; unknown
+-- (another company's share too), revoked.
+CREATE FUNCTION public.record_decision(p_share_id uuid, p_decision text, p_name text, p_message text,
+                                       p_content_hash text, p_option text)
+    RETURNS text LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_share public.shares;
+    v_said  public.share_decisions;
+BEGIN
+    SELECT * INTO v_share FROM public.shares WHERE id = p_share_id AND tenant_id = public.current_tenant_id('member');
+    IF NOT FOUND THEN
+        RETURN 'unknown';
     END IF;
-    IF v_estimate.content_hash IS DISTINCT FROM p_content_hash
-       OR scopekit.text_hash(scopekit.terms_of(v_share.tenant_id)) IS DISTINCT FROM p_terms_hash OR EXISTS (
-        SELECT 1 FROM public.estimates WHERE visit_id = v_estimate.visit_id AND version > v_estimate.version) THEN
-        RETURN 'changed';
+    PERFORM 1 FROM public.site_visits WHERE id = v_share.visit_id FOR NO KEY UPDATE;
+    SELECT * INTO v_share FROM public.shares WHERE id = p_share_id FOR UPDATE;
+    IF v_share.revoked_at IS NOT NULL THEN
+        RETURN 'revoked';
     END IF;
-    v_decision.share_id := v_share.id;
-    v_decision.tenant_id := v_share.tenant_id;
-    v_decision.estimate_id := v_estimate.id;
-    v_decision.estimate_version := v_estimate.version;
-    v_decision.content_hash := v_estimate.content_hash;
-    v_decision.decision := p_decision;
-    v_decision.name := coalesce(p_name, '');
-    v_decision.message := coalesce(p_message, '');
-    v_decision.signature := coalesce(p_signature, '');
-    v_decision.user_agent_class := coalesce(p_user_agent_class, '');
-    v_decision.address_prefix := coalesce(p_address_prefix, '');
-    v_decision.decided_at := now();
-    IF p_decision = 'accepted' THEN
-        v_decision.certificate := scopekit.certificate_of(v_decision, v_estimate);
-        v_decision.fingerprint := scopekit.text_hash(v_decision.certificate);
-    END IF;
-    INSERT INTO public.share_decisions SELECT v_decision.*;
-    UPDATE public.estimates SET status = p_decision WHERE id = v_estimate.id;
-    INSERT INTO public.processing_events (visit_id, tenant_id, type, payload)
-    VALUES (v_share.visit_id, v_share.tenant_id, 'share.decided',
-            jsonb_build_object('share_id', v_share.id, 'recipient', v_share.recipient, 'decision', p_decision,
-                               'estimate_id', v_estimate.id, 'version', v_estimate.version));
-    RETURN 'recorded';
+    v_said.decision := p_decision;
+    v_said.name := p_name;
+    v_said.message := p_message;
+    v_said.content_hash := p_content_hash;
+    v_said.option := p_option;
+    v_said.taken := 'phone';
+    v_said.recorded_by := auth.uid();
+    RETURN scopekit.settle_decision(v_share, v_said, NULL, NULL);
 END $$;
 
 -- A decision does not change; it goes only with its share.

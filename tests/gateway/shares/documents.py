@@ -1,6 +1,7 @@
 """Estimates to share, links to them, and customers who open them."""
 
 import io
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -48,9 +49,14 @@ class Customer:
         """Press the door's button."""
         return await self.http.post(f"{self.url}/open", data=form, headers=self.headers)
 
+    async def selection(self, option: str = "") -> dict[str, str]:
+        """Read from the page what an acceptance of this option is bound to."""
+        page = (await self.look(f"?option={option}")).text
+        return dict(re.findall(r'name="(option|selection_hash)" value="([^"]*)">', page))
+
     async def decide(self, visit: Visit, decision: str = "accepted", **form: str) -> httpx.Response:
         """Send an answer to what this visit's estimate says."""
-        bound = {"content_hash": visit.estimate["content_hash"], "terms_hash": NO_TERMS}
+        bound = {"content_hash": visit.estimate["content_hash"], "terms_hash": NO_TERMS, **await self.selection()}
         values = {"decision": decision, "name": "Jane Doe", **bound, **form}
         return await self.http.post(f"{self.url}/decision", data=values, headers=self.headers)
 

@@ -16,10 +16,11 @@ CUSTOMER = ("ask_question(bytea,bytea,text,text,text,text)",
             "share_by_token(bytea,bytea)", "try_passcode(bytea)", "open_share(bytea,bytea,text,integer,text,text)",
             "share_document(bytea,bytea)", "share_photo(bytea,bytea,uuid)", "share_logo(bytea,bytea)",
             "share_updates(bytea,bytea)", "log_share_activity(bytea,bytea,text,uuid,text,text)",
-            "decide_share(bytea,bytea,text,text,text,text,text,text,text,text)")  # fmt: skip
+            "decide_share(bytea,bytea,text,text,text,text,text,text,text,text,text,text)")  # fmt: skip
 INNER = ("thread_of(uuid)", "add_question(shares,text,text,text,text,text)",
          "live_share(bytea,bytea)", "document_of(uuid,uuid)", "cited_photos(uuid)", "terms_of(uuid)",
-         "text_hash(text)", "certificate_of(share_decisions,estimates)")  # fmt: skip
+         "text_hash(text)", "certificate_of(share_decisions,estimates,integer)",
+         "selection_of(estimates,text)", "settle_decision(shares,share_decisions,text,text)")  # fmt: skip
 
 
 async def test_a_token_has_256_bits_and_only_its_hash_is_kept(
@@ -103,7 +104,7 @@ async def test_null_matches_nothing(client: httpx.AsyncClient, tenant: Tenant, v
             assert await conn.fetchval("SELECT scopekit.share_document($1, $2)", *key) is None
             assert await conn.fetch("SELECT * FROM scopekit.share_photo($1, $2, $3)", *key, visit.cited) == []
             decided = await conn.fetchval(
-                "SELECT scopekit.decide_share($1, $2, 'accepted', 'x', '', $3, '', '', '', '')",
+                "SELECT scopekit.decide_share($1, $2, 'accepted', 'x', '', $3, '', '', '', '', '', '')",
                 *key,
                 visit.estimate["content_hash"],
             )
