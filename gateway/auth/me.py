@@ -11,7 +11,7 @@ from store.tenants import tenants
 
 
 async def me(request: Request) -> Response:
-    """Answer {user_id, role, tenant: {id, name, currency, tax_rate, profile}, flags}."""
+    """Answer {user_id, role, tenant: {id, name, is_test, currency, tax_rate, profile}, flags}."""
     principal = await authenticate(request)
     async with context_of(request).db.as_user(principal.claims) as conn:
         tenant = dict(await tenants.current(conn))

@@ -85,10 +85,11 @@ class Flags(Shape):
 
 
 class TenantOfCaller(Shape):
-    """The caller's tenant and its settings."""
+    """The caller's tenant and its settings; no mail of a test company leaves."""
 
     id: UUID
     name: str
+    is_test: bool
     currency: str
     tax_rate: Rate
     profile: Profile

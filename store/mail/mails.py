@@ -40,6 +40,11 @@ async def find(conn: Connection, mail_id: UUID) -> Record | None:
     return await conn.fetchrow(SQL.mail, mail_id)
 
 
+async def is_of_test_company(conn: Connection, mail_id: UUID) -> bool:
+    """Tell whether a mail is of a test company: it must not leave."""
+    return bool(await conn.fetchval(SQL.is_of_test_company, mail_id))
+
+
 async def share_facts(conn: Connection, share_id: UUID) -> dict[str, Any]:
     """Return what a letter says of a share and its company; raises `NotFound`."""
     row = await conn.fetchrow(SQL.share_facts, share_id)

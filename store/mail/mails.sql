@@ -6,6 +6,10 @@ SELECT outcome, id FROM mail_share($1, $2, $3);
 -- One mail with what it is about.
 SELECT id, kind, share_id, address, message, state, reason, queued_at, settled_at, user_id FROM mails WHERE id = $1;
 
+-- name: is_of_test_company
+-- Whether a mail must not leave.
+SELECT t.is_test FROM mails m JOIN tenants t ON t.id = m.tenant_id WHERE m.id = $1;
+
 -- name: share_facts
 -- What a letter says of a share and of its company.
 SELECT t.name, coalesce(g.profile, '{}') AS profile, g.accent, g.logo_path,

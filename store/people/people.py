@@ -90,18 +90,23 @@ async def delete_account(conn: Connection, user_id: UUID) -> None:
 
 
 async def set_invitation_token(conn: Connection, invitation_id: UUID, token_hash: bytes) -> Record | None:
-    """Give an open invitation a new link; returns (email, role, company, inviter), None for one that is over."""
+    """Give an open invitation a new link; returns (email, role, company, inviter).
+
+    None for one that is over, or is of a test company.
+    """
     return await conn.fetchrow(SQL.set_invitation_token, invitation_id, token_hash)
 
 
-async def create_company(conn: Connection, name: str, flags: Mapping[str, Any]) -> UUID:
-    """Make a company with these flags."""
+async def create_company(conn: Connection, name: str, flags: Mapping[str, Any], *, is_test: bool = False) -> UUID:
+    """Make a company with these flags; no mail of a test company leaves."""
     tenant_id: UUID = await conn.fetchval(SQL.create_company, name, flags)
+    if is_test:
+        await conn.execute(SQL.make_test, tenant_id)
     return tenant_id
 
 
 async def companies(conn: Connection) -> list[Record]:
-    """Return (id, name, created_at, people) of every company, by name."""
+    """Return (id, name, is_test, created_at, people) of every company, by name."""
     return await conn.fetch(SQL.companies)
 
 

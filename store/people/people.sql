@@ -39,8 +39,9 @@ SELECT company, email, role, has_account FROM scopekit.read_invitation($1);
 SELECT scopekit.join_by_link($1);
 
 -- name: set_invitation_token
--- An invitation's address and words, with a new token.
-SELECT email, role, company, inviter FROM scopekit.set_invitation_token($1, $2);
+-- An invitation's address and words, with a new token; none of a test company, whose mails do not leave.
+SELECT email, role, company, inviter FROM scopekit.set_invitation_token($1, $2)
+WHERE NOT EXISTS (SELECT FROM invitations i JOIN tenants t ON t.id = i.tenant_id WHERE i.id = $1 AND t.is_test);
 
 -- name: found_company
 -- Makes a company for a user who signed up.
@@ -72,7 +73,7 @@ SELECT scopekit.create_company($1, $2);
 
 -- name: companies
 -- Every company.
-SELECT t.id, t.name, t.created_at,
+SELECT t.id, t.name, t.is_test, t.created_at,
        (SELECT count(*) FROM memberships m
         WHERE m.tenant_id = t.id AND NOT EXISTS (SELECT FROM api_keys k WHERE k.id = m.user_id)) AS people
 FROM tenants t ORDER BY t.name, t.id;
@@ -80,6 +81,10 @@ FROM tenants t ORDER BY t.name, t.id;
 -- name: rename
 -- Renames a company.
 UPDATE tenants SET name = $2 WHERE id = $1 RETURNING id;
+
+-- name: make_test
+-- Marks a company as one for tests.
+UPDATE tenants SET is_test = true WHERE id = $1;
 
 -- name: close_company
 -- Ends a company's memberships, API keys and invitations; how many members.

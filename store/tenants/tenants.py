@@ -8,7 +8,7 @@ SQL = Queries("tenants/tenants")
 
 
 async def current(conn: Connection) -> Record:
-    """Return the tenant of the request with its settings: id, name, currency, tax_rate, profile, feature_flags."""
+    """Return the tenant of the request with its settings: name, is_test, currency, tax_rate, profile and more."""
     row = await conn.fetchrow(SQL.current_tenant)
     if row is None:
         raise NotFound("This tenant does not exist any more.")

@@ -1,6 +1,6 @@
 -- name: current_tenant
 -- The tenant RLS lets the request see, with its settings.
-SELECT t.id, t.name, s.currency, s.tax_rate, s.profile, s.feature_flags
+SELECT t.id, t.name, t.is_test, s.currency, s.tax_rate, s.profile, s.feature_flags
 FROM tenants t JOIN tenant_settings s ON s.tenant_id = t.id
 WHERE t.id = current_tenant_id();
 

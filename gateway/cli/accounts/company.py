@@ -34,6 +34,7 @@ def create(
     name: Name,
     *,
     owner: Annotated[str, typer.Option(help="The owner's e-mail address.")],
+    test: Annotated[bool, typer.Option("--test", help="Make a company for tests: none of its mails leave.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -46,11 +47,11 @@ def create(
         return
 
     async def make(conn: Connection) -> dict[str, Any]:
-        company = await people.create_company(conn, name, nested(settings.company_flags))
+        company = await people.create_company(conn, name, nested(settings.company_flags), is_test=test)
         return {"company": company} | await offer(conn, settings, company, email, "owner")
 
     made = as_operator(make, what=NOT_DONE)
-    made["mailed"] = mail(settings, made, company=name)
+    made["mailed"] = not test and mail(settings, made, company=name)
     say(made, f"made {name} ({made['company']})\n{summary(made)}", as_json=as_json)
 
 
@@ -58,7 +59,7 @@ def create(
 def list_(*, as_json: Json = False) -> None:
     """List the companies."""
     found = [dict(row) for row in as_operator(people.companies, what="The companies were not read")]
-    say({"companies": found}, table(found, "id", "name", "people", "created_at"), as_json=as_json)
+    say({"companies": found}, table(found, "id", "name", "people", "is_test", "created_at"), as_json=as_json)
 
 
 @app.command()

@@ -40,13 +40,16 @@ def invite(
         return
 
     async def ask(conn: Connection) -> dict[str, Any]:
-        names = {row["id"]: row["name"] for row in await people.companies(conn)}
-        if company not in names:
+        found = next((row for row in await people.companies(conn) if row["id"] == company), None)
+        if found is None:
             raise NotFound("There is no such company.")
-        return {"name": names[company]} | await offer(conn, settings, company, address, as_role)
+        return {"name": found["name"], "is_test": found["is_test"]} | await offer(
+            conn, settings, company, address, as_role
+        )
 
     made = as_operator(ask, what=NOT_DONE)
-    made["mailed"] = mail(settings, made, company=made.pop("name"))
+    name, is_test = made.pop("name"), made.pop("is_test")
+    made["mailed"] = not is_test and mail(settings, made, company=name)
     say(made, summary(made), as_json=as_json)
 
 

@@ -170,8 +170,8 @@ function setUpButtons() {
 const ownerOf = (me) => me && `${me.tenant.id}/${me.user_id}`;
 
 async function askWhoIsHere() {
-  const { user_id, role, flags, tenant: { id, name, currency } } = await call("GET", "/v1/me");
-  const me = { user_id, role, flags, tenant: { id, name, currency } }; // no more than opening needs
+  const { user_id, role, flags, tenant: { id, name, is_test, currency } } = await call("GET", "/v1/me");
+  const me = { user_id, role, flags, tenant: { id, name, is_test, currency } }; // no more than opening needs
   const before = remembered();
   const same = ownerOf(before.me) === ownerOf(me);
   remember({ me, visit: same ? before.visit : null }); // somebody else's visit is not theirs to see
@@ -215,6 +215,7 @@ async function start() {
   try {
     const { me, confirmed } = await whoIsHere();
     byId("tenant-name").textContent = me.tenant.name;
+    byId("test-company").hidden = !me.tenant.is_test;
     new PriceBook(me.tenant.currency);
     new Branding(me.role);
     openNamedDialog();

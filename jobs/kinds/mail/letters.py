@@ -45,9 +45,9 @@ class _Draft:
 
 
 async def deliver(db: Database, objects: ObjectStore, settings: Settings, mail_id: UUID) -> str | None:
-    """Make a letter and send it; returns why it was not sent, "" where it was; None for one sent before, or deleted.
+    """Make a letter and send it, unless it is a test company's; returns why it was not sent, "" where it was.
 
-    Raises `Unavailable` when the server does not take it yet.
+    None for one that was sent before, or deleted. Raises `Unavailable` when the server does not take it yet.
     """
     async with db.as_system() as conn:
         row = await mails.find(conn, mail_id)
@@ -55,10 +55,15 @@ async def deliver(db: Database, objects: ObjectStore, settings: Settings, mail_i
             return None
         compose = _to_a_customer if row["user_id"] is None else _to_a_user
         draft = await compose(conn, settings, row)
+        is_test = await mails.is_of_test_company(conn, mail_id)
     if isinstance(draft, str):
         return draft
+    mail = await _written(objects, draft, mail_id)
+    if is_test:
+        log.info("A mail of a test company does not leave", mail_id=str(mail_id))
+        return ""
     try:
-        await smtp.send(settings, await _written(objects, draft, mail_id))
+        await smtp.send(settings, mail)
     except MailRefused as refusal:
         return str(refusal)
     return ""

@@ -3,11 +3,12 @@
 -- Every row of a tenant carries its tenant_id, and composite foreign keys keep a child in its parent's tenant.
 -- Invariants stand in the tables as CHECKs and partial unique indexes, not in handlers.
 
--- A company.
+-- A company. None of the mails of a test company leave.
 CREATE TABLE public.tenants (
     id         uuid PRIMARY KEY DEFAULT uuidv7(),
     name       text NOT NULL CHECK (name <> ''),
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    is_test    boolean NOT NULL DEFAULT false
 );
 
 -- What a company has set: its feature flags, money, profile, branding and limits.

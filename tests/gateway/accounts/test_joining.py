@@ -11,7 +11,7 @@ from store.people import people
 from store.pool import Database
 from tests.gateway.accounts.conftest import OpenBrowser, Sender
 from tests.support.servers.mail_catcher import Catcher
-from tests.tenants import Admin, Tenant, make_member
+from tests.tenants import Admin, Tenant, make_member, make_tenant
 
 
 def address() -> str:
@@ -164,3 +164,15 @@ async def test_another_companys_people_are_out_of_reach(
             await people.change(conn, tenant.user_id, "viewer")
         assert {row["user_id"] for row in await people.people(conn)} == {other_tenant.user_id}
         assert await people.invitations(conn) == []
+
+
+async def test_an_invitation_of_a_test_company_is_not_mailed(
+    sender: Sender, catcher: Catcher, db: Database, admin: Admin
+) -> None:
+    """The job is done and nothing has left."""
+    tenant = await make_tenant(admin)
+    await admin.execute("UPDATE tenants SET is_test = true WHERE id = $1", tenant.id)
+    before = len(catcher.mails)
+    await invite(db, tenant, address())
+    assert await sender.send_one()
+    assert len(catcher.mails) == before

@@ -76,3 +76,15 @@ async def test_a_company_is_renamed_and_closed(services: Services, admin: Admin,
     assert answer(services, "company", "close", company, "--yes")["members"] == 1
     open_offers = "SELECT count(*) FROM invitations WHERE tenant_id = $1 AND withdrawn_at IS NULL"
     assert await admin.fetchval(open_offers, company) == 0
+
+
+async def test_no_mail_of_a_test_company_leaves(services: Services, admin: Admin, owner: str) -> None:
+    """Neither its owner's invitation nor another person's; the links are printed, and the list marks it."""
+    with catch_mail(free_port()) as catcher:
+        mail: dict[str, Any] = {"MAIL_URL": catcher.url, "PUBLIC_URL": "https://app.example"}
+        found = answer(services, "company", "create", "Trial", "--owner", owner, "--test", **mail)
+        more = answer(services, "people", "invite", f"x{owner}", "--company", found["company"], **mail)
+        assert (found["mailed"], more["mailed"], catcher.mails) == (False, False, [])
+    assert found["link"].startswith("https://app.example/join/")
+    listed = answer(services, "company", "list")["companies"]
+    assert [company["is_test"] for company in listed if company["id"] == found["company"]] == [True]

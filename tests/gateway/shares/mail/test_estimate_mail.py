@@ -13,7 +13,7 @@ from store.pool import Database
 from tests.gateway.shares.documents import Visit, customer_of, make_share, save_next, share_now
 from tests.support.mail_jobs import MailJobs
 from tests.support.servers.mail_catcher import Catcher
-from tests.tenants import Tenant, make_member
+from tests.tenants import Admin, Tenant, make_member
 
 MARIA = "maria@example.com"
 
@@ -285,3 +285,18 @@ async def test_without_a_mail_server_the_link_is_still_there(
     object.__setattr__(context, "settings", context.settings.model_copy(update={"mail_url": None}))
     share = await make_share(client, tenant, visit)
     assert (await _mail(client, tenant, share)).json()["code"] == "no_mail_server"
+
+
+async def test_a_mail_of_a_test_company_does_not_leave(
+    client: httpx.AsyncClient, tenant: Tenant, visit: Visit, mail_jobs: MailJobs, catcher: Catcher, admin: Admin
+) -> None:
+    """It is made and noted as mailed, so that an integrator sees the whole story; `/v1/me` marks the company."""
+    assert not (await client.get("/v1/me", headers=tenant.headers)).json()["tenant"]["is_test"]
+    await admin.execute("UPDATE tenants SET is_test = true WHERE id = $1", tenant.id)
+    before = len(catcher.mails)
+    share = await make_share(client, tenant, visit, recipient="Maria")
+    assert (await _mail(client, tenant, share)).status_code == 202
+    await mail_jobs.send()
+    assert await _story(client, tenant, share) == [("mailed", MARIA)]
+    assert len(catcher.mails) == before
+    assert (await client.get("/v1/me", headers=tenant.headers)).json()["tenant"]["is_test"]
