@@ -25,6 +25,7 @@ from jobs.kinds.estimate.steps.pricing import price_by
 TRADES = Path(__file__).parent / "trades"
 BOOK = TRADES / "pricebook.csv"
 PHRASINGS = TRADES.parent / "phrasings"
+WALKS = TRADES.parent / "walks"
 
 
 async def estimate(
@@ -105,6 +106,7 @@ async def _run(options: argparse.Namespace) -> None:
     given = [visits_in(folder, f"{folder.name} (tuned)", BOOK) for folder in options.tuned]
     unseen = [visits_in(folder, f"{folder.name} (unseen)", BOOK) for folder in options.unseen]
     own = [demo_visits(), visits_in(TRADES, "315 items (tuned)"), visits_in(PHRASINGS, "other phrasings (tuned)", BOOK)]
+    own += [visits_in(WALKS, "walks through houses (tuned)", BOOK)]
     tuned = given or ([] if unseen else own)
     for visits in (*tuned, *unseen):
         show = options.show and visits in tuned

@@ -49,7 +49,7 @@ class Marks:
         self.drafted += len(lines)
         left, wrong = list(lines), []
         for wanted in sorted(visit.wanted, key=lambda one: -max(len(name) for name in one.names)):
-            line = _counterpart(wanted, left, prices)
+            line = counterpart(wanted, left, prices)
             if line is None and wanted.may_miss:
                 continue
             self.wanted += 1
@@ -94,7 +94,7 @@ class Marks:
         return [f"silent: {clause.strip()}" for clause in silent]
 
 
-def _counterpart(wanted: Wanted, lines: Sequence[PricedLine], prices: Prices) -> PricedLine | None:
+def counterpart(wanted: Wanted, lines: Sequence[PricedLine], prices: Prices) -> PricedLine | None:
     """Find the line of the same source that names the thing; of several the one with the fewest faults."""
     named = [line for line in lines if wanted.source in _sources(line) and _names(wanted, line)]
     return min(

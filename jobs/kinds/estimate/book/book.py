@@ -9,26 +9,33 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable  # noqa: TC003 - part of an alias
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from jobs.kinds.estimate.book.abbreviations import abbreviates, parts_of
-from jobs.kinds.estimate.book.matching import Fit, Item, compare
+from jobs.kinds.estimate.book.choice import probabilities
+from jobs.kinds.estimate.book.features import Context, Pair, features, none_features
+from jobs.kinds.estimate.book.matching import Fit, Head, Item, compare
 from jobs.kinds.estimate.book.stems import stem
-from jobs.kinds.estimate.book.terms import Terms, kind_of_word, place_stems, terms_of
+from jobs.kinds.estimate.book.terms import Terms, broader_stems, kind_of_word, place_stems, terms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jobs.kinds.estimate.book.sizes import Size
 
-    AsSold = Callable[[str], "Sold | None"]
+AsSold: TypeAlias = "Callable[[str], Sold | None]"
 
-__all__ = ["EMPTY", "Book", "Fit", "Item", "Sold"]
+__all__ = ["EMPTY", "AsSold", "Book", "Fit", "Item", "Sold", "choose"]
 
 _FITS, _MARGIN, _FAMILY, _IN_TRADE, _GUESSED = 0.5, 0.06, 0.3, 0.07, 0.8
 _UNKNOWN = 0.55
+# An item as probable as this is the line's price, with a flag; from the second on without one.
+_PROBABLE, _CERTAIN = 0.4, 0.9
+_AHEAD = 2  # times as probable as the next: of two that fit alike none is taken
+_TELLS_TRADE = 0.6
 # A word that so many items of a category have says only which category it is.
 _COMMON, _COMMON_AT_LEAST = 0.2, 3
 _MOSTLY = 0.5
@@ -47,6 +54,15 @@ class Sold:
     only_of: frozenset[Size] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The items that a line may mean, with the features of each, and those of the answer that it means none."""
+
+    pairs: Sequence[Pair]
+    features: Sequence[tuple[float, ...]]
+    none: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Book:
     """The items of a company's price book."""
@@ -59,8 +75,29 @@ class Book:
         `as_sold` describes the line for an item sold by a unit, None where that unit cannot carry its price.
         `trades` are the categories that the rest of the visit is about.
         """
-        terms = terms_of(text) if isinstance(text, str) else text
-        terms = self._understood(terms)
+        terms = self._understood(terms_of(text) if isinstance(text, str) else text)
+        return _fits(self._pairs(terms, as_sold, trades))
+
+    def weigh(
+        self, text: str | Terms, as_sold: AsSold | None = None, trades: frozenset[str] = frozenset()
+    ) -> list[Fit]:
+        """Return the items that may be meant with their probabilities, the likeliest first."""
+        found = self.candidates(text, as_sold, trades)
+        weighed = [
+            replace(pair.fit or Fit(pair.item, 0.0, Head.OTHER, sure=False), probability=probability)
+            for pair, probability in zip(found.pairs, probabilities(found.features, found.none), strict=True)
+        ]
+        return sorted(weighed, key=lambda fit: (-fit.probability, *_best_first(fit)))
+
+    def candidates(self, text: str | Terms, as_sold: AsSold | None, trades: frozenset[str]) -> Candidates:
+        """Return the items that share a word with a line and are sold by a unit that can carry its price."""
+        terms = self._understood(terms_of(text) if isinstance(text, str) else text)
+        pairs = self._pairs(terms, as_sold, trades)
+        ranked = _fits(pairs)
+        context = Context(ranked[0].score if ranked else 0.0, self.best(ranked), trades)
+        return Candidates(pairs, [features(pair, self, context) for pair in pairs], none_features(terms, self, context))
+
+    def _pairs(self, terms: Terms, as_sold: AsSold | None, trades: frozenset[str]) -> list[Pair]:
         unknown = (word for word in terms.words if not self.knows(word) and word not in place_stems())
         meant = {word: self._meant(word) for word in unknown}
         meant |= {word: frozenset({f"{word}board"}) for word in terms.words if self.knows(f"{word}board")}
@@ -68,22 +105,26 @@ class Book:
         found = [self._with_word.get(word, []) for word in words]
         seen = {id(item): item for items in found if len(items) <= _POSTINGS for item in items}
         known: dict[str, tuple[Terms, Sold] | None] = {}
-        fits = []
+        pairs = []
         for item in seen.values():
             if item.unit not in known:
                 sold = as_sold(item.unit) if as_sold else Sold(terms.sizes)
                 known[item.unit] = (replace(terms, sizes=sold.sizes), sold) if sold else None
             line = known[item.unit]
-            if line is None or (line[1].only_of and not line[1].only_of & item.terms.sizes):
-                continue
-            in_trade = item.category in trades
-            spelled = _spelled_out(line[0], item, meant)
-            fit = compare(spelled, item, self, measured=line[1].measured, in_trade=in_trade)
-            if fit is not None:
-                guessed = spelled is not line[0] and fit.shared <= 1  # by an abbreviation alone
-                score = fit.score * (_GUESSED if guessed else 1) + _IN_TRADE * in_trade
-                fits.append(replace(fit, score=score, sure=fit.sure and not guessed))
-        return sorted(fits, key=lambda fit: (-fit.score, len(fit.item.description), str(fit.item.id)))
+            if line is not None and (not line[1].only_of or line[1].only_of & item.terms.sizes):
+                spelled = _spelled_out(line[0], item, meant)
+                guessed = spelled is not line[0]
+                fit = self._fit(spelled, item, line[1], in_trade=item.category in trades, guessed=guessed)
+                pairs.append(Pair(spelled, item, fit, line[1].measured, guessed))
+        return pairs
+
+    def _fit(self, line: Terms, item: Item, sold: Sold, *, in_trade: bool, guessed: bool) -> Fit | None:
+        fit = compare(line, item, self, measured=sold.measured, in_trade=in_trade)
+        if fit is None:
+            return None
+        alone = guessed and fit.shared <= 1  # by an abbreviation alone
+        score = fit.score * (_GUESSED if alone else 1) + _IN_TRADE * in_trade
+        return replace(fit, score=score, sure=fit.sure and not alone)
 
     def best(self, ranked: Sequence[Fit]) -> Fit | None:
         """Return the one item that is meant; None where it does not fit or another fits alike."""
@@ -93,6 +134,11 @@ class Book:
         rivals = [fit for fit in ranked if fit is not first and _rivals(first, fit)]
         same = all(fit.item.terms == first.item.terms for fit in rivals)
         return first if same else None
+
+    def trades(self, weighed: Iterable[Sequence[Fit]]) -> frozenset[str]:
+        """Return the categories that lines are probably about, by what `weigh` gave for each without knowing them."""
+        likely = [fits[0] for fits in weighed if fits and fits[0].probability >= _TELLS_TRADE]
+        return frozenset(fit.item.category for fit in likely if fit.item.category)
 
     def weight(self, word: str) -> float:
         """Return how much a word tells: 0.3 when it stands in every item, 1 in one."""
@@ -120,13 +166,18 @@ class Book:
 
     def _understood(self, terms: Terms) -> Terms:
         """Cut compounds that the book writes in two words: "floodlight", "lineset"."""
-        cut = {word: parts for word in terms.words if not self.knows(word) and (parts := self._parts(word))}
+        cut = {word: parts for word in terms.words if not self.knows(word) and (parts := self._known_as(word))}
         if not cut:
             return terms
         words = tuple(part for word in terms.words for part in cut.get(word, (word,)))
         more = sum(len(cut[word]) - 1 for word in terms.words[: terms.main] if word in cut)
         heads = frozenset(cut.get(word, (word,))[-1] for word in terms.heads)
         return replace(terms, words=words, main=terms.main + more, heads=heads)
+
+    def _known_as(self, word: str) -> tuple[str, ...] | None:
+        """Return the book's words for one that it does not have: the parts of a compound, or what it is a kind of."""
+        broader = tuple(part for part in broader_stems().get(word, ()) if self.knows(part))
+        return broader or self._parts(word)
 
     def _parts(self, word: str) -> tuple[str, ...] | None:
         parts = parts_of(word, self._spellings)
@@ -194,6 +245,26 @@ def _spelled_out(line: Terms, item: Item, meant: Mapping[str, frozenset[str]]) -
         located=frozenset(out.get(word, word) for word in line.located),
         kinds=line.kinds | {kind for word in out.values() if (kind := kind_of_word(word)) is not None},
     )
+
+
+def choose(weighed: Sequence[Fit]) -> Fit | None:
+    """Return the item that is probably meant; it is sure where nobody needs to look at it, None where all are unlikely.
+
+    `weighed`: what `Book.weigh` gave.
+    """
+    if not weighed or weighed[0].probability < _PROBABLE:
+        return None
+    if weighed[1:] and weighed[0].probability < _AHEAD * weighed[1].probability:
+        return None
+    return replace(weighed[0], sure=weighed[0].probability >= _CERTAIN)
+
+
+def _fits(pairs: Sequence[Pair]) -> list[Fit]:
+    return sorted((pair.fit for pair in pairs if pair.fit is not None), key=_best_first)
+
+
+def _best_first(fit: Fit) -> tuple[float, int, str]:
+    return -fit.score, len(fit.item.description), str(fit.item.id)
 
 
 def _comes_near(fit: Fit, first: Fit) -> bool:

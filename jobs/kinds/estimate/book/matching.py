@@ -101,7 +101,7 @@ class Fit:
 
     `holds`: the item has every word of weight in the line. `complete`: the line has all that names the item.
     `alike` and `unsaid` count sizes, `shared` what both say. `sure`: nobody needs to look at the match. `in_trade`:
-    the rest of the visit is about the item's category.
+    the rest of the visit is about the item's category. `probability`: that the item is meant, where it was weighed.
     """
 
     item: Item
@@ -114,6 +114,7 @@ class Fit:
     shared: int = 1
     sure: bool = True
     in_trade: bool = False
+    probability: float = 0.0
 
 
 def compare(line: Terms, item: Item, lexicon: Lexicon, *, measured: bool, in_trade: bool) -> Fit | None:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from jobs.kinds.estimate.book.sizes import read_size
 from jobs.kinds.estimate.book.stems import singular, stem
-from jobs.kinds.estimate.book.vocabulary import ADJECTIVES, FLUFF, KINDS, LABOR_ONLY, MEANINGS, PLACES, PLAIN_VERBS
+from jobs.kinds.estimate.book.vocabulary import (
+    ADJECTIVES,
+    BROADER,
+    FLUFF,
+    KINDS,
+    LABOR_ONLY,
+    MEANINGS,
+    PLACES,
+    PLAIN_VERBS,
+)
 from jobs.kinds.estimate.rules.amounts.numbers import read_number
 from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import NOUN_TOO, is_verb
@@ -114,6 +123,16 @@ class Terms:
 def place_stems() -> frozenset[str]:
     """Return the stems of words that only say where."""
     return frozenset(stem(word) for word in PLACES)
+
+
+@cache
+def broader_stems() -> dict[str, tuple[str, ...]]:
+    """Return the stems of what a thing is a kind of, by its own stem; a name of several words is one of them."""
+    return {_joined(name): tuple(stem(word) for word in broader.split()) for name, broader in BROADER.items()}
+
+
+def _joined(name: str) -> str:
+    return stem(name.replace(" ", "_"))
 
 
 @cache
@@ -285,4 +304,6 @@ def _meaning(tokens: Sequence[Token], i: int) -> tuple[str, int]:
         for said in (" ".join(spelling), " ".join([*spelling[:-1], singular(spelling[-1])])):
             if said in MEANINGS:
                 return MEANINGS[said], i + length
+            if length > 1 and said in BROADER:
+                return said.replace(" ", "_"), i + length
     return tokens[i].text, i + 1

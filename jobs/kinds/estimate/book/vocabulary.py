@@ -22,7 +22,11 @@ def _pairs(name: str) -> dict[str, str]:
 # Spellings of one to three words, and what they mean in the words of a price book.
 MEANINGS = _pairs("meanings.txt")
 # What a thing is a kind of; used where the price book has no word for the thing itself: "holly", "chandelier".
-BROADER = _pairs("broader.txt")
+BROADER = {
+    name: broader
+    for name, broader in _pairs("broader.txt").items()
+    if not set(name.split()) & set(broader.split())  # "porch light" has its "light" as it is
+}
 
 # Words that tell nothing of which item is meant.
 FLUFF = _words(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from jobs.kinds.estimate.book.book import EMPTY, Sold
+from jobs.kinds.estimate.book.book import EMPTY, Sold, choose
 from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
@@ -106,11 +106,19 @@ def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
 
 def _trades(found: Sequence[_Found], book: Book) -> frozenset[str]:
     """Return the categories that the lines of the visit are clearly about."""
-    fits = [_fit(one.item, book, frozenset()) for one in found]
-    return frozenset(fit.item.category for fit in fits if fit and fit.sure and fit.item.category)
+    return book.trades([_weighed(one.item, book, frozenset()) for one in found])
 
 
 def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
+    weighed = _weighed(item, book, trades)
+    stated = [f for f in weighed if chosen(item.amounts, f.item.unit, item.clause.words) is not None]
+    best = choose(weighed) or choose(stated)
+    if best is None and any(a.stated and a.unit == "hour" for a in item.amounts):
+        return choose(book.weigh(_LABOR, trades=trades))
+    return best
+
+
+def _weighed(item: Item, book: Book, trades: frozenset[str]) -> list[Fit]:
     terms = replace(terms_of(_words(item)), sizes=frozenset())
 
     def as_sold(unit: str) -> Sold | None:
@@ -124,12 +132,7 @@ def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
         sizes = frozenset(size for a in item.amounts if not _is_of(a, amount) for size in a.sizes)
         return Sold(sizes, amount is not None and canonical(unit) != EACH, only_of)
 
-    ranked = book.rank(terms, as_sold, trades)
-    stated = [f for f in ranked if chosen(item.amounts, f.item.unit, item.clause.words) is not None]
-    best = book.best(ranked) or (book.best(stated) if stated else None)
-    if best is None and any(a.stated and a.unit == "hour" for a in item.amounts):
-        return book.best(book.rank(_LABOR, as_sold, trades))
-    return best
+    return book.weigh(terms, as_sold, trades)
 
 
 def _is_of(amount: Amount, other: Amount | None) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from jobs.kinds.estimate.book.book import Book, Item, Sold
+from jobs.kinds.estimate.book.book import Book, Item, Sold, choose
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.evidence import NO_EVIDENCE
 from jobs.kinds.estimate.model import Choice, Match, PricedLine
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
     from uuid import UUID
 
-    from jobs.kinds.estimate.book.book import Fit
+    from jobs.kinds.estimate.book.book import AsSold, Fit
+    from jobs.kinds.estimate.book.terms import Terms
     from jobs.kinds.estimate.model import DraftLine
     from store.pool import Connection
 
@@ -29,7 +30,7 @@ NO_MATCH = "no price: nothing in the price book clearly fits"
 SAID = "said"
 OUTSIDE = "it has no price and is outside the total until somebody confirms it"
 _OFFERED = 3
-_OFFERED_FROM = 0.35
+_OFFERED_FROM = 0.05
 
 
 async def book_of(conn: Connection, tenant_id: UUID) -> tuple[Book, dict[UUID, Decimal]]:
@@ -44,12 +45,17 @@ async def book_of(conn: Connection, tenant_id: UUID) -> tuple[Book, dict[UUID, D
 
 def price_by(book: Book, prices: Mapping[UUID, Decimal], lines: Sequence[DraftLine]) -> list[PricedLine]:
     """Price lines by a book that was read before."""
-    clear = [best for line in lines if (best := book.best(_ranked(book, line, frozenset()))) and best.sure]
-    trades = frozenset(fit.item.category for fit in clear if fit.item.category)
-    return [_priced(book, prices, line, _ranked(book, line, trades)) for line in lines]
+    trades = trades_of(book, lines)
+    return [_priced(prices, line, book.weigh(*sought(line), trades)) for line in lines]
 
 
-def _ranked(book: Book, line: DraftLine, trades: frozenset[str]) -> list[Fit]:
+def trades_of(book: Book, lines: Sequence[DraftLine]) -> frozenset[str]:
+    """Return the categories that the lines are clearly about."""
+    return book.trades([book.weigh(*sought(line)) for line in lines])
+
+
+def sought(line: DraftLine) -> tuple[Terms, AsSold]:
+    """Return a line in the terms that the book is searched for, and as what it may be sold by a unit."""
     terms = terms_of(line.named or line.description)
     # A model writes "Install 3 outlets": the 3 is the quantity, not a size.
     sizes = terms.sizes - {(line.quantity, "")}
@@ -59,16 +65,16 @@ def _ranked(book: Book, line: DraftLine, trades: frozenset[str]) -> list[Fit]:
         fits = unit.lower() in units or canonical(unit) in units
         return Sold(sizes, measured=canonical(unit) != EACH) if fits else None
 
-    return book.rank(terms, as_sold, trades)
+    return terms, as_sold
 
 
-def _priced(book: Book, prices: Mapping[UUID, Decimal], line: DraftLine, ranked: Sequence[Fit]) -> PricedLine:
+def _priced(prices: Mapping[UUID, Decimal], line: DraftLine, ranked: Sequence[Fit]) -> PricedLine:
     if NO_EVIDENCE in line.review_reasons:
         return PricedLine(**dict(line.flagged(OUTSIDE)))
     if line.price_said is not None:
         match = Match(name=SAID, score=1.0)
         return PricedLine(**dict(line), unit_price=line.price_said, amount=_amount(line, line.price_said), match=match)
-    best = book.best(ranked)
+    best = choose(ranked)
     if best is None:
         return _unpriced(prices, line, ranked)
     if not best.sure:
@@ -76,9 +82,9 @@ def _priced(book: Book, prices: Mapping[UUID, Decimal], line: DraftLine, ranked:
     second = next((fit for fit in ranked if fit.item is not best.item), None)
     match = Match(
         name=best.item.description,
-        score=round(min(best.score, 1.0), 3),
+        score=round(best.probability, 3),
         runner_up=second.item.description if second else None,
-        runner_up_score=round(min(second.score, 1.0), 3) if second else None,
+        runner_up_score=round(second.probability, 3) if second else None,
     )
     # The contractor's own book knows the trade better than a list of words.
     trade = {"category": best.item.category.lower()} if best.item.category else {}
@@ -98,7 +104,7 @@ def _amount(line: DraftLine, unit_price: Decimal) -> Decimal | None:
 
 def _unpriced(prices: Mapping[UUID, Decimal], line: DraftLine, ranked: Sequence[Fit]) -> PricedLine:
     """Leave the price open, with the items to pick from where some nearly fit."""
-    near = [fit for fit in ranked if fit.score >= _OFFERED_FROM][:_OFFERED]
+    near = [fit for fit in ranked if fit.probability >= _OFFERED_FROM][:_OFFERED]
     if not near:
         return PricedLine(**dict(line.flagged(NO_MATCH)))
     names = " and ".join(f"“{fit.item.description}”" for fit in near[:2])
@@ -107,5 +113,5 @@ def _unpriced(prices: Mapping[UUID, Decimal], line: DraftLine, ranked: Sequence[
         Choice(price_item_id=fit.item.id, name=fit.item.description, unit=fit.item.unit, unit_price=prices[fit.item.id])
         for fit in near
     )
-    match = Match(name="", score=round(min(near[0].score, 1.0), 3), choices=choices)
+    match = Match(name="", score=round(near[0].probability, 3), choices=choices)
     return PricedLine(**dict(line.flagged(reason)), match=match)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from jobs.kinds.estimate.book.book import choose
 from jobs.kinds.estimate.book.stems import stem
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.book.vocabulary import LABOR_ONLY
@@ -142,7 +143,7 @@ def _by_cue(clause: Clause, book: Book) -> str | None:
     asks = {
         remarks.ADMIN: best is not None and best.score >= _SOLD,
         remarks.TALK: begins_with_work(clause.tokens),
-        remarks.CONDITION: begins_with_work(clause.tokens),
+        remarks.CONDITION: begins_with_work(clause.tokens) or _counts_what_is_sold(clause, book),
         remarks.DONE: "needs" in clause.words,
         remarks.INCLUDED: any(amount.kind == "money" for amount in read_amounts(clause.tokens)),
     }
@@ -151,6 +152,13 @@ def _by_cue(clause: Clause, book: Book) -> str | None:
     kind = None if kind == remarks.PLACE and stated_in(clause.tokens) else kind
     measured = kind == remarks.ADMIN and any(a.stated for a in _amounts(clause))
     return None if kind is None or asks.get(kind) or measured else kind
+
+
+def _counts_what_is_sold(clause: Clause, book: Book) -> bool:
+    """Whether a state is told of counted or measured things that the book has: "3 window screens torn"."""
+    counted = any(a.kind in {"area", "measure", "count"} for a in stated_in(clause.tokens))
+    fit = choose(book.weigh(words_only(clause))) if counted else None
+    return fit is not None and fit.sure
 
 
 _BY_SOMEBODY = re.compile(r"\bby (?:the )?([a-z]{3,})\.?\W*$", re.IGNORECASE)
@@ -242,6 +250,8 @@ def _tells_a_state(clause: Clause, book: Book) -> bool:
     if not rest or remarks.TELLS_OF_OTHERS.match(clause.text):
         return True
     sold = known(clause, book) is not None
+    if _counts_what_is_sold(clause, book):
+        return False
     if remarks.STATE.search(clause.text):
         measured = [a for a in stated_in(clause.tokens) if a.kind in {"area", "measure"} or a.grip == "marked"]
         return not (measured and (sold or not book.items))

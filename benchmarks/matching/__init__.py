@@ -1,0 +1,1 @@
+"""Trains and measures the choice of the price book's item for a line."""
