@@ -49,3 +49,21 @@ def test_a_narrow_context_of_the_caller_changes_nothing() -> None:
         context.prec = 4
         assert money.line_amount(D("1234.567"), D("89.99")) == D("111098.68")
         assert money.totals([D("11111.11"), D("22222.22")], D("0.1")).total == D("36666.66")
+
+
+@pytest.mark.parametrize(
+    ("adjustments", "figures"),
+    [
+        (money.Adjustments(markup_rate=D("0.1")), ("10.00", "0.00", "9.08", "119.08")),
+        (money.Adjustments(discount_rate=D("0.05")), ("0.00", "5.00", "7.84", "102.84")),
+        (money.Adjustments(D("0.1"), D("0.05")), ("10.00", "5.50", "8.62", "113.12")),
+        (money.Adjustments(discount_fixed=D("0.10")), ("0.00", "0.10", "8.24", "108.14")),
+        (money.Adjustments(discount_fixed=D(500)), ("0.00", "100.00", "0.00", "0.00")),
+    ],
+)
+def test_markup_comes_before_the_discount_and_both_before_tax(
+    adjustments: money.Adjustments, figures: tuple[str, str, str, str]
+) -> None:
+    """A fixed discount is never more than the sum it is taken from."""
+    sums = money.totals([D("60.00"), D("40.00")], D("0.0825"), adjustments)
+    assert (str(sums.markup), str(sums.discount), str(sums.tax), str(sums.total)) == figures

@@ -35,6 +35,33 @@ def test_a_hole_is_filled_from_the_table() -> None:
     assert not order.gap
 
 
+def test_a_late_notification_releases_what_waits_behind_it() -> None:
+    """Two notifications that changed places need no reading of the table."""
+    order = Sequencer()
+    order.start(1)
+    assert order.receive(event(3)) == []
+    assert seqs(order.receive(event(2))) == [2, 3]
+    assert not order.gap
+
+
+def test_an_empty_visit_has_no_gap() -> None:
+    """Neither at its start, nor when the table has denied its first event."""
+    order = Sequencer()
+    order.start(0)
+    assert not order.gap
+    order.expect(1)
+    assert (order.fill([]), order.gap) == ([], False)
+
+
+def test_rows_that_were_passed_on_are_not_repeated() -> None:
+    """A page that was read before live word came begins with events that have gone out since."""
+    order = Sequencer()
+    order.start(1)
+    assert seqs(order.receive(event(2))) == [2]
+    assert seqs(order.fill([event(1), event(2), event(3)])) == [3]
+    assert order.head == 3
+
+
 def test_what_the_table_denies_does_not_exist() -> None:
     """Word of an event that is not in the table changes nothing for those that are."""
     order = Sequencer()
