@@ -174,3 +174,27 @@ def test_a_snooze_has_an_end() -> None:
     """A provider that asks for a year is asked again after an hour, give or take the jitter."""
     verdict = judge(RateLimited("slow down", retry_after_s=365 * 86400.0), 1, lambda: MIDDLE)
     assert verdict.delay_s == pytest.approx(3600 * 1.15)
+
+
+@pytest.mark.parametrize(
+    ("error", "refunds"),
+    [
+        (RateLimited("Too fast."), True),
+        (QuotaExhausted("No credit."), True),
+        (Unavailable("The store is away."), True),
+        (Transient("Once more."), False),
+        (Refused("Never."), False),
+    ],
+)
+def test_what_is_not_the_job_s_fault_costs_no_attempt(error: Exception, refunds: bool) -> None:
+    """A limit, an empty account and our own trouble give the attempt back; a failure does not."""
+    assert judge(error, 1).refunds is refunds
+
+
+def test_an_error_with_a_code_alone_is_tried_again() -> None:
+    """Whoever says nothing of it is taken for one that passes."""
+
+    class Coded(Exception):
+        code = "of_its_own"
+
+    assert judge(Coded("Hm."), 1).action is Action.RETRY
