@@ -155,7 +155,7 @@ def _by_cue(clause: Clause, book: Book) -> str | None:
 
 
 def _counts_what_is_sold(clause: Clause, book: Book) -> bool:
-    """Whether a state is told of counted or measured things that the book has: "3 window screens torn"."""
+    """Whether a state is told of counted or measured things that the book has: "4 smoke detectors missing"."""
     counted = any(a.kind in {"area", "measure", "count"} for a in stated_in(clause.tokens))
     fit = choose(book.weigh(words_only(clause))) if counted else None
     return fit is not None and fit.sure

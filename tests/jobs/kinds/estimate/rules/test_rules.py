@@ -2,11 +2,13 @@
 
 import time
 from decimal import Decimal
+from uuid import uuid4
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from jobs.kinds.estimate.book.book import Book, Item
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.model import DraftLine
 from jobs.kinds.estimate.rules.lines import read_lines
@@ -400,3 +402,12 @@ def test_another_size_is_another_line() -> None:
     """Three switches and one 3-way are two lines, of one thing."""
     lines = read_lines([Passage("notes", "3 switches, 1 3-way")]).lines
     assert [line.quantity for line in lines] == [Decimal(3), Decimal(1)]
+
+
+def test_a_state_of_counted_things_that_the_book_has_is_a_line() -> None:
+    """Four missing detectors ask for four; without the item in the book, or without a number, it is how things are."""
+    book = Book([Item(uuid4(), "Smoke detector", "each", "Electrical")])
+    (line,) = read_lines([Passage("notes", "4 smoke detectors missing")], book).lines
+    assert line.quantity == Decimal(4)
+    assert not read_lines([Passage("notes", "4 smoke detectors missing")]).lines
+    assert not read_lines([Passage("notes", "smoke detectors missing")], book).lines
