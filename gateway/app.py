@@ -29,6 +29,7 @@ from gateway.progress.app import StreamApp
 from gateway.shares import mails as share_mails
 from gateway.shares import page as share_page
 from gateway.shares import preview, shares
+from gateway.shares import qr as share_qr
 from gateway.uploads import media, recordings, uploads
 from gateway.uploads.tus import routes as tus_routes
 from gateway.visits import changes, jobs, visits
@@ -58,6 +59,7 @@ _MODULES = (
     branding,
     shares,
     share_mails,
+    share_qr,
     preview,
     share_page,
     sign_in,

@@ -64,7 +64,7 @@ _WORDS: Mapping[str, Any] = {
     "content_hash": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "fingerprint": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "url": "https://estimates.example.com/e/9fY2kC7h",
-    "token": "9fY2kC7hQm3xV5tB8nL1wZ6rD4sJ0pGa",
+    "token": "9fY2kC7hQm3xV5tB8nL1wZ6rD4sJ0pGa2uE6iO1cN7k",
     "next": "WyIyMDI2LTExLTMwIl0",
     "passcode": "4711",
 }

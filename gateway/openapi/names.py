@@ -84,6 +84,7 @@ _BY_TAG: Mapping[str, Mapping[str, str]] = {
         "POST /v1/shares/{share_id}/revoke": "revokeShare",
         "POST /v1/shares/{share_id}/rotate": "rotateShare",
         "POST /v1/shares/{share_id}/mails": "mailShare",
+        "POST /v1/shares/{share_id}/qr": "drawShareQrCode",
         "GET /v1/shares/{share_id}/mail-preview": "previewShareMail",
         "POST /v1/shares/{share_id}/decision": "recordShareDecision",
         "GET /v1/shares/{share_id}/questions": "listShareQuestions",

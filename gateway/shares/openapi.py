@@ -21,6 +21,7 @@ from gateway.openapi.operation import (
 from gateway.openapi.values import Answered, Moment, Money, Sha256
 from gateway.shares.form import DecisionForm, OpenForm, QuestionForm
 from gateway.shares.mails import MESSAGE_LENGTH, MailOrder
+from gateway.shares.qr import QrOrder
 from gateway.shares.shares import TIMELINE_EVENTS, PhoneDecision, Rotation, ShareChange, ShareOrder
 from gateway.shares.shares import Answer as AnswerOrder
 from store.documents.display import Markup, Prices
@@ -240,6 +241,9 @@ OPERATIONS = {
     "POST /v1/shares/{share_id}/rotate": Operation(gives(NewLink), takes=takes_json(Rotation), refuses=(409,)),
     "POST /v1/shares/{share_id}/mails": Operation(
         gives(Mail, 202), takes=takes_json(MailOrder), must_take=True, refuses=(409, 422, 429)
+    ),
+    "POST /v1/shares/{share_id}/qr": Operation(
+        {200: Answer("The link as a QR code.", {"image/svg+xml": TEXT})}, takes=takes_json(QrOrder), must_take=True
     ),
     "GET /v1/shares/{share_id}/mail-preview": Operation(
         {200: Answer("The mail as its receiver sees it; its title is the subject.", {"text/html": TEXT})},

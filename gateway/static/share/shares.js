@@ -7,6 +7,7 @@ import { copyText, showProblem } from "../shared/problems.js";
 import { mailForm } from "./mail-form.js";
 import { phoneDecision } from "./phone-decision.js";
 import { threadOf } from "./thread.js";
+import { sendRow } from "./send-link.js";
 import { timelineOf } from "./timeline.js";
 import { confirmPress } from "../shared/confirm-button.js";
 import { drawDisplay, PhotoChoice, readDisplay, watchDisplay } from "./display.js";
@@ -169,6 +170,7 @@ export class Shares {
       el("div", { class: "share-url-row" }, field, copy,
         el("a", { class: "button", id: "share-open", href: share.url, target: "_blank", rel: "noopener noreferrer" }, icon("open"), "Open")),
       el("p", { class: "hint" }, `${note}Copy it now. It is shown only once. It expires ${moment(share.expires_at)}.`),
+      sendRow(share),
       mailForm(share, () => this.refresh()));
     byId("share-link").hidden = false;
     copy.focus();
