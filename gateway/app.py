@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway import catalogue
-from gateway.accounts import company_settings, invitations, keys, people, setup, you
+from gateway.accounts import bin_page, company_settings, invitations, keys, people, setup, you
 from gateway.accounts.sign_in import email_code, oidc, passkeys, sign_in, supabase
 from gateway.auth import me
 from gateway.documents import branding
@@ -32,7 +32,7 @@ from gateway.shares import preview, shares
 from gateway.shares import qr as share_qr
 from gateway.uploads import media, recordings, uploads
 from gateway.uploads.tus import routes as tus_routes
-from gateway.visits import changes, jobs, visits
+from gateway.visits import changes, deleted, jobs, visits
 from gateway.webhooks import endpoints as webhook_endpoints
 from gateway.webhooks import page as webhook_page
 
@@ -45,6 +45,7 @@ _MODULES = (
     demo_progress,
     dev_mail,
     visits,
+    deleted,
     uploads,
     tus_routes,
     recordings,
@@ -74,6 +75,7 @@ _MODULES = (
     webhook_page,
     company_settings,
     you,
+    bin_page,
     ops_page,
     problems,
     shell,

@@ -25,9 +25,13 @@ _BY_TAG: Mapping[str, Mapping[str, str]] = {
         "POST /v1/visits": "createVisit",
         "GET /v1/visits/{visit_id}": "getVisit",
         "PATCH /v1/visits/{visit_id}": "updateVisit",
+        "DELETE /v1/visits/{visit_id}": "deleteVisit",
         "POST /v1/visits/{visit_id}/sync-events": "reportSyncEvent",
         "GET /v1/visits/{visit_id}/sync-events": "listSyncEvents",
         "GET /v1/visits/{visit_id}/sync-events/{event_id}": "getSyncEvent",
+        "GET /v1/bin": "listDeletedVisits",
+        "POST /v1/bin/{visit_id}/restore": "restoreVisit",
+        "DELETE /v1/bin/{visit_id}": "purgeVisit",
     },
     "Media": {
         "GET /v1/visits/{visit_id}/media": "listMedia",

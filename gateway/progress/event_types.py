@@ -128,6 +128,16 @@ class MediaRemoved(Shape):
     media_id: UUID
 
 
+class VisitDeleted(Shape):
+    """The payload of `visit.deleted`."""
+
+    purge_at: Moment = Field(description="When it goes for good; until then it can be restored.")
+
+
+class VisitRestored(Shape):
+    """The payload of `visit.restored`."""
+
+
 class ShareOpened(Shape):
     """The payload of `share.opened`."""
 
@@ -247,6 +257,10 @@ EVENTS: Mapping[str, EventType] = {
         {"media_id": _MEDIUM, "media_type": "photo", "name": "kitchen.jpg"},
     ),
     "media.removed": EventType(MediaRemoved, "A photo or recording was removed.", {"media_id": _MEDIUM}),
+    "visit.deleted": EventType(
+        VisitDeleted, "The visit was put into the bin; its stream ends.", {"purge_at": "2026-04-01T09:30:00Z"}
+    ),
+    "visit.restored": EventType(VisitRestored, "The visit was taken out of the bin.", {}),
     "share.opened": EventType(
         ShareOpened, "The customer opened a link for the first time.", {"share_id": _SHARE, "recipient": "Ana Lima"}
     ),

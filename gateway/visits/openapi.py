@@ -7,10 +7,10 @@ from pydantic import Field
 
 from gateway.estimates.openapi import EstimateHead
 from gateway.openapi.job import Job
-from gateway.openapi.operation import UUID_TEXT, Operation, PageOf, Param, Shape, gives, paged, takes_json
+from gateway.openapi.operation import UUID_TEXT, Answer, Operation, PageOf, Param, Shape, gives, paged, takes_json
 from gateway.openapi.values import Moment
 from gateway.uploads.openapi import Medium
-from gateway.visits import changes, visits
+from gateway.visits import changes, deleted, visits
 from gateway.visits.jobs import JOB_STATUSES, EstimateRequest
 
 VisitStatus = Annotated[str, Field(json_schema_extra={"enum": [*visits.STATUSES]})]
@@ -75,6 +75,33 @@ class WholeVisit(Visit):
     media: list[Medium]
     job: Job | None
     estimate: EstimateHead | None
+
+
+class Deleted(Shape):
+    """A visit that went into the bin, and when it goes for good."""
+
+    id: UUID
+    purge_at: Moment
+
+
+class DeletedVisit(Shape):
+    """A visit in the bin; `deleted_by` is a name or an address, empty where neither is known."""
+
+    id: UUID
+    title: str
+    customer_name: str
+    address: str
+    external_id: str | None
+    created_at: Moment
+    deleted_at: Moment
+    deleted_by: str
+    purge_at: Moment
+
+
+class DeletedVisits(PageOf):
+    """The last deleted first."""
+
+    visits: list[DeletedVisit]
 
 
 class KeptSyncEvent(Shape):
@@ -142,6 +169,10 @@ OPERATIONS = {
     "PATCH /v1/visits/{visit_id}": Operation(
         gives(Visit), takes=takes_json(visits.VisitFields), refuses=(409,), conditional=True
     ),
+    "DELETE /v1/visits/{visit_id}": Operation(gives(Deleted, text="It is in the bin.")),
+    "GET /v1/bin": Operation(gives(DeletedVisits), params=paged(deleted.MOST_LISTED)),
+    "POST /v1/bin/{visit_id}/restore": Operation({204: Answer("It is a visit as before.")}, refuses=(409,)),
+    "DELETE /v1/bin/{visit_id}": Operation({204: Answer("It goes for good within the hour, with its media.")}),
     "POST /v1/visits/{visit_id}/sync-events": Operation(
         gives(KeptSyncEvent, 201, headers={"location": "Where it is."}),
         takes=takes_json(visits.SyncEvent),

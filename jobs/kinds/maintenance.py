@@ -18,6 +18,7 @@ from store.media.cleanup import Cleanup
 from store.objects.objects import ObjectStore
 from store.ops import maintenance
 from store.pool import Connection, Database
+from store.visits import deleted
 from store.webhooks import deliveries as webhook_deliveries
 
 log = get_logger(__name__)
@@ -118,6 +119,17 @@ async def open_event_pruning(_settings: Settings, db: Database) -> AsyncIterator
     yield prune_events
 
 
+@asynccontextmanager
+async def open_bin(settings: Settings, db: Database) -> AsyncIterator[Task]:
+    """Lend the emptying of the bin, which opens the store for itself."""
+
+    async def empty_bin(ctx: JobContext) -> None:
+        async with ObjectStore.open(settings) as objects:
+            await ctx.complete({"visits": await deleted.purge(db, objects)})
+
+    yield empty_bin
+
+
 # A whole number of weeks from here it is Sunday, 03:00 UTC, as the runbook has it.
 A_SUNDAY_AT_THREE = datetime(2026, 1, 4, 3, tzinfo=UTC)
 
@@ -141,6 +153,16 @@ EVENT_PRUNING = Kind(
     every=timedelta(weeks=1),
     since=A_SUNDAY_AT_THREE,
 )
+BIN = Kind(
+    "bin",
+    open_bin,
+    subject=Subject.NONE,
+    unique_by=UniqueBy.KIND,
+    share=0.0,
+    timeout=timedelta(minutes=50),
+    every=timedelta(hours=1),
+    retention=timedelta(days=1),
+)
 MAINTENANCE = (
     periodic("event_bus", timedelta(minutes=1), disable_bus),
     periodic("prune", timedelta(minutes=5), prune),
@@ -148,6 +170,7 @@ MAINTENANCE = (
     periodic("reminders", timedelta(minutes=15), remind),
     periodic("queue_sample", timedelta(seconds=30), sample),
     periodic("expired_forms", timedelta(minutes=5), sweep_forms),
+    BIN,
     MEDIA_CLEANUP,
     EVENT_PRUNING,
 )

@@ -150,6 +150,15 @@ export interface StepStarted {
   count: number;
 }
 
+/** The payload of `visit.deleted`. */
+export interface VisitDeleted {
+  purge_at: string;
+}
+
+/** The payload of `visit.restored`. */
+export interface VisitRestored {
+}
+
 /** Where a job stands; `message` says it in plain words. */
 export interface Job {
   id: string;
@@ -358,6 +367,30 @@ export interface MediaRemovedEvent {
   created_at: string;
 }
 
+/** The visit was put into the bin; its stream ends. */
+export interface VisitDeletedEvent {
+  visit_id: string;
+  seq: number;
+  job_id: string | null;
+  type: "visit.deleted";
+  background?: true;
+  ends_stream?: true;
+  payload: VisitDeleted;
+  created_at: string;
+}
+
+/** The visit was taken out of the bin. */
+export interface VisitRestoredEvent {
+  visit_id: string;
+  seq: number;
+  job_id: string | null;
+  type: "visit.restored";
+  background?: true;
+  ends_stream?: true;
+  payload: VisitRestored;
+  created_at: string;
+}
+
 /** The customer opened a link for the first time. */
 export interface ShareOpenedEvent {
   visit_id: string;
@@ -419,4 +452,4 @@ export interface ShareAnswerEvent {
 }
 
 /** Any event after the snapshot. Types that are not here appear; ignore them. */
-export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobStalledEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | ShareOpenedEvent | ShareMailedEvent | ShareDecidedEvent | ShareQuestionEvent | ShareAnswerEvent;
+export type VisitEvent = JobQueuedEvent | JobStartedEvent | JobRetryingEvent | JobReleasedEvent | JobStalledEvent | JobCompletedEvent | JobFailedEvent | JobCancelledEvent | StepStartedEvent | StepProgressEvent | StepCompletedEvent | LineDraftedEvent | MediaStoredEvent | MediaRemovedEvent | VisitDeletedEvent | VisitRestoredEvent | ShareOpenedEvent | ShareMailedEvent | ShareDecidedEvent | ShareQuestionEvent | ShareAnswerEvent;

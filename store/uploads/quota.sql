@@ -1,7 +1,7 @@
 -- name: media_usage
 -- What a tenant's media take and may take, what is on its way counted in, except what is on its way for medium $1 itself.
 -- A presigned form counts for as long as an object of it may lie in the store.
-SELECT (SELECT coalesce(sum(file_size + coalesce(original_size, 0)), 0) FROM site_visit_media)
+SELECT scopekit.stored_bytes()
        + (SELECT coalesce(sum(file_size), 0) FROM resumable_uploads
           WHERE stored_at IS NULL AND expires_at > now() AND media_id <> $1)
        + (SELECT coalesce(sum(room), 0) FROM media_uploads WHERE id <> $1)

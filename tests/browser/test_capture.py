@@ -138,6 +138,23 @@ async def test_notes_typed_right_before_leaving_are_kept(contractor: Person) -> 
     await expect(contractor.page.get_by_role("textbox", name="Notes")).to_have_value("Two gutters, 40 lf each")
 
 
+async def test_a_visit_is_deleted_and_restored(contractor: Person) -> None:
+    """A second press deletes it; the bin gives it back."""
+    console = Console(contractor)
+    await console.new_visit("Not ours")
+    page = contractor.page
+    await page.get_by_role("button", name="Delete", exact=True).click()
+    await page.get_by_role("button", name="Delete this visit?").click()
+    await expect(page.get_by_role("heading", name="Walk the site")).to_be_visible()
+    await expect(page.get_by_role("link", name="Not ours")).to_be_hidden()
+    await page.get_by_role("link", name="Deleted visits").click()
+    await page.get_by_role("button", name="Restore Not ours").click()
+    await expect(page.get_by_text("No visits were deleted lately.")).to_be_visible()
+    await page.get_by_role("link", name="ScopeKit").click()
+    await page.get_by_role("link", name="Not ours").click()
+    await expect(page.get_by_role("heading", name="Not ours")).to_be_visible()
+
+
 async def test_a_photo_taken_by_another_device_appears(
     contractor: Person, api: httpx.AsyncClient, captured: dict[str, Path]
 ) -> None:

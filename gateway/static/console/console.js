@@ -4,7 +4,7 @@ import { Problem, call } from "../shared/api.js";
 import { Branding } from "../share/branding.js";
 import { OfflineView, signalAgain } from "./offline-view.js";
 import { VisitPage } from "./visit-page.js";
-import { byId } from "../shared/dom.js";
+import { announce, byId } from "../shared/dom.js";
 import { setUpEvidence } from "../estimate/evidence.js";
 import { PriceBook } from "../estimate/price-book.js";
 import { UnsavedGuard } from "../shared/unsaved-guard.js";
@@ -119,6 +119,19 @@ function editVisit() {
   });
 }
 
+/** It goes into the bin; what this device still had to send of it goes with it. */
+async function deleteVisit() {
+  const { id } = view.visit;
+  try {
+    await call("DELETE", `/v1/visits/${id}`);
+  } catch (error) {
+    return showProblem(error, "Couldn't delete the visit");
+  }
+  announce("Visit deleted. Find it under Deleted visits for 30 days.");
+  location.hash = "";
+  return refreshList();
+}
+
 function addFiles(files) {
   if (view) {
     for (const file of files) uploads.add(view.visit.id, file);
@@ -156,6 +169,7 @@ function setUpFiles() {
 function setUpButtons() {
   for (const button of document.querySelectorAll("[data-new-visit]")) button.addEventListener("click", newVisit);
   byId("edit-visit").addEventListener("click", editVisit);
+  confirmPress(byId("delete-visit"), "Delete this visit?", deleteVisit);
   byId("to-visits").addEventListener("click", () => (location.hash = ""));
   byId("ask-estimate").addEventListener("click", () => view?.askForEstimate());
   byId("run-again").addEventListener("click", () => view?.askForEstimate());

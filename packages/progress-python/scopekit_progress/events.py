@@ -173,6 +173,16 @@ class StepStarted(TypedDict):
     count: int
 
 
+class VisitDeleted(TypedDict):
+    """The payload of `visit.deleted`."""
+
+    purge_at: str
+
+
+class VisitRestored(TypedDict):
+    """The payload of `visit.restored`."""
+
+
 class Job(TypedDict):
     """Where a job stands; `message` says it in plain words."""
 
@@ -398,6 +408,32 @@ class MediaRemovedEvent(TypedDict):
     created_at: str
 
 
+class VisitDeletedEvent(TypedDict):
+    """The visit was put into the bin; its stream ends."""
+
+    visit_id: str
+    seq: int
+    job_id: str | None
+    type: Literal["visit.deleted"]
+    background: NotRequired[Literal[True]]
+    ends_stream: NotRequired[Literal[True]]
+    payload: VisitDeleted
+    created_at: str
+
+
+class VisitRestoredEvent(TypedDict):
+    """The visit was taken out of the bin."""
+
+    visit_id: str
+    seq: int
+    job_id: str | None
+    type: Literal["visit.restored"]
+    background: NotRequired[Literal[True]]
+    ends_stream: NotRequired[Literal[True]]
+    payload: VisitRestored
+    created_at: str
+
+
 class ShareOpenedEvent(TypedDict):
     """The customer opened a link for the first time."""
 
@@ -479,6 +515,8 @@ VisitEvent: TypeAlias = (
     | LineDraftedEvent
     | MediaStoredEvent
     | MediaRemovedEvent
+    | VisitDeletedEvent
+    | VisitRestoredEvent
     | ShareOpenedEvent
     | ShareMailedEvent
     | ShareDecidedEvent

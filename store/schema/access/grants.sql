@@ -110,6 +110,19 @@ REVOKE ALL ON public.ops_audit FROM service_role;
 GRANT SELECT, INSERT ON public.ops_audit TO service_role;
 REVOKE UPDATE, DELETE, TRUNCATE ON public.flag_changes FROM service_role;
 
+-- A visit in the bin is hidden, and so is what hangs on it.
+DO $$
+DECLARE
+    v_table text;
+BEGIN
+    EXECUTE 'CREATE POLICY not_in_the_bin ON public.site_visits AS RESTRICTIVE TO authenticated USING (deleted_at IS NULL)';
+    FOREACH v_table IN ARRAY ARRAY['site_visit_media', 'media_uploads', 'resumable_uploads', 'recording_chunks',
+                                   'transcripts', 'estimates', 'jobs', 'jobs_dlq', 'shares', 'visit_sync_events'] LOOP
+        EXECUTE format('CREATE POLICY not_in_the_bin ON public.%I AS RESTRICTIVE TO authenticated
+            USING (NOT EXISTS (SELECT FROM scopekit.bin b WHERE b.visit_id = %I.visit_id))', v_table, v_table);
+    END LOOP;
+END $$;
+
 -- Columns -------------------------------------------------------------------------------------------------------------
 
 -- An administrator changes the profile and the branding; money, flags and limits are not the tenant's to set here.
@@ -178,6 +191,7 @@ GRANT USAGE ON SCHEMA scopekit TO authenticated;
 REVOKE ALL ON ALL TABLES IN SCHEMA scopekit FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA scopekit FROM PUBLIC, anon, authenticated, scopekit_gateway, service_role;
 GRANT SELECT ON scopekit.job_statuses TO authenticated, service_role;
+GRANT SELECT ON scopekit.bin TO authenticated;
 GRANT SELECT, UPDATE ON SEQUENCE scopekit.turn_served TO service_role;
 
 -- Functions -----------------------------------------------------------------------------------------------------------
@@ -200,6 +214,8 @@ BEGIN
                 'find_price_items', 'mail_share', 'resembling_price_items', 'rotate_share', 'record_decision', 'answer_question', 'send_version']),
             ('scopekit', 'authenticated', ARRAY[
                 'cancel_job', 'job_correlation', 'set_visits_status', 'stall_reason', 'queue_position']),
+            ('scopekit', 'authenticated', ARRAY[
+                'delete_visit', 'deleted_visits', 'purge_visit', 'restore_visit', 'stored_bytes']),
             ('scopekit', 'authenticated', ARRAY[
                 'change_company', 'change_own_person', 'choose_notifications', 'create_api_key', 'invite_person', 'list_api_keys', 'own_audit', 'own_invitations',
                 'own_notifications',

@@ -346,7 +346,7 @@ CREATE FUNCTION scopekit.stream_heads(p_visit_ids uuid[])
            coalesce(t.feature_flags #> '{visits,ws_progress_enabled}' = 'true', false),
            coalesce(s.epoch_gaps, '{}')
     FROM unnest(p_visit_ids) AS wanted (id)
-    JOIN public.site_visits v ON v.id = wanted.id
+    JOIN public.site_visits v ON v.id = wanted.id AND v.deleted_at IS NULL
     LEFT JOIN public.visit_streams s ON s.visit_id = v.id
     LEFT JOIN public.tenant_settings t ON t.tenant_id = v.tenant_id
 $$;
@@ -397,7 +397,7 @@ CREATE FUNCTION scopekit.open_streams(p_tenant_id uuid, p_user_id uuid, p_visit_
                SELECT m.user_id FROM public.memberships m WHERE m.tenant_id = p_tenant_id
                ORDER BY m.user_id <> p_user_id LIMIT 500) END
     FROM unnest(p_visit_ids) WITH ORDINALITY AS wanted (id, number)
-    LEFT JOIN public.site_visits v ON v.id = wanted.id AND v.tenant_id = p_tenant_id
+    LEFT JOIN public.site_visits v ON v.id = wanted.id AND v.tenant_id = p_tenant_id AND v.deleted_at IS NULL
     LEFT JOIN public.visit_streams s ON s.visit_id = v.id
     LEFT JOIN LATERAL (
         SELECT * FROM scopekit.stream_snapshot(v.id) WHERE p_snapshot AND v.id IS NOT NULL

@@ -16,11 +16,16 @@ CREATE TABLE public.site_visits (
     external_id   text CHECK (length(external_id) BETWEEN 1 AND 200),  -- how another system calls it
     metadata      jsonb NOT NULL DEFAULT '{}'
                   CHECK (jsonb_typeof(metadata) = 'object' AND pg_column_size(metadata) <= 16384),
-    UNIQUE (id, tenant_id)
+    deleted_at    timestamptz,  -- in the bin since then
+    deleted_by    uuid,
+    purge_at      timestamptz,  -- when it goes for good, with its media
+    UNIQUE (id, tenant_id),
+    CONSTRAINT in_the_bin_or_not CHECK (num_nulls(deleted_at, purge_at) IN (0, 2))
 );
 CREATE INDEX site_visits_newest ON public.site_visits (tenant_id, created_at DESC);
 CREATE UNIQUE INDEX site_visits_external_id ON public.site_visits (tenant_id, external_id)
-    WHERE external_id IS NOT NULL;
+    WHERE external_id IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX site_visits_in_bin ON public.site_visits (id) WHERE deleted_at IS NOT NULL;
 
 -- What the app reports of its work offline. `upload_failed` with its attempts feeds an alert.
 CREATE TABLE public.visit_sync_events (

@@ -206,3 +206,26 @@ async def test_a_person_deletes_their_account(open_browser: OpenBrowser, admin: 
         assert await admin.fetchval(f"SELECT count(*) FROM {table} WHERE {column} = $1", tenant.user_id) == 0
     assert await admin.fetchval("SELECT count(*) FROM people_audit WHERE target = $1", email) == 0
     assert await admin.fetchval("SELECT count(*) FROM memberships WHERE tenant_id = $1", tenant.id) == 1
+
+
+async def test_a_deleted_visit_is_restored_or_deleted_for_good_on_the_page(
+    open_browser: OpenBrowser, admin: Admin, tenant: Tenant
+) -> None:
+    """By members the one, by admins the other; a viewer sees the list."""
+    owner = await signed_in(open_browser, tenant)
+    visit = (await owner.post("/v1/visits", json={"title": "Ridge <repair>"})).json()["id"]
+    assert "No visits were deleted" in (await owner.get("/company/bin")).text
+    await owner.delete(f"/v1/visits/{visit}")
+    page = (await owner.get("/company/bin")).text
+    assert "Ridge &lt;repair&gt;" in page
+    viewer = await signed_in(open_browser, await make_member(admin, tenant, "viewer"))
+    seen = (await viewer.get("/company/bin")).text
+    assert ("Ridge" in seen, "/restore" in seen, "/purge" in seen) == (True, False, False)
+    assert (await viewer.post(f"/company/bin/{visit}/restore")).status_code == 403
+    member = await signed_in(open_browser, await make_member(admin, tenant))
+    assert (await member.post(f"/company/bin/{visit}/purge")).status_code == 403
+    assert (await member.post(f"/company/bin/{visit}/restore")).headers["location"] == "/company/bin"
+    assert (await owner.get(f"/v1/visits/{visit}")).status_code == 200
+    await owner.delete(f"/v1/visits/{visit}")
+    assert (await owner.post(f"/company/bin/{visit}/purge")).status_code == 303
+    assert "No visits were deleted" in (await owner.get("/company/bin")).text

@@ -232,6 +232,11 @@ async def test_clients_may_call_only_what_is_meant_for_them(admin: Admin) -> Non
         "list_api_keys",
         "revoke_api_key",
         "withdraw_invitation",
+        "delete_visit",
+        "deleted_visits",
+        "purge_visit",
+        "restore_visit",
+        "stored_bytes",
     }
     checking_the_tenant |= {
         "create_webhook_endpoint",
