@@ -195,6 +195,7 @@ CODES: Mapping[str, ProblemCode] = {
     ),
     "share_revoked": ProblemCode(409, "Share was revoked", "Make a new share."),
     "already_decided": ProblemCode(409, "Already decided", "Read the decision; it stands."),
+    "thread_full": ProblemCode(409, "Thread is full", "Call or write to the sender instead."),
     "estimate_changed": ProblemCode(409, "Estimate has changed", "Read the estimate again before you decide."),
     "idempotency_key_in_use": ProblemCode(
         409,

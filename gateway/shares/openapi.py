@@ -200,6 +200,21 @@ class News(Shape):
     messages: int
 
 
+class ThreadMessage(Shape):
+    """One message as the page shows it."""
+
+    writer: str
+    is_ours: bool
+    body: str
+    sent: str
+
+
+class Thread(Shape):
+    """The thread of an open page, oldest first."""
+
+    messages: list[ThreadMessage]
+
+
 def _form(model: type[BaseModel]) -> Content:
     return {"application/x-www-form-urlencoded": model, "application/json": model}
 
@@ -264,6 +279,7 @@ OPERATIONS = {
     "GET /e/{token}/question": _ACTION,
     "POST /e/{token}/question": Operation(_BACK, "reader", _form(QuestionForm), must_take=True, refuses=(403, 409)),
     "GET /e/{token}/news": Operation(gives(News), "reader"),
+    "GET /e/{token}/thread": Operation(gives(Thread), "reader"),
     "GET /e/{token}/media/{media_id}": Operation(_PHOTO, "reader", params=(_SIZE,), refuses=(422,)),
     "GET /e/{token}/logo": Operation(_IMAGE, "reader"),
     "GET /e/{token}/colours.css": Operation({200: Answer("The colours.", {"text/css": TEXT})}, "reader"),

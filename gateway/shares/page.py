@@ -4,7 +4,7 @@ A GET never takes a view, so that previews and link scanners learn nothing and u
 landing page's own POST, which gives the browser a session of half an hour for this one link.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
@@ -84,6 +84,15 @@ class ShareNews(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Answer {version, newest, decision, messages}; 404 or 410 when the session has ended."""
         return json_response(await of_session(request, shares.news))
+
+
+class ShareThread(HTTPEndpoint):
+    """The thread of questions and answers, for an open page whose news count more messages than it shows."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer {messages: [{writer, is_ours, body, sent}]}; 404 or 410 when the session has ended."""
+        thread = Document(await of_session(request, shares.document)).thread
+        return json_response({"messages": [asdict(message) for message in thread]})
 
 
 class _Action(HTTPEndpoint):
@@ -266,6 +275,7 @@ routes: list[BaseRoute] = [
     share_route("/e/{token}/decision", DecideShare),
     share_route("/e/{token}/question", AskShare),
     share_route("/e/{token}/news", ShareNews),
+    share_route("/e/{token}/thread", ShareThread),
     *files.routes,
     *downloads.routes,
     share_route("/e/{token}/{rest:path}", Nothing),

@@ -137,10 +137,10 @@ async def _customer_accepts(console: Console, customer: Person) -> None:
     await console.person.shoot("8-accepted")
     await customer.shoot("9-customer-accepted")
     await console.page.get_by_text("Activity").click()
-    story = console.page.locator(".timeline")
+    story = console.page.get_by_role("group").filter(has_text="Activity").locator(".timeline")
     for told in ("Opened", "Accepted"):
         await expect(story.get_by_role("listitem").filter(has_text=told)).to_contain_text("from 127.0.0.0/24")
-    await console.page.locator(".timeline").scroll_into_view_if_needed()
+    await story.scroll_into_view_if_needed()
     await console.person.shoot("10-story")
     await _revoke(share)
 

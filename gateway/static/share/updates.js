@@ -8,11 +8,21 @@ const OVER = [403, 404, 410]; // the session has ended: nobody will tell us any 
 const jittered = (ms) => ms * (0.8 + 0.4 * Math.random());
 
 /** Show the thread as it is now, without touching what is being written below it. */
-async function refreshThread() {
-  const answer = await fetch(location.pathname, { signal: AbortSignal.timeout(ANSWER_MS) });
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const thread = page.getElementById("thread");
-  if (thread) document.getElementById("thread").replaceChildren(...thread.children);
+async function refreshThread(address) {
+  const answer = await fetch(address, { signal: AbortSignal.timeout(ANSWER_MS), headers: { accept: "application/json" } });
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  const { messages } = await answer.json();
+  document.getElementById("thread").replaceChildren(...messages.map(entryOf));
+}
+
+/** A message as the page's template shows it. */
+function entryOf({ writer, is_ours: isOurs, body, sent }) {
+  const [entry, words, fine] = ["li", "p", "p"].map((tag) => document.createElement(tag));
+  entry.className = isOurs ? "ours" : "";
+  [words.className, words.textContent] = ["lines", body];
+  [fine.className, fine.textContent] = ["fine", `${writer} · ${sent}`];
+  entry.append(words, fine);
+  return entry;
 }
 
 /**
@@ -38,7 +48,7 @@ export function watchUpdates({ news, version, decision, messages }, place) {
   };
   const changed = async (found) => {
     if (found.messages !== shown) {
-      await refreshThread();
+      await refreshThread(news.replace(/news$/, "thread"));
       [shown, wait] = [found.messages, FIRST_MS];
     }
     if (found.version > Number(version)) return say("This estimate was updated.", "A new version is here.");

@@ -34,6 +34,11 @@ async def test_a_question_is_answered_and_the_offer_stays_open(
     assert "Yes, in white." in page
     assert "Accept estimate" in page
     assert (await reader.look("/news")).json()["messages"] == 2
+    thread = (await reader.look("/thread")).json()["messages"]
+    assert [(row["body"], row["is_ours"]) for row in thread] == [
+        ("Is the <gutter> painted?", False),
+        ("Yes, in white.", True),
+    ]
     assert (await share_now(client, tenant, visit, share["id"]))["unanswered"] is False
     story = (await client.get(f"/v1/shares/{share['id']}/timeline", headers=tenant.headers)).json()["events"]
     assert [event["kind"] for event in story] == ["opened", "question", "answer"]
@@ -49,6 +54,7 @@ async def test_a_thread_is_its_own_shares(
     share = await make_share(client, tenant, visit)
     reader = customer_of(client, share)
     assert (await _ask(reader, "Before the door?")).status_code == 403
+    assert (await reader.look("/thread")).status_code == 404
     await reader.open()
     assert (await _ask(reader, "  ")).status_code == 422
     await _ask(reader, "Only for you")

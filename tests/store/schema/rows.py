@@ -171,6 +171,9 @@ async def _insert_share(admin: Admin, share: UUID, estimate: UUID, of_visit: dic
     if not in_its_row:
         mail = {"kind": "estimate", "address": "maria@example.com"}
         await _insert(admin, "mails", tenant_id=tenant_id, visit_id=of_visit["visit_id"], share_id=share, **mail)
+    if await admin.fetchval("SELECT to_regclass('share_questions') IS NOT NULL"):
+        said = {"kind": "question", "body": "Is the gutter painted?"}
+        await _insert(admin, "share_questions", tenant_id=tenant_id, share_id=share, **said)
     bound = {"estimate_id": estimate, "estimate_version": 1, "content_hash": _HASH}
     await _insert(admin, "share_decisions", share_id=share, tenant_id=tenant_id, decision="accepted", **bound)
 
