@@ -88,9 +88,10 @@ async () => {
 
 @pytest.fixture
 def large(captured: dict[str, Path], tmp_path: Path) -> Path:
-    """Write a photo of 12 MB: a real one with much behind its end."""
+    """Write a photo of 12 MB: a real one with much before its picture, in comments, as cameras write previews."""
     path = tmp_path / "Whole roof.jpg"
-    path.write_bytes(captured["jpeg"].read_bytes() + os.urandom(12_000_000))
+    photo, comment = captured["jpeg"].read_bytes(), b"\xff\xfe" + (60_002).to_bytes(2) + os.urandom(60_000)
+    path.write_bytes(photo[:2] + comment * 200 + photo[2:])
     return path
 
 

@@ -9,12 +9,6 @@ import pytest
 from store.errors import Conflict, NotFound, Unprocessable
 from tests.jobs.conftest import Bench
 
-# Of people and companies, each of which checks who calls; their own suites hold them.
-PEOPLES = [
-    *("change_company", "change_own_person", "create_api_key", "invite_person", "list_api_keys", "own_audit"),
-    *("own_invitations", "own_people", "revoke_api_key", "withdraw_invitation"),
-]
-
 
 async def test_a_job_is_queued_with_its_event_in_one_transaction(bench: Bench) -> None:
     """A rolled back request leaves neither job nor event."""
@@ -120,27 +114,6 @@ async def test_a_visit_shows_how_far_its_estimate_is(bench: Bench) -> None:
     assert await bench.admin.fetchval(query, visit) == "finalizing"
     await bench.cancel(job_id)
     assert await bench.admin.fetchval(query, visit) == "in_progress"
-
-
-async def test_a_user_may_call_four_functions_of_our_schema_and_no_workers_one(bench: Bench) -> None:
-    """The schema is open to `authenticated`, so each function is closed unless it or RLS checks the tenant."""
-    rows = await bench.admin.fetch(
-        """
-        SELECT r.rolname AS role, p.proname AS name
-        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace,
-             (VALUES ('anon'), ('authenticated')) AS r(rolname)
-        WHERE (n.nspname = 'scopekit' OR p.proname IN ('claim_ai_jobs', 'move_to_dlq'))
-          AND has_function_privilege(r.rolname, p.oid, 'EXECUTE') AND p.proname <> ALL ($1)
-        """,
-        PEOPLES,
-    )
-    assert {(row["role"], row["name"]) for row in rows} == {
-        ("authenticated", "cancel_job"),
-        ("authenticated", "queue_position"),
-        ("authenticated", "job_correlation"),  # reads under RLS
-        ("authenticated", "set_visits_status"),
-        ("authenticated", "stall_reason"),  # of a row that the caller has
-    }
 
 
 @pytest.mark.parametrize(
