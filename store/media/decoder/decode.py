@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+import re
 import time
 import warnings
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ MAX_JPEG_PIXELS = 250_000_000
 _JPEGS = {"JPEG", "MPO"}
 _CHECKED_EDGE = 1
 _ENOUGH_ROWS = 0.9
-_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_START_OF_IMAGE, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # neither a byte of the picture nor one without a length
 _CUT_NOTE = "The end of this file is missing, so the bottom of the photo may be gray."
 _STRIP_ROWS = 256
 _TURNS: dict[int, Image.Transpose | None] = {
@@ -203,8 +205,16 @@ def _without_its_end(image: Image.Image, error: OSError) -> Image.Image:
 
 
 def _lacks_end(image: Image.Image, data: bytes) -> bool:
-    """Tell whether a JPEG's last scan has no end; what phones append behind it has no scans."""
-    return image.format in _JPEGS and data.rfind(_END_OF_IMAGE) < data.rfind(_START_OF_SCAN)
+    """Tell whether a JPEG's own end is missing, whatever a phone appends behind it (a film, a second picture)."""
+    if image.format not in _JPEGS:
+        return False
+    at = len(_START_OF_IMAGE)
+    while marker := _MARKER.search(data, at):
+        if marker[0] == _END_OF_IMAGE:
+            return False
+        length = data[marker.end() : marker.end() + 2]
+        at = marker.end() + max(int.from_bytes(length), len(length))
+    return True
 
 
 def _formats(content_type: str) -> tuple[str, ...]:

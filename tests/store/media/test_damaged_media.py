@@ -174,6 +174,16 @@ def test_a_jpeg_without_its_last_bytes_is_shown(missing: float) -> None:
     assert _near(Image.open(io.BytesIO(decode.render(body, "image/jpeg", 400))), (5, 5), RED)
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("behind", [b"", b"\xff\xda of a film", b"\xff\xd9\xff\xda" * 3])
+def test_what_a_phone_appends_behind_a_jpeg_is_not_its_end(behind: bytes, progressive: bool) -> None:
+    """A moving photo has a film behind its picture, with any bytes in it."""
+    out = io.BytesIO()
+    files.picture(400, 300).save(out, "JPEG", progressive=progressive)
+    assert decode.check(out.getvalue() + behind, "image/jpeg") == decode.check(out.getvalue(), "image/jpeg")
+    assert decode.check(out.getvalue() + behind, "image/jpeg").note is None
+
+
 def test_half_a_jpeg_is_incomplete() -> None:
     """A picture without half of the room is no picture of the room."""
     body = files.jpeg(400, 300, exif=False)
