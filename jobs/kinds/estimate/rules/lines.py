@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,10 @@ from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
 from jobs.kinds.estimate.rules.amounts.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.amounts.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise
+from jobs.kinds.estimate.rules.amounts.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise, plain
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
 from jobs.kinds.estimate.rules.clauses import remarks
-from jobs.kinds.estimate.rules.clauses.phrases import bare
+from jobs.kinds.estimate.rules.clauses.phrases import bare, text_of
 from jobs.kinds.estimate.rules.reader import UNNAMED, Item, Remark, read_passage
 from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content, is_verb
 from store.estimates.units import EACH, PACKAGES, canonical
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.book.book import Book, Fit
     from jobs.kinds.estimate.book.sizes import Size
     from jobs.kinds.estimate.rules.passages import Passage
+    from jobs.kinds.estimate.rules.tokens import Token
 
 NOT_STATED = "quantity not stated"
 TAKEN_AS_ONE = "no number was given; taken as one"
@@ -61,6 +63,7 @@ _BEFORE_MONEY = frozenset({"of", "for", "at", "@", "is", "runs", "costs"})
 _LOOSE_END = re.compile(
     r"(?:\s+(?:for|of|to|at|with|and|or|the|a|is|are|it's|about|approx\.?|probably|by))+$", re.IGNORECASE
 )
+_JOINTS = frozenset({",", "and", "&", "+", "/", "-", "then", "with", "w/", "plus", "for"})
 _PRONOUN = re.compile(r"\b(?:(?:the |a )?(?:new |old )?ones?|it|them|those|these|that)\b", re.IGNORECASE)
 
 
@@ -100,7 +103,7 @@ def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
             area = replace(heard.item, amounts=feet_as_area(heard.item.amounts))
             fit = _fit(area, book, trades) if area.amounts != heard.item.amounts else None
             one = heard if fit is None or fit.item.unit == EACH else replace(heard, item=area)
-        _add(lines, replace(one, fit=fit, line=_line(one.item, one.passage, fit)))
+        _add(lines, replace(one, fit=fit, line=_line(one.item, one.passage, fit, book)))
     return Reading(tuple(one.line for one in lines if one.line), tuple(_told(noted)))
 
 
@@ -140,7 +143,7 @@ def _is_of(amount: Amount, other: Amount | None) -> bool:
     return other is not None and amount.at == other.at
 
 
-def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
+def _line(item: Item, passage: Passage, fit: Fit | None, book: Book) -> DraftLine:
     amount = chosen(item.amounts, fit.item.unit if fit else None, item.clause.words)
     unit = canonical(fit.item.unit) if fit and amount else (amount.unit if amount and amount.unit else EACH)
     price, told, doubts = _price_said(item, amount, unit)
@@ -157,12 +160,38 @@ def _line(item: Item, passage: Passage, fit: Fit | None) -> DraftLine:
         assumptions=(*(amount.assumptions if amount else ()), *item.assumptions, *told),
     )
     priced = price is not None
+    doubts = (*doubts, *_more_quantities(item, amount), *_more_things(item, fit, book))
     line = line.flagged(
         *(d for d in item.doubts if not (priced and d == UNNAMED)), *doubts, *(amount.doubts if amount else ())
     )
     line = _counted_as_one(line, item, fit) if amount is None and price is None else line
     line = _hard_to_hear(line, passage, amount)
     return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})
+
+
+def _more_quantities(item: Item, amount: Amount | None) -> tuple[str, ...]:
+    """Doubt a quantity beside which another one of its kind was said: "kitchen 3, baths 2"; each could be meant."""
+    if amount is None or item.corrected:
+        return ()
+    alike = [a for a in item.amounts if a.stated and a.kind == amount.kind]
+    rivals = [a for a in alike if a.unit in {amount.unit, None} or (a.grip == "firm" and a.kind == "measure")]
+    values = list(dict.fromkeys(plain(a.value) for a in rivals if a.value != amount.value and a.at != amount.at))
+    return (f"other numbers were said as well ({', '.join(values)}); taken was {plain(amount.value)}",) if values else ()
+
+
+def _more_things(item: Item, fit: Fit | None, book: Book) -> tuple[str, ...]:
+    """Doubt a line whose words name another item of the book as well."""
+    if fit is None:
+        return ()
+    pieces = [tuple(part) for joint, part in groupby(item.clause.tokens, _is_joint) if not joint]
+    named = [book.best(book.rank(text_of(piece))) for piece in pieces] if pieces[1:] else []
+    others = [one.item for one in named if one is not None and one.sure and one.item is not fit.item]
+    names = " and ".join(f"“{one.description}”" for one in others)
+    return (f"its words name {names} as well",) if names else ()
+
+
+def _is_joint(token: Token) -> bool:
+    return token.text in _JOINTS
 
 
 def _counted_as_one(line: DraftLine, item: Item, fit: Fit | None) -> DraftLine:

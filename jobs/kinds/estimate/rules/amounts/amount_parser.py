@@ -14,6 +14,7 @@ from jobs.kinds.estimate.rules.amounts.amounts import Amount, Grip, Kind, plain
 from jobs.kinds.estimate.rules.amounts.numbers import Number, read_number
 from jobs.kinds.estimate.rules.amounts.units import (
     ASKS_MONEY,
+    BEFORE_A_TIME,
     DOLLARS,
     FEES,
     LABELS,
@@ -46,6 +47,7 @@ _A_FEE = Decimal(20)  # "permit 350" is money, "permits 2" is not
 _ONE_IS_A_PRONOUN = frozenset(
     ["new", "old", "the", "this", "that", "another", "each", "same", "existing", "last", "no", "which", "only", "other"]
 )
+_DOOR_LETTERS = frozenset("bcdegh")
 _FOR_EACH = frozenset({"each", "per", "every"})
 _UNITS_OF_A_HOUSE = ROOMS | {"units", "floors", "apartments", "buildings"}
 
@@ -163,8 +165,8 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
         return None
     value, end = number
     by_ear = tokens[i].kind == "number" and tokens[i].text.isalpha()
-    if (glued := _gauge(tokens, i, end) or _model(tokens, i, end)) is not None:
-        return Amount("label", value, None, i, glued)
+    if (named := _gauge(tokens, i, end) or _model(tokens, i, end) or _door_or_time(tokens, i, end)) is not None:
+        return Amount("label", value, None, i, named)
     doubts: tuple[str, ...] = (f"“{tokens[i].text}” was taken for the number {plain(value)}",) if by_ear else ()
     high = _range(tokens, end, value)
     if high is not None:
@@ -200,6 +202,15 @@ def _model(tokens: Sequence[Token], i: int, end: int) -> int | None:
     word = tokens[end].text
     unit = word in DESCRIBING.keys() | {"x"} or read_unit(tokens, end)[0] is not None
     return None if unit or len(word) > 1 or not word.isalpha() else end + 1
+
+
+def _door_or_time(tokens: Sequence[Token], i: int, end: int) -> int | None:
+    """Read "317 B" as a door's number and "before 9" as a time. Gives the index after it."""
+    if tokens[i].kind != "number":
+        return None
+    if text_at(tokens, i - 1) in BEFORE_A_TIME and _ends(tokens, end):
+        return end
+    return end + 1 if text_at(tokens, end) in _DOOR_LETTERS and not _is_by(tokens, end + 1) else None
 
 
 def _number(tokens: Sequence[Token], i: int) -> tuple[Decimal, int] | None:
@@ -309,8 +320,11 @@ def _range(tokens: Sequence[Token], i: int, low: Decimal) -> tuple[Decimal, int]
 def _closed(tokens: Sequence[Token], found: Amount, marked: str) -> Amount:
     """Take the mark behind a number along: ")", "x", "ea", "each"; they make a count of it."""
     end = found.end
-    if marked == "(" and text_at(tokens, end) == ")":
-        return replace(found, end=end + 1)
+    if marked == "(":
+        if text_at(tokens, end) == ")":
+            return replace(found, end=end + 1)
+        if found.kind == "count" and found.grip == "marked" and ")" in {token.text for token in tokens[end:]}:
+            found = replace(found, grip="loose")  # "(2 from the old job)" tells of something else
     if found.kind == "count":
         if text_at(tokens, end) in {"ea", "each", "pcs", "pc"}:
             end += 1

@@ -24,8 +24,11 @@ SOFT = _words("ft yd gal ton lb bag day hour m square room week month")
 LABELS = _words(
     """r cat category merv sch seer awg nema number no room bedroom bath unit apt apartment suite level type
     phase option building bldg rm schedule grade series model
-    lot floor zone class bay station sta page ph"""
+    lot floor zone class bay station sta page ph route rte hwy highway rev revision div division item ticket
+    stair elevator dock pod"""
 )
+# A number behind these, at the end of what is said, is a time: "access before 9".
+BEFORE_A_TIME = _words("before after until till")
 FEES = _words("permit permits fee fees charge allowance deposit surcharge minimum trip")
 MEASURES = _words("ft lf yd square hour day gal lb ton m m2 week month") | {SQUARE_FEET, "sq yd", "cu yd", "cu ft"}
 LENGTHS = _words("ft lf")
