@@ -71,7 +71,7 @@ KINDS = {
 LABOR_ONLY = re.compile(
     r"\b(?:owner|customer|client|homeowner|ho|cust|they|he|she)(?:'s|s|'re|'ve)?(?: will| is|'ll| are| have| has)?"
     r"(?: already| just)? ?(?:-| )?"
-    r"(?:suppl(?:y|ies|ied|ying)|furnish(?:es|ed|ing)?|provid(?:es?|ed|ing)|bought|buys|buying|has (?:the|it|them))\b|"
+    r"(?:suppl(?:y|ies|ied|ying)|furnish(?:es|ed|ing)?|provid(?:es?|ed|ing)|bought|buys?|buying|has (?:the|it|them))\b|"
     r"\((?:the )?(?:owner|customer|client|homeowner)'s\)|"
     r"\bby (?:the )?(?:owner|customer|client|homeowner|tenant|others)\b(?=\W+(?:we|i|us)\b)|"
     r"\b(?:labor|install)(?:ation)? only\b|\bsupplied by (?:the )?(?:owner|customer|client|others|homeowner)\b",

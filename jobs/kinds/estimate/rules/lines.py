@@ -184,8 +184,8 @@ def _more_things(item: Item, fit: Fit | None, book: Book) -> tuple[str, ...]:
     if fit is None:
         return ()
     pieces = [tuple(part) for joint, part in groupby(item.clause.tokens, _is_joint) if not joint]
-    named = [book.best(book.rank(text_of(piece))) for piece in pieces] if pieces[1:] else []
-    others = [one.item for one in named if one is not None and one.sure and one.item is not fit.item]
+    named = [choose(book.weigh(text_of(piece))) for piece in pieces] if pieces[1:] else []
+    others = [one.item for one in named if one is not None and one.item is not fit.item]
     names = " and ".join(f"“{one.description}”" for one in others)
     return (f"its words name {names} as well",) if names else ()
 

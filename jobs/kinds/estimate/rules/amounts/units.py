@@ -65,7 +65,7 @@ def read_unit(tokens: Sequence[Token], i: int) -> tuple[str | None, int]:
         if i + length <= len(tokens) and spelling in CANONICAL and spelling not in _NOT_UNITS:
             end = i + length
             return CANONICAL[spelling], end + (text_at(tokens, end) == "." and length == 1)
-    if text_at(tokens, i) in {"square", "set", "sets"} and text_at(tokens, i + 1) in {"of", ""}:
+    if text_at(tokens, i) in {"square", "set", "sets"} and text_at(tokens, i + 1) in {"of", "", ",", "and"}:
         return CANONICAL[text_at(tokens, i)], i + 1
     return None, i
 

@@ -22,7 +22,7 @@ from jobs.kinds.estimate.rules.clauses.phrases import (
     words_in,
 )
 from jobs.kinds.estimate.rules.clauses.remarks import BY_OTHERS, EXCLUDED, PLACE, SCRATCH, remark_of
-from jobs.kinds.estimate.rules.clauses.seams import JOINTS, begins_anew
+from jobs.kinds.estimate.rules.clauses.seams import JOINTS, another_begins, begins_anew
 from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import FILLERS, NOUN_TOO, PREPOSITIONS, PRONOUNS, is_verb
 from store.estimates.units import canonical
@@ -209,6 +209,7 @@ def _parts(block: list[Token], book: Book) -> Iterator[tuple[list[Token], bool]]
     """Cut a sentence where a speaker begins anew; yields the tokens and whether "and" led there."""
     start, joined = 0, False
     inside = {i for amount in read_amounts(block) for i in range(amount.start + 1, amount.end)}
+    amounts = {a.start for a in read_amounts(block) if a.kind == "measure" and a.grip == "firm"}
     forced = _withdrawals(block)
     breaths = _breaths(block) - inside
     for i in range(1, len(block)):
@@ -217,6 +218,10 @@ def _parts(block: list[Token], book: Book) -> Iterator[tuple[list[Token], bool]]
             start, joined = i, False
             continue
         joint = "" if i in inside else _joint(block, i)
+        if not joint and i in amounts and start < i and another_begins(block[start:i], _next_piece(block, i, breaths), book):
+            yield block[start:i], joined
+            start, joined = i, False
+            continue
         says_something = any(token.kind not in {"mark", "stop", "by"} for token in block[start:i])
         if not joint and i in breaths and start < i and says_something:
             if begins_anew(block[start:i], _next_piece(block, i, breaths), ",", book):
@@ -249,10 +254,22 @@ def _may_begin(block: Sequence[Token], i: int) -> bool:
 def _joint(block: Sequence[Token], i: int) -> str:
     """Return the comma, dash or conjunction at `i`, where something may begin; "" for any other token."""
     token = block[i]
+    if _joins_verbs(block, i):
+        return ""
     if token.text in JOINTS and token.kind in {"word", "mark"}:
         return token.text
     spaced = i + 1 < len(block) and block[i - 1].end < token.start and token.end < block[i + 1].start
     return token.text if token.text in {",", ":"} or (token.text in {"-", "/"} and spaced) else ""
+
+
+def _joins_verbs(block: Sequence[Token], i: int) -> bool:
+    """Whether two verbs share the object behind the second: "tape and float 1100 feet", "reseal / caulk windows"."""
+    if i + 2 >= len(block) or i == 0 or block[i].text not in JOINTS | {"/"}:
+        return False
+    leads = i == 1 or block[i - 2].text in FILLERS | JOINTS | {",", "-", ":", ";"}
+    first, second = block[i - 1].text, block[i + 1].text
+    object_follows = block[i + 2].kind in {"word", "number"} and block[i + 2].text not in JOINTS
+    return leads and object_follows and is_verb(first) and is_verb(second) and not first.endswith("ing")
 
 
 def _next_piece(block: Sequence[Token], start: int, breaths: set[int]) -> list[Token]:

@@ -96,7 +96,8 @@ def counts_elsewhere(tokens: Sequence[Token]) -> bool:
     named = content_of(tokens)
     if len(counts) != 1 or not named or not all(word in PLACES for word in named):
         return False
-    return counts[0].end < len(tokens) and tokens[counts[0].end].text in PREPOSITIONS
+    end = counts[0].end
+    return end == len(tokens) or tokens[end].text in PREPOSITIONS | {","}
 
 
 def verb_of(tokens: Sequence[Token]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from jobs.kinds.estimate.book.book import choose
 from jobs.kinds.estimate.book.stems import stem
 from jobs.kinds.estimate.book.vocabulary import LABOR_ONLY
 from jobs.kinds.estimate.rules.amounts.amount_parser import read_amounts
@@ -61,6 +62,7 @@ _FEW, _LONG_HEADING = 2, 3
 # From this on several items fit a piece alike: it names a thing, though not which.
 _NAMES_A_THING = 0.7
 # What these count is a part of the thing before them.
+_AT_SOMEBODYS = re.compile(r"^\W*(?:(?:ok|okay|so|alright|um)\W+)*at (?:the )?[a-z]+(?:'s|s)\W*$")
 _PARTS = frozenset(
     [
         "opening",
@@ -107,6 +109,11 @@ def begins_anew(before: Sequence[Token], piece: Sequence[Token], joint: str, boo
     seam = Seam(tuple(before), tuple(piece), joint, book)
     answers = (question(seam) for question in _QUESTIONS)
     return next((answer for answer in answers if answer is not None), False)
+
+
+def another_begins(before: Sequence[Token], piece: Sequence[Token], book: Book) -> bool:
+    """Whether an amount without a joint before it begins another item: "EV outlet 50a in garage 25' of emt"."""
+    return Seam(tuple(before), tuple(piece), "", book).probably_another()
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,8 @@ class Seam:
         """Begin anew behind a heading, and never behind a filler."""
         if self.joint in {":", "-"} and is_only_place(self.before, counted=True):
             return True
+        if self.joint == "," and _AT_SOMEBODYS.match(self.text_before):
+            return True
         if not self.named_before and not self.counted_before:
             return False
         listed = self.joint in JOINTS | {","} and self._is_listed_in_a_remark()
@@ -218,6 +227,12 @@ class Seam:
             return self.joint == "," or self.names_its_own_thing()
         return None
 
+    def asks_for_a_new_one(self) -> bool | None:
+        """Begin anew with "so new one" and "new 1/2 hp" behind a state of things."""
+        first = bare(self.piece)[:1]
+        new = bool(first) and first[0].text == "new" and not self.named
+        return True if new and remarks.STATE.search(self.text_before) else None
+
     def counts_again(self) -> bool | None:
         """Tell "three in the kitchen, two in the bath" from "five detectors, one in each bedroom"."""
         if counts_elsewhere(self.piece) and self.counted_before:
@@ -248,7 +263,7 @@ class Seam:
         """Begin anew with "3 window sashes", and not with "10 openings" or "40 sq ft to the gate"."""
         if not self.leads or self.amounts[0].kind not in {"count", "measure"}:
             ends = bool(self.amounts) and self.amounts[-1].last and self.amounts[-1].kind in {"count", "measure"}
-            own = ends and bool(content_of(self.piece[: self.amounts[-1].start])) and self.joint in {",", "/"}
+            own = ends and bool(content_of(self.piece[: self.amounts[-1].start])) and self.joint in {",", "/", "then"}
             return True if own and self.counted_before else None
         first = self.amounts[0]
         thing = [word for word in content_of(self.piece[first.end :]) if word not in _PARTS]
@@ -270,6 +285,8 @@ class Seam:
         """Whether the book knows the piece as another item than the piece before it."""
         mine, theirs = self.best(self.text), self.best(self.text_before)
         joined = self.best(f"{self.text_before}, {self.text}")
+        if self.probably_another():
+            return True
         if mine is None or not mine.sure:
             ranked = self.book.rank(self.text)
             names = bool(ranked) and ranked[0].score >= _NAMES_A_THING
@@ -277,6 +294,13 @@ class Seam:
         if theirs is None:
             return joined is None or joined.item is not mine.item or joined.score < mine.score
         return mine.item is not theirs.item and (joined is None or joined.score < max(mine.score, theirs.score))
+
+    def probably_another(self) -> bool:
+        """Whether the piece and the words before it probably mean two items that share no word."""
+        mine, theirs = (choose(self.book.weigh(text)) for text in (self.text, self.text_before))
+        if mine is None or theirs is None:
+            return False
+        return not set(mine.item.terms.words) & set(theirs.item.terms.words)
 
     def _says_more(self) -> bool | None:
         """Whether the piece says more of the thing before it: "no charge", "not painted", "the owner did that"."""
@@ -315,6 +339,9 @@ class Seam:
     def _is_a_sentence(self) -> bool:
         """Whether the piece has a subject and a verb of its own: "the owner did that", "I'll know then"."""
         words = words_in(self.piece)
+        wanted = bool(words) and words[0] in _WE - {"i'm"} and bool(self.named)
+        if wanted and (self.amounts or begins_with_work(self.piece)):
+            return True
         return bool(words) and words[0] in _SUBJECTS and bool(set(words) & (_PREDICATES | _THEY | {"not"}))
 
     def _has_article(self) -> bool:
@@ -322,7 +349,9 @@ class Seam:
         text = rest[0].text if rest else ""
         if text in {"a", "an"} and read_unit(rest, 1)[0] is not None:
             return False  # "a pair for each door"
-        return text in _ARTICLES or (text == "the" and bool(self.amounts) and self.counted_before)
+        return text in _ARTICLES or (
+            text == "the" and self.counted_before and (bool(self.amounts) or self.joint in JOINTS)
+        )
 
     def _is_known(self) -> bool:
         best = self.best(self.text)
@@ -334,6 +363,7 @@ _QUESTIONS = (
     Seam.follows_a_place,
     Seam.asks_for_work,
     Seam.tells_something,
+    Seam.asks_for_a_new_one,
     Seam.counts_again,
     Seam.is_a_size,
     Seam.begins_with_its_amount,
