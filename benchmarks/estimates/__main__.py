@@ -95,6 +95,7 @@ def report(name: str, marks: Mapping[str, Marks]) -> None:
     for group in (group for group in marks if not group.startswith(" ")):
         one = marks[group]
         print(f"  {group}: wrong without a flag {dict(one.unflagged)}, with one {dict(one.flagged)}")
+        print(f"    right lines are flagged for {dict(one.reasons)}")
         print(f"    missed lines became {dict(one.missed)}; extra lines are {dict(one.extra)}")
 
 

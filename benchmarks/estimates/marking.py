@@ -71,7 +71,7 @@ class Marks:
         if not faults:
             self.right += 1
             self.right_flagged += line.needs_review
-            self.reasons.update(line.review_reasons)
+            self.reasons.update(map(_kind_of_reason, line.review_reasons))
             self.money_right += _worth(wanted, prices)
             return []
         (self.flagged if line.needs_review else self.unflagged).update(faults)
@@ -145,6 +145,11 @@ def _kind_of_extra(visit: Visit, line: PricedLine) -> str:
         if any(said in quote or quote in said for quote in quotes if quote):
             return kind
     return "part of a line"
+
+
+def _kind_of_reason(reason: str) -> str:
+    """Return a reason without the words and numbers of its visit."""
+    return re.split(r"[“(;:\d]", reason)[0].strip()
 
 
 def _sources(line: PricedLine) -> set[str]:

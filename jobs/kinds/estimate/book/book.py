@@ -33,8 +33,8 @@ __all__ = ["EMPTY", "AsSold", "Book", "Fit", "Item", "Sold", "choose"]
 _FITS, _MARGIN, _FAMILY, _IN_TRADE, _GUESSED = 0.5, 0.06, 0.3, 0.07, 0.8
 _UNKNOWN = 0.55
 # An item as probable as this is the line's price, with a flag; from the second on without one.
-_PROBABLE, _CERTAIN = 0.4, 0.9
-_AHEAD = 2  # times as probable as the next: of two that fit alike none is taken
+_PROBABLE, _CERTAIN = 0.3, 0.9
+_AHEAD = 1.5  # times as probable as the next: of two that fit alike none is taken
 _TELLS_TRADE = 0.6
 # A word that so many items of a category have says only which category it is.
 _COMMON, _COMMON_AT_LEAST = 0.2, 3

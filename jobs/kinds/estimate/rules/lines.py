@@ -20,8 +20,9 @@ from jobs.kinds.estimate.rules.categories import GENERAL, category_of
 from jobs.kinds.estimate.rules.clauses import remarks
 from jobs.kinds.estimate.rules.clauses.phrases import bare, text_of
 from jobs.kinds.estimate.rules.reader import UNNAMED, Item, Remark, read_passage
+from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content, is_verb
-from store.estimates.units import EACH, PACKAGES, canonical
+from store.estimates.units import EACH, PACKAGES, SQUARE_FEET, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +64,7 @@ _BEFORE_MONEY = frozenset({"of", "for", "at", "@", "is", "runs", "costs"})
 _LOOSE_END = re.compile(
     r"(?:\s+(?:for|of|to|at|with|and|or|the|a|is|are|it's|about|approx\.?|probably|by))+$", re.IGNORECASE
 )
-_JOINTS = frozenset({",", "and", "&", "+", "/", "-", "then", "with", "w/", "plus", "for"})
+_JOINTS = frozenset({",", "and", "&", "+", "/", "-", "then", "with", "w/", "plus", "for", "incl", "including"})
 _PRONOUN = re.compile(r"\b(?:(?:the |a )?(?:new |old )?ones?|it|them|those|these|that)\b", re.IGNORECASE)
 
 
@@ -164,7 +165,8 @@ def _line(item: Item, passage: Passage, fit: Fit | None, book: Book) -> DraftLin
     line = line.flagged(
         *(d for d in item.doubts if not (priced and d == UNNAMED)), *doubts, *(amount.doubts if amount else ())
     )
-    line = _counted_as_one(line, item, fit) if amount is None and price is None else line
+    if amount is None and price is None:
+        line = _as_before(line, item, passage, fit) or _counted_as_one(line, item, fit)
     line = _hard_to_hear(line, passage, amount)
     return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})
 
@@ -192,6 +194,20 @@ def _more_things(item: Item, fit: Fit | None, book: Book) -> tuple[str, ...]:
 
 def _is_joint(token: Token) -> bool:
     return token.text in _JOINTS
+
+
+def _as_before(line: DraftLine, item: Item, passage: Passage, fit: Fit | None) -> DraftLine | None:
+    """Take the measure that was said last for work without one: "floor's 45 square feet, tear out the old tile"."""
+    if fit is None or canonical(fit.item.unit) not in {SQUARE_FEET, "lf", "ft"}:
+        return None
+    said = read_amounts(tokenise(passage.text[: item.clause.span[0]]))
+    measures = [a for a in said if a.kind in {"measure", "area"} and a.grip != "soft"]
+    amount = chosen(measures, fit.item.unit)
+    if amount is None:
+        return None
+    told = f"no quantity was said; taken from “{passage.text[amount.at : amount.until]}” before"
+    unit = canonical(fit.item.unit)
+    return line.model_copy(update={"quantity": amount.value, "unit": unit}).flagged(told)
 
 
 def _counted_as_one(line: DraftLine, item: Item, fit: Fit | None) -> DraftLine:

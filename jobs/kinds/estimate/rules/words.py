@@ -79,8 +79,9 @@ def is_verb(word: str) -> bool:
     """Whether a word asks for work: "replace", "replacing"; a noun such as "siding" does not."""
     if word in ING_NOUNS:
         return False
-    base = word if word in _VERBS else None
-    return base is not None or (word.endswith("ing") and stem(word) in _STEMS)
+    if word in _VERBS or (word.startswith("re") and word[2:].lstrip("-") in _VERBS - NOUN_TOO):
+        return True
+    return (word.endswith("ing") and stem(word) in _STEMS)
 
 
 def is_participle(word: str) -> bool:

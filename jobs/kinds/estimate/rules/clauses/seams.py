@@ -285,7 +285,7 @@ class Seam:
         """Whether the book knows the piece as another item than the piece before it."""
         mine, theirs = self.best(self.text), self.best(self.text_before)
         joined = self.best(f"{self.text_before}, {self.text}")
-        if self.probably_another():
+        if (self.joint == "," or self.amounts) and self.probably_another():
             return True
         if mine is None or not mine.sure:
             ranked = self.book.rank(self.text)
