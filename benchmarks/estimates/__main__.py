@@ -26,6 +26,7 @@ TRADES = Path(__file__).parent / "trades"
 BOOK = TRADES / "pricebook.csv"
 PHRASINGS = TRADES.parent / "phrasings"
 WALKS = TRADES.parent / "walks"
+SCOPES = TRADES.parent / "scopes"
 
 
 async def estimate(
@@ -107,7 +108,7 @@ async def _run(options: argparse.Namespace) -> None:
     given = [visits_in(folder, f"{folder.name} (tuned)", BOOK) for folder in options.tuned]
     unseen = [visits_in(folder, f"{folder.name} (unseen)", BOOK) for folder in options.unseen]
     own = [demo_visits(), visits_in(TRADES, "315 items (tuned)"), visits_in(PHRASINGS, "other phrasings (tuned)", BOOK)]
-    own += [visits_in(WALKS, "walks through houses (tuned)", BOOK)]
+    own += [visits_in(WALKS, "walks through houses (tuned)", BOOK), visits_in(SCOPES, "scopes of work (tuned)", BOOK)]
     tuned = given or ([] if unseen else own)
     for visits in (*tuned, *unseen):
         show = options.show and visits in tuned

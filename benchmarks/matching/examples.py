@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.estimates.__main__ import BOOK, PHRASINGS, TRADES, WALKS, estimate
+from benchmarks.estimates.__main__ import BOOK, PHRASINGS, SCOPES, TRADES, WALKS, estimate
 from benchmarks.estimates.marking import counterpart
 from benchmarks.estimates.visits import Prices, Visit, demo_visits, read_prices, visits_in
 from jobs.kinds.estimate.engines.local.engine import LocalEngine
@@ -75,6 +75,7 @@ async def examples() -> list[Example]:
     engine = LocalEngine()
     book = read_prices(BOOK)
     sets = [demo_visits(), visits_in(TRADES, ""), visits_in(PHRASINGS, "", BOOK), visits_in(WALKS, "", BOOK)]
+    sets += [visits_in(SCOPES, "", BOOK)]
     try:
         found = [
             one for visit, ways in _visits_of(namings(), book) for one in await _of_namings(engine, visit, ways, book)

@@ -46,6 +46,8 @@ _HARD_TO_HEAR = 0.3
 # A thing that no trade knows must be heard better than this; the words of the trades may be mumbled.
 _HARD_TO_TELL = 0.7
 _LONGEST = 500
+# A line of so many clauses may have taken in what belongs to another.
+_MANY_PIECES = 3
 # "Condenser, five ton", "dumpster 20 yd": a measure that may be the size of the one thing.
 _MAY_BE_SIZES = frozenset({"ton", "gal", "yd", "lb", "ft"})
 _LEAD = re.compile(
@@ -161,7 +163,8 @@ def _line(item: Item, passage: Passage, fit: Fit | None, book: Book) -> DraftLin
         assumptions=(*(amount.assumptions if amount else ()), *item.assumptions, *told),
     )
     priced = price is not None
-    doubts = (*doubts, *_more_quantities(item, amount), *_more_things(item, fit, book))
+    pieces = ("it was put together from several sentences",) if len(item.spans) >= _MANY_PIECES else ()
+    doubts = (*doubts, *_more_quantities(item, amount), *_more_things(item, fit, book), *pieces)
     line = line.flagged(
         *(d for d in item.doubts if not (priced and d == UNNAMED)), *doubts, *(amount.doubts if amount else ())
     )

@@ -64,6 +64,7 @@ _VAGUE = frozenset(
         "everything",
     ]
 )
+_FAR = 4  # times as much
 UNNAMED = "nobody named the work; please check what is meant"
 
 
@@ -273,6 +274,8 @@ class _Reader:
         if before is not None and new.kind == "count" and before.kind == "measure":
             new = replace(new, kind="measure", grip="firm")
         new = replace(new, assumptions=(*new.assumptions, told))
+        if before is not None and not _comparable(before, amount):
+            new = replace(new, doubts=(*new.doubts, f"{told}; it may be meant for something else"))
         refers = item.refers_to if item.thing else thing_of(clause)  # "forty feet, no, fifty feet of gutter"
         self._items[index] = replace(
             item,
@@ -455,6 +458,12 @@ def _plain_stems(text: str) -> set[str]:
 
 def _alike(one: Amount, other: Amount) -> bool:
     return other.unit is None or one.unit == other.unit or one.kind == other.kind
+
+
+def _comparable(before: Amount, after: Amount) -> bool:
+    """Whether a bare number may correct a measure: 8 hardly corrects 400 ft."""
+    bare = after.unit is None and before.unit is not None
+    return not bare or max(before.value, after.value) <= _FAR * min(before.value, after.value)
 
 
 def _stems(tokens: Sequence[Token], amounts: Sequence[Amount]) -> list[str]:

@@ -505,9 +505,11 @@ def _each(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
     if len(counts) == 1 and not measures:
         return _at_a_length(tokens, counts[0], found)
     per = bool(measures) and text_at(tokens, measures[0].end) in {"/", "per"}
-    if len(counts) == 1 and not measures and counts[0].grip == "marked":  # "34 ft per door x 6"
+    marked = [amount for amount in counts if amount.grip == "marked"]
+    if len(marked) == 1 and not measures:  # "34 ft per door x 6"
         measures = [a for a in found if a.kind == "measure" and text_at(tokens, a.end) == "per"]
         per = bool(measures)
+        counts = marked if per else counts
     if len(counts) != 1 or len(measures) != 1 or (counts[0].start > measures[0].start and not per):
         return found
     (count,), (measure,) = counts, measures
