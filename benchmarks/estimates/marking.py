@@ -84,9 +84,9 @@ class Marks:
     def _count_clauses(self, visit: Visit, lines: Sequence[PricedLine], coverage: Sequence[str]) -> list[str]:
         told = _words(" ".join([*coverage, *(e.quote or "" for line in lines for e in line.evidence)]))
         silent = []
-        for clause in re.split(r"[.;!?\n]+(?:\s|$)", f"{visit.notes}\n{visit.speech}"):
-            words = _words(clause) - {"s", "t", "ll"}
-            if words:
+        for clause in re.split(r"[.;!?]+(?:\s|$)|\n+", f"{visit.notes}\n{visit.speech}"):
+            words = _words(re.sub(r"^\s*\d+\s", "", clause)) - {"s", "t", "ll"}  # "10 permit fee" is the tenth
+            if any(not word.isdigit() for word in words):  # "1." only numbers a line
                 self.clauses += 1
                 silent += [clause] if len(words - told) > len(words) // 4 else []
         self.silent += len(silent)

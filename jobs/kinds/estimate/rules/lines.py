@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,17 @@ from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
 from jobs.kinds.estimate.rules.amounts.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.amounts.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise, plain
+from jobs.kinds.estimate.rules.amounts.amounts import (
+    Amount,
+    chosen,
+    contradicts,
+    feet_as_area,
+    measured_otherwise,
+)
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
 from jobs.kinds.estimate.rules.clauses import remarks
-from jobs.kinds.estimate.rules.clauses.phrases import bare, text_of
+from jobs.kinds.estimate.rules.clauses.phrases import bare
+from jobs.kinds.estimate.rules.doubts import doubts_of
 from jobs.kinds.estimate.rules.reader import UNNAMED, Item, Remark, read_passage
 from jobs.kinds.estimate.rules.tokens import tokenise
 from jobs.kinds.estimate.rules.words import PREPOSITIONS, ROOMS, is_content, is_verb
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.book.book import Book, Fit
     from jobs.kinds.estimate.book.sizes import Size
     from jobs.kinds.estimate.rules.passages import Passage
-    from jobs.kinds.estimate.rules.tokens import Token
 
 NOT_STATED = "quantity not stated"
 TAKEN_AS_ONE = "no number was given; taken as one"
@@ -46,8 +51,8 @@ _HARD_TO_HEAR = 0.3
 # A thing that no trade knows must be heard better than this; the words of the trades may be mumbled.
 _HARD_TO_TELL = 0.7
 _LONGEST = 500
-# A line of so many clauses may have taken in what belongs to another.
-_MANY_PIECES = 3
+# From this probability on an item of the book shows that a bare clause names work.
+_MAY_BE_MEANT = 0.1
 # "Condenser, five ton", "dumpster 20 yd": a measure that may be the size of the one thing.
 _MAY_BE_SIZES = frozenset({"ton", "gal", "yd", "lb", "ft"})
 _LEAD = re.compile(
@@ -66,7 +71,6 @@ _BEFORE_MONEY = frozenset({"of", "for", "at", "@", "is", "runs", "costs"})
 _LOOSE_END = re.compile(
     r"(?:\s+(?:for|of|to|at|with|and|or|the|a|is|are|it's|about|approx\.?|probably|by))+$", re.IGNORECASE
 )
-_JOINTS = frozenset({",", "and", "&", "+", "/", "-", "then", "with", "w/", "plus", "for", "incl", "including"})
 _PRONOUN = re.compile(r"\b(?:(?:the |a )?(?:new |old )?ones?|it|them|those|these|that)\b", re.IGNORECASE)
 
 
@@ -106,7 +110,10 @@ def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
             area = replace(heard.item, amounts=feet_as_area(heard.item.amounts))
             fit = _fit(area, book, trades) if area.amounts != heard.item.amounts else None
             one = heard if fit is None or fit.item.unit == EACH else replace(heard, item=area)
-        _add(lines, replace(one, fit=fit, line=_line(one.item, one.passage, fit, book)))
+        if fit is None and _says_too_little(one.item, book, trades):
+            noted += [(Remark(remarks.NOT_UNDERSTOOD, span), one.passage) for span in one.item.spans]
+        else:
+            _add(lines, replace(one, fit=fit, line=_line(one.item, one.passage, fit, book)))
     return Reading(tuple(one.line for one in lines if one.line), tuple(_told(noted)))
 
 
@@ -122,6 +129,16 @@ def _fit(item: Item, book: Book, trades: frozenset[str]) -> Fit | None:
     if best is None and any(a.stated and a.unit == "hour" for a in item.amounts):
         return choose(book.weigh(_LABOR, trades=trades))
     return best
+
+
+def _says_too_little(item: Item, book: Book, trades: frozenset[str]) -> bool:
+    """Whether nothing shows that a clause asks for work: no number, price or verb, and no item that may be meant."""
+    numbers = any(a.kind != "label" for a in item.amounts)
+    shown = numbers or "new" in item.clause.words or any(map(is_verb, item.clause.words))
+    if shown or item.supplied or not book.items:
+        return False
+    weighed = _weighed(item, book, trades)
+    return not weighed or weighed[0].probability < _MAY_BE_MEANT
 
 
 def _weighed(item: Item, book: Book, trades: frozenset[str]) -> list[Fit]:
@@ -163,8 +180,7 @@ def _line(item: Item, passage: Passage, fit: Fit | None, book: Book) -> DraftLin
         assumptions=(*(amount.assumptions if amount else ()), *item.assumptions, *told),
     )
     priced = price is not None
-    pieces = ("it was put together from several sentences",) if len(item.spans) >= _MANY_PIECES else ()
-    doubts = (*doubts, *_more_quantities(item, amount), *_more_things(item, fit, book), *pieces)
+    doubts = (*doubts, *doubts_of(item, amount, fit, book))
     line = line.flagged(
         *(d for d in item.doubts if not (priced and d == UNNAMED)), *doubts, *(amount.doubts if amount else ())
     )
@@ -174,43 +190,18 @@ def _line(item: Item, passage: Passage, fit: Fit | None, book: Book) -> DraftLin
     return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})
 
 
-def _more_quantities(item: Item, amount: Amount | None) -> tuple[str, ...]:
-    """Doubt a quantity beside which another one of its kind was said: "kitchen 3, baths 2"; each could be meant."""
-    if amount is None or item.corrected:
-        return ()
-    alike = [a for a in item.amounts if a.stated and a.kind == amount.kind]
-    rivals = [a for a in alike if a.unit in {amount.unit, None} or (a.grip == "firm" and a.kind == "measure")]
-    values = list(dict.fromkeys(plain(a.value) for a in rivals if a.value != amount.value and a.at != amount.at))
-    return (f"other numbers were said as well ({', '.join(values)}); taken was {plain(amount.value)}",) if values else ()
-
-
-def _more_things(item: Item, fit: Fit | None, book: Book) -> tuple[str, ...]:
-    """Doubt a line whose words name another item of the book as well."""
-    if fit is None:
-        return ()
-    pieces = [tuple(part) for joint, part in groupby(item.clause.tokens, _is_joint) if not joint]
-    named = [choose(book.weigh(text_of(piece))) for piece in pieces] if pieces[1:] else []
-    others = [one.item for one in named if one is not None and one.item is not fit.item]
-    names = " and ".join(f"“{one.description}”" for one in others)
-    return (f"its words name {names} as well",) if names else ()
-
-
-def _is_joint(token: Token) -> bool:
-    return token.text in _JOINTS
-
-
 def _as_before(line: DraftLine, item: Item, passage: Passage, fit: Fit | None) -> DraftLine | None:
     """Take the measure that was said last for work without one: "floor's 45 square feet, tear out the old tile"."""
     if fit is None or canonical(fit.item.unit) not in {SQUARE_FEET, "lf", "ft"}:
         return None
     said = read_amounts(tokenise(passage.text[: item.clause.span[0]]))
-    measures = [a for a in said if a.kind in {"measure", "area"} and a.grip != "soft"]
-    amount = chosen(measures, fit.item.unit)
+    amount = chosen([a for a in said if a.kind in {"measure", "area"} and a.grip != "soft"], fit.item.unit)
     if amount is None:
         return None
-    told = f"no quantity was said; taken from “{passage.text[amount.at : amount.until]}” before"
-    unit = canonical(fit.item.unit)
-    return line.model_copy(update={"quantity": amount.value, "unit": unit}).flagged(told)
+    span = amount.at, amount.until
+    told = f"no quantity was said; taken from “{passage.text[slice(*span)]}” before"
+    measured = {"quantity": amount.value, "unit": canonical(fit.item.unit)}
+    return line.model_copy(update={**measured, "evidence": (*line.evidence, passage.evidence(span))}).flagged(told)
 
 
 def _counted_as_one(line: DraftLine, item: Item, fit: Fit | None) -> DraftLine:

@@ -336,7 +336,9 @@ class _Reader:
             item = self._resolved(item, named) if named is not None else item
         elif self._items and (counts_elsewhere(clause.tokens) or self._counts_another_size(clause, item.amounts)):
             item = replace(item, refers_to=self._items[-1].thing)
-        if "same" in clause.words and not stated_in(clause.tokens) and self._items:
+        # "Six foot cedar, same footage."
+        said = [amount for amount in stated_in(clause.tokens) if amount.grip != "soft"]
+        if "same" in clause.words and not said and self._items:
             last = self._items[-1]
             before = [replace(a, grip="firm" if a.unit else a.grip) for a in last.amounts if a.stated]
             told = ("“same” was taken as the amount before",) if before else ()

@@ -81,7 +81,7 @@ def is_verb(word: str) -> bool:
         return False
     if word in _VERBS or (word.startswith("re") and word[2:].lstrip("-") in _VERBS - NOUN_TOO):
         return True
-    return (word.endswith("ing") and stem(word) in _STEMS)
+    return word.endswith("ing") and stem(word) in _STEMS
 
 
 def is_participle(word: str) -> bool:

@@ -496,24 +496,24 @@ def _by_the_day(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
 
 
 def _each(tokens: Sequence[Token], found: list[Amount]) -> list[Amount]:
-    """Take "two downspouts, 10 feet each" as 20 feet."""
+    """Take "two downspouts, 10 feet each" as 20 feet, and "34 ft per door x 6" as 204."""
     counts = [amount for amount in found if amount.kind == "count"]
     measures = [a for a in found if a.kind == "measure" and text_at(tokens, a.end) in {"each", "ea", "apiece"}]
-    if len(counts) == 1 and not measures:  # "2 pallets, 450 sf/pallet"
+    per = [a for a in found if a.kind == "measure" and text_at(tokens, a.end) == "per"]
+    marked = [amount for amount in counts if amount.grip == "marked"]
+    if len(per) == len(marked) == 1 and per[0].start < marked[0].start:
+        counts, measures = marked, per
+    elif len(counts) == 1 and not measures:  # "2 pallets, 450 sf/pallet"
         thing = singular(text_at(tokens, counts[0].end))
         measures = [a for a in found if a.kind == "measure" and _is_per(tokens, a.end, thing)]
-    if len(counts) == 1 and not measures:
-        return _at_a_length(tokens, counts[0], found)
-    per = bool(measures) and text_at(tokens, measures[0].end) in {"/", "per"}
-    marked = [amount for amount in counts if amount.grip == "marked"]
-    if len(marked) == 1 and not measures:  # "34 ft per door x 6"
-        measures = [a for a in found if a.kind == "measure" and text_at(tokens, a.end) == "per"]
-        per = bool(measures)
-        counts = marked if per else counts
-    if len(counts) != 1 or len(measures) != 1 or (counts[0].start > measures[0].start and not per):
+        if not measures:
+            return _at_a_length(tokens, counts[0], found)
+    if len(counts) != 1 or len(measures) != 1 or (counts[0].start > measures[0].start and measures is not per):
         return found
     (count,), (measure,) = counts, measures
     value = count.value * measure.value
     said = f"{plain(count.value)} x {plain(measure.value)} {measure.unit} = {plain(value)}"
-    made = replace(measure, value=value, end=measure.end + 1, grip="firm", assumptions=(said,))
-    return [made if a is measure else a for a in found]
+    end = max(measure.end + 1, count.end)
+    made = replace(measure, value=value, end=end, grip="firm", assumptions=(said,))
+    inside = count if count.start > measure.start else None
+    return [made if a is measure else a for a in found if a is not inside]

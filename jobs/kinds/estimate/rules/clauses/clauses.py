@@ -213,12 +213,10 @@ def _parts(block: list[Token], book: Book) -> Iterator[tuple[list[Token], bool]]
     forced = _withdrawals(block)
     breaths = _breaths(block) - inside
     for i in range(1, len(block)):
-        if i in forced and start < i:
-            yield block[start:i], joined
-            start, joined = i, False
-            continue
         joint = "" if i in inside else _joint(block, i)
-        if not joint and i in amounts and start < i and another_begins(block[start:i], _next_piece(block, i, breaths), book):
+        another = not joint and i in amounts and start < i
+        another = another and another_begins(block[start:i], _next_piece(block, i, breaths), book)
+        if (i in forced and start < i) or another:
             yield block[start:i], joined
             start, joined = i, False
             continue

@@ -182,9 +182,8 @@ class Seam:
 
     def follows_a_place(self) -> bool | None:
         """Begin anew behind a heading, and never behind a filler."""
-        if self.joint in {":", "-"} and is_only_place(self.before, counted=True):
-            return True
-        if self.joint == "," and _AT_SOMEBODYS.match(self.text_before):
+        place = self.joint in {":", "-"} and is_only_place(self.before, counted=True)
+        if place or (self.joint == "," and _AT_SOMEBODYS.match(self.text_before)):
             return True
         if not self.named_before and not self.counted_before:
             return False
