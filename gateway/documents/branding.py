@@ -115,20 +115,29 @@ async def put_logo(request: Request) -> Response:
     body = await read_body(request, limit=LOGO_BYTES)
     kind = content.recognise(body[: content.HEAD_BYTES], allowed=_LOGO_TYPES)
     key = await _keep(context, principal.tenant_id, body, kind.name)
-    async with context.db.as_user(principal.claims) as conn:
-        before = await brands.set_logo(conn, key)
-        brand = await brands.get(conn)
-    await _forget(context, before)
-    return tagged_response(request, _brand_json(brand))
+    return tagged_response(request, _brand_json(await _set_logo(request, principal, key)))
 
 
 async def delete_logo(request: Request) -> Response:
     """Go back to the name alone."""
-    principal, context = await _admit_admin(request), context_of(request)
-    async with context.db.as_user(principal.claims) as conn:
-        before = await brands.set_logo(conn, None)
-    await _forget(context, before)
+    principal = await _admit_admin(request)
+    await _set_logo(request, principal, None)
     return Response(status_code=204)
+
+
+async def _set_logo(request: Request, principal: Principal, key: str | None) -> Record:
+    """Exchange the logo, with If-Match only while the brand is as it was read: else 412, and the new file goes."""
+    context = context_of(request)
+    try:
+        async with context.db.as_user(principal.claims) as conn:
+            require_match(request, etag_of(_brand_json(await brands.get(conn))))
+            before = await brands.set_logo(conn, key)
+            brand = await brands.get(conn)
+    except SpineError:
+        await _forget(context, key)
+        raise
+    await _forget(context, before)
+    return brand
 
 
 async def _admit_admin(request: Request) -> Principal:

@@ -305,6 +305,6 @@ OPERATIONS = {
         params=(Param("v", {"type": "string", "maxLength": 32}, "Anything, to pass a browser's cache."),),
     ),
     "GET /v1/branding/colours.css": Operation({200: Answer("The colours.", {"text/css": TEXT})}),
-    "PUT /v1/branding/logo": Operation(gives(Brand), takes=_LOGO, must_take=True, refuses=(422,)),
-    "DELETE /v1/branding/logo": Operation({204: Answer("There is none any more.")}),
+    "PUT /v1/branding/logo": Operation(gives(Brand), takes=_LOGO, must_take=True, refuses=(422,), conditional=True),
+    "DELETE /v1/branding/logo": Operation({204: Answer("There is none any more.")}, conditional=True),
 }

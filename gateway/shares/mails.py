@@ -54,7 +54,8 @@ async def mail_share(request: Request) -> Response:
     async with context.db.as_user(principal.claims) as conn:
         mail = await mails.mail_share(conn, share_id, address, order.message)
         await _spend(context, principal.tenant_id, address)
-    return json_response({name: value for name, value in mail.items() if name != "user_id"}, ACCEPTED)
+    shown = {name: value for name, value in mail.items() if name != "user_id"}
+    return json_response(shown, ACCEPTED, {"location": f"/v1/shares/{share_id}/timeline"})
 
 
 async def preview(request: Request) -> Response:

@@ -127,7 +127,7 @@ class Question(Shape):
     sent_at: Moment
 
 
-class Questions(Shape):
+class Questions(PageOf):
     """Oldest first."""
 
     questions: list[Question]
@@ -255,7 +255,10 @@ OPERATIONS = {
     "POST /v1/shares/{share_id}/revoke": Operation(gives(Share)),
     "POST /v1/shares/{share_id}/rotate": Operation(gives(NewLink), takes=takes_json(Rotation), refuses=(409,)),
     "POST /v1/shares/{share_id}/mails": Operation(
-        gives(Mail, 202), takes=takes_json(MailOrder), must_take=True, refuses=(409, 422, 429)
+        gives(Mail, 202, headers={"location": "The share's story."}),
+        takes=takes_json(MailOrder),
+        must_take=True,
+        refuses=(409, 422, 429),
     ),
     "POST /v1/shares/{share_id}/qr": Operation(
         {200: Answer("The link as a QR code.", {"image/svg+xml": TEXT})}, takes=takes_json(QrOrder), must_take=True
@@ -267,8 +270,10 @@ OPERATIONS = {
     "POST /v1/shares/{share_id}/decision": Operation(
         gives(Share), takes=takes_json(PhoneDecision), must_take=True, refuses=(409,)
     ),
-    "GET /v1/shares/{share_id}/questions": Operation(gives(Questions)),
-    "POST /v1/shares/{share_id}/questions": Operation(gives(Questions), takes=takes_json(AnswerOrder), must_take=True),
+    "GET /v1/shares/{share_id}/questions": Operation(gives(Questions), params=paged()),
+    "POST /v1/shares/{share_id}/questions": Operation(
+        gives(Question, 201, headers={"location": "The thread."}), takes=takes_json(AnswerOrder), must_take=True
+    ),
     "GET /v1/shares/{share_id}/timeline": Operation(gives(Timeline), params=paged(TIMELINE_EVENTS)),
     "GET /v1/shares/{share_id}/certificate": Operation(gives(CheckedCertificate)),
     "GET /e/{token}": Operation(_PAGE, "reader"),

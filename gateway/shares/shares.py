@@ -163,20 +163,23 @@ async def record_decision(request: Request) -> Response:
 
 
 async def list_questions(request: Request) -> Response:
-    """Answer {questions: [{id, kind, name, body, sent_at}]}, oldest first."""
+    """Answer {questions: [{id, kind, name, body, sent_at}], has_more, next}, oldest first."""
     principal = await admit(request)
     share_id = uuid_param(request.path_params["share_id"], "share_id")
+    page = read_page(request, datetime.fromisoformat, UUID)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        return json_response({"questions": await shares.questions(conn, share_id)})
+        rows = await shares.questions(conn, share_id, page.reach, page.after)
+    return json_response(page.answer("questions", rows, lambda row: (row["sent_at"], row["id"])))
 
 
 async def answer_question(request: Request) -> Response:
-    """Answer the customer on the link's own page; answers the thread as it is then."""
+    """Answer the customer on the link's own page: 201 with the answer as it stands in the thread."""
     principal = await admit(request, min_role="member")
     share_id = uuid_param(request.path_params["share_id"], "share_id")
     reply = await read_json(request, Answer)
     async with context_of(request).db.as_user(principal.claims) as conn:
-        return json_response({"questions": await shares.answer(conn, share_id, reply.body)})
+        answer = await shares.answer(conn, share_id, reply.body)
+    return json_response(answer, CREATED, {"location": f"/v1/shares/{share_id}/questions"})
 
 
 async def revoke_share(request: Request) -> Response:

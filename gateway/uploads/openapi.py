@@ -163,7 +163,11 @@ OPERATIONS = {
         limited=True,
     ),
     "POST /v1/visits/{visit_id}/media/presign": Operation(
-        gives(PostForm, 201), takes=takes_json(uploads.PresignRequest), must_take=True, refuses=(409,), limited=True
+        gives(PostForm, 201, headers={"location": "The medium, once it is complete."}),
+        takes=takes_json(uploads.PresignRequest),
+        must_take=True,
+        refuses=(409,),
+        limited=True,
     ),
     "POST /v1/visits/{visit_id}/media/{media_id}/complete": Operation(
         gives(Medium, 200, text="It was one already.") | gives(Medium, 201, headers=_NEW), refuses=(409, 413, 415, 422)

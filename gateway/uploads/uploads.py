@@ -94,7 +94,7 @@ async def presign(request: Request) -> Response:
         key, content_type=draft.kind.name, max_bytes=wish.file_size, ttl=FORM_SECONDS
     )
     answer = {"media_id": draft.id, "url": form.url, "fields": form.fields, "expires_at": expires_at}
-    return json_response(answer, 201)
+    return json_response(answer, 201, {"location": f"/v1/media/{draft.id}"})
 
 
 async def complete(request: Request) -> Response:

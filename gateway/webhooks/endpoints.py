@@ -139,7 +139,7 @@ async def redeliver_since(request: Request) -> Response:
     asked = await read_json(request, Since)
     async with context_of(request).db.as_user(principal.claims) as conn:
         queued = await endpoints.redeliver(conn, endpoint_id(request), since=asked.since)
-    return json_response({"queued": queued}, 202)
+    return json_response({"queued": queued}, 202, {"location": f"{PATH}/{endpoint_id(request)}/deliveries"})
 
 
 async def list_deliveries(request: Request) -> Response:

@@ -147,7 +147,9 @@ OPERATIONS = {
     f"DELETE {_ONE}": Operation({204: Answer("It is deleted.")}),
     f"POST {_ONE}/rotate-secret": Operation(gives(NewSecret)),
     f"POST {_ONE}/test": Operation(gives(WholeDelivery, 202, headers=_LOCATION), refuses=(409,)),
-    f"POST {_ONE}/redeliver": Operation(gives(Queued, 202), takes=takes_json(Since), must_take=True, refuses=(409,)),
+    f"POST {_ONE}/redeliver": Operation(
+        gives(Queued, 202, headers=_LOCATION), takes=takes_json(Since), must_take=True, refuses=(409,)
+    ),
     f"GET {_ONE}/deliveries": Operation(gives(Deliveries), params=paged(200, _STATE)),
     f"GET {_ONE}/deliveries/{{delivery_id}}": Operation(gives(WholeDelivery)),
     f"POST {_ONE}/deliveries/{{delivery_id}}/redeliver": Operation(

@@ -164,18 +164,25 @@ async def record_decision(conn: Connection, share_id: UUID, said: Said) -> Recor
     return await get(conn, share_id)
 
 
-async def questions(conn: Connection, share_id: UUID) -> list[Record]:
-    """Return a share's questions and answers, oldest first: (id, kind, name, body, sent_at). Raises `NotFound`."""
+async def questions(
+    conn: Connection, share_id: UUID, limit: int, after: tuple[datetime, UUID] | None = None
+) -> list[Record]:
+    """Return a share's questions and answers behind a position, oldest first: (id, kind, name, body, sent_at).
+
+    Raises `NotFound`.
+    """
     await get(conn, share_id)
-    return await conn.fetch(SQL.questions_of_share, share_id)
+    return await conn.fetch(SQL.questions_of_share, share_id, limit, *(after or (None, None)))
 
 
-async def answer(conn: Connection, share_id: UUID, body: str) -> list[Record]:
-    """Answer the customer, and return the thread as `questions` does. Raises `NotFound`, `Forbidden` for a viewer."""
+async def answer(conn: Connection, share_id: UUID, body: str) -> Record:
+    """Answer the customer, and return the answer as `questions` does. Raises `NotFound`, `Forbidden` for a viewer."""
     await get(conn, share_id)
     if not await conn.fetchval(SQL.answer_question, share_id, body):
         raise Forbidden("Only a member of the company answers its customers.")
-    return await questions(conn, share_id)
+    row = await conn.fetchrow(SQL.newest_answer, share_id)
+    assert row is not None  # noqa: S101 - written in this transaction
+    return row
 
 
 async def ask(conn: Connection, key: Key, name: str, body: str, client: ClientInfo) -> Asked:

@@ -47,8 +47,14 @@ UPDATE shares SET display = display || $2 WHERE id = $1;
 SELECT scopekit.preview_document($1);
 
 -- name: questions_of_share
--- A share's questions and answers, oldest first.
-SELECT id, kind, name, body, sent_at FROM share_questions WHERE share_id = $1 ORDER BY sent_at LIMIT 200;
+-- A share's questions and answers, oldest first: $2 of them, behind $3 and $4.
+SELECT id, kind, name, body, sent_at FROM share_questions
+WHERE share_id = $1 AND ($3::timestamptz IS NULL OR (sent_at, id) > ($3, $4::uuid)) ORDER BY sent_at, id LIMIT $2;
+
+-- name: newest_answer
+-- The company's last answer to a share's customer.
+SELECT id, kind, name, body, sent_at FROM share_questions
+WHERE share_id = $1 AND kind = 'answer' ORDER BY sent_at DESC, id DESC LIMIT 1;
 
 -- name: answer_question
 -- The company's answer; false for another company's share.

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from gateway.http.body import int_param, json_bytes
 from store.errors import InvalidInput
 
 CURSOR_LENGTH = 1024
+_CHECK_SUM_BYTES = 6
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ def read_page(request: Request, *kinds: Callable[[Any], Any], usual: int = 50, m
 
 
 def cursor(position: Sequence[Any]) -> str:
-    """Write a position as an opaque word."""
-    return base64.urlsafe_b64encode(json_bytes(list(position))).decode().rstrip("=")
+    """Write a position as an opaque word; a check sum before it shows a word that was cut or changed."""
+    body = json_bytes(list(position))
+    return _word(_check_sum(body) + body)
 
 
 def read_cursor(word: str | None, *kinds: Callable[[Any], Any]) -> tuple[Any, ...] | None:
@@ -59,10 +62,23 @@ def read_cursor(word: str | None, *kinds: Callable[[Any], Any]) -> tuple[Any, ..
     if not word:
         return None
     try:
-        parts = orjson.loads(
-            base64.b64decode(word[:CURSOR_LENGTH] + "=" * (-len(word) % 4), altchars=b"-_", validate=True)
-        )
+        parts = orjson.loads(_checked(word))
         return tuple(kind(part) for kind, part in zip(kinds, parts, strict=True))
     except (ValueError, TypeError, binascii.Error, AttributeError, OverflowError):
         detail = "`after` must be the `next` of a page of this list."
         raise InvalidInput(detail, code="invalid_parameter", field="after") from None
+
+
+def _checked(word: str) -> bytes:
+    body = base64.b64decode(word + "=" * (-len(word) % 4), altchars=b"-_", validate=True)[_CHECK_SUM_BYTES:]
+    if len(word) > CURSOR_LENGTH or _word(_check_sum(body) + body) != word:
+        raise ValueError(word)
+    return body
+
+
+def _check_sum(body: bytes) -> bytes:
+    return hashlib.blake2s(body, digest_size=_CHECK_SUM_BYTES).digest()
+
+
+def _word(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -1,6 +1,6 @@
 // A link's thread: what its customer asked, and the answers of the company.
 
-import { call } from "../shared/api.js";
+import { call, callAll } from "../shared/api.js";
 import { el } from "../shared/dom.js";
 import { moment } from "../shared/format.js";
 import { showProblem } from "../shared/problems.js";
@@ -11,12 +11,14 @@ export function threadOf(share, open) {
   const field = el("textarea", { rows: 2, maxLength: 2000, required: true, "aria-label": "Your answer" });
   const form = el("form", { class: "thread-answer" }, field, el("button", { type: "submit", class: "small" }, "Send answer"));
   const fold = el("details", { class: "timeline-fold" }, el("summary", {}, share.unanswered ? "Questions (1 new)" : "Questions"), list, form);
-  const draw = ({ questions }) => {
+  const draw = async () => {
+    const questions = await callAll(`/v1/shares/${share.id}/questions`, "questions", 200);
     list.replaceChildren(...(questions.length > 0 ? questions.map((each) => entry(each, share)) : [el("li", { class: "hint" }, "No questions yet.")]));
   };
   const attempt = async (act, problem) => {
     try {
-      draw(await act());
+      await act();
+      await draw();
     } catch (error) {
       showProblem(error, problem);
     }
@@ -26,15 +28,14 @@ export function threadOf(share, open) {
     const body = field.value.trim();
     if (body === "") return undefined;
     return attempt(async () => {
-      const thread = await call("POST", `/v1/shares/${share.id}/questions`, { body });
+      await call("POST", `/v1/shares/${share.id}/questions`, { body });
       form.reset();
-      return thread;
     }, "Couldn't send the answer");
   });
   fold.addEventListener("toggle", () => {
     if (!fold.open) return open.delete(share.id);
     open.add(share.id);
-    return attempt(() => call("GET", `/v1/shares/${share.id}/questions`), "Couldn't load the questions");
+    return attempt(() => {}, "Couldn't load the questions");
   });
   fold.open = open.has(share.id) || share.unanswered;
   return fold;

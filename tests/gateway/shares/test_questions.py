@@ -25,10 +25,14 @@ async def test_a_question_is_answered_and_the_offer_stays_open(
     assert (await share_now(client, tenant, visit, share["id"]))["unanswered"] is True
     path = f"/v1/shares/{share['id']}/questions"
     answer = await client.post(path, json={"body": "Yes, in white."}, headers=tenant.headers)
-    assert [(row["kind"], row["name"], row["body"]) for row in answer.json()["questions"]] == [
+    assert (answer.status_code, answer.headers["location"], answer.json()["body"]) == (201, path, "Yes, in white.")
+    first = (await client.get(path, params={"limit": 1}, headers=tenant.headers)).json()
+    rest = (await client.get(path, params={"after": first["next"]}, headers=tenant.headers)).json()
+    assert [(row["kind"], row["name"], row["body"]) for row in first["questions"] + rest["questions"]] == [
         ("question", "Maria", "Is the <gutter> painted?"),
         ("answer", "", "Yes, in white."),
     ]
+    assert (first["has_more"], rest["has_more"], rest["questions"][0]["id"]) == (True, False, answer.json()["id"])
     page = (await reader.look()).text
     assert "Is the &lt;gutter&gt; painted?" in page
     assert "Yes, in white." in page

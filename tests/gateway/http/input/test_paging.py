@@ -1,13 +1,15 @@
 """Lists: pages by cursor, filters, and parameters that no address knows."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from gateway.http.input.paging import cursor, read_cursor
+from store.errors import InvalidInput
 from tests.gateway.uploads.files import files
 from tests.tenants import Tenant, make_tenant
 
@@ -255,3 +257,14 @@ async def test_a_cursor_that_no_page_gave_is_refused(
     """400 at `after`, whatever was made of it."""
     answer = await client.get(path, params={"after": after}, headers=tenant.headers)
     assert (answer.status_code, answer.json()["field"]) == (400, "after")
+
+
+def test_a_cursor_that_was_changed_anywhere_is_refused() -> None:
+    """Each of its characters counts, the unused bits of the last one too."""
+    word = cursor((datetime(2026, 11, 30, 9, tzinfo=UTC), UUID(int=7)))
+    assert read_cursor(word, datetime.fromisoformat, UUID) == (datetime(2026, 11, 30, 9, tzinfo=UTC), UUID(int=7))
+    letters = "Aa0-_"
+    changed = [word[:at] + each + word[at + 1 :] for at in range(len(word)) for each in letters if word[at] != each]
+    for one in [*changed, word[:-1], word + "A", word + "="]:
+        with pytest.raises(InvalidInput):
+            read_cursor(one, datetime.fromisoformat, UUID)

@@ -115,6 +115,10 @@ async def test_a_new_logo_replaces_the_old_and_none_is_none(
     for _ in range(2):
         await _put_logo(client, tenant, _logo())
     assert len(await app.state.context.objects.keys(f"{tenant.id}/brand/")) == 1
+    stale = tenant.headers | {"if-match": '"stale"'}
+    assert (await client.delete("/v1/branding/logo", headers=stale)).status_code == 412
+    refused = await client.put("/v1/branding/logo", content=_logo(), headers=stale | {"content-type": "image/png"})
+    assert refused.json()["code"] == "version_mismatch"
     assert (await client.delete("/v1/branding/logo", headers=tenant.headers)).status_code == 204
     assert await app.state.context.objects.keys(f"{tenant.id}/brand/") == {}
     reader = await open_share(client, tenant, visit)
