@@ -56,7 +56,7 @@ endef
 test: develop ## Run the tests; ARGS= is handed to pytest
 	@$(BIN)/python -m pytest -n 3 $(ARGS)
 
-interop: develop ## Every client behind every proxy and fault, and five generators of clients: 20 minutes
+interop: develop ## Every client behind every proxy and fault, and five generators of clients, a real model: 20 minutes
 	@SCOPEKIT_INTEROP=1 $(BIN)/python -m pytest tests/proxies tests/interop $(ARGS)
 
 check: develop ## Everything CI checks: format, lint, types, import contracts, site, tests

@@ -191,6 +191,11 @@ class Settings(BaseSettings):
         default=True,
         description="Load the `local` engine's models at the worker's start, not at the first recording.",
     )
+    speech_model: Literal["tiny.en", "base"] = Field(
+        "tiny.en",
+        description="What the `local` engine hears with. `base` hears better, and Spanish, for about twice the CPU; "
+        "it needs `deploy/speech-base.lock`.",
+    )
     openai_api_key: SecretStr | None = Field(None, description="Needed by the `openai` engine.")
     openai_base_url: str | None = Field(None, description="Any OpenAI-compatible endpoint.")
     openai_model: str = Field("gpt-5.2", description="Model that looks at photos and drafts.")

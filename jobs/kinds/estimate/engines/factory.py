@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_engine(settings: Settings) -> AsyncIterator[Engine]:
     """Lend the engine of `ESTIMATE_ENGINE` and close it afterwards."""
-    engine: Engine = OpenAIEngine.of(settings) if settings.estimate_engine == "openai" else LocalEngine()
+    remote = settings.estimate_engine == "openai"
+    engine: Engine = OpenAIEngine.of(settings) if remote else LocalEngine(settings.speech_model)
     try:
         yield engine
     finally:

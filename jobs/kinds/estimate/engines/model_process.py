@@ -63,15 +63,23 @@ def _split(head: dict[str, Any], body: bytes) -> _Answer:
     return {"pieces": places, "lost_ms": lost_ms}, b"".join(piece.content for piece in pieces)
 
 
-def _load(_head: dict[str, Any], _body: bytes) -> _Answer:
+def _transcribed(head: dict[str, Any], body: bytes) -> dict[str, Any]:
+    return hearing.transcribe(body, head["content_type"], _speech_model(head))
+
+
+def _speech_model(head: dict[str, Any]) -> str:
+    return str(head.get("model", hearing.TINY))
+
+
+def _load(head: dict[str, Any], _body: bytes) -> _Answer:
     """Load the models before somebody waits for them."""
-    hearing.load()
+    hearing.load(_speech_model(head))
     reading.load()
     return {}, b""
 
 
 _WORKS: dict[str, Callable[[dict[str, Any], bytes], _Answer]] = {
-    "transcribe": lambda head, body: ({"transcript": hearing.transcribe(body, head["content_type"])}, b""),
+    "transcribe": lambda head, body: ({"transcript": _transcribed(head, body)}, b""),
     "read": lambda head, body: ({"rows": reading.read(body, head["content_type"])}, b""),
     "remux": lambda head, body: ({}, remux(body, head["content_type"])),
     "split": _split,

