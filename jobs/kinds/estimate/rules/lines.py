@@ -164,7 +164,7 @@ def _is_of(amount: Amount, other: Amount | None) -> bool:
 
 
 def _line(item: Item, passage: Passage, fit: Fit | None, book: Book) -> DraftLine:
-    amount = chosen(item.amounts, fit.item.unit if fit else None, item.clause.words)
+    amount = chosen(_quantities(item, fit), fit.item.unit if fit else None, item.clause.words)
     unit = canonical(fit.item.unit) if fit and amount else (amount.unit if amount and amount.unit else EACH)
     price, told, doubts = _price_said(item, amount, unit)
     if amount is not None and price is not None and price[1]:
@@ -188,6 +188,12 @@ def _line(item: Item, passage: Passage, fit: Fit | None, book: Book) -> DraftLin
         line = _as_before(line, item, passage, fit) or _counted_as_one(line, item, fit)
     line = _hard_to_hear(line, passage, amount)
     return line.model_copy(update={"confidence": _confidence(item, passage, doubtful=line.needs_review)})
+
+
+def _quantities(item: Item, fit: Fit | None) -> list[Amount]:
+    """Return the amounts of a line without the dimensions that its item is named by: "porcelain 12x24"."""
+    sizes = fit.item.terms.sizes if fit else frozenset()
+    return [a for a in item.amounts if a.kind != "area" or not a.sizes <= sizes]
 
 
 def _as_before(line: DraftLine, item: Item, passage: Passage, fit: Fit | None) -> DraftLine | None:
