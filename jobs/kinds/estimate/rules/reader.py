@@ -335,7 +335,9 @@ class _Reader:
                 return
             item = self._resolved(item, named) if named is not None else item
         elif self._items and (counts_elsewhere(clause.tokens) or self._counts_another_size(clause, item.amounts)):
-            item = replace(item, refers_to=self._items[-1].thing)
+            another = self._counts_another_size(clause, item.amounts)
+            doubts = (f"taken as another size of “{self._items[-1].thing}”",) if another else ()
+            item = replace(item, refers_to=self._items[-1].thing, doubts=(*item.doubts, *doubts))
         # "Six foot cedar, same footage."
         said = [amount for amount in stated_in(clause.tokens) if amount.grip != "soft"]
         if "same" in clause.words and not said and self._items:

@@ -177,7 +177,7 @@ def _counted(tokens: Sequence[Token], i: int) -> Amount | None:
         value, end = high
     bare = frozenset({(value, "")})
     if (
-        singular(text_at(tokens, i - 1)) in LABELS
+        text_at(tokens, i - 1) in LABELS  # "baths 2" counts them
         and tokens[i - 1].kind == "word"
         and read_unit(tokens, end)[0] is None
     ):

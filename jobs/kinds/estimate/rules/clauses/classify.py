@@ -32,9 +32,11 @@ from jobs.kinds.estimate.rules.words import (
     is_participle,
     is_verb,
 )
-from store.estimates.units import PACKAGES
+from store.estimates.units import PACKAGES, SQUARE_FEET
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobs.kinds.estimate.book.book import Book, Fit
     from jobs.kinds.estimate.rules.amounts.amounts import Amount
     from jobs.kinds.estimate.rules.clauses.clauses import Clause
@@ -43,6 +45,9 @@ IT = re.compile(r"\b(?:it|them|those|these|one|ones|that|both|all of it)\b", re.
 _DATES = "Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _LEADS = re.compile(r"^\W*(?:(?:the|and|but|so)\s+)*$", re.IGNORECASE)
 _ASKS = frozenset(["needs", "need", "wants", "want", "gets", "should", "must", "replace", "install"])
+_OF_A_SURFACE = re.compile(
+    r"^\W*(?:(?:the|so|and)\s+)*(?:floor|room|wall|ceiling|roof|house|lot|yard|shower)'s\s", re.IGNORECASE
+)
 _DAMAGE = frozenset(
     ["damage", "dmg", "damaged", "mold", "leak", "leaking", "rot", "stain", "stains", "peeling", "cracked"]
 )
@@ -205,13 +210,20 @@ def _by_what_is_missing(clause: Clause) -> str | None:
     has_verb = any(is_verb(word) for word in clause.words)
     rooms = bool(named) and all(word in ROOMS for word in named)
     few = all(amount.value < _MANY_ROOMS for amount in stated)  # "eaves, one ninety" are feet
-    if rooms and stated and few and not has_verb and not counts_elsewhere(clause.tokens) and not _packages(clause):
+    counted = rooms and stated and few and not has_verb and not counts_elsewhere(clause.tokens)
+    if (counted and not _packages(clause)) or _measures_what_comes(clause, stated, named):
         return remarks.CONDITION
     if is_only_place(clause.tokens) and not any(a.kind in {"count", "measure"} for a in _amounts(clause)):
         return remarks.PLACE
     if not named and not any(amount.kind != "size" for amount in _amounts(clause)):
         return None if IT.search(clause.text) and has_verb else remarks.TALK
     return None
+
+
+def _measures_what_comes(clause: Clause, stated: Sequence[Amount], named: Sequence[str]) -> bool:
+    """Whether a clause only says how large a surface is: "floor's forty five square feet"."""
+    alone = len(named) == 1 and [amount.unit for amount in stated] == [SQUARE_FEET]
+    return alone and _OF_A_SURFACE.match(clause.text) is not None
 
 
 def _by_its_place(clause: Clause, book: Book) -> str | None:

@@ -89,7 +89,7 @@ SCRATCH = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 CORRECTING = re.compile(
-    r"^\W*(?:(?:oh|ok|okay|um|uh|and|well)\W+)*(?:(?:no|nope|actually|sorry|wait|correction|rather|"
+    r"^\W*(?:(?:oh|ok|okay|um|uh|and|well|so)\W+)*(?:(?:no|nope|actually|sorry|wait|correction|rather|"
     r"oops|hold on|i mean|i meant|"
     r"make (?:that|it|those)|change (?:that|it) to|"
     r"let's (?:say|make it|do)|scratch that|better|should be|that should be|i said)\W+)+",

@@ -21,6 +21,7 @@ def read(notes: str) -> Reading:
         ("Grind 5 stumps, 3 at the fence", "other numbers were said as well"),
         ("Panel swap to 200A incl meter base", "its words name “Meter base 200 amp” as well"),
         ("Pull the oak flooring 200 sf. No, make that two.", "it may be meant for something else"),
+        ("2 single pole switches, 1 3-way", "taken as another size of"),
         ("Floor is 45 square feet. Install cement board.", "taken from “45 square feet.” before"),
     ],
 )
@@ -60,6 +61,9 @@ def test_an_unknown_thing_with_a_sign_of_work_is_a_line(notes: str) -> None:
     [
         ("Casing 2 1/4, 34' per door x 6", {("204", "lf")}),
         ("tape and float 1100 sf", {("1100", "sq ft")}),
+        ("GFCI outlets: kitchen 3, baths 2, garage 1", {("3", "each"), ("2", "each"), ("1", "each")}),
+        ("Floor's 45 square feet, put down porcelain 12x24", {("45", "sq ft")}),
+        ("Replace 4 hose bibs, so make it two", {("2", "each")}),
         ("Pull out the chain link, 110 feet, and put up six foot cedar, same footage", {("110", "lf"), ("110", "lf")}),
     ],
 )
