@@ -51,7 +51,7 @@ async def catch(port: int, directory: Path) -> None:
 
 
 def main() -> None:
-    """Catch what MAIL_URL is sent, into MAIL_DIR."""
+    """Catch the mails sent to MAIL_URL, into MAIL_DIR."""
     port = urlsplit(os.environ["MAIL_URL"]).port
     if port is None:
         sys.exit("MAIL_URL names no port.")

@@ -1,1 +1,1 @@
-"""What each generated page of the reference is made of."""
+"""The sources of each generated page of the reference."""

@@ -1,4 +1,4 @@
-"""The company's pages, for its people in a browser; who is not signed in is led to the sign-in page."""
+"""The company's pages, for its people in a browser; anybody not signed in is led to the sign-in page."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -23,7 +23,7 @@ YOU = "/company/you"
 
 
 def company_page(page: Page, *, min_role: Role | None = None) -> Callable[[Request], Awaitable[Response]]:
-    """Call `page` for who is asking, with at least this role; their own page for anybody who is signed in.
+    """Call `page` for the caller, with at least this role; their own page for anybody signed in.
 
     A browser without a session is led to the sign-in page and back; one without a company to its own page.
     """
@@ -51,7 +51,7 @@ def company_page(page: Page, *, min_role: Role | None = None) -> Callable[[Reque
 
 
 async def render(request: Request, principal: Principal, template: str, **values: Any) -> Response:
-    """Render a company page with what its head shows: the user, their companies, their role here."""
+    """Render a company page with its head: the user, their companies, their role here."""
     async with context_of(request).db.as_system() as conn:
         user = await rows.user(conn, principal.user_id)
         companies = await rows.companies_of(conn, principal.user_id)
@@ -61,7 +61,7 @@ async def render(request: Request, principal: Principal, template: str, **values
 
 
 async def _person(request: Request) -> Principal:
-    """Return a person who is signed in in a browser. Raises `Forbidden` for a token or a key."""
+    """Return a person signed in in a browser. Raises `Forbidden` for a token or a key."""
     principal = await identify(request)
     if principal.session_id is None:
         raise Forbidden("This is a person's own page, for a browser that is signed in.")
@@ -69,7 +69,7 @@ async def _person(request: Request) -> Principal:
 
 
 async def _member(request: Request, min_role: Role) -> Principal | None:
-    """Return a member of the session's company; None for a person who is of none."""
+    """Return a member of the session's company; None for a person without a company."""
     require_person(request)
     principal = await identify(request)
     if principal.tenant_id == NO_TENANT:

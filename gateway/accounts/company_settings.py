@@ -1,4 +1,4 @@
-"""What a company has set: its name, currency and tax rate; and the way to its branding and its price book."""
+"""A company's settings: its name, currency and tax rate; and the way to its branding and its price book."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -65,7 +65,7 @@ async def page(request: Request, principal: Principal) -> Response:
 
 
 async def change(request: Request, principal: Principal) -> Response:
-    """Change them; estimates that were made keep what they were made with."""
+    """Change them; estimates that were made keep their values."""
     form = await read_form(request, SettingsForm)
     async with context_of(request).db.as_user(principal.claims) as conn:
         await people.change_company(conn, form.name, form.currency, form.tax / PERCENT)
@@ -73,7 +73,7 @@ async def change(request: Request, principal: Principal) -> Response:
 
 
 async def change_reminders(request: Request, principal: Principal) -> Response:
-    """Change when customers are reminded; what was queued before is sent."""
+    """Change when customers are reminded; reminders queued before are sent."""
     form = await read_form(request, RemindersForm)
     async with context_of(request).db.as_user(principal.claims) as conn:
         await tenants.set_reminders(conn, form.unopened, form.unanswered)

@@ -31,7 +31,7 @@ class JoinForm(BaseModel):
 
 
 async def page(request: Request) -> Response:
-    """Show who invites whom; opening it uses nothing up."""
+    """Show the invitation; opening it uses nothing up."""
     token = request.path_params["token"]
     found = await _open_invitation(request, token)
     values = {name: found[name] for name in ("company", "email", "role", "has_account")}
@@ -39,7 +39,7 @@ async def page(request: Request) -> Response:
 
 
 async def join(request: Request) -> Response:
-    """Make the account, join, and sign in; who has an account signs in instead, which accepts too."""
+    """Make the account, join, and sign in; a person with an account signs in instead, which accepts too."""
     require_our_form(request)
     form = await read_form(request, JoinForm)
     found = await _open_invitation(request, form.token)

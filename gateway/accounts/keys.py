@@ -22,7 +22,7 @@ PATH = "/company/keys"
 
 
 class KeyForm(BaseModel):
-    """What the key is for, and what it may do."""
+    """The key's purpose and its role."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of signing in, joining and setting up: pages and their forms."""
+"""`/openapi.json` on signing in, joining and setting up: pages and their forms."""
 
 from gateway.accounts.company_settings import RemindersForm, SettingsForm
 from gateway.accounts.invitations import JoinForm
@@ -24,7 +24,7 @@ def _page(text: str, *, refuses: tuple[int, ...] = ()) -> Operation:
 
 
 def _form(takes: Content, text: str, *problems: int) -> Operation:
-    """Describe a form: it leads on, or what is wrong is shown."""
+    """Describe a form: it leads on, or shows the error."""
     shown = {status: Answer("What is wrong.", _WRONG) for status in sorted({403, 422, *problems})}
     return Operation(
         {303: Answer(text, headers={"location": "Where to go on."}), **shown}, "nobody", takes=takes, refuses=(503,)
@@ -55,7 +55,7 @@ def _change(takes: Content, text: str, *problems: int) -> Operation:
 
 
 def _lead(text: str, *problems: int) -> Operation:
-    """Describe a link that leads on, or what is wrong is shown."""
+    """Describe a link that leads on, or shows the error."""
     shown = {status: Answer("What is wrong.", _WRONG) for status in problems}
     return Operation({303: Answer(text, headers={"location": "Where to go on."}), **shown}, "nobody", refuses=(503,))
 

@@ -1,4 +1,4 @@
-"""How the pages of this folder are shown, and what a form of theirs must come with."""
+"""How the pages of this folder are shown, and the check that a form came from one of them."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -28,7 +28,7 @@ def show(request: Request, template: str, *, status: int = 200, **values: Any) -
 
 
 def show_problem(request: Request, template: str, problem: RequestError, **values: Any) -> Response:
-    """Render a form's page again with what is wrong."""
+    """Render a form's page again with its errors."""
     status = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
     response = show(request, template, status=status, problem=problem.detail, **values)
     if isinstance(problem, TooMany):
@@ -37,7 +37,7 @@ def show_problem(request: Request, template: str, problem: RequestError, **value
 
 
 def as_page(handler: Handler) -> Handler:
-    """Show what goes wrong as a page where a browser asks; a program gets the problem document."""
+    """Show an error as a page where a browser asks; a program gets the problem document."""
 
     @wraps(handler)
     async def shown(request: Request) -> Response:
@@ -52,7 +52,7 @@ def as_page(handler: Handler) -> Handler:
 
 
 def require_our_form(request: Request) -> None:
-    """Pass what a page of ours sent: nobody is signed in by another site. Raises `Forbidden`."""
+    """Pass a form that a page of ours sent: nobody is signed in by another site. Raises `Forbidden`."""
     if not came_from_our_page(request, context_of(request).settings):
         raise Forbidden("Please use the form on the page itself.")
 

@@ -43,7 +43,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class InviteForm(BaseModel):
-    """Whom to invite, and as what."""
+    """The address to invite, and its role."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -60,7 +60,7 @@ class RoleForm(BaseModel):
 
 
 async def page(request: Request, principal: Principal) -> Response:
-    """Show people, open invitations and what was done lately."""
+    """Show people, open invitations and the latest entries of the audit log."""
     return await _page(request, principal)
 
 
@@ -89,7 +89,7 @@ async def withdraw(request: Request, principal: Principal) -> Response:
 
 
 async def change(request: Request, principal: Principal) -> Response:
-    """Give a person another role, or remove them; what they may do changes within a second."""
+    """Give a person another role, or remove them; their rights change within a second."""
     user_id = uuid_param(request.path_params["user_id"], "user_id")
     if user_id != principal.user_id and not reaches(principal.role, "admin"):
         raise Forbidden("Admins and owners manage people.")
@@ -134,7 +134,7 @@ async def _page(
 
 
 def words(entry: Record) -> str:
-    """Word what was done, with ids for people."""
+    """Word an entry of the audit log, with ids for people."""
     actor, target = entry["actor"].removeprefix("user "), entry["target"]
     detail = defaultdict(str, entry["detail"], where=entry["address_prefix"] or "somewhere")
     left = entry["action"] == "remove" and actor == target

@@ -1,4 +1,4 @@
-"""A person's own page: their companies, and where they are signed in. For everybody who is signed in."""
+"""A person's own page: their companies, and where they are signed in. For everybody signed in."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -44,7 +44,7 @@ class FoundForm(BaseModel):
 
 
 class NotificationsForm(BaseModel):
-    """What to get mails about: nothing, one's own visits, estimates and links, or the whole company's."""
+    """The choice of mails: nothing, one's own visits, estimates and links, or the whole company's."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -122,7 +122,7 @@ async def found(request: Request, principal: Principal) -> Response:
 
 
 async def delete(request: Request, principal: Principal) -> Response:
-    """Delete the user's account; what they made for a company stays the company's."""
+    """Delete the user's account; their work for a company stays the company's."""
     async with context_of(request).db.as_system() as conn:
         await people.delete_account(conn, principal.user_id)
     context_of(request).sessions.forget(str(_session_id(principal)))

@@ -1,1 +1,1 @@
-"""Who is asking: tokens, their keys, and the principal that a request acts for."""
+"""The caller's identity: tokens, their keys, and the principal that a request acts for."""

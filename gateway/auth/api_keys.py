@@ -22,7 +22,7 @@ def text_of(credential: Credential) -> str:
 
 
 async def of_key(connection: HTTPConnection, token: str) -> Principal:
-    """Return who is asking by an API key. Raises `Unauthenticated`."""
+    """Return the caller by an API key. Raises `Unauthenticated`."""
     held = credentials.parse(token.removeprefix(PREFIX))
     found = None if held is None else await context_of(connection).api_keys.key(held.id)
     if held is None or found is None or not held.fits(found.secret_hash):

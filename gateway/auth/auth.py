@@ -1,4 +1,4 @@
-"""Who is asking: by a JWT or an API key in the Authorization header, or by the cookie of a browser's session."""
+"""The caller, by a JWT or an API key in the Authorization header, or by the cookie of a browser's session."""
 
 import time
 from collections.abc import Mapping
@@ -107,7 +107,7 @@ class Authenticator:
 
 
 async def identify(connection: HTTPConnection) -> Principal:
-    """Return who is asking by token, key or cookie alone, and put them on the log lines of this request.
+    """Return the caller by token, key or cookie alone, and put them on the log lines of this request.
 
     For callers that ask the membership row themselves. Raises `Unauthenticated`, and `Forbidden` when a cookie alone
     vouches for a change that another site may have sent.
@@ -119,7 +119,7 @@ async def identify(connection: HTTPConnection) -> Principal:
 
 
 async def authenticate(connection: HTTPConnection, *, min_role: Role | None = None) -> Principal:
-    """Return who is asking, with the role that their membership row gives them now.
+    """Return the caller, with the role that their membership row gives them now.
 
     Without `min_role` anybody of the tenant may read, and all but viewers may change. A body asks again as it arrives.
     Raises as `identify` does, and `Forbidden` for less than the role.
@@ -143,7 +143,7 @@ async def _require_role(context: Context, principal: Principal, min_role: Role) 
 
 
 async def admit(connection: HTTPConnection, *, min_role: Role | None = None) -> Principal:
-    """Return who is asking, of a tenant that has visits at all. Raises as `authenticate` and `require_flag` do."""
+    """Return the caller, of a tenant that has visits at all. Raises as `authenticate` and `require_flag` do."""
     principal = await authenticate(connection, min_role=min_role)
     await require_flag(connection, principal, Flag.VISITS)
     return principal

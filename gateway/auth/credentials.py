@@ -17,14 +17,14 @@ _LENGTH = 64  # of both in base64url, which needs no padding
 
 @dataclass(frozen=True)
 class Credential:
-    """What a session's cookie or an API key holds."""
+    """The content of a session's cookie or an API key."""
 
     id: UUID
     secret: bytes
 
     @property
     def secret_hash(self) -> bytes:
-        """sha256 of the secret, which is what the database keeps."""
+        """sha256 of the secret; the database keeps no more."""
         return digest(self.secret)
 
     def fits(self, secret_hash: bytes | None) -> bool:

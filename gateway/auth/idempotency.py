@@ -85,7 +85,7 @@ def obeys_key(handler: Callable[..., object]) -> bool:
 
 
 class _Seal:
-    """Hides an answer from whoever reads the table: what opens it is the client's key, of which a hash is stored."""
+    """Hides an answer from readers of the table: it opens by the client's key, of which a hash is stored."""
 
     def __init__(self, keyed: KeyedRequest, key: str) -> None:
         self._keyed = keyed

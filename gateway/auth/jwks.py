@@ -1,8 +1,8 @@
 """A JWKS: the keys that an issuer publishes to verify its tokens by.
 
-A key that the issuer withdraws is believed for `BELIEVED_SECONDS`, here and by every cache of what it has verified.
+A key that the issuer withdraws is believed for `BELIEVED_SECONDS`, here and by every cache of verified tokens.
 Known keys serve while one refresh runs; only an issuer that does not answer is believed longer, for `AWAY_SECONDS`.
-What it sends is bounded in time, size and number, and one key that cannot be used costs no other.
+Its answer is bounded in time, size and number, and one key that cannot be used costs no other.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class KeySet:
 
     @property
     def believed_seconds(self) -> float:
-        """How much longer what these keys verify may be remembered; 0 when the set is too old for that."""
+        """How much longer tokens verified by these keys may be remembered; 0 when the set is too old for that."""
         return max(0.0, BELIEVED_SECONDS - self._age)
 
     async def find(self, kid: str) -> PyJWK | None:

@@ -1,4 +1,4 @@
-"""Who the caller is, and what is on for them."""
+"""The caller: identity, company, role, and the flags that are on."""
 
 from starlette.requests import Request
 from starlette.responses import Response

@@ -1,4 +1,4 @@
-"""A verified caller: who a token says is asking. Pure."""
+"""A verified caller, as a token names it. Pure."""
 
 import math
 import time
@@ -22,7 +22,7 @@ _LAST_SECOND = 253_402_300_799  # the end of the year 9999, PostgreSQL's and Pyt
 class Principal:
     """A verified caller; `expires_at` is in epoch seconds.
 
-    The token says who is asking, and no more. `role` is the membership row's, once `authenticate` has read it.
+    The token names the caller, and no more. `role` is the membership row's, once `authenticate` has read it.
     `session_id` is that of a browser's session. A user without a company has `NO_TENANT`, and no membership there.
     `identity` is the issuer and subject of a token that names no company, and of these alone: `gateway.auth.token_user`
     finds the account.
@@ -104,7 +104,7 @@ class Principal:
 
 
 def _moment(seconds: Any) -> float:
-    """Read a claim of a time, at most the last second of 9999. Raises `Unauthenticated` for what is no number."""
+    """Read a claim of a time, at most the last second of 9999. Raises `Unauthenticated` for any other value."""
     try:
         found = float(seconds)
     except (OverflowError, TypeError, ValueError):

@@ -36,7 +36,7 @@ def cookie_name(connection: HTTPConnection) -> str | None:
 
 
 async def of_cookie(connection: HTTPConnection) -> Principal | None:
-    """Return who is asking by the cookie; None without one. Raises `Unauthenticated` for a session that is over."""
+    """Return the caller by the cookie; None without one. Raises `Unauthenticated` for a session that is over."""
     held = _held(connection)
     if held is None:
         return None
@@ -60,7 +60,7 @@ async def require_live(connection: HTTPConnection, principal: Principal) -> None
 
 
 async def start(request: Request, response: Response, *, user_id: UUID, way: str) -> None:
-    """Sign the browser in, in place of whoever was signed in there. Raises `Forbidden` without TLS."""
+    """Sign the browser in, in place of any user signed in there. Raises `Forbidden` without TLS."""
     require_safe(request)
     held, secret = _held(request), credentials.new_secret()
     async with context_of(request).db.as_system() as conn:
@@ -118,7 +118,7 @@ async def _or_none(request: Request) -> Principal | None:
 
 
 def _held(connection: HTTPConnection) -> Credential | None:
-    """Return what the cookie holds. Raises `Unauthenticated` for what we never gave out."""
+    """Return the cookie's credential. Raises `Unauthenticated` for one that we never gave out."""
     name = cookie_name(connection)
     text = connection.cookies.get(name) if name is not None else None
     return credentials.parse(text) if text else None

@@ -27,7 +27,7 @@ class TokenCache:
         self._kept: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
     def get(self, token: str) -> "Principal | None":
-        """Return whose token this is, when it was verified a moment ago and has not expired since."""
+        """Return the token's caller, when it was verified a moment ago and has not expired since."""
         key = _key(token)
         found = self._kept.get(key)
         if found is None:

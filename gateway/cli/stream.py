@@ -27,7 +27,7 @@ def stream(
     follow: Annotated[bool, typer.Option(help="Wait for more until the visit's stream ends.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Show what happens at a visit, a line for each event, until its stream ends. Waits while the database is away."""
+    """Show a visit's events, a line each, until its stream ends. Waits while the database is away."""
     with report_failures("The events were not read"):
         asyncio.run(_show(visit, after, follow=follow, as_json=as_json))
 

@@ -75,7 +75,7 @@ async def get_brand(request: Request) -> Response:
 
 
 async def change_brand(request: Request) -> Response:
-    """Change some of it; 403 for a member who is neither owner nor administrator.
+    """Change some of it; 403 for a member below administrator.
 
     With If-Match only while it is as it was read: else 412.
     """

@@ -1,4 +1,4 @@
-"""The choice of what customers see, as clients send it."""
+"""The choice of parts that customers see, as clients send it."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from store.documents.display import Markup, Prices
 
 
 class DisplayChoice(BaseModel):
-    """What customers see of an estimate; a field left out stays as it is."""
+    """The parts of an estimate that customers see; a field left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 

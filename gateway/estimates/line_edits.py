@@ -31,7 +31,7 @@ READ_ONLY = frozenset(
 
 
 def _with_read_only(schema: dict[str, Any]) -> None:
-    """Describe what may be sent back as it was read."""
+    """Describe a read-only field: it may be sent back as it was read."""
     ignored = {"readOnly": True, "description": "As it was read; it is ignored."}
     schema["properties"] |= dict.fromkeys(sorted(READ_ONLY), ignored)
 

@@ -28,7 +28,7 @@ from store.documents.display import Markup, Prices
 
 
 class Usage(Shape):
-    """What model calls an estimate took; empty for one that a person made."""
+    """The model calls that an estimate took; empty for one made by a person."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -112,7 +112,7 @@ def _mark_read_only(schema: dict[str, Any]) -> None:
 
 
 class EstimateLine(Shape):
-    """A line, with its evidence in the visit. What is marked read-only may be sent back in an edit, and is ignored."""
+    """A line, with its evidence in the visit. Read-only fields may be sent back in an edit, and are ignored."""
 
     model_config = ConfigDict(json_schema_extra=_mark_read_only)
 
@@ -235,7 +235,7 @@ class Imported(Shape):
 
 
 class BrandDisplay(Shape):
-    """What a new link shows unless it says otherwise."""
+    """The parts that a new link shows unless it says otherwise."""
 
     quantities: bool
     prices: Prices

@@ -1,4 +1,4 @@
-"""Deprecated addresses: since when, until when at least, and what serves in their place.
+"""Deprecated addresses: since when, until when at least, and the address that serves in their place.
 
 Their answers say so by `Deprecation` (RFC 9745), `Sunset` (RFC 8594) and a link to the reference; so does the document.
 """

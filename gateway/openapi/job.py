@@ -10,7 +10,7 @@ from gateway.openapi.values import Moment, absent
 
 
 class JobResult(Shape):
-    """What a completed job has made."""
+    """The result of a completed job."""
 
     model_config = ConfigDict(extra="allow")
 

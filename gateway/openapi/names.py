@@ -1,4 +1,4 @@
-"""Names of the public API's operations: what a person would call the function, and the tag that it stands under."""
+"""Names of the public API's operations: as a person would call the function, and the tag that it stands under."""
 
 from collections.abc import Mapping
 

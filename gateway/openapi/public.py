@@ -1,7 +1,7 @@
 """The public API's document: `/v1` and the runbook's aliases, for people and generators of clients.
 
 It is made of the whole document: pages, operators' routes and health are left out, operations get their names, tags and
-examples, and what only a validator of answers needs is taken away.
+examples, and keywords that only a validator of answers needs are taken away.
 """
 
 import copy
@@ -16,7 +16,7 @@ _METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 _DESCRIPTION = """\
 ScopeKit turns a visit to a site into a priced, evidence-backed estimate.
 
-The main job in ten calls: `createVisit`, `uploadMedia`, `requestEstimate`, `streamVisitProgress` or `getJob` until it
+The main job: `createVisit`, `uploadMedia`, `requestEstimate`, `streamVisitProgress` or `getJob` until it
 is done, `getLatestEstimate`, `saveEstimateLines`, `createShare`, `getShare`, `getShareTimeline`, `getShareCertificate`.
 
 Every error is a problem document (RFC 9457) with a stable `code`; `type` leads to its page. Ignore fields, codes and
@@ -131,7 +131,7 @@ def _add_headers(response: dict[str, Any]) -> None:
 
 
 def _lighten(document: dict[str, Any]) -> None:
-    """Take away what a validator needs and a client must not: closed answers, and titles that repeat a name."""
+    """Take away keywords for validators that clients must not have: closed answers, and titles that repeat a name."""
     components = document["components"]
     bodies = [operation.get("requestBody", {}) for _, operation in operations_of(document)]
     sent = _reached(components, _references(bodies))

@@ -90,7 +90,7 @@ async def discard(request: Request) -> Response:
 
 
 async def retry_cause(request: Request) -> Response:
-    """Queue the oldest dead jobs of this cause again; answers {done, kept, next}, whose `next` is where to go on."""
+    """Queue the oldest dead jobs of this cause again; answers {done, kept, next}, to go on at `next`."""
     answer = await _each_of_cause(request, dead_letters.retry)
     await context_of(request).queue.ring()
     return json_response(answer)

@@ -77,7 +77,7 @@ class VisitFlags(Shape):
 
 
 class Flags(Shape):
-    """What is on for the company."""
+    """The flags that are on for the company."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,6 +1,6 @@
 """The streams' own ASGI application, beside the framework: it opens every stream, and passes other requests on.
 
-Invariants. A stream is opened in one way, whatever server carries it and whatever address it was asked for by. Its head
+Invariants. A stream is opened in one way, by any server and at any address. Its head
 is written out here. An answer that is no stream, and every error, has the headers that all answers have.
 """
 

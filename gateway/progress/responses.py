@@ -45,7 +45,7 @@ def busy(context: Context) -> BusyStream:
 
 
 def may_replay(context: Context, who: tuple[str, str], missed: int) -> bool:
-    """Count what a resuming stream of this company and user has missed; False when they read too much history.
+    """Count the events that a resuming stream of this company and user missed; False when they read too much history.
 
     A page is always given: after a restart everybody comes back at once, and has missed little.
     """

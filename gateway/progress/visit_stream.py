@@ -53,7 +53,7 @@ _NO_STORE = {"cache-control": "no-store"}
 
 
 class StreamRequest(BaseModel):
-    """What `functions.invoke("sse-progress", {body})` sends."""
+    """The body that `functions.invoke("sse-progress", {body})` sends."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,7 +80,7 @@ async def ticket(request: Request) -> Response:
     """Give out a ticket to one visit's stream, to be opened within 30 s.
 
     It also resumes that stream, until the token that asked for it ends: an EventSource comes back to the same address.
-    HEAD and `busy` do not use it up. The address opens the stream for whoever has it; only its hash is kept.
+    HEAD and `busy` do not use it up. The address opens the stream for anybody; only its hash is kept.
     """
     visit_id = uuid_param(request.path_params["visit_id"], "visit_id")
     principal = await identify(request)
@@ -121,7 +121,7 @@ async def page(request: Request) -> Response:
 
 
 def _page_response(rows: list[Record], *, last_seq: int, after: int) -> Response:
-    """Join the documents as they are: what is polled is byte for byte what is streamed."""
+    """Join the documents as they are: an answer to a poll equals the stream, byte for byte."""
     reached = rows[-1]["seq"] if rows else max(after, last_seq)
     documents = ",".join(row["document"] for row in rows)
     has_more = "true" if reached < last_seq else "false"
@@ -215,7 +215,7 @@ async def _job(context: Context, principal: Principal, job_id: UUID | None) -> d
 
 
 async def _caller(request: Request, visit_id: UUID) -> Principal:
-    """Return who asks: by ticket, else as everywhere, with a token that lives. Raises `Unauthenticated`."""
+    """Return the caller: by ticket, else as everywhere, with a token that lives. Raises `Unauthenticated`."""
     secret = query_param(request, "ticket")
     principal = await identify(request) if secret is None else await _holder(request, visit_id, secret)
     principal.require_unexpired()
@@ -223,7 +223,7 @@ async def _caller(request: Request, visit_id: UUID) -> Principal:
 
 
 async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
-    """Return whose a ticket is.
+    """Return a ticket's user.
 
     Raises `Unauthenticated`, and `TooMany` for an address that tried too many tickets that were none.
     """
@@ -243,7 +243,7 @@ async def _holder(request: Request, visit_id: UUID, secret: str) -> Principal:
 
 
 async def _gate(request: Request, principal: Principal, visit_id: UUID) -> Record:
-    """Tell whether the tenant has streams, and whether it has this visit. Raises `Forbidden` for who is no member."""
+    """Tell whether the tenant has streams, and whether it has this visit. Raises `Forbidden` for no member."""
     async with context_of(request).db.as_user(principal.claims) as conn:
         gate = await events.watch_rights(conn, visit_id)
     if gate["role"] is None:

@@ -44,7 +44,7 @@ class MailOrder(BaseModel):
 
 
 async def mail_share(request: Request) -> Response:
-    """Queue a mail with a link of its own; what becomes of it stands in the share's story."""
+    """Queue a mail with a link of its own; its delivery stands in the share's story."""
     principal, context = await admit(request, min_role="member"), context_of(request)
     share_id = uuid_param(request.path_params["share_id"], "share_id")
     order = await read_json(request, MailOrder)

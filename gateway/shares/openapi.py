@@ -68,7 +68,7 @@ class LastMail(Shape):
 
 
 class Display(Shape):
-    """What the customer sees of the estimate."""
+    """The parts of the estimate that the customer sees."""
 
     quantities: bool
     prices: Prices

@@ -59,7 +59,7 @@ class ShareOrder(BaseModel):
 
 
 class ShareChange(BaseModel):
-    """A change to a link: what its customer sees, the newest version to send, and whether they are reminded."""
+    """A change to a link: the parts that its customer sees, the newest version to send, and reminders."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -135,7 +135,7 @@ async def read_share(request: Request) -> Response:
 
 
 async def change_share(request: Request) -> Response:
-    """Change what the customer of a link sees, or send the newest version with it; what is left out stays."""
+    """Change the parts that the customer of a link sees, or send the newest version with it; a field left out stays."""
     principal = await admit(request)
     share_id = uuid_param(request.path_params["share_id"], "share_id")
     change = await read_json(request, ShareChange)
@@ -153,7 +153,7 @@ async def change_share(request: Request) -> Response:
 
 
 async def record_decision(request: Request) -> Response:
-    """Record what a customer decided by phone; the certificate says so."""
+    """Record a customer's decision by phone; the certificate says so."""
     principal = await admit(request, min_role="member")
     share_id = uuid_param(request.path_params["share_id"], "share_id")
     told = await read_json(request, PhoneDecision)

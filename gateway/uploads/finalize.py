@@ -28,9 +28,9 @@ _log = get_logger(__name__)
 
 
 async def measure(context: Context, draft: Draft, spool: Spool | None = None) -> StoredObject:
-    """Look at what lies at the draft's key: its size, its hash, and what opening it tells.
+    """Look at the object at the draft's key: its size, its hash, and the result of opening it.
 
-    The file is read once, by whoever opens it, and not at all when all that was stored is in `spool` still. Raises
+    The file is read once, when it is opened, and not at all when all that was stored is in `spool` still. Raises
     `NotFound`.
     """
     findings = await _look(context, draft, spool)
@@ -40,12 +40,12 @@ async def measure(context: Context, draft: Draft, spool: Spool | None = None) ->
 
 
 async def head_of(bucket: ObjectStore, key: str) -> bytes:
-    """Return an object's first bytes, enough to tell what it is. Raises `NotFound`."""
+    """Return an object's first bytes, enough to tell its type. Raises `NotFound`."""
     return await bucket.get_range(key, 0, content.HEAD_BYTES)
 
 
 async def require_still(context: Context, draft: Draft) -> None:
-    """Raise `Conflict` when what lies at the draft's key is of another type than was found a moment ago elsewhere."""
+    """Raise `Conflict` when the object at the draft's key is of another type than was found a moment ago elsewhere."""
     bucket = context.objects.holding(draft.kind.name)
     if draft.recognised(await head_of(bucket, draft.storage_path)).kind != draft.kind:
         raise Conflict("The file was replaced while it was looked at; complete the upload again.")
@@ -64,7 +64,7 @@ def require_as_announced(stored: StoredObject, announced: Record) -> None:
 async def finalize_upload(
     context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
 ) -> tuple[Record, bool]:
-    """Enter what is stored as a medium; without a row, the object goes again."""
+    """Enter a stored object as a medium; without a row, the object goes again."""
     try:
         return await insert_medium(context, principal, draft, stored, along=along)
     except BaseException:
@@ -75,7 +75,7 @@ async def finalize_upload(
 async def insert_medium(
     context: Context, principal: Principal, draft: Draft, stored: StoredObject, *, along: Along | None = None
 ) -> tuple[Record, bool]:
-    """Make a medium of what is stored at the draft's key; returns its row and whether it is new.
+    """Make a medium of the object at the draft's key; returns its row and whether it is new.
 
     It is opened now unless it has been; a file that cannot be opened is entered too, as one that needs attention.
     `along` is written in its transaction. Raises `TooLarge` when the tenant has no room for it, and as `media.insert`

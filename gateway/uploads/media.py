@@ -1,4 +1,4 @@
-"""What a visit holds: its photos and recordings, their labels, and signed ways to see and hear them."""
+"""A visit's media: its photos and recordings, their labels, and signed ways to see and hear them."""
 
 import time
 from datetime import datetime

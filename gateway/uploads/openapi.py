@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of photos and recordings, and of the ways they come in."""
+"""`/openapi.json` on photos and recordings, and of the ways they come in."""
 
 from typing import Literal
 from uuid import UUID
@@ -38,9 +38,9 @@ class OriginalFile(Shape):
 
 
 class Medium(Shape):
-    """A photo or recording: `content_type` is what its bytes are, `declared_type` what its sender called them.
+    """A photo or recording: `content_type` is the type of its bytes, `declared_type` its sender's word for them.
 
-    `problem` says why it cannot be used, `note` what is wrong with one that can be used all the same.
+    `problem` says why it cannot be used, `note` names a fault of one that can be used all the same.
     """
 
     id: UUID
@@ -77,14 +77,14 @@ class Held(Shape):
 
 
 class Lacking(Shape):
-    """What the visit lacks of what was asked for, and what it holds."""
+    """The media that the visit lacks of those asked for, and those that it holds."""
 
     missing: list[Sha256]
     present: list[Held]
 
 
 class SignedUrl(Shape):
-    """An original, for who looks at it for us."""
+    """An original, for a service that looks at it for us."""
 
     media_id: UUID
     type: MediaType

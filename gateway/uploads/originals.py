@@ -1,4 +1,4 @@
-"""What becomes of a file once it is stored: a medium as it is, or media of our types with the original beside."""
+"""A stored file becomes a medium as it is, or media of our types with the original beside."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def still_id(media_id: UUID) -> UUID:
 
 
 async def entries_of(context: Context, draft: Draft, stored: StoredObject, findings: Findings) -> list[Entry]:
-    """Turn what is stored at the draft's key into media of our types, if it is of another; the medium itself is first.
+    """Turn the object at the draft's key into media of our types, if it is of another; the medium itself is first.
 
-    What cannot be turned just now is kept as it came: it can be heard and seen from there. Raises `Unavailable`.
+    A file that cannot be turned just now is kept as it came: it can be heard and seen from there. Raises `Unavailable`.
     """
     kind = ALL_TYPES[findings.really] if findings.really else draft.kind
     as_it_is = [Entry(draft, stored, findings)]
@@ -69,7 +69,7 @@ async def entries_of(context: Context, draft: Draft, stored: StoredObject, findi
 
 
 async def discard_made(context: Context, draft: Draft, entries: list[Entry]) -> None:
-    """Delete what was made of a file; the file itself stays where it was stored first."""
+    """Delete the media made of a file; the file itself stays where it was stored first."""
     made = [entry.draft.storage_path for entry in entries if entry.draft.storage_path != draft.storage_path]
     await context.objects.discard(*made)
     if made and draft.kind.is_stored:

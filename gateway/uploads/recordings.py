@@ -47,7 +47,7 @@ _GAPS_TOLD = 100
 
 
 class Finalize(BaseModel):
-    """What a client says of a recording that is complete."""
+    """A client's facts on a recording that is complete."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -32,7 +32,7 @@ def refuse_by_length(request: Request) -> None:
 
 @asynccontextmanager
 async def receiving(request: Request) -> AsyncIterator[tuple[bytes, AsyncGenerator[bytes, None]]]:
-    """Lend a body's first bytes, enough to tell what it is, and all of it piece by piece, these first.
+    """Lend a body's first bytes, enough to tell its type, and all of it piece by piece, these first.
 
     Raises `TooLarge` past 100 MiB, `Unprocessable` when there is nothing, `Stalled` when no more comes, `Damaged` when
     it is not what Content-MD5 says, and `UnsupportedType` for a form.
@@ -63,7 +63,7 @@ async def counted(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, 
 
 
 def declared_type(headers: Mapping[str, str]) -> str:
-    """Return what the sender calls the file: a fact about the sender, cut to what is kept of it."""
+    """Return the sender's name of the file: a fact about the sender, cut to what is kept of it."""
     return called(headers.get("content-type", ""))
 
 

@@ -48,7 +48,7 @@ Number = Annotated[int | None, Field(strict=True, ge=0, le=2**31 - 1)]
 
 
 class PresignRequest(BaseModel):
-    """What a client says of a file it wants to send straight to the store."""
+    """A client's facts on a file that it wants to send straight to the store."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -98,7 +98,7 @@ async def presign(request: Request) -> Response:
 
 
 async def complete(request: Request) -> Response:
-    """Verify what a form brought to the store, and make a medium of it: 201, or 200 when it already is one."""
+    """Verify an object that a form stored, and make a medium of it: 201, or 200 when it already is one."""
     principal, visit_id = await _admit(request)
     context, media_id = context_of(request), uuid_param(request.path_params["media_id"], "media_id")
     async with context.db.as_user(principal.claims) as conn:

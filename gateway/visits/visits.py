@@ -135,7 +135,7 @@ async def report_sync_event(request: Request) -> Response:
 
 
 async def list_sync_events(request: Request) -> Response:
-    """Answer {sync_events: [...], has_more, next}: what apps reported about a visit, newest first."""
+    """Answer {sync_events: [...], has_more, next}: the reports of apps about a visit, newest first."""
     principal, visit_id = await admit(request), _visit_id(request)
     page = read_page(request, datetime.fromisoformat, UUID)
     async with context_of(request).db.as_user(principal.claims) as conn:
@@ -157,7 +157,7 @@ def _visit_id(request: Request) -> UUID:
 
 
 async def _with_all(conn: Connection, row: Record) -> dict[str, Any]:
-    """Return a visit as `read` answers it, which is what its ETag is of."""
+    """Return a visit as `read` answers it; its ETag is made of that."""
     visit = _public(row)
     visit["media"] = [media.public(medium) for medium in await media.of_visit(conn, row["id"])]
     visit["job"] = await jobs.latest_status(conn, row["id"])

@@ -54,7 +54,7 @@ class NewEndpoint(BaseModel):
 
 
 class EndpointChange(BaseModel):
-    """What is to change of an endpoint; what is not named stays."""
+    """A change to an endpoint; a field left out stays."""
 
     model_config = ConfigDict(extra="forbid")
 

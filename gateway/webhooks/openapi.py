@@ -75,7 +75,7 @@ class Delivery(Shape):
 
 
 class WebhookEvent(Shape):
-    """What the receiver gets as its body; `data` is as the catalogue says."""
+    """The body that the receiver gets; `data` is as the catalogue says."""
 
     type: EventType
     timestamp: Moment

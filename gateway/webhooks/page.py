@@ -30,7 +30,7 @@ DONE = {
 
 
 class EndpointForm(BaseModel):
-    """An endpoint's address and what is sent there; a box that is ticked is a field named like its type."""
+    """An endpoint's address and its types of events; a ticked box is a field named like its type."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -82,7 +82,7 @@ async def one(request: Request, principal: Principal) -> Response:
 
 
 async def change(request: Request, principal: Principal) -> Response:
-    """Change an endpoint's address and what is sent there."""
+    """Change an endpoint's address and its types of events."""
     form = await read_form(request, EndpointForm)
     require_receiver(form.url, context_of(request).settings)
     return await _change(request, principal, form.model_dump())

@@ -1,4 +1,4 @@
-"""The URL of a receiver: what may be one. The address behind a name is checked later, at each connection."""
+"""The URL of a receiver, checked as text. The address behind a name is checked later, at each connection."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ MOST_LETTERS = 2000
 
 
 def require_receiver(url: str, settings: Settings) -> str:
-    """Return a URL that may be delivered to. Raises `Unprocessable`, which says what is wrong with it."""
+    """Return a URL that may be delivered to. Raises `Unprocessable`, which names the fault."""
     guard = AddressGuard(settings.webhook_networks)
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""What is done by the clock: old rows go, alerts are asked, the store is cleaned up. Kinds like any other."""
+"""Jobs by the clock: old rows go, alerts are asked, the store is cleaned up. Kinds like any other."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -16,7 +16,7 @@ WEIGHT = 0.3
 
 @dataclass
 class _Pace:
-    """What is known of a receiver; `seconds` is None before its first answer."""
+    """The pace of a receiver; `seconds` is None before its first answer."""
 
     seconds: float | None = None
     under_way: int = 0

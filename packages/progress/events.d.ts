@@ -15,7 +15,7 @@ export interface Hello {
   recovered: boolean;
 }
 
-/** What a completed job has made. */
+/** The result of a completed job. */
 export interface JobResult {
   estimate_id?: string;
   version?: number;

@@ -13,7 +13,7 @@ SQL = Queries("accounts/api_keys")
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key in force; its id is a user's, whose membership says what it may do."""
+    """A key in force; its id is a user's, and the membership gives its rights."""
 
     id: UUID
     tenant_id: UUID

@@ -1,4 +1,4 @@
-"""Display: what of an estimate its customer sees, by choice; and prices with the markup folded in. Pure.
+"""Display: the parts of an estimate that its customer sees, by choice; and prices with the markup folded in. Pure.
 
 Every choice keeps the total. With the markup folded in, the lines' amounts add up to subtotal and markup to the cent.
 """

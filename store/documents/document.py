@@ -41,7 +41,7 @@ class Photo:
 
     @property
     def alt(self) -> str:
-        """The text for a reader who does not see it."""
+        """The text in place of the picture, for screen readers."""
         return f"Photo {self.number}: {self.label}" if self.label else f"Photo {self.number} from the site visit"
 
 
@@ -100,7 +100,7 @@ class Document:
 
     @cached_property  # asked for once a line
     def display(self) -> Display:
-        """The contractor's choice of what is shown."""
+        """The contractor's choice of parts that are shown."""
         return Display.of(self.source.get("display", {}))
 
     @property
@@ -140,7 +140,7 @@ class Document:
 
     @property
     def thread(self) -> tuple[Message, ...]:
-        """Questions, answers and what was written with decisions, oldest first."""
+        """Questions, answers and comments on decisions, oldest first."""
         return tuple(
             Message(
                 writer=self.business["name"] if row["kind"] == "answer" else row["name"] or self.addressee,

@@ -58,7 +58,7 @@ async def change(conn: Connection, item_id: UUID, new: NewItem) -> Record:
 
 
 async def remove(conn: Connection, item_id: UUID) -> None:
-    """Remove an item; estimates that name it keep what they took from it."""
+    """Remove an item; estimates that name it keep their copy."""
     await conn.execute(SQL.remove_item, item_id)
 
 

@@ -1,4 +1,4 @@
-"""The feed of changes: what of a company was made, changed or removed, in an order that can be resumed.
+"""The feed of changes: everything of a company that was made, changed or removed, in an order that can be resumed.
 
 A change is told once every transaction that began before its own has ended. So what is behind a position is complete,
 and a reader that goes on from it misses nothing.

@@ -1,4 +1,4 @@
-"""A letter: what a mail of a company says, written as text and as HTML. Pure."""
+"""A letter: a mail's content, written as text and as HTML. Pure."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +14,7 @@ _TEMPLATE = Path(__file__).with_name("letter.html")
 
 @dataclass(frozen=True)
 class Letterhead:
-    """Whose letter it is: a company's, or the product's own."""
+    """The sender: a company, or the product's own."""
 
     name: str
     accent: str = STANDARD_ACCENT
@@ -26,7 +26,7 @@ class Letterhead:
 class Letter:
     """The words of one mail; each paragraph may have several lines.
 
-    `quote` is what somebody else wrote. The button leads to `link`; `notes` stand below it in small print.
+    `quote` is another person's text. The button leads to `link`; `notes` stand below it in small print.
     """
 
     subject: str

@@ -46,7 +46,7 @@ async def is_of_test_company(conn: Connection, mail_id: UUID) -> bool:
 
 
 async def share_facts(conn: Connection, share_id: UUID) -> dict[str, Any]:
-    """Return what a letter says of a share and its company; raises `NotFound`."""
+    """Return a letter's facts on a share and its company; raises `NotFound`."""
     row = await conn.fetchrow(SQL.share_facts, share_id)
     if row is None:
         raise NotFound("There is no such share.")
@@ -68,7 +68,7 @@ async def choose_notifications(conn: Connection, choices: Mapping[str, str]) -> 
 
 
 async def notice_facts(conn: Connection, mail_id: UUID) -> dict[str, Any] | None:
-    """Return what a notice says and its `email`; None for somebody who has left the company."""
+    """Return a notice's facts and its `email`; None for a former member."""
     row = await conn.fetchrow(SQL.notice_facts, mail_id)
     return None if row is None else dict(row)
 
@@ -80,7 +80,7 @@ async def document(conn: Connection, estimate_id: UUID, share_id: UUID) -> Mappi
 
 
 async def operator_address(conn: Connection, user_id: UUID) -> str | None:
-    """Return where an operator gets mail; None for one who is none any more."""
+    """Return where an operator gets mail; None for a former operator."""
     address: str | None = await conn.fetchval(SQL.operator_address, user_id)
     return address
 
@@ -97,7 +97,7 @@ async def queue_alert_mails(conn: Connection, alert: str, *, firing: bool, value
 
 
 async def prune(conn: Connection) -> None:
-    """Give up what nobody has sent for a week."""
+    """Give up mails that nobody has sent for a week."""
     await conn.execute(SQL.prune_mails)
 
 

@@ -1,6 +1,6 @@
 """Photos as people see them: upright, small enough, and without a word of where they were taken.
 
-Workers make them as photos come; who asks sooner has them made at once. To make one again changes nothing.
+Workers make them as photos come; an earlier request has them made at once. To make one again changes nothing.
 """
 
 from store.errors import NotFound, Unprocessable

@@ -101,7 +101,7 @@ def keys_of(row: Record) -> tuple[str, ...]:
 
 
 def public(row: Record) -> dict[str, Any]:
-    """Return what a client sees of a medium: everything but where it lies and who is concerned."""
+    """Return a medium as clients see it: all but its place and the people concerned."""
     original = {name: row[f"original_{part}"] for name, part in _ORIGINAL.items()}
     return {name: row[name] for name in _PUBLIC} | {"original": original if row["original_path"] else None}
 

@@ -1,4 +1,4 @@
-"""Recordings in chunks: what has come of each, what is missing, and how the chunks make files."""
+"""Recordings in chunks: those received, those missing, and how the chunks make files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Transcripts: what was heard in a recording, one row each."""
+"""Transcripts: the words heard in a recording, one row each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,10 +50,10 @@ async def of_visit(conn: Connection, visit_id: UUID) -> list[dict[str, Any]]:
 
 
 async def mark_unusable(conn: Connection, media_id: UUID, problem: str) -> None:
-    """Note on a recording or photo that it could not be used; what was noted before stays."""
+    """Note on a recording or photo that it could not be used; an earlier note stays."""
     await conn.execute(SQL.mark_unusable, media_id, problem)
 
 
 async def add_note(conn: Connection, media_id: UUID, note: str) -> None:
-    """Note on a recording what of it could not be heard; what was noted before stays."""
+    """Note on a recording the part that could not be heard; an earlier note stays."""
     await conn.execute(SQL.add_note, media_id, note)

@@ -46,9 +46,9 @@ class ContentType:
 
 @dataclass(frozen=True)
 class Findings:
-    """What opening a file told: upright size in pixels, length in ms; `problem` when it cannot be used.
+    """The result of opening a file: upright size in pixels, length in ms; `problem` when it cannot be used.
 
-    `note` says what is wrong with one that can be used all the same.
+    `note` names a fault of one that can be used all the same.
 
     `really` names the type of a file that its first bytes do not tell from one of ours, such as a video.
     `size` and `sha256` are of the bytes that were opened, None when nobody got so far.
@@ -66,7 +66,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Converted:
-    """A file of our types that was made of another one, and what opening it told."""
+    """A file of our types that was made of another one, and the result of opening it."""
 
     content_type: str
     body: bytes

@@ -16,7 +16,7 @@ _DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
 
 
 def normal(text: str) -> str:
-    """Return an address in the form that is kept and compared. Raises `Unprocessable` for what is none of ours."""
+    """Return an address in the form that is kept and compared. Raises `Unprocessable` for any other text."""
     local, at, domain = text.strip().rpartition("@")
     try:
         domain = idna.encode(domain, uts46=True).decode().lower() if domain else ""

@@ -1,4 +1,4 @@
-"""The people of a company: who belongs to it, who is invited, and what was done. The company is the request's own."""
+"""The people of a company: members, invitations and the audit log. The company is the request's own."""
 
 from collections.abc import Mapping
 from decimal import Decimal

@@ -23,7 +23,7 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 
 @dataclass(frozen=True)
 class Proof:
-    """What a way in has proven: an address, or an issuer's subject with the address that it vouches for, if any."""
+    """The proof of a way in: an address, or an issuer's subject with the address that it vouches for, if any."""
 
     way: str
     email: str | None = None
@@ -71,7 +71,7 @@ async def read_link(conn: Connection, link_hash: bytes, browser_hash: bytes | No
 
 
 async def set_code(conn: Connection, request_id: UUID, code_hash: str, link_hash: bytes) -> bool:
-    """Keep the hashes of what a mail is about to carry; False for a request that is over. As service_role."""
+    """Keep the hashes of a mail's code and link; False for a request that is over. As service_role."""
     return bool(await conn.fetchval(SQL.set_code, request_id, code_hash, link_hash))
 
 

@@ -20,7 +20,7 @@ _MANY = 1000
 
 
 def job_status(row: Record) -> dict[str, Any]:
-    """Turn a row of `scopekit.job_statuses` into what the API answers, with a `message` in plain words."""
+    """Turn a row of `scopekit.job_statuses` into the API's answer, with a `message` in plain words."""
     stalled = None if row["cancel_requested"] else _STALLED.get(row["stalled"])
     return {name: row[name] for name in _PUBLIC} | {"message": stalled or in_words(row)}
 

@@ -1,4 +1,4 @@
-"""Jobs of the queue: what a tenant asks of them, what a worker does with them, what the trigger asks.
+"""Jobs of the queue: for tenants, for workers, and for the trigger.
 
 A worker's functions take a `Lease`; what they return says whether it still held. The moves themselves are functions
 of the database (`schema/queue.sql`), each one transaction.
@@ -34,7 +34,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to queue: a higher priority goes first, whoever's it is; without `run_at` it is due at once."""
+    """A job to queue: a higher priority goes first, of any tenant; without `run_at` it is due at once."""
 
     tenant_id: UUID | None
     visit_id: UUID | None
@@ -60,7 +60,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Done:
-    """What a job has come to; `analytics` is {event, properties}."""
+    """A job's outcome; `analytics` is {event, properties}."""
 
     lease: Lease
     result: Mapping[str, Any]
@@ -187,7 +187,7 @@ async def append_events(
 
 
 async def checkpoint(conn: Connection, job_id: UUID, step: str, item: str) -> dict[str, Any] | None:
-    """Read what an earlier attempt kept under (step, item)."""
+    """Read the value that an earlier attempt kept under (step, item)."""
     value: dict[str, Any] | None = await conn.fetchval(SQL.checkpoint, job_id, step, item)
     return value
 
@@ -212,7 +212,7 @@ async def complete(
 
 
 async def complete_many(conn: Connection, done: Sequence[Done]) -> dict[Lease, Completion]:
-    """Complete jobs in one statement, each by its own lease; tells for each what became of it."""
+    """Complete jobs in one statement, each by its own lease; tells the outcome of each."""
     asked = [
         {"id": one.lease.job_id, "token": one.lease.token, "result": one.result, "analytics": one.analytics}
         for one in done

@@ -1,4 +1,4 @@
-"""The kinds of jobs as the database knows them: what a new job's row says of its kind is taken from here."""
+"""The kinds of jobs as the database knows them: a new job's row takes its kind's values from here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -9,7 +9,7 @@ SQL = Queries("queue/outbox")
 
 
 async def event(conn: Connection, event_id: UUID) -> Record | None:
-    """Return what the receiver reads (id, event, properties, tenant_id, user_id, timestamp); None once it is gone."""
+    """Return the receiver's document (id, event, properties, tenant_id, user_id, timestamp); None once it is gone."""
     return await conn.fetchrow(SQL.event, event_id)
 
 

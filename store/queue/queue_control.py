@@ -1,4 +1,4 @@
-"""Switches of the queue: what an operator pauses and resumes, and the breakers of engines that cannot work."""
+"""Switches of the queue: an operator's pauses, and the breakers of engines that cannot work."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ EVERYTHING = "all"
 
 
 async def pause(conn: Connection, name: str, reason: str, until: datetime | None) -> None:
-    """Claim no jobs of this type any more, or none at all for `all`; what runs goes on. For operators."""
+    """Claim no jobs of this type any more, or none at all for `all`; running jobs go on. For operators."""
     await conn.execute(SQL.pause, name, reason, until)
 
 

@@ -1,4 +1,4 @@
-"""What model calls have cost a tenant this month, and one job so far, by what the jobs themselves have kept."""
+"""Spending on model calls by a tenant this month, and by one job so far, as the jobs themselves have kept it."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +20,7 @@ class Spent:
 
 
 async def spent(conn: Connection, tenant_id: UUID, job_id: UUID) -> Spent:
-    """Add up what the tenant's jobs have paid for since the month began, failed and cancelled ones too."""
+    """Add up the costs of the tenant's jobs since the month began, failed and cancelled ones too."""
     row = await conn.fetchrow(SQL.spent_on_models, tenant_id, job_id)
     assert row is not None  # noqa: S101 - an aggregate always has a row
     return Spent(row["job"], row["month"], row["month_limit"])

@@ -1,4 +1,4 @@
-"""The memory cap: what all busy helpers of this process may hold together.
+"""The memory cap: the most that all busy helpers of this process may hold together.
 
 Each helper has a limit of its own (`confine`), and several at once may still take more than the machine has. So while
 helpers work a thread adds up what they hold, and beyond the cap it ends the largest of them. Its file is not to blame:
@@ -102,7 +102,7 @@ def held_by(pid: int) -> int:
 
 
 def default_cap() -> int:
-    """Return half of what this service may hold, or without such a limit a quarter of the machine's memory."""
+    """Return half of this service's limit, or without such a limit a quarter of the machine's memory."""
     limit = _service_limit()
     machine = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
     return max(LEAST_BYTES, machine // 4 if limit is None else min(limit // 2, machine // 2))

@@ -115,7 +115,7 @@ async def get(conn: Connection, share_id: UUID) -> Record:
 
 
 async def change_display(conn: Connection, share_id: UUID, display: Mapping[str, Any]) -> None:
-    """Change some of what a share's customer sees."""
+    """Change some of the parts that a share's customer sees."""
     await conn.execute(SQL.change_display, share_id, display)
 
 
@@ -149,7 +149,7 @@ _UNRECORDED = {
 
 
 async def record_decision(conn: Connection, share_id: UUID, said: Said) -> Record:
-    """Record what a customer decided by phone, on the content with this hash.
+    """Record a customer's decision by phone, on the content with this hash.
 
     Raises `NotFound`, `Forbidden` for a viewer, and `Conflict` for a revoked share, a decided and a changed version.
     """

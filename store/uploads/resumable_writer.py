@@ -127,7 +127,7 @@ class ResumableWriter:
                     await self._commit(tail=None)
 
     async def save(self) -> None:
-        """Make durable what has come, and say so.
+        """Make the received bytes durable, and say so.
 
         Raises `Damaged` when it is not what its checksum says, `UnsupportedType` as `write` does.
         """
@@ -168,7 +168,7 @@ class ResumableWriter:
                 self._part.fill(memoryview(chunk))
 
     def _recognise(self) -> None:
-        """Learn what the file is by its first bytes, which lie in its first part."""
+        """Learn the file's type by its first bytes, which lie in its first part."""
         if self._kind is UNKNOWN:
             self._kind = recognise(self._part.head(HEAD_BYTES), self.row["declared_type"])
 

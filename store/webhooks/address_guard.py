@@ -30,7 +30,7 @@ class AddressNotAllowed(ConnectError):
 
 
 class AddressGuard:
-    """What may be reached: public addresses, and the networks of a setting; `private` opens all private ones."""
+    """Addresses that may be reached: public ones, and the networks of a setting; `private` opens all private ones."""
 
     def __init__(self, networks: Iterable[str] = (), *, private: bool = False) -> None:
         self._networks = tuple(ip_network(network) for network in networks)

@@ -1,4 +1,4 @@
-"""The catalogue of webhook events: each type, when it comes and what its `data` holds.
+"""The catalogue of webhook events: each type, its occasion and its `data`.
 
 The triggers in `store/schema/events/webhooks.sql` write them; a test holds the two together.
 """
@@ -29,7 +29,7 @@ Hash: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$", examples=[_HASH
 
 
 class _Data(BaseModel):
-    """What an event holds; later versions may add members."""
+    """An event's data; later versions may add members."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -116,7 +116,7 @@ class DecisionData(_Data):
 
 
 class QuestionData(_Data):
-    """What a customer asks, or the company answers."""
+    """A customer's question, or the company's answer."""
 
     question_id: Id
     share_id: Annotated[UUID, Field(examples=[_THIRD])]
@@ -144,7 +144,7 @@ class TestData(_Data):
 
 @dataclass(frozen=True)
 class EventType:
-    """One type of event: when it comes, and what it holds."""
+    """One type of event: its occasion and its data."""
 
     when: str
     data: type[BaseModel]

@@ -19,7 +19,7 @@ OVERLAP = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What a person chooses of an endpoint. `status` is active, paused or disabled; `reason` is empty when active."""
+    """An endpoint's settings. `status` is active, paused or disabled; `reason` is empty when active."""
 
     url: str
     description: str

@@ -21,7 +21,7 @@ USER_AGENT = "ScopeKit-Webhooks/1"
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one POST; `status` is None where no answer came, and `error` None where it was taken."""
+    """The outcome of one POST; `status` is None where no answer came, and `error` None where it was taken."""
 
     status: int | None
     ms: int
@@ -42,7 +42,7 @@ class Sender:
         self._answer_s = answer_s
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send JSON. Whatever goes wrong on the way or over there is an answer."""
+        """Send JSON. Any failure on the way or over there is an answer."""
         began = time.monotonic()
         status, retry_after = None, None
         try:

@@ -29,7 +29,7 @@ def bytes_of(text: str) -> bytes:
 
 
 def message_id(message: str) -> str:
-    """Return what a receiver knows an event by, however often it is delivered."""
+    """Return the id that an event keeps, however often it is delivered."""
     return f"msg_{message.replace('-', '')}"
 
 

@@ -1,4 +1,4 @@
-"""What a browser holds between the steps of signing in: an id and a secret, in a cookie of a quarter of an hour.
+"""Attempts to sign in: between the steps a browser holds an id and a secret, in a cookie of a quarter of an hour.
 
 What has begun in one browser ends in that browser alone: nobody can be signed in to another's account by a link.
 """
@@ -16,13 +16,13 @@ SECONDS = 900
 
 
 def held(request: Request, way: str) -> Credential | None:
-    """Return what the browser holds of this way; None for a browser that did not begin here."""
+    """Return the browser's attempt by this way; None for a browser that did not begin here."""
     name = _name(request, way)
     return credentials.parse(request.cookies.get(name, "")) if name is not None else None
 
 
 def keep(request: Request, response: Response, way: str, credential: Credential) -> None:
-    """Give the browser what it needs for the next step."""
+    """Give the browser its cookie for the next step."""
     require_safe(request)
     name = _name(request, way)
     assert name is not None  # noqa: S101 - `require_safe` has passed

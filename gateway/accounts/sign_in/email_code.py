@@ -1,6 +1,6 @@
 """A way in: a code and a link by e-mail, good once within ten minutes, in the browser that asked.
 
-Invariant: what is answered, and how fast, does not depend on whether the address has an account.
+Invariant: the answer, and its time, do not depend on whether the address has an account.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ class LinkForm(BaseModel):
 
 
 async def ask(request: Request) -> Response:
-    """Queue the mail, whoever asks for whatever address, and lead to the code's page."""
+    """Queue the mail, for any caller and any address, and lead to the code's page."""
     _require_on(request)
     require_our_form(request)
     form = await read_form(request, EmailForm)

@@ -47,7 +47,7 @@ async def begin(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """Take the person who comes back from the issuer."""
+    """Take the person back from the issuer."""
     provider = _provider(request)
     attempt, next_path = await take(request, _way(request))
     if not hmac.compare_digest(request.query_params.get("state", "").encode(), attempt.derive("state").encode()):

@@ -116,7 +116,7 @@ async def answer(request: Request) -> Response:
 
 
 async def begin_new(request: Request, principal: Principal) -> Response:
-    """Answer what `navigator.credentials.create` takes, for the user who is signed in."""
+    """Answer what `navigator.credentials.create` takes, for the signed-in user."""
     _require_on(request)
     async with context_of(request).db.as_system() as conn:
         user = await sessions.user(conn, principal.user_id)

@@ -1,4 +1,4 @@
-"""The sign-in page, and what every way in ends with."""
+"""The sign-in page, and the end that all ways in share."""
 
 from uuid import UUID
 
@@ -27,7 +27,7 @@ async def page(request: Request) -> Response:
 
 
 async def finish(request: Request, proof: Proof, next_path: str) -> Response:
-    """Sign in the person whom a way has proven, or tell them that there is no account for them."""
+    """Sign in the person that a way has proven, or tell them that there is no account for them."""
     context = context_of(request)
     async with context.db.as_system() as conn:
         user_id = await rows.user_of(conn, proof, is_open=context.settings.sign_up == "open")
@@ -38,7 +38,7 @@ async def finish(request: Request, proof: Proof, next_path: str) -> Response:
 
 
 async def enter(request: Request, user_id: UUID, way: str, next_path: str) -> Response:
-    """Sign in a user whom a way has found, and lead them on."""
+    """Sign in a user that a way has found, and lead them on."""
     response = RedirectResponse(safe_path(next_path), 303)
     await sessions.start(request, response, user_id=user_id, way=way)
     attempts.forget(request, response, way)

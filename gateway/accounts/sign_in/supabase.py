@@ -109,7 +109,7 @@ async def begin(request: Request) -> Response:
 
 
 async def callback(request: Request) -> Response:
-    """Take the person who comes back; only the browser that began has the verifier of the code."""
+    """Take the person back; only the browser that began has the verifier of the code."""
     auth = _auth(request)
     attempt, next_path = await take(request, WAY)
     try:

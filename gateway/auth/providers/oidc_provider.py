@@ -106,7 +106,7 @@ class OidcProvider:
             return self._metadata
 
     async def _discover(self) -> None:
-        """Ask for the metadata; what was known before serves on when the provider does not answer."""
+        """Ask for the metadata; the copy from before serves on when the provider does not answer."""
         issuer = self.configured.issuer
         try:
             found = _Metadata.model_validate_json(await bounded_get(issuer.rstrip("/") + _WELL_KNOWN))

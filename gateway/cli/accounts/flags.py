@@ -34,7 +34,7 @@ AllTenants = Annotated[bool, typer.Option("--all-tenants", help="Every tenant th
 
 @app.command("registry")
 def registry(*, as_json: Json = False) -> None:
-    """Show every flag: its type, its default, who may change it, and its effect."""
+    """Show every flag: its type, its default, the role that may change it, and its effect."""
     rows = [
         {
             "name": flag.value,
@@ -128,7 +128,7 @@ def history(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Show the audit log of flags: who, when, old value, new value, and why."""
+    """Show the audit log of flags: person, time, old value, new value and reason."""
     found = as_operator(lambda conn: flags.history(conn, tenant, limit), what=_NOT_REACHED)
     rows = [dict(row) for row in found]
     say(rows, table(rows, "changed_at", "tenant", "name", "before", "after", "actor", "reason"), as_json=as_json)

@@ -1,4 +1,4 @@
-"""`scopekit people`: who belongs to a company, from the command line."""
+"""`scopekit people`: a company's people, from the command line."""
 
 from typing import Annotated, Any
 from uuid import UUID

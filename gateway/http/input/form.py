@@ -1,4 +1,4 @@
-"""What a small HTML form sends, checked; the same as JSON is taken too."""
+"""Small HTML forms, checked; the same fields as JSON are taken too."""
 
 from collections.abc import Mapping
 from typing import TypeVar

@@ -19,7 +19,7 @@ _CHECK_SUM_BYTES = 6
 
 @dataclass(frozen=True)
 class Page:
-    """What a request asks of a list: how many, and behind which position; the first page has none."""
+    """The page that a request asks for: how many rows, and behind which position; the first page has none."""
 
     limit: int
     after: tuple[Any, ...] | None
@@ -58,7 +58,7 @@ def cursor(position: Sequence[Any]) -> str:
 
 
 def read_cursor(word: str | None, *kinds: Callable[[Any], Any]) -> tuple[Any, ...] | None:
-    """Read a position; None when absent. Raises `InvalidInput` for what `cursor` did not write."""
+    """Read a position; None when absent. Raises `InvalidInput` for a word that `cursor` did not write."""
     if not word:
         return None
     try:

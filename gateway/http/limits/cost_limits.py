@@ -1,4 +1,4 @@
-"""Cost limits: how often a user, and all users of a company together, may ask for what costs most.
+"""Cost limits: how often a user, and all users of a company together, may ask for the costliest work.
 
 They only spread load, so they are this process's own. `store.fair_share` bounds what runs at the same time; these bound
 what is asked for in a row.
@@ -66,7 +66,7 @@ class CostLimits:
         self.charge(cost, who, tries)
 
     def charge(self, cost: Cost, who: tuple[str, str], tries: float) -> None:
-        """Take what something has cost when that is known only afterwards; the next `spend` waits for it."""
+        """Take a cost that is known only afterwards; the next `spend` waits for it."""
         company, user = who
         self._of_users[cost].take(user, tries)
         self._of_companies[cost].take(company, tries)

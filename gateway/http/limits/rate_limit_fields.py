@@ -1,6 +1,6 @@
-"""The fields of draft-ietf-httpapi-ratelimit-headers: what is left of a limit, on every answer that it counts.
+"""The fields of draft-ietf-httpapi-ratelimit-headers: the rest of a limit, on every answer that it counts.
 
-A limit says what it has left by `note`, and the middleware writes it into the head of the answer under way. A refusal
+A limit tells its rest by `note`, and the middleware writes it into the head of the answer under way. A refusal
 brings its own.
 """
 
@@ -16,7 +16,7 @@ _noted: ContextVar[dict[RatePolicy, tuple[int, int]] | None] = ContextVar("rate_
 
 
 def note(policy: RatePolicy, left: int, seconds: int) -> None:
-    """Say what a limit has left for the request under way, and in how many seconds all of it is there again."""
+    """Note the rest of a limit for the request under way, and in how many seconds all of it is there again."""
     noted = _noted.get()
     if noted is not None:
         noted[policy] = (left, seconds)
@@ -33,7 +33,7 @@ def policy_of(policy: RatePolicy) -> str:
 
 
 class RateLimitFields:
-    """Writes what the limits of a request have left into its answer."""
+    """Writes the rest of a request's limits into its answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -52,13 +52,13 @@ def offset_of(headers: Mapping[str, str]) -> int:
 
 
 def require_chunk_type(headers: Mapping[str, str]) -> None:
-    """Raise `UnsupportedType` unless the body is what tus calls a chunk."""
+    """Raise `UnsupportedType` unless the body is a chunk of tus."""
     if not is_chunk(headers):
         raise UnsupportedType(f"Send the bytes as {CHUNK_TYPE}.")
 
 
 def is_chunk(headers: Mapping[str, str]) -> bool:
-    """Tell whether the body is what tus calls a chunk; some clients add a charset to its type."""
+    """Tell whether the body is a chunk of tus; some clients add a charset to its type."""
     return headers.get("content-type", "").partition(";")[0].strip().lower() == CHUNK_TYPE
 
 
@@ -72,7 +72,7 @@ def refuse_concatenation(headers: Mapping[str, str]) -> None:
 
 
 class Metadata:
-    """Upload-Metadata: what a client says of its file, and how it said it."""
+    """Upload-Metadata: a client's facts on its file, and their spelling."""
 
     def __init__(self, raw: str) -> None:
         if len(raw) > METADATA_BYTES:

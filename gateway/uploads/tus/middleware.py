@@ -1,4 +1,4 @@
-"""What holds for every answer of tus: its version, and the refusal of other versions."""
+"""Shared by all answers of tus: its version, and the refusal of other versions."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

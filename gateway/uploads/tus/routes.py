@@ -37,7 +37,7 @@ from store.uploads.resumable_writer import ResumableWriter
 
 
 async def capabilities(_request: Request) -> Response:
-    """Tell what of tus is spoken here."""
+    """Tell the version and extensions of tus spoken here."""
     return Response(status_code=204, headers=CAPABILITIES)
 
 
@@ -85,7 +85,7 @@ async def terminate(request: Request) -> Response:
 
 
 async def overridden(request: Request) -> Response:
-    """Do what X-HTTP-Method-Override says, for clients behind proxies that let only POST through."""
+    """Obey X-HTTP-Method-Override, for clients behind proxies that let only POST through."""
     method = request.headers.get("x-http-method-override", "").upper()
     if method not in _OVERRIDES:
         raise NotFound("POST an upload to /v1/uploads, or say HEAD, PATCH or DELETE in X-HTTP-Method-Override.")

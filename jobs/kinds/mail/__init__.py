@@ -1,1 +1,1 @@
-"""Mails: the kind of job that sends one, and what makes each."""
+"""Mails: the kind of job that sends one, and the makers of each."""

@@ -12,7 +12,7 @@ from store.pool import Database
 
 
 async def deliver(db: Database, settings: Settings, payload: Any, job_id: UUID) -> bool:
-    """Send an alert's mail; False to who is no operator any more. Raises as `smtp.send` does."""
+    """Send an alert's mail; False to a former operator. Raises as `smtp.send` does."""
     async with db.as_system() as conn:
         address = await mails.operator_address(conn, UUID(payload["about"]))
     if address is None:

@@ -36,7 +36,7 @@ NEWS_FOR = timedelta(days=3)
 
 @dataclass(frozen=True)
 class _Draft:
-    """What a mail will say, before its logo is fetched."""
+    """A mail's content, before its logo is fetched."""
 
     to: str
     letter: Letter

@@ -21,7 +21,7 @@ class Hello(TypedDict):
 
 
 class JobResult(TypedDict):
-    """What a completed job has made."""
+    """The result of a completed job."""
 
     estimate_id: NotRequired[str]
     version: NotRequired[int]

@@ -102,7 +102,7 @@ class SoundReader:
         return found
 
     def frames(self) -> Iterator[AudioFrame]:
-        """Yield the sound, without what cannot be decoded. Raises `OddSound` and one of `FAULTS`."""
+        """Yield the sound, without packets that cannot be decoded. Raises `OddSound` and one of `FAULTS`."""
         for packet in self.packets():
             yield from self.decode(packet)
 
@@ -144,7 +144,7 @@ class SoundReader:
         self._end_byte = None if packet.pos is None else packet.pos + packet.size
 
     def _note_missing_end(self) -> None:
-        """Count what a header promises and the file does not have: it was cut short."""
+        """Count the sound that a header promises and the file does not have: it was cut short."""
         told = self.stream.duration
         if told is None or self._end is None or self._container.format.name in _ESTIMATED:
             return
@@ -173,7 +173,7 @@ def cancels_out(container: InputContainer) -> bool:
 
 
 def note_on_loss(seconds: float) -> str | None:
-    """Say what of a recording cannot be heard, to its contractor; None for nothing."""
+    """Tell which part of a recording cannot be heard, to its contractor; None for nothing."""
     if seconds <= 0:
         return None
     return f"{max(seconds, 0.1):.1f} s of this recording are damaged or missing and cannot be heard."

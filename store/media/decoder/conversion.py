@@ -1,4 +1,4 @@
-"""Turns what phones, browsers and messengers record into the types of our bucket. Dangerous as `decode` is.
+"""Turns recordings of phones, browsers and messengers into the types of our bucket. Dangerous as `decode` is.
 
 Sound that one of our containers may hold is copied as it is; other sound is coded anew. A video gives its sound and one
 picture. A photo becomes a JPEG of its full size.

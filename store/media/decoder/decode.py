@@ -67,7 +67,7 @@ _PILLOW = {
 
 
 class Unreadable(Exception):
-    """The file cannot be used; the message is for the contractor who sent it."""
+    """The file cannot be used; the message is for its contractor."""
 
 
 def load_decoders() -> None:
@@ -83,7 +83,7 @@ def load_decoders() -> None:
 
 
 def check(data: bytes, content_type: str) -> Findings:
-    """Decode a file; what is wrong with it ends as `Findings.problem`. A sequence is opened when it is converted."""
+    """Decode a file; its fault ends as `Findings.problem`. A sequence is opened when it is converted."""
     if content_type == SEQUENCE:
         return Findings()
     try:

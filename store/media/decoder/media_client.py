@@ -1,4 +1,4 @@
-"""Lends helper processes that open what contractors send, so that no file can block or break the gateway."""
+"""Lends helper processes that open contractors' files, so that no file can block or break the gateway."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Decoder:
         self._threads.shutdown(wait=True)
 
     async def check(self, file: Spool, content_type: str, *, tenant: Hashable = None) -> Findings:
-        """Open a file and tell what it is; what cannot be opened has a `problem`.
+        """Open a file and tell its kind; one that cannot be opened has a `problem`.
 
         Raises `Unavailable` when the file could not be looked at, through no fault of its own, and `TooMany` when the
         tenant has its share of the helpers already.

@@ -45,7 +45,7 @@ class Findings:
 
     @property
     def notes(self) -> dict[UUID, str]:
-        """What of each recording was lost on the way to its transcript, in plain words."""
+        """The parts of each recording lost on the way to its transcript, in plain words."""
         told = {media_id: note_on_loss(heard.lost_ms / 1000) for media_id, heard in self.transcripts.items()}
         return {media_id: note for media_id, note in told.items() if note}
 

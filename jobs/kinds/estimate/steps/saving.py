@@ -79,7 +79,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class FoundInMedium:
-    """What came of one recording or photo; it is kept at once, whatever becomes of the estimate."""
+    """The result for one recording or photo; it is kept at once, even if the estimate fails."""
 
     tenant_id: UUID
     visit_id: UUID
@@ -88,7 +88,7 @@ class FoundInMedium:
     problem: str | None = None
 
     async def write(self, conn: Connection) -> None:
-        """Write the transcript and what was lost of it, or why the medium cannot be used."""
+        """Write the transcript and the parts lost of it, or why the medium cannot be used."""
         if self.problem is not None:
             await transcripts.mark_unusable(conn, self.media_id, self.problem)
         if self.transcript is None:
