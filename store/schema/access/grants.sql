@@ -43,6 +43,7 @@ BEGIN
             ('site_visits',          'raw'),
             ('visit_sync_events',    'ra'),
             ('site_visit_media',     'rawd'),
+            ('tenant_storage',       NULL),
             ('transcripts',          'r'),
             ('media_uploads',        'raw'),
             ('resumable_uploads',    'rawd'),

@@ -46,6 +46,7 @@ CREATE TABLE public.estimates (
         CASE WHEN options = '[]' THEN chosen_option = '' ELSE options ? chosen_option END)
 );
 CREATE UNIQUE INDEX estimates_one_per_job ON public.estimates (job_id) WHERE job_id IS NOT NULL;
+CREATE INDEX estimates_newest ON public.estimates (tenant_id, created_at DESC);
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.estimates
     FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
 

@@ -310,7 +310,6 @@ CREATE FUNCTION scopekit.tenant_usage()
             WHERE v.tenant_id = t.id AND v.created_at >= date_trunc('day', now())),
            (SELECT count(*) FROM public.estimates e
             WHERE e.tenant_id = t.id AND e.created_at >= date_trunc('day', now())),
-           (SELECT round(coalesce(sum(m.file_size), 0) / 1048576.0, 2) FROM public.site_visit_media m
-            WHERE m.tenant_id = t.id)
-    FROM public.tenants t ORDER BY t.name, t.id
+           round(coalesce(s.bytes, 0) / 1048576.0, 2)
+    FROM public.tenants t LEFT JOIN public.tenant_storage s ON s.tenant_id = t.id ORDER BY t.name, t.id
 $$;

@@ -82,6 +82,5 @@ $$;
 -- The bytes of the media of the caller's company, in the bin too.
 CREATE FUNCTION scopekit.stored_bytes() RETURNS numeric LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT coalesce(sum(file_size + coalesce(original_size, 0)), 0) FROM public.site_visit_media
-    WHERE tenant_id = (SELECT public.current_tenant_id())
+    SELECT coalesce((SELECT bytes FROM public.tenant_storage WHERE tenant_id = (SELECT public.current_tenant_id())), 0)::numeric
 $$;

@@ -46,10 +46,41 @@ CREATE INDEX site_visit_media_of_visit ON public.site_visit_media (visit_id, cre
 CREATE INDEX site_visit_media_by_hash ON public.site_visit_media (visit_id, sha256);
 CREATE INDEX site_visit_media_by_original_hash ON public.site_visit_media (visit_id, original_sha256)
     WHERE original_sha256 IS NOT NULL;
--- A tenant's sum is read before each upload, from the index alone.
-CREATE INDEX site_visit_media_sizes ON public.site_visit_media (tenant_id) INCLUDE (file_size, original_size);
 CREATE TRIGGER fill_tenant BEFORE INSERT ON public.site_visit_media
     FOR EACH ROW EXECUTE FUNCTION scopekit.fill_tenant_id();
+
+-- The bytes of each company's media, so that nobody adds up a year of them.
+--
+-- Invariant: `bytes` is the sum over the company's media, originals counted in, in the snapshot of every transaction. The
+-- triggers below hold it; a transaction that stores or deletes media keeps the row until it ends.
+CREATE TABLE public.tenant_storage (
+    tenant_id uuid PRIMARY KEY REFERENCES public.tenants ON DELETE CASCADE,
+    bytes     bigint NOT NULL
+);
+
+-- Holds the invariant.
+CREATE FUNCTION scopekit.count_stored_bytes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE public.tenant_storage AS s SET bytes = s.bytes - gone.bytes
+        FROM (SELECT tenant_id, sum(file_size + coalesce(original_size, 0)) AS bytes FROM before GROUP BY tenant_id) AS gone
+        WHERE s.tenant_id = gone.tenant_id;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO public.tenant_storage AS s (tenant_id, bytes)
+        SELECT tenant_id, sum(file_size + coalesce(original_size, 0)) FROM after GROUP BY tenant_id ORDER BY tenant_id
+        ON CONFLICT (tenant_id) DO UPDATE SET bytes = s.bytes + excluded.bytes;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER count_added AFTER INSERT ON public.site_visit_media REFERENCING NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.count_stored_bytes();
+CREATE TRIGGER count_changed AFTER UPDATE ON public.site_visit_media REFERENCING OLD TABLE AS before NEW TABLE AS after
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.count_stored_bytes();
+CREATE TRIGGER count_removed AFTER DELETE ON public.site_visit_media REFERENCING OLD TABLE AS before
+    FOR EACH STATEMENT EXECUTE FUNCTION scopekit.count_stored_bytes();
 
 -- What was said in a recording.
 CREATE TABLE public.transcripts (
