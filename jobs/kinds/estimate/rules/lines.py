@@ -98,7 +98,7 @@ def read_lines(passages: Iterable[Passage], book: Book = EMPTY) -> Reading:
         reading = read_passage(passage.text, book, spoken=passage.source == "audio")
         noted += [(remark, passage) for remark in reading.remarks]
         for item in reading.items:
-            if _is_unclear(item, passage):
+            if _is_unclear(item, passage) and choose(_weighed(item, book, frozenset())) is None:
                 noted += [(Remark(remarks.NOT_UNDERSTOOD, span), passage) for span in item.spans]
             else:
                 found.append(_Found(item, passage))

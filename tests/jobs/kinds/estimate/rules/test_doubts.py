@@ -1,11 +1,15 @@
 """Readings that are not certain are flagged, and what shows no work makes no line."""
 
+from uuid import uuid4
+
 import pytest
 
 from benchmarks.estimates.__main__ import BOOK
 from benchmarks.estimates.visits import read_prices
+from jobs.kinds.estimate.book.book import Book, Item
 from jobs.kinds.estimate.rules.lines import Reading, read_lines
-from jobs.kinds.estimate.rules.passages import Passage
+from jobs.kinds.estimate.rules.passages import Passage, of_transcript
+from tests.jobs.kinds.estimate.material import transcript
 
 PRICES = read_prices(BOOK)
 
@@ -70,3 +74,10 @@ def test_an_unknown_thing_with_a_sign_of_work_is_a_line(notes: str) -> None:
 def test_amounts_are_worked_out(notes: str, quantities: set[tuple[str, str]]) -> None:
     """So much for each, two verbs of one object, and the footage of the thing before."""
     assert {(f"{line.quantity:f}", line.unit) for line in read(notes).lines} == quantities
+
+
+@pytest.mark.parametrize(("items", "lines"), [([], 0), ([Item(uuid4(), "Zorble", "each")], 1)])
+def test_a_thing_that_was_heard_badly_is_a_line_if_the_book_has_it(items: list[Item], lines: int) -> None:
+    """The speech engine guessed a word that no trade knows; the company's own book may know it."""
+    heard = of_transcript(transcript("install two zorbles", probability=0.5))
+    assert len(read_lines([heard], Book(items)).lines) == lines
