@@ -114,6 +114,21 @@ async def explain(side: Side, question: str) -> str:
     return "\n".join(row[0] for row in rows)
 
 
+async def rows_read(side: Side, question: str) -> dict[str, int]:
+    """Return the rows of each table that a question reads where indexes are preferred to scans."""
+    transaction = side.admin.transaction()
+    await transaction.start()
+    try:
+        await side.admin.execute(f"{_AS}; SET LOCAL enable_seqscan = off")
+        await side.admin.fetch(_asked(side, question))
+        rows = await side.admin.fetch(
+            "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) AS rows FROM pg_stat_xact_user_tables"
+        )
+    finally:
+        await transaction.rollback()
+    return {row["relname"]: row["rows"] for row in rows}
+
+
 def _asked(side: Side, question: str) -> str:
     return QUESTIONS[question].format(tenant=f"'{side.tenant.id}'", visit=f"'{side.visit}'")
 

@@ -75,19 +75,20 @@ async def test_decoder_refuses_a_tenant_that_fills_its_part_of_the_queue(
 
 async def test_typesetter_serves_a_tenant_beside_one_with_long_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     """The busy one gets one process of two."""
-    done, under_way = threading.Event(), 0
+    begun, done, under_way = threading.Event(), threading.Event(), 0
 
     def typeset(_: object, request: bytes) -> bytes:
         nonlocal under_way
         if b"long" in request:
             under_way += 1
+            begun.set()
             assert done.wait(PATIENT)
         return b"%PDF-"
 
     monkeypatch.setattr(typesetter._Process, "_typeset", typeset)
     setter = Typesetter()
     busy = [asyncio.create_task(setter.set({"long": 1}, {}, tenant="busy")) for _ in range(5)]
-    await asyncio.sleep(0)  # they ask
+    assert await asyncio.to_thread(begun.wait, PATIENT)
     async with asyncio.timeout(PATIENT):
         assert await setter.set({}, {}, tenant="quiet") == b"%PDF-"
     assert under_way == 1
