@@ -79,7 +79,7 @@ async def ask(request: Request) -> Response:
         )
     except RequestError as problem:
         shown = {"ways": ways.ways_on(context.settings), "next": next_path, "email": form.email}
-        return show_problem(request, "sign_in.html", problem, sign_up=context.settings.sign_up, **shown)
+        return show_problem(request, "sign_in/sign_in.html", problem, sign_up=context.settings.sign_up, **shown)
     secret = credentials.new_secret()
     async with context.db.as_system() as conn:
         asked = await sign_in.ask_for_code(conn, email, next_path, credentials.digest(secret))
@@ -93,7 +93,7 @@ async def code_page(request: Request) -> Response:
     _require_on(request)
     if attempts.held(request, _WAY) is None:
         return RedirectResponse("/sign-in", 303)
-    return show(request, "code.html")
+    return show(request, "sign_in/code.html")
 
 
 async def enter(request: Request) -> Response:
@@ -104,7 +104,7 @@ async def enter(request: Request) -> Response:
     try:
         asked = await _checked(request, re.sub(r"\D", "", form.code))
     except RequestError as problem:
-        return show_problem(request, "code.html", problem)
+        return show_problem(request, "sign_in/code.html", problem)
     proof = Proof(_WAY, asked["email"])
     return await finish(request, proof, asked["next"])
 
@@ -114,8 +114,8 @@ async def link_page(request: Request) -> Response:
     _require_on(request)
     asked = await _behind(request, request.path_params["token"])
     if not asked["is_same_browser"]:
-        return show(request, "other_browser.html")
-    return show(request, "link.html", token=request.path_params["token"], email=asked["email"])
+        return show(request, "sign_in/other_browser.html")
+    return show(request, "sign_in/link.html", token=request.path_params["token"], email=asked["email"])
 
 
 async def follow(request: Request) -> Response:
@@ -125,7 +125,7 @@ async def follow(request: Request) -> Response:
     form = await read_form(request, LinkForm)
     asked = await _behind(request, form.token)
     if not asked["is_same_browser"]:
-        return show(request, "other_browser.html", status=403)
+        return show(request, "sign_in/other_browser.html", status=403)
     await _use(request, asked["id"])
     proof = Proof(_WAY, asked["email"])
     return await finish(request, proof, asked["next"])

@@ -23,7 +23,9 @@ async def page(request: Request) -> Response:
     settings = context_of(request).settings
     next_path, left = safe_path(request.query_params.get("next")), request.query_params.get("left")
     there = next((way for way in ways_on(settings) if left is not None and way.name == f"oidc:{left}"), None)
-    return show(request, "sign_in.html", ways=ways_on(settings), next=next_path, sign_up=settings.sign_up, left=there)
+    return show(
+        request, "sign_in/sign_in.html", ways=ways_on(settings), next=next_path, sign_up=settings.sign_up, left=there
+    )
 
 
 async def finish(request: Request, proof: Proof, next_path: str) -> Response:
@@ -33,7 +35,7 @@ async def finish(request: Request, proof: Proof, next_path: str) -> Response:
         user_id = await rows.user_of(conn, proof, is_open=context.settings.sign_up == "open")
     if user_id is None:
         _log.info("Nobody known signed in", way=proof.way)
-        return show(request, "no_account.html", status=403)
+        return show(request, "sign_in/no_account.html", status=403)
     return await enter(request, user_id, proof.way, next_path)
 
 

@@ -72,12 +72,12 @@ async def enter(request: Request) -> Response:
         email = await _counted(request, form.email)
         if form.code:
             await auth.send_code(email)
-            return show(request, "supabase_code.html", email=email, next=next_path)
+            return show(request, "sign_in/supabase_code.html", email=email, next=next_path)
         identity = await auth.with_password(email, form.password)
     except (RequestError, ProviderRefused, Unavailable) as problem:
         settings = context_of(request).settings
         shown = {"ways": ways.ways_on(settings), "sign_up": settings.sign_up, "next": next_path, "email": form.email}
-        return _refusal(request, "sign_in.html", problem, **shown)
+        return _refusal(request, "sign_in/sign_in.html", problem, **shown)
     return await finish(request, proof_of(WAY, identity), next_path)
 
 
@@ -90,7 +90,7 @@ async def enter_code(request: Request) -> Response:
     try:
         identity = await auth.with_code(await _counted(request, form.email), form.code.strip())
     except (RequestError, ProviderRefused, Unavailable) as problem:
-        return _refusal(request, "supabase_code.html", problem, email=form.email, next=next_path)
+        return _refusal(request, "sign_in/supabase_code.html", problem, email=form.email, next=next_path)
     return await finish(request, proof_of(WAY, identity), next_path)
 
 

@@ -18,16 +18,18 @@ def ways_on(settings: Settings) -> list[WayIn]:
     """Return the ways that are on, in the order of the page."""
     ways = []
     if settings.mail_url is not None:
-        ways.append(WayIn("email", "E-mail", "accounts/ways/email.html"))
+        ways.append(WayIn("email", "E-mail", "accounts/sign_in/ways/email.html"))
     if settings.passkeys:
-        ways.append(WayIn("passkey", "Passkey", "accounts/ways/passkey.html"))
+        ways.append(WayIn("passkey", "Passkey", "accounts/sign_in/ways/passkey.html"))
     if settings.supabase_url is not None and settings.supabase_anon_key is not None:
-        ways.append(WayIn("supabase", "Password", "accounts/ways/supabase.html"))
+        ways.append(WayIn("supabase", "Password", "accounts/sign_in/ways/supabase.html"))
         ways += [
-            WayIn(f"supabase:{name}", name.title(), "accounts/ways/supabase_social.html")
+            WayIn(f"supabase:{name}", name.title(), "accounts/sign_in/ways/supabase_social.html")
             for name in settings.supabase_providers
         ]
-    ways += [WayIn(f"oidc:{each.name}", each.label, "accounts/ways/oidc.html") for each in settings.oidc_issuers]
+    ways += [
+        WayIn(f"oidc:{each.name}", each.label, "accounts/sign_in/ways/oidc.html") for each in settings.oidc_issuers
+    ]
     return ways
 
 
