@@ -159,6 +159,18 @@ async def test_an_admin_changes_the_companys_settings(open_browser: OpenBrowser,
         assert (await browser.post("/company/settings", data=form | wrong)).status_code == 422
 
 
+@pytest.mark.parametrize("path", ["/company/people", "/company/settings", "/company/bin", "/company/you"])
+async def test_a_test_company_has_a_badge_on_its_pages(
+    open_browser: OpenBrowser, admin: Admin, tenant: Tenant, path: str
+) -> None:
+    """Beside the company's name; other companies have none."""
+    browser = await signed_in(open_browser, tenant)
+    badge = '<span class="badge" title="No mail leaves a test company.">Test</span>'
+    assert badge not in (await browser.get(path)).text
+    await admin.execute("UPDATE tenants SET is_test = true WHERE id = $1", tenant.id)
+    assert badge in (await browser.get(path)).text
+
+
 async def test_an_admin_sets_when_customers_are_reminded(open_browser: OpenBrowser, tenant: Tenant) -> None:
     """An empty field is never; more than 60 days are refused."""
     browser = await signed_in(open_browser, tenant)
