@@ -28,7 +28,7 @@ AREAS = (
         "access/limits",
         "access/idempotency",
     ),
-    *("events/changes", "events/webhooks", "visits/bin", "access/grants"),
+    *("events/changes", "events/webhooks", "visits/bin", "access/grants", "ops/monitoring"),
 )
 _HEAD = "-- The whole schema. Made of store/schema/*/*.sql by `python -m store.schema.build`: edit those.\n"
 

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 Catalogue: TypeAlias = dict[str, set[str]]
 
-OURS = "('public'::regnamespace, 'scopekit'::regnamespace)"
+OURS = "('public'::regnamespace, 'scopekit'::regnamespace, 'monitoring'::regnamespace)"
 # Functions of extensions live in the same schema.
 OWN_FUNCTION = f"""
 p.pronamespace IN {OURS} AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
