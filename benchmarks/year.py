@@ -120,12 +120,19 @@ async def rows_read(side: Side, question: str) -> dict[str, int]:
     await transaction.start()
     try:
         await side.admin.execute(f"{_AS}; SET LOCAL enable_seqscan = off")
+        before = await _rows_counted(side)
         await side.admin.fetch(_asked(side, question))
-        rows = await side.admin.fetch(
-            "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) AS rows FROM pg_stat_xact_user_tables"
-        )
+        after = await _rows_counted(side)
     finally:
         await transaction.rollback()
+    return {table: rows - before.get(table, 0) for table, rows in after.items()}
+
+
+async def _rows_counted(side: Side) -> dict[str, int]:
+    # The server passes a session's counts on once a second: until then those of earlier transactions are in here too.
+    rows = await side.admin.fetch(
+        "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) AS rows FROM pg_stat_xact_user_tables"
+    )
     return {row["relname"]: row["rows"] for row in rows}
 
 
