@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute
 from config.metrics_registry import MetricsRegistry
 from config.settings import Settings
 from gateway import catalogue
-from gateway.accounts import bin_page, company_settings, invitations, keys, people, setup, you
+from gateway.accounts import bin_page, company_settings, invitations, keys, lists, people, setup, you
 from gateway.accounts.sign_in import email_code, oidc, passkeys, sign_in, supabase
 from gateway.auth import me
 from gateway.documents import branding
@@ -72,6 +72,7 @@ _MODULES = (
     setup,
     people,
     keys,
+    lists,
     webhook_page,
     company_settings,
     you,

@@ -1,5 +1,7 @@
 """`/openapi.json` on signing in, joining and setting up: pages and their forms."""
 
+from uuid import UUID
+
 from gateway.accounts.company_settings import RemindersForm, SettingsForm
 from gateway.accounts.invitations import JoinForm
 from gateway.accounts.keys import KeyForm
@@ -9,7 +11,43 @@ from gateway.accounts.sign_in.email_code import CodeForm, EmailForm, LinkForm
 from gateway.accounts.sign_in.passkeys import AddForm, AnswerForm, BeginForm
 from gateway.accounts.sign_in.supabase import PasswordForm, SupabaseCodeForm
 from gateway.accounts.you import ChooseForm, FoundForm, NotificationsForm
-from gateway.openapi.operation import TEXT, Answer, Content, Operation
+from gateway.openapi.operation import TEXT, Answer, Content, Operation, PageOf, Shape, gives, paged
+from gateway.openapi.values import Moment
+from store.accounts.memberships import Role
+
+
+class Person(Shape):
+    """A person of the company, with their role and when they were last seen."""
+
+    user_id: UUID
+    email: str | None
+    name: str
+    role: Role
+    since: Moment
+    last_seen_at: Moment | None
+
+
+class People(PageOf):
+    """The first to come first."""
+
+    people: list[Person]
+
+
+class Key(Shape):
+    """An API key in force; its secret was shown once."""
+
+    id: UUID
+    name: str
+    role: Role
+    created_at: Moment
+    last_used_at: Moment | None
+
+
+class Keys(PageOf):
+    """The newest first."""
+
+    api_keys: list[Key]
+
 
 _OPTIONS = {"type": "object", "required": ["challenge"]}
 FORM = "application/x-www-form-urlencoded"
@@ -113,6 +151,8 @@ OPERATIONS = {
     "POST /company/you/passkeys/{credential_id}/remove": _change({}, "The passkey is removed."),
     "POST /join": _form({FORM: JoinForm}, "Joined and signed in.", 410, 429),
     "GET /join/{token}": _page("Who invites whom.", refuses=(410, 429)),
+    "GET /v1/people": Operation(gives(People), params=paged()),
+    "GET /v1/api-keys": Operation(gives(Keys), params=paged()),
     "GET /company": _company("The people of the company."),
     "GET /company/people": _company("The people of the company."),
     "POST /company/people/invite": _change({FORM: InviteForm}, "The invitation's mail is queued.", 409),

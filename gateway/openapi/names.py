@@ -121,6 +121,8 @@ _BY_TAG: Mapping[str, Mapping[str, str]] = {
     },
     "Company": {
         "GET /v1/me": "getMe",
+        "GET /v1/people": "listPeople",
+        "GET /v1/api-keys": "listApiKeys",
         "GET /v1/branding": "getBranding",
         "PATCH /v1/branding": "updateBranding",
         "GET /v1/branding/logo": "getLogo",

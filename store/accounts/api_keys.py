@@ -1,6 +1,7 @@
 """API keys: programs that act for one company, each a member with a role. Of a key only the hash is kept."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from store.accounts.memberships import Role
@@ -43,3 +44,8 @@ async def revoke(conn: Connection, key_id: UUID) -> None:
 async def list_all(conn: Connection) -> list[Record]:
     """Return (id, name, role, created_at, last_used_at) of the keys in force, the newest first; none but to admins."""
     return await conn.fetch(SQL.list_all)
+
+
+async def page(conn: Connection, limit: int, after: tuple[datetime, UUID] | None = None) -> list[Record]:
+    """Return a page of what `list_all` returns, behind a key's time and id."""
+    return await conn.fetch(SQL.page, limit, *(after or (None, None)))

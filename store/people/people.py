@@ -1,6 +1,7 @@
 """The people of a company: members, invitations and the audit log. The company is the request's own."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,11 @@ _NOT_YOURS = "Admins and owners manage people; what concerns an owner, owners al
 async def people(conn: Connection) -> list[Record]:
     """Return (user_id, email, name, role, since, last_seen_at) of each person; none but to admins."""
     return await conn.fetch(SQL.people)
+
+
+async def page(conn: Connection, limit: int, after: tuple[datetime, UUID] | None = None) -> list[Record]:
+    """Return a page of what `people` returns, in the order in which they came, behind a person's time and id."""
+    return await conn.fetch(SQL.page, limit, *(after or (None, None)))
 
 
 async def invitations(conn: Connection) -> list[Record]:

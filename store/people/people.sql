@@ -2,6 +2,11 @@
 -- The people of the request's company.
 SELECT user_id, email, name, role, since, last_seen_at FROM scopekit.own_people();
 
+-- name: page
+-- $1 of them in the order in which they came, behind $2 and $3.
+SELECT user_id, email, name, role, since, last_seen_at FROM scopekit.own_people()
+WHERE $2::timestamptz IS NULL OR (since, user_id) > ($2, $3::uuid) ORDER BY since, user_id LIMIT $1;
+
 -- name: invitations
 -- Its open invitations.
 SELECT id, email, role, created_at, expires_at FROM scopekit.own_invitations();

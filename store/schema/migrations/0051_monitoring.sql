@@ -8,13 +8,15 @@ BEGIN
     IF to_regrole('scopekit_observer') IS NULL THEN
         CREATE ROLE scopekit_observer LOGIN NOINHERIT NOBYPASSRLS;
     END IF;
+    ALTER ROLE scopekit_observer SET search_path = monitoring, public;
+    ALTER ROLE scopekit_observer SET default_transaction_read_only = on;
+    ALTER ROLE scopekit_observer SET statement_timeout = '30s';
 EXCEPTION WHEN insufficient_privilege THEN
-    RAISE EXCEPTION 'This login may not create the role "scopekit_observer".'
-        USING HINT = 'Run as an administrator: CREATE ROLE scopekit_observer LOGIN NOINHERIT NOBYPASSRLS; and migrate again.';
+    RAISE EXCEPTION 'This login may not make or change the role "scopekit_observer".'
+        USING HINT = format('Run as an administrator: CREATE ROLE scopekit_observer LOGIN NOINHERIT NOBYPASSRLS; '
+                            '(unless it exists) GRANT scopekit_observer TO %I WITH ADMIN OPTION; and migrate again.',
+                            current_user);
 END $$;
-ALTER ROLE scopekit_observer SET search_path = monitoring, public;
-ALTER ROLE scopekit_observer SET default_transaction_read_only = on;
-ALTER ROLE scopekit_observer SET statement_timeout = '30s';
 
 CREATE SCHEMA monitoring;
 

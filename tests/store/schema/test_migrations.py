@@ -202,7 +202,7 @@ async def test_an_owner_need_not_be_a_superuser(empty: str, admin: "asyncpg.Conn
     if not await admin.fetchval("SELECT to_regrole($1) IS NOT NULL", owner):
         await admin.execute(f"CREATE ROLE {owner} LOGIN CREATEROLE CREATEDB REPLICATION BYPASSRLS NOSUPERUSER")
     await admin.execute(
-        "GRANT anon, authenticated, service_role, scopekit_gateway, scopekit_worker "
+        "GRANT anon, authenticated, service_role, scopekit_gateway, scopekit_worker, scopekit_observer "
         f"TO {owner} WITH ADMIN OPTION; ALTER DATABASE {database} OWNER TO {owner}"
     )
     await migrate(empty.replace("postgres@", f"{owner}@"))
