@@ -62,7 +62,14 @@ def serve() -> None:
 
 
 @app.command()
-def migrate(*, dry_run: DryRun = False, as_json: Json = False) -> None:
+def migrate(
+    *,
+    dry_run: DryRun = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 unless the schema is the newest.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Bring the database to the newest schema."""
     from store.schema.migrate import MigrationError, pending  # noqa: PLC0415
     from store.schema.migrate import migrate as apply  # noqa: PLC0415
@@ -72,13 +79,15 @@ def migrate(*, dry_run: DryRun = False, as_json: Json = False) -> None:
     as_whom = "" if settings.database_admin_url else " (DATABASE_ADMIN_URL is not set, so as the login of DATABASE_URL)"
     try:
         with report_failures(f"Not migrated{as_whom}"):
-            found = asyncio.run(pending(url) if dry_run else apply(url))
+            found = asyncio.run(pending(url) if dry_run or check else apply(url))
     except MigrationError as error:
         fail(f"Not migrated: {error}", Exit.FAILED)
     names = [f"{migration.version:04}_{migration.name}" for migration in found]
-    word = "would_apply" if dry_run else "applied"
+    word = "would_apply" if dry_run or check else "applied"
     if names or as_json:
         say({word: names}, "\n".join(f"{word.replace('_', ' ')} {name}" for name in names), as_json=as_json)
+    if names and check:
+        raise typer.Exit(Exit.FAILED)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The command line's words and exit codes where something is wrong."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,10 +8,11 @@ from typing import Any
 
 from tests.product import free_port
 from tests.stack import Services
+from tests.tenants import Admin
 
 
-def _migrate(services: Services, **changes: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "gateway", "migrate"]
+def _migrate(services: Services, *arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "gateway", "migrate", *arguments]
     environment = services.environment() | changes
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -26,9 +28,22 @@ def test_a_database_that_is_away_is_said_in_a_line(services: Services) -> None:
 
 
 def test_a_second_migration_has_nothing_to_do(services: Services) -> None:
-    """Exit code 0 and not a word."""
-    done = _migrate(services)
-    assert (done.returncode, done.stdout) == (0, "")
+    """Exit code 0 and not a word, asked to check too."""
+    for arguments in ((), ("--check",)):
+        done = _migrate(services, *arguments)
+        assert (done.returncode, done.stdout) == (0, "")
+
+
+async def test_a_check_names_what_is_missing_and_changes_nothing(services: Services, admin: Admin) -> None:
+    """Exit code 1, twice: for a deployment that must not start before its schema is there."""
+    database = services.admin_url.rsplit("/", 1)[1] + "_cli"
+    await admin.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+    await admin.execute(f"CREATE DATABASE {database}")
+    url = services.admin_url.rsplit("/", 1)[0] + f"/{database}"
+    for _ in range(2):
+        done = await asyncio.to_thread(_migrate, services, "--check", DATABASE_ADMIN_URL=url)
+        assert done.returncode == 1
+        assert done.stdout.startswith("would apply 0001_baseline")
 
 
 def _queue(services: Services, *arguments: str, **changes: str) -> "subprocess.CompletedProcess[str]":
