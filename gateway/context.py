@@ -50,6 +50,10 @@ class Probe(Protocol):
     async def database(self) -> bool:
         """Whether the database answers."""
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the database takes no change, None where it does."""
+
     async def storage(self) -> bool:
         """Whether the object store answers."""
 

@@ -79,7 +79,7 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
     hub = await opened.enter_async_context(Hub.open(settings, db))
     flags, memberships, sessions = _notified_caches(db, hub)
     await setup.offer(settings, db)
-    await _open_observers(settings, db, hub, metrics, opened)
+    probe.presence = await _open_observers(settings, db, hub, metrics, opened)
     return Context(
         settings=settings,
         db=db,
@@ -120,7 +120,7 @@ def _notified_caches(db: Database, hub: Hub) -> tuple[FlagCache, MembershipCache
 
 async def _open_observers(
     settings: Settings, db: Database, hub: Hub, metrics: MetricsRegistry, opened: AsyncExitStack
-) -> None:
+) -> Presence:
     """Begin what others learn by this process: its presence and metrics, a weak sandbox, jobs that stand still."""
     presence = Presence(db, "gateway", lambda: {"streams": hub.stats()["streams"]}, keys_in_use(settings))
     opened.push_async_callback(cancel_all, asyncio.create_task(presence.keep_forever(), name="presence"))
@@ -129,3 +129,4 @@ async def _open_observers(
     opened.push_async_callback(cancel_all, asyncio.create_task(warn_of_missing_walls(), name="sandbox"))
     opened.enter_context(metrics.registered(StreamMetrics(hub)))
     await opened.enter_async_context(metrics.shared())
+    return presence

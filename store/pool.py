@@ -29,6 +29,11 @@ COMMAND_SECONDS = 35.0
 # The database is away, restarting, too slow or at odds with somebody else: nothing was changed, ask again.
 # asyncpg raises InternalClientError when a backend is terminated at the moment of a COMMIT.
 DRIVER_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+# The database answers and takes no change, with what to say of it: a standby, or one whose disk is full.
+REFUSALS: dict[type[BaseException], str] = {
+    asyncpg.ReadOnlySQLTransactionError: "The database is read-only.",
+    asyncpg.DiskFullError: "The database's disk is full.",
+}
 # The same, and what we raise ourselves when no connection can be lent.
 AWAY = (Unavailable, *DRIVER_TROUBLE)
 

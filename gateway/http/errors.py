@@ -15,6 +15,7 @@ from gateway.http.limits.rate_limit_fields import field_of, policy_of
 from gateway.http.problem_codes import CHECKSUM_MISMATCH, CODES, PAGES, code_of_status
 from store import errors
 from store.errors import Unauthenticated
+from store.pool import REFUSALS
 
 _log = get_logger(__name__)
 
@@ -87,6 +88,14 @@ async def on_database_error(_request: Request, error: Exception) -> Response:
     return problem(503, detail, headers={"retry-after": "2"}, retry_after=2)
 
 
+async def on_change_refused(_request: Request, error: Exception) -> Response:
+    """Answer a change that the database takes from nobody for the time being."""
+    words = REFUSALS[type(error)]
+    _log.error("The database takes no change", error=words)
+    detail = f"{words} Nothing was changed. Try again later."
+    return problem(503, detail, headers={"retry-after": "30"}, retry_after=30)
+
+
 async def on_value_refused(_request: Request, error: Exception) -> Response:
     """Answer a value that the database cannot hold: out of its type's range, or text with half a surrogate pair."""
     _log.warning("Value refused by the database", error=str(error))
@@ -106,6 +115,7 @@ async def on_right_refused(_request: Request, error: Exception) -> Response:
 HANDLERS: dict[Any, Any] = {
     asyncpg.InsufficientPrivilegeError: on_right_refused,
     asyncpg.DataError: on_value_refused,
+    **dict.fromkeys(REFUSALS, on_change_refused),
     errors.SpineError: on_spine_error,
     HTTPException: on_http_exception,
     asyncpg.PostgresConnectionError: on_database_error,

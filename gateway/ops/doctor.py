@@ -72,12 +72,16 @@ async def _database(settings: Settings) -> Finding:
     async with _connected(str(settings.database_url)) as connection:
         row = await connection.fetchrow(
             "SELECT current_user AS login, rolsuper OR rolbypassrls AS bypasses, "
-            "current_setting('server_version') AS v FROM pg_roles WHERE rolname = current_user"
+            "current_setting('server_version') AS v, current_setting('transaction_read_only')::boolean AS read_only "
+            "FROM pg_roles WHERE rolname = current_user"
         )
     assert row is not None  # noqa: S101 - every login has a role
     if row["bypasses"]:
         do = "Let DATABASE_URL log in as scopekit_gateway: this login reads every tenant's rows."
         return Finding("database", "fail", f"{row['login']} can bypass row level security", do)
+    if row["read_only"]:
+        do = "Point DATABASE_URL at the primary, or free its disk: providers make a full database read-only."
+        return Finding("database", "fail", "it is read-only", do)
     return Finding("database", "ok", f"PostgreSQL {row['v'].split()[0]} as {row['login']}")
 
 

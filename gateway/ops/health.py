@@ -1,13 +1,14 @@
 """Health, in three answers: the runbook's report, whether the process lives, whether to send it traffic."""
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.context import context_of
+from gateway.context import Probe, context_of
 from gateway.http.body import json_response
 from gateway.http.client_info import address_of, limit_key
 from gateway.http.limits.rate_limiter import spend
@@ -25,6 +26,8 @@ _NO_STORE = {"cache-control": "no-store"}
 async def health(request: Request) -> Response:
     """Report database, storage and queue: 200 healthy; 503 degraded, or unhealthy when the database is away.
 
+    `problems` says in words what is wrong, where anything is.
+
     Raises `TooMany` for an address that asks too often.
     """
     context, address = context_of(request), limit_key(address_of(request))
@@ -37,7 +40,8 @@ async def health(request: Request) -> Response:
         switch["state"] == "paused" for switch in switches
     )
     queue_healthy = database and found["depth"] < HEALTHY_DEPTH and not stands_still
-    all_well = storage and queue_healthy
+    problems = list(_problems(probe, found, database=database, storage=storage, stands_still=stands_still))
+    all_well = storage and queue_healthy and probe.refusal is None
     paused = [{key: switch[key] for key in ("name", "state", "until")} for switch in switches]
     report = {
         "status": "healthy" if all_well else "degraded" if database else "unhealthy",
@@ -45,8 +49,23 @@ async def health(request: Request) -> Response:
         "storage": storage,
         "queue": {"depth": found["depth"], "healthy": queue_healthy, "paused": paused},
         "last_job_success": found["last_job_success"],
-    }
+    } | ({"problems": problems} if problems else {})
     return json_response(report, 200 if all_well else 503, _NO_STORE)
+
+
+def _problems(
+    probe: Probe, found: Mapping[str, Any], *, database: bool, storage: bool, stands_still: bool
+) -> Iterator[str]:
+    if not database:
+        yield "The database does not answer in time."
+    elif probe.refusal:
+        yield probe.refusal
+    if not storage:
+        yield "The file store does not answer in time."
+    if stands_still:
+        yield f"The queue stands still: an estimate that may start has waited for {found['overdue']:.0f} s."
+    elif found["depth"] >= HEALTHY_DEPTH:
+        yield f"{found['depth']} estimates wait."
 
 
 async def livez(_request: Request) -> Response:

@@ -50,6 +50,7 @@ class Health(BaseModel):
     storage: bool
     queue: QueueHealth
     last_job_success: Moment | None
+    problems: list[str] = absent("What is wrong, in words; absent while nothing is.")
 
 
 class Profile(Shape):
@@ -128,7 +129,9 @@ class ProblemPages(Shape):
     problems: list[ProblemPage]
 
 
-_HEALTH = Operation(gives(Health, text="Healthy.") | gives(Health, 503, text="Degraded, or unhealthy."), "nobody")
+_HEALTH = Operation(
+    gives(Health, text="Healthy.") | gives(Health, 503, text="Degraded, or unhealthy."), "nobody", refuses=(429,)
+)
 
 OPERATIONS = {
     "GET /health": _HEALTH,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from config.logging import get_logger
 from config.release import release
-from store.pool import AWAY, Connection, Database, Record
+from store.pool import AWAY, REFUSALS, Connection, Database, Record
 from store.queries import Queries
 
 SQL = Queries("ops/presence")
@@ -29,7 +29,8 @@ Kind = Literal["gateway", "worker"]
 class Presence:
     """The sign of life of one process, with its release.
 
-    `load` tells how busy it is, `keys` which secrets it uses, by fingerprint.
+    `load` tells how busy it is, `keys` which secrets it uses, by fingerprint. It is also the process's proof that the
+    database takes changes: `refusal` says why it took none at the last try.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Presence:
         self._keys = keys
         self._has_arrived = False
         self._is_away = False
+        self.refusal: str | None = None
 
     async def keep_forever(self) -> None:
         """Tell now and then, until cancelled; then sign off, if the database hears it in time."""
@@ -67,8 +69,10 @@ class Presence:
             if not self._is_away:
                 _log.warning("This process's heartbeat was not written", error=type(error).__name__)
             self._is_away = True
+            self.refusal = REFUSALS.get(type(error))
         else:
             self._is_away = False
+            self.refusal = None
 
 
 async def live(conn: Connection) -> list[Record]:

@@ -3,6 +3,7 @@
 import json
 import re
 
+import asyncpg
 import httpx
 import pytest
 import structlog
@@ -76,6 +77,9 @@ async def test_every_error_class_has_its_status(services: Services) -> None:
     assert (away.status_code, away.headers["retry-after"]) == (503, "2")
     hung = await _raise(services, TimeoutError("hush"))  # a command's deadline in asyncpg
     assert (hung.status_code, hung.headers["retry-after"], "hush" in hung.text) == (503, "2", False)
+    full = await _raise(services, asyncpg.DiskFullError("hush"))
+    assert (full.status_code, full.headers["retry-after"]) == (503, "30")
+    assert full.json()["detail"] == "The database's disk is full. Nothing was changed. Try again later."
     extra = await _raise(services, errors.Conflict("busy", job_id="j-1"))
     assert extra.json()["job_id"] == "j-1"
 

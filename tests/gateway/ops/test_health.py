@@ -178,7 +178,8 @@ async def test_a_check_that_breaks_gives_no_text_away(
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
     assert "queue_health" not in answer.text
-    assert set(answer.json()) == {"status", "database", "storage", "queue", "last_job_success"}
+    assert set(answer.json()) == {"status", "database", "storage", "queue", "last_job_success", "problems"}
+    assert answer.json()["problems"][0] == "The database does not answer in time."
 
 
 async def test_the_last_success_is_told(
@@ -264,3 +265,45 @@ async def test_it_is_ready_while_every_connection_is_taken(app: Starlette, clien
             await held.enter_async_context(context.db.connection())
         await _answer(client, "/readyz", 200)
         assert (await client.get("/health")).json()["database"] is True
+
+
+async def test_a_database_that_takes_no_change_is_named(
+    client: httpx.AsyncClient, app: Starlette, admin: "asyncpg.Connection[asyncpg.Record]", tenant: Tenant
+) -> None:
+    """A POST is 503 and says so, health names it, reads go on; when it is over, all is as before."""
+    await admin.execute("DELETE FROM ai_jobs WHERE status = 'queued'")
+    database = await admin.fetchval("SELECT current_database()")
+    await admin.execute(f"ALTER ROLE scopekit_gateway IN DATABASE {database} SET default_transaction_read_only = on")
+    try:
+        await _end_sessions(admin)
+        await _sign_of_life(app, refused=True)
+        report = await _answer(client, "/health", 503, problems=["The database is read-only."])
+        assert (report.json()["status"], report.json()["database"]) == ("degraded", True)
+        refused = await client.post("/v1/visits", json={"title": "Roof"}, headers=tenant.headers)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        assert refused.json()["detail"] == "The database is read-only. Nothing was changed. Try again later."
+        assert (await client.get("/v1/visits", headers=tenant.headers)).status_code == 200
+        await _answer(client, "/readyz", 200)
+    finally:
+        await admin.execute(f"ALTER ROLE scopekit_gateway IN DATABASE {database} RESET default_transaction_read_only")
+        await _end_sessions(admin)
+    await _sign_of_life(app, refused=False)
+    await _answer(client, "/health", 200)
+    made = await client.post("/v1/visits", json={"title": "Roof"}, headers=tenant.headers)
+    assert made.status_code == 201
+
+
+async def _sign_of_life(app: Starlette, *, refused: bool) -> None:
+    """Have the process write its sign of life until the database has refused, or taken, it."""
+    probe = app.state.context.probe
+    async with asyncio.timeout(20):
+        await probe.presence.report()
+        while (probe.refusal is not None) != refused:
+            await probe.presence.report()
+
+
+async def _end_sessions(admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE usename = 'scopekit_gateway' AND datname = current_database()"
+    )
