@@ -86,7 +86,7 @@ async def sign_in_by_code(page: Page, site: Site, address: str) -> None:
     """Ask for a code, read the mail, and type it."""
     before = len(site.mail.mails)
     await page.goto("/sign-in?next=/company/you")
-    await page.get_by_label("E-mail").fill(address)
+    await page.get_by_label("Email").fill(address)
     await page.get_by_role("button", name="Send me a code").click()
     await mail_to(site, address, before)
     await page.get_by_label("Code").fill(site.mail.code())
@@ -124,7 +124,7 @@ async def test_from_an_empty_database_to_a_company_at_work(site: Site, chromium:
     await expect(owner.locator("#tenant-name")).to_have_text("Acme Roofing")
     before = len(site.mail.mails)
     await owner.goto("/company/people")
-    await owner.get_by_label("E-mail").fill("member@example.com")
+    await owner.get_by_label("Email").fill("member@example.com")
     await owner.get_by_role("button", name="Invite").click()
     await mail_to(site, "member@example.com", before)
 

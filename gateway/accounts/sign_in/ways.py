@@ -18,7 +18,7 @@ def ways_on(settings: Settings) -> list[WayIn]:
     """Return the ways that are on, in the order of the page."""
     ways = []
     if settings.mail_url is not None:
-        ways.append(WayIn("email", "E-mail", "accounts/sign_in/ways/email.html"))
+        ways.append(WayIn("email", "Email", "accounts/sign_in/ways/email.html"))
     if settings.passkeys:
         ways.append(WayIn("passkey", "Passkey", "accounts/sign_in/ways/passkey.html"))
     if settings.supabase_url is not None and settings.supabase_anon_key is not None:

@@ -9,7 +9,7 @@ const WORDS = 2000;
 /** The form for one share; `onSent` is called when the mail is queued. */
 export function mailForm(share, onSent) {
   const address = el("input", { type: "text", inputmode: "email", name: "to", required: true, maxLength: 320, autocomplete: "off",
-    value: share.mail?.to ?? "", placeholder: "maria@example.com", "aria-label": "E-mail address of the customer" });
+    value: share.mail?.to ?? "", placeholder: "maria@example.com", "aria-label": "Email address of the customer" });
   const message = el("textarea", { name: "message", rows: 3, maxLength: WORDS,
     placeholder: "Your usual words", "aria-label": "Message" });
   const look = el("div", { class: "mail-look", hidden: true });
