@@ -40,12 +40,13 @@ async def browser(admin: Admin, url: str, token: Token) -> AsyncIterator[Heard]:
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=shutil.which(CHROMIUM), args=list(FLAGS))
         context = await chromium.new_context()
-        await context.add_cookies(
-            [{"name": "scopekit_session", "value": await session_of_token(admin, token()), "url": origin}]
-        )
         page = await context.new_page()
         await page.expose_function("tell", heard.tell)
         await page.goto(f"{origin}static/mark.svg")
+        # Last: its session may last a few seconds only, and a page takes as long to come on a busy machine.
+        await context.add_cookies(
+            [{"name": "scopekit_session", "value": await session_of_token(admin, token()), "url": origin}]
+        )
         await page.evaluate(BROWSER, url)
         yield heard
         await chromium.close()

@@ -11,6 +11,7 @@ import pytest
 from gateway.http.input.paging import cursor, read_cursor
 from store.errors import InvalidInput
 from tests.gateway.uploads.files import files
+from tests.support.waiting import until
 from tests.tenants import Tenant, make_tenant
 
 if TYPE_CHECKING:
@@ -164,6 +165,15 @@ async def test_jobs_are_listed(client: httpx.AsyncClient, tenant: Tenant) -> Non
     assert await _all(client, tenant, "/v1/jobs", "jobs", visit_id=str(uuid4())) == []
 
 
+async def _until_told(client: httpx.AsyncClient, tenant: Tenant, after: str, count: int) -> None:
+    """Ask until the feed has so many changes: an open transaction of any database of the server holds it up."""
+
+    async def all_told() -> bool:
+        return len((await _get(client, tenant, "/v1/changes", after=after))["changes"]) == count
+
+    await until(all_told)
+
+
 async def test_the_feed_tells_what_was_made_changed_and_removed(
     client: httpx.AsyncClient, admin: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
@@ -175,6 +185,7 @@ async def test_the_feed_tells_what_was_made_changed_and_removed(
     item = (await _get(client, tenant, "/v1/price-items", limit=1))["price_items"][0]
     await client.delete(f"/v1/price-items/{item['id']}", headers=tenant.headers)
     await _visit(client, other)
+    await _until_told(client, tenant, begin, 3)
     page = await _get(client, tenant, "/v1/changes", after=begin, limit=2)
     assert [(change["kind"], change["action"]) for change in page["changes"]] == [
         ("visit", "created"),
@@ -202,6 +213,7 @@ async def test_a_change_that_commits_late_is_told_in_its_place(
     waiting = await _get(client, tenant, "/v1/changes", after=begin)
     assert waiting["changes"] == []
     await transaction.commit()
+    await _until_told(client, tenant, waiting["next"], 2)
     told = await _get(client, tenant, "/v1/changes", after=waiting["next"])
     assert [change["id"] for change in told["changes"]] == [str(late), early["id"]]
 
