@@ -9,6 +9,8 @@ import argparse
 import asyncio
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -26,7 +28,6 @@ VISITS = 300_000
 COMPANIES = 2000
 GOAL = 1.5
 LEAST_MS = 3.0  # below it a ratio says nothing: it is the way to the server
-_AS = "SET LOCAL ROLE service_role"
 _HASH = "repeat('a', 64)"
 
 # What is asked, of one company and one of its visits. Each runs in a transaction that is undone.
@@ -41,11 +42,13 @@ _OPERATORS = {
     "alerts": "SELECT public.check_processing_slo(), public.check_upload_retries(), public.check_analytics_outbox()",
     "analytics outbox": "SELECT * FROM scopekit.outbox_state()",
 }
+_SPENT = Path(spending.__file__).with_suffix(".sql").read_text()
 _WORKERS = {
     "claim": "SELECT * FROM public.claim_ai_jobs(10)",
     "sweep": "SELECT scopekit.sweep(100)",
     "prune jobs": "SELECT scopekit.prune(interval '90 days')",
     "prune events": "SELECT * FROM scopekit.prune_events(interval '400 days', NULL, 500)",
+    "model spending": _SPENT.replace("$1", "{tenant}").replace("$2", "{visit}"),
 }
 _COMPANY = {
     "newest visits": "SELECT * FROM site_visits WHERE tenant_id = {tenant} ORDER BY created_at DESC LIMIT 50",
@@ -55,8 +58,6 @@ _COMPANY = {
     "media used": "SELECT bytes FROM tenant_storage WHERE tenant_id = {tenant}",
     "delete a visit": "DELETE FROM site_visits WHERE id = {visit}",
 }
-_SPENT = Path(spending.__file__).with_suffix(".sql").read_text().replace("$1", "{tenant}").replace("$2", "{visit}")
-_WORKERS["model spending"] = _SPENT
 QUESTIONS = _OPERATORS | _WORKERS | _COMPANY
 
 
@@ -89,42 +90,40 @@ async def open_side(endpoints: Endpoints, name: str, visits: int, companies: int
     return Side(admin, tenant, visit)
 
 
-async def ask(side: Side, question: str) -> float:
-    """Ask one question, undo what it did, and return the milliseconds it took."""
+@asynccontextmanager
+async def _undone(side: Side) -> AsyncIterator[None]:
+    """Act as a worker or an operator does, in a transaction that is undone."""
     transaction = side.admin.transaction()
     await transaction.start()
     try:
-        await side.admin.execute(_AS)
+        await side.admin.execute("SET LOCAL ROLE service_role")
+        yield
+    finally:
+        await transaction.rollback()
+
+
+async def ask(side: Side, question: str) -> float:
+    """Ask one question, undo what it did, and return the milliseconds it took."""
+    async with _undone(side):
         began = time.perf_counter()
         await side.admin.fetch(_asked(side, question))
         return (time.perf_counter() - began) * 1000
-    finally:
-        await transaction.rollback()
 
 
 async def explain(side: Side, question: str) -> str:
     """Return the plan of a question, with what it read."""
-    transaction = side.admin.transaction()
-    await transaction.start()
-    try:
-        await side.admin.execute(_AS)
+    async with _undone(side):
         rows = await side.admin.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {_asked(side, question)}")
-    finally:
-        await transaction.rollback()
     return "\n".join(row[0] for row in rows)
 
 
 async def rows_read(side: Side, question: str) -> dict[str, int]:
     """Return the rows of each table that a question reads where indexes are preferred to scans."""
-    transaction = side.admin.transaction()
-    await transaction.start()
-    try:
-        await side.admin.execute(f"{_AS}; SET LOCAL enable_seqscan = off")
+    async with _undone(side):
+        await side.admin.execute("SET LOCAL enable_seqscan = off")
         before = await _rows_counted(side)
         await side.admin.fetch(_asked(side, question))
         after = await _rows_counted(side)
-    finally:
-        await transaction.rollback()
     return {table: rows - before.get(table, 0) for table, rows in after.items()}
 
 

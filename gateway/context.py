@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from store.limits.shared_limits import SharedLimits
     from store.media.decoder.media_client import Decoder
     from store.objects.objects import ObjectStore
+    from store.ops.presence import Presence
     from store.pool import Database, Record
     from store.tenants.flag_cache import FlagCache
 
@@ -49,10 +50,6 @@ class Probe(Protocol):
 
     async def database(self) -> bool:
         """Whether the database answers."""
-
-    @property
-    def refusal(self) -> str | None:
-        """Why the database takes no change, None where it does."""
 
     async def storage(self) -> bool:
         """Whether the object store answers."""
@@ -84,6 +81,7 @@ class Context:
     upload_starts: "RateLimiter"
     tenant_locks: "KeyedLocks"
     probe: Probe
+    presence: "Presence"
     searches: "FairShare"
     transfers: "FairShare"
     oidc_providers: "Mapping[str, OidcProvider]"

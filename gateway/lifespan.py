@@ -79,7 +79,7 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
     hub = await opened.enter_async_context(Hub.open(settings, db))
     flags, memberships, sessions = _notified_caches(db, hub)
     await setup.offer(settings, db)
-    probe.presence = await _open_observers(settings, db, hub, metrics, opened)
+    presence = await _open_observers(settings, db, hub, metrics, opened)
     return Context(
         settings=settings,
         db=db,
@@ -100,6 +100,7 @@ async def open_context(settings: Settings, metrics: MetricsRegistry, opened: Asy
         upload_starts=upload_starts(),
         tenant_locks=KeyedLocks(),
         probe=probe,
+        presence=presence,
         searches=price_items.searches(),
         transfers=price_items.transfers(),
         oidc_providers=oidc.providers_of(settings),

@@ -16,7 +16,6 @@ from gateway.context import context_of
 from store.accounts import sessions as rows
 from store.accounts.memberships import Role
 from store.errors import Forbidden, RequestError, Unauthenticated
-from store.tenants import tenants
 
 Page: TypeAlias = Callable[[Request, Principal], Awaitable[Response]]
 
@@ -57,13 +56,8 @@ async def render(request: Request, principal: Principal, template: str, **values
         user = await rows.user(conn, principal.user_id)
         companies = await rows.companies_of(conn, principal.user_id)
     here = next((company for company in companies if company["tenant_id"] == principal.tenant_id), None)
-    head = {"user": user, "companies": companies, "here": here, "is_test": here and await _is_test(request, principal)}
-    return show(request, template, status=values.pop("status", 200), **head, **values)
-
-
-async def _is_test(request: Request, principal: Principal) -> bool:
-    async with context_of(request).db.as_user(principal.claims) as conn:
-        return bool((await tenants.current(conn))["is_test"])
+    status = values.pop("status", 200)
+    return show(request, template, status=status, user=user, companies=companies, here=here, **values)
 
 
 async def _person(request: Request) -> Principal:

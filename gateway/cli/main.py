@@ -74,16 +74,16 @@ def migrate(
     from store.schema.migrate import MigrationError, pending  # noqa: PLC0415
     from store.schema.migrate import migrate as apply  # noqa: PLC0415
 
-    settings = environment()
+    settings, only_look = environment(), dry_run or check
     url = settings.admin_url
     as_whom = "" if settings.database_admin_url else " (DATABASE_ADMIN_URL is not set, so as the login of DATABASE_URL)"
     try:
         with report_failures(f"Not migrated{as_whom}"):
-            found = asyncio.run(pending(url) if dry_run or check else apply(url))
+            found = asyncio.run(pending(url) if only_look else apply(url))
     except MigrationError as error:
         fail(f"Not migrated: {error}", Exit.FAILED)
     names = [f"{migration.version:04}_{migration.name}" for migration in found]
-    word = "would_apply" if dry_run or check else "applied"
+    word = "would_apply" if only_look else "applied"
     if names or as_json:
         say({word: names}, "\n".join(f"{word.replace('_', ' ')} {name}" for name in names), as_json=as_json)
     if names and check:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.context import Probe, context_of
+from gateway.context import context_of
 from gateway.http.body import json_response
 from gateway.http.client_info import address_of, limit_key
 from gateway.http.limits.rate_limiter import spend
@@ -40,26 +40,22 @@ async def health(request: Request) -> Response:
         switch["state"] == "paused" for switch in switches
     )
     queue_healthy = database and found["depth"] < HEALTHY_DEPTH and not stands_still
-    problems = list(_problems(probe, found, database=database, storage=storage, stands_still=stands_still))
-    all_well = storage and queue_healthy and probe.refusal is None
+    refusal = context.presence.refusal if database else "The database does not answer in time."
+    problems = list(_problems(refusal, found, storage=storage, stands_still=stands_still))
     paused = [{key: switch[key] for key in ("name", "state", "until")} for switch in switches]
     report = {
-        "status": "healthy" if all_well else "degraded" if database else "unhealthy",
+        "status": "healthy" if not problems else "degraded" if database else "unhealthy",
         "database": database,
         "storage": storage,
         "queue": {"depth": found["depth"], "healthy": queue_healthy, "paused": paused},
         "last_job_success": found["last_job_success"],
     } | ({"problems": problems} if problems else {})
-    return json_response(report, 200 if all_well else 503, _NO_STORE)
+    return json_response(report, 503 if problems else 200, _NO_STORE)
 
 
-def _problems(
-    probe: Probe, found: Mapping[str, Any], *, database: bool, storage: bool, stands_still: bool
-) -> Iterator[str]:
-    if not database:
-        yield "The database does not answer in time."
-    elif probe.refusal:
-        yield probe.refusal
+def _problems(refusal: str | None, found: Mapping[str, Any], *, storage: bool, stands_still: bool) -> Iterator[str]:
+    if refusal is not None:
+        yield refusal
     if not storage:
         yield "The file store does not answer in time."
     if stands_still:

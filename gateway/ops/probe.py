@@ -6,7 +6,7 @@ A probe depends on no tenant's load: it has a connection of its own. Simultaneou
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from config.logging import get_logger
 from config.settings import Settings
@@ -15,9 +15,6 @@ from store.objects.objects import ObjectStore
 from store.ops import health as store_health
 from store.pool import Connection, Database, Record
 from store.queue import queue_control
-
-if TYPE_CHECKING:
-    from store.ops.presence import Presence
 
 _log = get_logger(__name__)
 
@@ -34,7 +31,6 @@ class Probe:
         self._db = db
         self._objects = objects
         self._asking: dict[str, asyncio.Task[Any]] = {}
-        self.presence: Presence | None = None
 
     @classmethod
     @asynccontextmanager
@@ -57,11 +53,6 @@ class Probe:
     async def database(self) -> bool:
         """Tell whether the database answers."""
         return bool(await self._once("database", self._ping_database))
-
-    @property
-    def refusal(self) -> str | None:
-        """Why the database took no change when this process last wrote its sign of life, seconds ago; None: it did."""
-        return self.presence.refusal if self.presence else None
 
     async def storage(self) -> bool:
         """Tell whether the store answers."""

@@ -80,7 +80,7 @@ async def ended(conn: Connection, session_ids: Sequence[UUID], tenant_ids: Seque
 
 
 async def companies_of(conn: Connection, user_id: UUID) -> list[Record]:
-    """Return (tenant_id, name, role) of each company that the user is a member of, by name."""
+    """Return (tenant_id, name, role, is_test) of each company that the user is a member of, by name."""
     return await conn.fetch(SQL.companies_of, user_id)
 
 

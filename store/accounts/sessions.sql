@@ -28,7 +28,7 @@ SELECT id FROM scopekit.ended_sessions($1, $2);
 
 -- name: companies_of
 -- A user's companies, and the role in each.
-SELECT tenant_id, name, role FROM scopekit.companies_of($1);
+SELECT tenant_id, name, role, is_test FROM scopekit.companies_of($1);
 
 -- name: user
 -- A user's own name and address.

@@ -1,15 +1,12 @@
 """Sets documents in type: each in a process of its own, a few at once, with a deadline."""
 
 import asyncio
-import os
-import subprocess
 import tempfile
 import threading
 from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,7 +14,10 @@ from config.logging import get_logger
 from store.errors import Unavailable
 from store.fair_share import FairShare
 from store.sandbox.memory_cap import HELPERS
-from store.sandbox.pipe import command, surroundings
+from store.sandbox.pipe import command, start
+
+if TYPE_CHECKING:
+    import subprocess
 
 TEMPLATE = Path(__file__).with_name("estimate.typ")
 MAIN = "main.typ"
@@ -58,11 +58,7 @@ class Typesetter:
 
 
 class _Process:
-    """One document's process, run from a thread.
-
-    The event loop (uvloop) would start it by a fork: for a gateway of 150 MB that holds up every request for 10 to 40
-    ms. A thread's `subprocess` uses vfork, which takes 1.
-    """
+    """One document's process, run from a thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -87,16 +83,8 @@ class _Process:
         with self._lock:
             if self._ended:
                 raise Unavailable("The PDF was given up.")
-            self._process = process = subprocess.Popen(  # noqa: S603 - our own module
-                command("store.documents.typeset"),
-                **surroundings(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            self._process = process = start(command("store.documents.typeset"), niceness=NICENESS)
         with process, HELPERS.watching(process.pid):
-            with suppress(ProcessLookupError):  # it ended already
-                os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
             pdf: bytes = process.communicate(request)[0]
         if process.returncode != 0:
             _log.error("Typesetting a document failed", status=process.returncode)

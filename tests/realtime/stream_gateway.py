@@ -150,6 +150,7 @@ def _context(settings: Settings, db: Database, queue: JobQueue, hub: Hub) -> Con
         upload_starts=nothing,
         tenant_locks=nothing,
         probe=nothing,
+        presence=nothing,
         searches=nothing,
         transfers=nothing,
         oidc_providers={},

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import queue
-import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,9 +15,10 @@ from store.errors import Unavailable, Unprocessable
 from store.fair_share import FairShare
 from store.objects.content import Converted, Findings
 from store.sandbox.memory_cap import HELPERS
-from store.sandbox.pipe import READY, command, surroundings
+from store.sandbox.pipe import READY, command, start
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Hashable, Sequence
     from types import TracebackType
 
@@ -219,7 +218,7 @@ class _Helper:
                 raise _NotStarted
             if self._process is not None and self._process.poll() is None:
                 return self._process
-            self._process = process = _spawn()
+            self._process = process = start(command("store.media.decoder.media_process"), niceness=NICENESS)
         self._await_ready(process)
         return process
 
@@ -244,18 +243,6 @@ class _Helper:
                         pipe.close()
             if self._process is process:
                 self._process = None
-
-
-def _spawn() -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        command("store.media.decoder.media_process"),
-        **surroundings(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
-    os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-    return process
 
 
 def _exchange(

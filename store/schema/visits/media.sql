@@ -62,16 +62,23 @@ CREATE TABLE public.tenant_storage (
 CREATE FUNCTION scopekit.count_stored_bytes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        UPDATE public.tenant_storage AS s SET bytes = s.bytes - gone.bytes
-        FROM (SELECT tenant_id, sum(file_size + coalesce(original_size, 0)) AS bytes FROM before GROUP BY tenant_id) AS gone
-        WHERE s.tenant_id = gone.tenant_id;
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
+    CASE TG_OP
+    WHEN 'INSERT' THEN
         INSERT INTO public.tenant_storage AS s (tenant_id, bytes)
         SELECT tenant_id, sum(file_size + coalesce(original_size, 0)) FROM after GROUP BY tenant_id ORDER BY tenant_id
         ON CONFLICT (tenant_id) DO UPDATE SET bytes = s.bytes + excluded.bytes;
-    END IF;
+    WHEN 'DELETE' THEN
+        UPDATE public.tenant_storage AS s SET bytes = s.bytes - gone.bytes
+        FROM (SELECT tenant_id, sum(file_size + coalesce(original_size, 0)) AS bytes FROM before GROUP BY tenant_id) AS gone
+        WHERE s.tenant_id = gone.tenant_id;
+    ELSE  -- A new label or state leaves the row alone: most updates are that.
+        UPDATE public.tenant_storage AS s SET bytes = s.bytes + more.bytes
+        FROM (SELECT tenant_id, sum(bytes) AS bytes
+              FROM (SELECT tenant_id, file_size + coalesce(original_size, 0) AS bytes FROM after
+                    UNION ALL SELECT tenant_id, -file_size - coalesce(original_size, 0) FROM before) AS sizes
+              GROUP BY tenant_id HAVING sum(bytes) <> 0) AS more
+        WHERE s.tenant_id = more.tenant_id;
+    END CASE;
     RETURN NULL;
 END $$;
 

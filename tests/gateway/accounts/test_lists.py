@@ -5,19 +5,8 @@ import pytest
 
 from tests.gateway.accounts.conftest import OpenBrowser
 from tests.gateway.accounts.test_company_pages import signed_in
+from tests.support.lists import read_all
 from tests.tenants import Admin, Tenant, make_member
-
-
-async def _pages(client: httpx.AsyncClient, tenant: Tenant, path: str, name: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    after: dict[str, str] = {}
-    while True:
-        answer = await client.get(path, params={"limit": "2"} | after, headers=tenant.headers)
-        assert answer.status_code == 200, answer.text
-        found += answer.json()[name]
-        if not answer.json()["has_more"]:
-            return found
-        after = {"after": answer.json()["next"]}
 
 
 async def test_people_and_keys_have_pages(
@@ -29,10 +18,8 @@ async def test_people_and_keys_have_pages(
     for name in ("One", "Two", "Three"):
         answer = await browser.post("/company/keys", data={"name": name, "role": "viewer"})
         assert answer.status_code == 200, answer.text
-    people, keys = [
-        await _pages(client, tenant, path, name)
-        for path, name in (("/v1/people", "people"), ("/v1/api-keys", "api_keys"))
-    ]
+    people = await read_all(client, tenant, "/v1/people", "people", limit=2)
+    keys = await read_all(client, tenant, "/v1/api-keys", "api_keys", limit=2)
     assert [one["user_id"] for one in people] == [str(one.user_id) for one in (tenant, *members)]
     assert [key["name"] for key in keys] == ["Three", "Two", "One"]
     assert set(keys[0]) == {"id", "name", "role", "created_at", "last_used_at"}

@@ -302,11 +302,11 @@ async def _begin_visit(client: httpx.AsyncClient, tenant: Tenant) -> httpx.Respo
 
 async def _sign_of_life(app: Starlette, *, refused: bool) -> None:
     """Have the process write its sign of life until the database has refused, or taken, it."""
-    probe = app.state.context.probe
+    presence = app.state.context.presence
     async with asyncio.timeout(20):
-        await probe.presence.report()
-        while (probe.refusal is not None) != refused:
-            await probe.presence.report()
+        await presence.report()
+        while (presence.refusal is not None) != refused:
+            await presence.report()
 
 
 async def _end_sessions(admin: "asyncpg.Connection[asyncpg.Record]") -> None:

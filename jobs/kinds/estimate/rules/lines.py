@@ -14,13 +14,8 @@ from jobs.kinds.estimate.book.stems import singular
 from jobs.kinds.estimate.book.terms import terms_of
 from jobs.kinds.estimate.model import DraftLine
 from jobs.kinds.estimate.rules.amounts.amount_parser import read_amounts
-from jobs.kinds.estimate.rules.amounts.amounts import (
-    Amount,
-    chosen,
-    contradicts,
-    feet_as_area,
-    measured_otherwise,
-)
+from jobs.kinds.estimate.rules.amounts.amounts import Amount, chosen, contradicts, feet_as_area, measured_otherwise
+from jobs.kinds.estimate.rules.amounts.units import LENGTHS
 from jobs.kinds.estimate.rules.categories import GENERAL, category_of
 from jobs.kinds.estimate.rules.clauses import remarks
 from jobs.kinds.estimate.rules.clauses.phrases import bare
@@ -198,7 +193,7 @@ def _quantities(item: Item, fit: Fit | None) -> list[Amount]:
 
 def _as_before(line: DraftLine, item: Item, passage: Passage, fit: Fit | None) -> DraftLine | None:
     """Take the measure that was said last for work without one: "floor's 45 square feet, tear out the old tile"."""
-    if fit is None or canonical(fit.item.unit) not in {SQUARE_FEET, "lf", "ft"}:
+    if fit is None or canonical(fit.item.unit) not in LENGTHS | {SQUARE_FEET}:
         return None
     said = read_amounts(tokenise(passage.text[: item.clause.span[0]]))
     amount = chosen([a for a in said if a.kind in {"measure", "area"} and a.grip != "soft"], fit.item.unit)

@@ -11,6 +11,7 @@ import pytest
 from gateway.http.input.paging import cursor, read_cursor
 from store.errors import InvalidInput
 from tests.gateway.uploads.files import files
+from tests.support.lists import read_all
 from tests.support.waiting import until
 from tests.tenants import Tenant, make_tenant
 
@@ -23,17 +24,6 @@ async def _get(client: httpx.AsyncClient, tenant: Tenant, path: str, **params: A
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-async def _all(client: httpx.AsyncClient, tenant: Tenant, path: str, name: str, **params: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while True:
-        page = await _get(client, tenant, path, **params)
-        found += page[name]
-        assert page["has_more"] == (page["next"] is not None)
-        if not page["has_more"]:
-            return found
-        params["after"] = page["next"]
 
 
 async def _visit(client: httpx.AsyncClient, tenant: Tenant, **fields: Any) -> dict[str, Any]:
@@ -52,7 +42,7 @@ async def test_every_visit_is_on_one_page(
         "SELECT $1, n::text, now() - (n / 50) * interval '1 hour' FROM generate_series(1, 201) n",
         tenant.id,
     )
-    found = await _all(client, tenant, "/v1/visits", "visits", limit=40)
+    found = await read_all(client, tenant, "/v1/visits", "visits", limit=40)
     assert len({visit["id"] for visit in found}) == len(found) == 201
     assert all(newer["created_at"] >= older["created_at"] for newer, older in pairwise(found))
 
@@ -115,14 +105,14 @@ async def test_a_parameter_that_is_unknown_or_unusable_is_named(
 
 async def test_the_price_book_is_read_page_by_page(client: httpx.AsyncClient, tenant: Tenant) -> None:
     """In its order, and as a search."""
-    whole = await _all(client, tenant, "/v1/price-items", "price_items", limit=3)
+    whole = await read_all(client, tenant, "/v1/price-items", "price_items", limit=3)
     assert len({item["id"] for item in whole}) == len(whole) == 10
     assert [(item["category"], item["description"]) for item in whole] == sorted(
         (item["category"], item["description"]) for item in whole
     )
-    found = await _all(client, tenant, "/v1/price-items", "price_items", q="installed", limit=1)
+    found = await read_all(client, tenant, "/v1/price-items", "price_items", q="installed", limit=1)
     assert {item["code"] for item in found} >= {"ELE-01", "PLU-01"}
-    by_foot = await _all(client, tenant, "/v1/price-items", "price_items", unit="lf")
+    by_foot = await read_all(client, tenant, "/v1/price-items", "price_items", unit="lf")
     assert [item["code"] for item in by_foot] == ["ROO-02"]
 
 
@@ -159,10 +149,10 @@ async def test_jobs_are_listed(client: httpx.AsyncClient, tenant: Tenant) -> Non
         visit = await _visit(client, tenant, notes="Replace a toilet.")
         job = await client.post(f"/v1/visits/{visit['id']}/estimate", json={}, headers=tenant.headers)
         ids.append(job.json()["id"])
-    found = await _all(client, tenant, "/v1/jobs", "jobs", limit=2, status="queued")
+    found = await read_all(client, tenant, "/v1/jobs", "jobs", limit=2, status="queued")
     assert [job["id"] for job in found] == ids[::-1]
-    assert [job["id"] for job in await _all(client, tenant, "/v1/jobs", "jobs", visit_id=visit["id"])] == ids[-1:]
-    assert await _all(client, tenant, "/v1/jobs", "jobs", visit_id=str(uuid4())) == []
+    assert [job["id"] for job in await read_all(client, tenant, "/v1/jobs", "jobs", visit_id=visit["id"])] == ids[-1:]
+    assert await read_all(client, tenant, "/v1/jobs", "jobs", visit_id=str(uuid4())) == []
 
 
 async def _until_told(client: httpx.AsyncClient, tenant: Tenant, after: str, count: int) -> None:
@@ -237,7 +227,7 @@ async def test_reports_of_apps_are_listed_and_read(
     for attempts in range(3):
         report = {"event": "upload_failed", "payload": {"attempts": attempts}}
         made.append(await client.post(path, json=report, headers=tenant.headers))
-    found = await _all(client, tenant, path, "sync_events", limit=2)
+    found = await read_all(client, tenant, path, "sync_events", limit=2)
     assert found == [answer.json() for answer in made[::-1]]
     assert await _get(client, tenant, made[0].headers["location"]) == made[0].json()
     for other in (path, made[0].headers["location"]):
@@ -253,8 +243,8 @@ async def test_media_and_their_urls_are_read_page_by_page(client: httpx.AsyncCli
             f"/v1/visits/{visit['id']}/media", content=files.png(), headers=sent | {"x-sequence": sequence}
         )
         assert answer.status_code == 201, answer.text
-    media = await _all(client, tenant, f"/v1/visits/{visit['id']}/media", "media", limit=1)
-    urls = await _all(client, tenant, f"/v1/visits/{visit['id']}/media/urls", "urls", limit=2)
+    media = await read_all(client, tenant, f"/v1/visits/{visit['id']}/media", "media", limit=1)
+    urls = await read_all(client, tenant, f"/v1/visits/{visit['id']}/media/urls", "urls", limit=2)
     assert [medium["sequence"] for medium in media] == [1, 2, 3]
     assert [url["media_id"] for url in urls] == [medium["id"] for medium in media]
 

@@ -208,15 +208,17 @@ def _unnumbered(source: str, block: list[Token], numbers: frozenset[int]) -> lis
 def _parts(block: list[Token], book: Book) -> Iterator[tuple[list[Token], bool]]:
     """Cut a sentence where a speaker begins anew; yields the tokens and whether "and" led there."""
     start, joined = 0, False
-    inside = {i for amount in read_amounts(block) for i in range(amount.start + 1, amount.end)}
-    amounts = {a.start for a in read_amounts(block) if a.kind == "measure" and a.grip == "firm"}
+    amounts = read_amounts(block)
+    inside = {i for amount in amounts for i in range(amount.start + 1, amount.end)}
+    measures = {a.start for a in amounts if a.kind == "measure" and a.grip == "firm"}
     forced = _withdrawals(block)
     breaths = _breaths(block) - inside
     for i in range(1, len(block)):
         joint = "" if i in inside else _joint(block, i)
-        another = not joint and i in amounts and start < i
-        another = another and another_begins(block[start:i], _next_piece(block, i, breaths), book)
-        if (i in forced and start < i) or another:
+        measured = not joint and i in measures
+        if start < i and (
+            i in forced or (measured and another_begins(block[start:i], _next_piece(block, i, breaths), book))
+        ):
             yield block[start:i], joined
             start, joined = i, False
             continue

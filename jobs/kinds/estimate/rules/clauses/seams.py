@@ -61,8 +61,8 @@ _LISTING = frozenset({remarks.BY_OTHERS, remarks.EXCLUDED, remarks.INCLUDED, rem
 _FEW, _LONG_HEADING = 2, 3
 # From this on several items fit a piece alike: it names a thing, though not which.
 _NAMES_A_THING = 0.7
-# What these count is a part of the thing before them.
 _AT_SOMEBODYS = re.compile(r"^\W*(?:(?:ok|okay|so|alright|um)\W+)*at (?:the )?[a-z]+(?:'s|s)\W*$")
+# What these count is a part of the thing before them.
 _PARTS = frozenset(
     [
         "opening",
@@ -282,10 +282,10 @@ class Seam:
 
     def names_its_own_thing(self) -> bool:
         """Whether the book knows the piece as another item than the piece before it."""
-        mine, theirs = self.best(self.text), self.best(self.text_before)
-        joined = self.best(f"{self.text_before}, {self.text}")
         if (self.joint == "," or self.amounts) and self.probably_another():
             return True
+        mine, theirs = self.best(self.text), self.best(self.text_before)
+        joined = self.best(f"{self.text_before}, {self.text}")
         if mine is None or not mine.sure:
             ranked = self.book.rank(self.text)
             names = bool(ranked) and ranked[0].score >= _NAMES_A_THING
