@@ -17,6 +17,7 @@ export class PriceBook {
   constructor(currency) {
     this.#currency = currency;
     byId("open-price-book").addEventListener("click", () => this.#open());
+    byId("open-price-book").disabled = false; // not before: a click while the page loads would be lost
     byId("price-book-close").addEventListener("click", () => this.#dialog.close());
     byId("price-book-query").addEventListener("input", () => this.#soon());
     byId("price-book-file").addEventListener("change", ({ target }) => this.#import(target));
